@@ -1,0 +1,51 @@
+"""What is wrong with an input, said so that a person can mend it.
+
+A check never stops at the first fault: it collects `Problem` rows, and whoever called it raises
+one `InputError` with all of them. Entry points print it as one line a problem and exit non-zero.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault in one place: where it is, what is wrong, and what to do.
+
+    ``row`` counts lines of the file from 1, header included, as an editor shows them; ``None``
+    where the fault is the file's. ``value`` is shown as found. Never pass a read or a name here.
+    """
+
+    file: str
+    what: str
+    remedy: str
+    row: int | None = None
+    column: str | None = None
+    value: object = None
+
+    def __str__(self):
+        place = [_one_line(self.file)]
+        if self.row is not None:
+            place.append(f"row {self.row}")
+        if self.column is not None:
+            place.append(_one_line(self.column))
+        shown = "" if self.value is None else f" {_one_line(repr(self.value))}"
+        return f"{', '.join(place)}:{shown} {_one_line(self.what)}; {_one_line(self.remedy)}"
+
+
+class InputError(ValueError):
+    """All problems found in the inputs, one line each in its message."""
+
+    def __init__(self, problems):
+        self.problems = [problems] if isinstance(problems, Problem) else list(problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+def raise_if_any(problems):
+    """Raise `InputError` when there is at least one problem."""
+    if problems:
+        raise InputError(problems)
+
+
+def _one_line(text, limit=200):
+    text = " ".join(str(text).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,56 @@
+"""Tables between stages: TSV, UTF-8, one header row, ``NA`` for missing, written whole or not at all."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+FLOAT_FORMAT = "%.10g"
+# Columns that name things are text in every table: an id keeps its leading zeros.
+TEXT_SUFFIXES = ("_id", "_file")
+TEXT_COLUMNS = frozenset({
+    "timepoint", "arm", "role", "kind", "flags", "verdict", "reasons", "reason", "panel", "plate", "well", "pattern",
+    "amplicon", "strand", "chrom", "library", "kit", "model", "term", "censored", "segment", "step", "sheet",
+})  # fmt: skip
+
+
+@contextmanager
+def whole_file(path):
+    """Give a temporary path beside ``path`` that becomes ``path`` only if the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(name, 0o666 & ~umask)
+    try:
+        yield Path(name)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_table(table, path):
+    """Write a data frame as TSV with 10 significant digits, atomically; the same frame gives the same bytes."""
+    with whole_file(path) as part:
+        table.to_csv(
+            part,
+            sep="\t",
+            index=False,
+            na_rep="NA",
+            float_format=FLOAT_FORMAT,
+            lineterminator="\n",
+            encoding="utf-8",
+        )
+
+
+def read_table(path, text=()):
+    """Read a table that a stage wrote. Columns that name things (ids, flags, arms, ...) and ``text`` stay text."""
+    header = pd.read_csv(path, sep="\t", nrows=0).columns
+    kept = TEXT_COLUMNS | set(text)
+    dtypes = {c: "str" for c in header if c in kept or c.endswith(TEXT_SUFFIXES)}
+    return pd.read_csv(path, sep="\t", dtype=dtypes, na_values=["NA"], keep_default_na=False)
