@@ -1,0 +1,42 @@
+"""The schemas in workflow/schemas: one source of defaults, checks and documentation."""
+
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+FOLDER = Path(__file__).resolve().parents[2] / "workflow" / "schemas"
+STAGES = ("methylation", "cortisol", "cohort", "moderation", "report", "simulation")
+
+
+@cache
+def load(name):
+    """Read ``workflow/schemas/{name}.yaml``; treat the result as read-only."""
+    return yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def config_schema():
+    """Return the schema of the whole config, with each stage's section in its place."""
+    schema = deepcopy(load("config"))
+    for stage in STAGES:
+        schema["properties"][stage] = deepcopy(load(f"config/{stage}"))
+    schema["properties"]["models"]["additionalProperties"] = deepcopy(load("config/model"))
+    return schema
+
+
+def with_defaults(value, schema):
+    """Return ``value`` with every default of ``schema`` filled in, at every depth of objects."""
+    if not isinstance(value, dict):
+        return value
+    filled = dict(value)
+    for key, part in schema.get("properties", {}).items():
+        if key not in filled and "default" in part:
+            filled[key] = deepcopy(part["default"])
+        if key in filled:
+            filled[key] = with_defaults(filled[key], part)
+    other = schema.get("additionalProperties")
+    if isinstance(other, dict):
+        for key in filled.keys() - schema.get("properties", {}).keys():
+            filled[key] = with_defaults(filled[key], other)
+    return filled
