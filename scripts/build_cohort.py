@@ -1,0 +1,32 @@
+"""Join methylation, cortisol and participants, and account for every row."""
+
+from job import logged
+
+with logged(snakemake.log[0]) as log:
+    from hpaxis.cohort import build_cohort
+    from hpaxis.problems import raise_if_any
+    from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
+    from hpaxis.tables import read_table, write_table
+
+    sheets, problems = {}, []
+    for name in ("participants", "libraries", "hair", "plates"):
+        path = snakemake.input.get(name)
+        columns = snakemake.params.settings["columns"] if name == "participants" else None
+        schema = sheet_schema(name, columns)
+        sheets[name], found = read_sheet(path, schema) if path else (empty_sheet(schema), [])
+        problems += found
+    raise_if_any(problems)
+
+    samples = snakemake.input.get("samples")
+    cohort = build_cohort(
+        **sheets,
+        quality=read_table(snakemake.input.quality),
+        indices=read_table(snakemake.input.indices),
+        samples=read_table(samples) if samples else None,
+        settings=snakemake.params.settings,
+        arms=snakemake.params.arms,
+    )
+    for name in ("analysis", "attrition", "join_audit"):
+        table = getattr(cohort, name)
+        write_table(table, snakemake.output[name])
+        log.info("%s: %d rows", name, len(table))

@@ -1,0 +1,47 @@
+"""Which columns the analysis table has, known before any of it is computed."""
+
+KEYS = ("participant_id", "dyad_id", "role", "timepoint", "arm")
+CORTISOL = (
+    "cortisol_pg_per_mg",
+    "cortisol_low",
+    "cortisol_high",
+    "cortisol_censored",
+    "cortisol_limit_pg_per_mg",
+    "log_cortisol",
+    "log_cortisol_limit",
+    "cortisol_samples",
+)
+INDEX_PARTS = ("beta", "beta_se", "beta_low", "beta_high", "m", "m_se")
+METHYLATION_EXTRA = ("methylation_depth", "methylation_verdict")
+# What a member of a dyad lends to the other's row, under the lender's role.
+ROLES = {"child": "parent", "parent": "child"}
+
+
+def index_columns(indices):
+    """Return the columns of each index: estimate, error and interval as beta, and as M value with error."""
+    return [f"{index}_{part}" for index in indices for part in INDEX_PARTS]
+
+
+def member_columns(own, indices):
+    """Return the columns that describe one participant, ids and arm aside."""
+    return [*own, *index_columns(indices), *METHYLATION_EXTRA, *CORTISOL]
+
+
+def analysis_columns(study):
+    """Return every column name of cohort/analysis.tsv for this study, in order.
+
+    Reads the panels for the names of their indices; raises nothing of its own.
+    """
+    from hpaxis.methylation.panel import read_panel
+    from hpaxis.problems import InputError
+    from hpaxis.study import panel_folder
+
+    indices = []
+    for name in sorted(study.libraries.loc[study.libraries["kind"] == "study", "panel"].dropna().unique()):
+        try:
+            panel = read_panel(panel_folder(name))
+        except (InputError, OSError):
+            continue
+        indices += [i for i in panel.indices["index"].drop_duplicates() if i not in indices]
+    member = member_columns(study.config["cohort"]["columns"], indices)
+    return [*KEYS, *member, *(f"{role}_{c}" for role in sorted(ROLES.values()) for c in member)]

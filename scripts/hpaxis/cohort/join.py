@@ -1,0 +1,253 @@
+"""Join what the stages measured to who was measured, and account for every row of every sheet."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hpaxis.cohort.columns import CORTISOL, KEYS, METHYLATION_EXTRA, ROLES, member_columns
+from hpaxis.problems import InputError, Problem
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The tables that leave the stage: ``analysis``, ``attrition`` and ``join_audit``."""
+
+    analysis: pd.DataFrame
+    attrition: pd.DataFrame
+    join_audit: pd.DataFrame
+
+
+def build_cohort(participants, libraries, hair, plates, quality, indices, samples, settings, arms):
+    """Join the stages' tables on participant and timepoint.
+
+    ``participants``, ``libraries``, ``hair`` and ``plates`` are the sheets as `hpaxis.sheets.read_sheet` gives
+    them (one row a line, with the column ``row``); ``quality`` is methylation/libraries.tsv, ``indices``
+    methylation/indices.tsv, ``samples`` cortisol/samples.tsv (None in a study without hair). ``settings`` is the
+    config's cohort section and ``arms`` its list of arms.
+
+    Every participant keeps a row in ``analysis``; what is missing is NA, and why is in ``join_audit``.
+    Raises `InputError` when a key does not match or cortisol of two platforms would be pooled.
+    """
+    timepoint = _timepoint(settings, libraries, hair)
+    _check_keys(participants, indices, samples)
+    saliva, saliva_audit = _saliva(libraries, quality, indices, timepoint)
+    cortisol, hair_audit = _cortisol(hair, samples, timepoint, settings)
+
+    own = list(settings["columns"])
+    names = list(dict.fromkeys(c.removesuffix("_beta") for c in indices.columns if c.endswith("_beta")))
+    table = participants.assign(timepoint=timepoint)
+    table = table.merge(saliva, on="participant_id", how="left", validate="one_to_one")
+    table = table.merge(cortisol, on="participant_id", how="left", validate="one_to_one")
+    member = member_columns(own, names)
+    analysis = _with_partner(table.reindex(columns=[*KEYS, *member]), member)
+    analysis = analysis.sort_values("participant_id", ignore_index=True)
+
+    left = _left_out(participants, saliva, cortisol, libraries, hair, timepoint, with_hair=samples is not None)
+    audit = pd.concat(
+        [_participant_audit(participants, left), saliva_audit, hair_audit, _plate_audit(plates)],
+        ignore_index=True,
+    )
+    return Cohort(analysis, _attrition(participants, left, arms, with_hair=samples is not None), audit)
+
+
+def _timepoint(settings, libraries, hair):
+    found = sorted(
+        set(libraries.loc[libraries["kind"] == "study", "timepoint"].dropna()) | set(hair["timepoint"].dropna())
+    )
+    if settings["timepoint"] != "NA":
+        return settings["timepoint"]
+    return found[0] if len(found) == 1 else "NA"
+
+
+def _check_keys(participants, indices, samples):
+    known = set(participants["participant_id"])
+    problems = []
+    for name, table in (("methylation/indices.tsv", indices), ("cortisol/samples.tsv", samples)):
+        if table is None:
+            continue
+        for key in sorted(set(table["participant_id"].dropna()) - known):
+            remedy = "the sheets changed after this stage ran: run the workflow again"
+            problems.append(Problem(name, "is not in participants.tsv", remedy, column="participant_id", value=key))
+    if problems:
+        raise InputError(problems)
+
+
+def _saliva(libraries, quality, indices, timepoint):
+    """Return index columns by participant, and what became of every library."""
+    verdict = quality.set_index("library_id")
+    audit = []
+    for row in libraries.itertuples():
+        outcome = verdict.loc[row.library_id] if row.library_id in verdict.index else None
+        if row.kind != "study":
+            status, reason = "control", f"{row.kind}: used for correction and quality, not joined"
+        elif row.timepoint != timepoint:
+            status, reason = (
+                "left out",
+                f"timepoint {row.timepoint} is not the analysis timepoint {timepoint}",
+            )
+        elif outcome is None:
+            status, reason = "left out", "the methylation stage has no result for it"
+        elif outcome["verdict"] == "fail":
+            status, reason = "left out", f"failed quality: {outcome['reasons']}"
+        else:
+            status, reason = "used", "NA"
+        audit.append(("libraries", row.row, row.library_id, row.participant_id, status, reason))
+    at_time = indices[indices["timepoint"] == timepoint]
+    renamed = at_time.rename(
+        columns=dict(zip(("depth", "verdict", "reasons"), (*METHYLATION_EXTRA, "methylation_reasons"), strict=True))
+    )
+    return renamed.drop(columns="timepoint"), _audit(audit)
+
+
+def _cortisol(hair, samples, timepoint, settings):
+    """Return one cortisol value a participant, and what became of every hair sample.
+
+    Of several segments the one nearest the scalp counts; several samples of that segment are averaged on the log
+    scale (their geometric mean).
+    """
+    columns = ["participant_id", *CORTISOL, "cortisol_reason"]
+    if samples is None:
+        return pd.DataFrame(columns=columns).astype({"participant_id": "str"}), _audit([])
+    wide = samples.merge(hair[["hair_id", "row", "segment_from_cm"]], on="hair_id", how="left", suffixes=("", "_hair"))
+    _check_platforms(wide[wide["timepoint"] == timepoint], settings)
+    audit, used = [], []
+    measured = set(samples["hair_id"])
+    for row in hair.itertuples():
+        if row.hair_id not in measured:
+            reason = "on no plate"
+            audit.append(("hair", row.row, row.hair_id, row.participant_id, "left out", reason))
+    for participant, group in wide.groupby("participant_id", sort=True):
+        group = group.sort_values(["segment_from_cm", "hair_id"])
+        at_time = group[group["timepoint"] == timepoint]
+        if settings.get("platform", "NA") != "NA":
+            at_time = at_time[at_time["platform"] == settings["platform"]]
+        good = at_time[at_time["cortisol_pg_per_mg"].notna() | (at_time["censored"].fillna("none") != "none")]
+        nearest = good[good["segment_from_cm"] == good["segment_from_cm"].min()]
+        for row in group.itertuples():
+            if row.hair_id in set(nearest["hair_id"]):
+                status, reason = (
+                    "used",
+                    "NA" if len(nearest) == 1 else f"one of {len(nearest)} samples, averaged",
+                )
+            elif row.timepoint != timepoint:
+                status, reason = (
+                    "left out",
+                    f"timepoint {row.timepoint} is not the analysis timepoint {timepoint}",
+                )
+            elif row.hair_id in set(good["hair_id"]):
+                status, reason = "left out", "a segment nearer the scalp is used"
+            elif row.hair_id not in set(at_time["hair_id"]):
+                status, reason = "left out", f"platform {row.platform} is not the one the config asks for"
+            else:
+                status, reason = "left out", f"no concentration: {row.flags}"
+            audit.append(("hair", row.row, row.hair_id, participant, status, reason))
+        reason = "NA" if len(nearest) else ("no concentration" if len(at_time) else "no hair at this timepoint")
+        used.append((participant, *_combine(nearest), reason))
+    return pd.DataFrame(used, columns=columns), _audit(audit)
+
+
+def _combine(samples):
+    """Return the cortisol columns of one participant from the samples that count."""
+    if samples.empty:
+        return (np.nan, np.nan, np.nan, None, np.nan, np.nan, np.nan, 0)
+    known = samples[samples["censored"].fillna("none") == "none"]
+    if known.empty:
+        first = samples.iloc[0]
+        limit = first["limit_pg_per_mg"]
+        return (np.nan, np.nan, np.nan, first["censored"], limit, np.nan, np.log(limit), len(samples))
+    value, low, high = (
+        float(np.exp(np.log(known[c]).mean())) for c in ("cortisol_pg_per_mg", "cortisol_low", "cortisol_high")
+    )
+    return (value, low, high, "none", np.nan, np.log(value), np.nan, len(known))
+
+
+def _check_platforms(samples, settings):
+    if "platform" not in samples or settings.get("platform", "NA") != "NA":
+        return
+    found = sorted(samples["platform"].dropna().unique())
+    if len(found) > 1:
+        remedy = "choose one under cohort.platform in the config, or bridge them"
+        raise InputError(Problem("cortisol/samples.tsv", "would pool platforms", remedy, value=", ".join(found)))
+
+
+def _with_partner(table, member):
+    """Add the other member's columns to each row: parent_* on children's rows, child_* on parents'."""
+    paired = table.dropna(subset=["dyad_id"])
+    for role, other in sorted(ROLES.items(), key=lambda item: item[1]):
+        partner = paired.loc[paired["role"] == other, ["dyad_id", *member]]
+        partner = partner.rename(columns={c: f"{other}_{c}" for c in member})
+        lent = table[["participant_id", "dyad_id", "role"]].merge(partner, on="dyad_id", how="left")
+        lent.loc[lent["role"] != role, [f"{other}_{c}" for c in member]] = np.nan
+        table = table.merge(lent.drop(columns=["dyad_id", "role"]), on="participant_id", validate="one_to_one")
+    return table
+
+
+def _left_out(participants, saliva, cortisol, libraries, hair, timepoint, with_hair):
+    """Return, by participant, the first step of each chain at which they leave, and why ('' where they stay)."""
+    study = libraries[(libraries["kind"] == "study") & (libraries["timepoint"] == timepoint)]
+    have_saliva = set(study["participant_id"])
+    have_hair = set(hair.loc[hair["timepoint"] == timepoint, "participant_id"])
+    passed = saliva.set_index("participant_id")["methylation_verdict"].fillna("fail").ne("fail")
+    reasons = saliva.set_index("participant_id")["methylation_reasons"]
+    known = cortisol.set_index("participant_id")["cortisol_reason"].fillna("NA").eq("NA")
+    rows = []
+    for person in participants["participant_id"]:
+        steps = {"participant_id": person, "saliva": "", "methylation": "", "hair": "", "cortisol": ""}
+        if person not in have_saliva:
+            steps["saliva"] = "no saliva library"
+        elif not passed.get(person, False):
+            steps["methylation"] = f"library failed quality: {reasons.get(person, 'no result')}"
+        if with_hair and person not in have_hair:
+            steps["hair"] = "no hair sample"
+        elif with_hair and not known.get(person, False):
+            steps["cortisol"] = "no cortisol concentration"
+        rows.append(steps)
+    return pd.DataFrame(rows)
+
+
+def _participant_audit(participants, left):
+    merged = participants.merge(left, on="participant_id")
+    rows = []
+    for row in merged.itertuples():
+        reasons = [r for r in (row.saliva, row.methylation, row.hair, row.cortisol) if r]
+        reason = "; ".join(reasons) if reasons else "NA"
+        rows.append(("participants", row.row, row.participant_id, row.participant_id, "used", reason))
+    return _audit(rows)
+
+
+def _plate_audit(plates):
+    return _audit([("plates", row.row, row.plate_id, None, "used", "NA") for row in plates.itertuples()])
+
+
+def _attrition(participants, left, arms, with_hair):
+    """Count by role and arm who is left after each step; the hair chain starts again from everybody enrolled."""
+    merged = participants.merge(left, on="participant_id")
+    chains = {"methylation": ("saliva", "methylation")}
+    if with_hair:
+        chains["cortisol"] = ("hair", "cortisol")
+    said = {
+        "saliva": "no saliva library",
+        "methylation": "library failed quality",
+        "hair": "no hair sample",
+        "cortisol": "no cortisol concentration",
+    }
+    rows = []
+    for role in [r for r in ROLES if (merged["role"] == r).any()]:
+        for arm in arms:
+            people = merged[(merged["role"] == role) & (merged["arm"] == arm)]
+            rows.append((role, "enrolment", "enrolled", arm, len(people), len(people), "NA"))
+            for chain, steps in chains.items():
+                here = people
+                for step in steps:
+                    stay = here[here[step] == ""]
+                    reason = said[step] if len(stay) < len(here) else "NA"
+                    rows.append((role, chain, step, arm, len(here), len(stay), reason))
+                    here = stay
+    return pd.DataFrame(rows, columns=["population", "chain", "step", "arm", "n_before", "n_after", "reason"])
+
+
+def _audit(rows):
+    return pd.DataFrame(rows, columns=["sheet", "row", "key", "participant_id", "status", "reason"]).astype(
+        {"participant_id": "str", "key": "str"}
+    )

@@ -1,0 +1,190 @@
+"""Reading a study's sheets: every cell as text first, then checked against the sheet's schema."""
+
+import csv
+import difflib
+import math
+from pathlib import Path
+
+import jsonschema
+import pandas as pd
+
+from hpaxis import schemas
+from hpaxis.problems import Problem
+
+MISSING = ("", "NA")
+# What may stand in a cell is said by pattern; these words say it to a person.
+REMEDIES = {
+    "pattern": "use the form that config/README.md gives for this column",
+    "enum": "use one of: {choices}",
+    "minimum": "give a value of at least {limit}",
+    "maximum": "give a value of at most {limit}",
+    "exclusiveMinimum": "give a value above {limit}",
+    "type": "give a {type}",
+}
+
+
+def sheet_schema(name, columns=None):
+    """Return the schema of a sheet, with the study's own ``columns`` (name to number or category) added."""
+    schema = dict(schemas.load(f"sheets/{name}"))
+    schema["properties"] = dict(schema["properties"])
+    for column, kind in (columns or {}).items():
+        schema["properties"].setdefault(column, DECLARED[kind])
+    return schema
+
+
+DECLARED = {
+    "number": {"type": "number", "description": "A number the models may use."},
+    "category": {
+        "type": "string",
+        "pattern": r"^[\w+./-]{1,20}$",
+        "description": "A category the models may use: one word, up to 20 characters.",
+    },
+}
+
+
+def read_sheet(path, schema):
+    """Read a sheet.
+
+    Returns ``(table, problems)``. The table has every column of the schema, typed (text, or float with NaN),
+    defaults filled where a cell or a whole column is missing, and a column ``row``: the line in the file.
+    Rows are kept even when they have problems, so that checks across sheets can go on.
+    """
+    path = str(path)
+    rows, problems = _rows(path, schema)
+    if rows is None:
+        return empty_sheet(schema), problems
+    validator = jsonschema.Draft202012Validator(
+        {"type": "object", "properties": {k: _cell_schema(v) for k, v in schema["properties"].items()}}
+    )
+    records = []
+    for number, cells in rows:
+        record = {"row": number}
+        for column, part in schema["properties"].items():
+            text = cells.get(column, "")
+            if text in MISSING:
+                record[column] = part.get("default")
+                if column in schema["required"]:
+                    problems.append(Problem(path, "is missing", "fill the cell", number, column))
+                continue
+            value, fault = _parse(text, part)
+            if fault:
+                problems.append(Problem(path, *fault, number, column, text))
+            record[column] = value
+        errors = validator.iter_errors({k: v for k, v in record.items() if k != "row" and v is not None})
+        for error in sorted(errors, key=lambda e: list(e.path)):
+            column = error.path[0]
+            part = schema["properties"][column]
+            problems.append(Problem(path, *_in_words(error, part), number, column, cells.get(column)))
+        records.append(record)
+    key = schema["key"]
+    seen = {}
+    for record in records:
+        if record[key] is not None and record[key] in seen:
+            problems.append(
+                Problem(
+                    path,
+                    f"stands in row {seen[record[key]]} already",
+                    "give every row its own id, or delete one",
+                    record["row"],
+                    key,
+                    record[key],
+                )
+            )
+        seen.setdefault(record[key], record["row"])
+    if not records:
+        problems.append(Problem(path, "has a header and no rows", "add the study's rows"))
+    return _typed(records, schema), problems
+
+
+def empty_sheet(schema):
+    """Return the table of a sheet that the study does not have: its columns, no rows."""
+    return _typed([], schema)
+
+
+def closest(word, choices):
+    """Say which of ``choices`` a misspelt ``word`` may have meant, as the end of a remedy."""
+    near = difflib.get_close_matches(str(word), [str(c) for c in choices], n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _rows(path, schema):
+    """Return ``([(line number, {column: text})], problems)``, or None for rows when nothing can be read."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return None, [Problem(path, "does not exist", "give the sheet's path under `sheets` in the config")]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "cannot be read"
+        return None, [Problem(path, reason, "save the sheet as tab-separated UTF-8 text")]
+    lines = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    if not lines:
+        return None, [Problem(path, "is empty", "write the header row and the study's rows")]
+    header = [name.strip() for name in lines[0]]
+    problems = []
+    if len(header) == 1 and any(mark in header[0] for mark in ",;"):
+        return None, [Problem(path, "is not tab-separated", "save the sheet with tabs between its columns")]
+    for name in header:
+        if name not in schema["properties"]:
+            hint = closest(name, schema["properties"])
+            remedy = f"rename or remove the column{hint}"
+            if schema["title"] == "participants.tsv":
+                remedy += ", or declare it under cohort.columns in the config"
+            problems.append(Problem(path, "is not a known column", remedy, 1, value=name))
+        if header.count(name) > 1:
+            problems.append(Problem(path, "stands twice in the header", "remove one", 1, value=name))
+    for name in schema["required"]:
+        if name not in header:
+            problems.append(Problem(path, "has no such column", "add the column", 1, name))
+    rows = []
+    for number, cells in enumerate(lines[1:], start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            what = f"has {len(cells)} cells where the header has {len(header)}"
+            problems.append(Problem(path, what, "give the row one cell for each column", number))
+        rows.append((number, dict(zip(header, (cell.strip() for cell in cells), strict=False))))
+    return rows, problems
+
+
+def _parse(text, part):
+    """Turn a cell into a value of its schema's type; return ``(value, None)`` or ``(None, (what, remedy))``."""
+    if part["type"] == "string":
+        return text, None
+    try:
+        value = float(text)
+    except ValueError:
+        hint = " with a decimal point" if "," in text else ""
+        return None, ("is not a number", f"give a number{hint}, or NA")
+    if not math.isfinite(value):
+        return None, ("is not a finite number", "give a number, or NA")
+    return value, None
+
+
+def _cell_schema(part):
+    return {k: v for k, v in part.items() if k not in ("default", "description", "remedy")}
+
+
+def _in_words(error, part):
+    """Return ``(what, remedy)`` for one schema error."""
+    rule, limit = error.validator, error.validator_value
+    what = {
+        "pattern": "has a form that is not allowed",
+        "enum": "is not a known word",
+        "minimum": f"is below {limit}",
+        "maximum": f"is above {limit}",
+        "exclusiveMinimum": f"is not above {limit}",
+    }.get(rule, "is not allowed")
+    if "remedy" in part:
+        return what, part["remedy"]
+    choices = ", ".join(map(str, part.get("enum", [])))
+    remedy = REMEDIES.get(rule, "see config/README.md").format(choices=choices, limit=limit, type=part["type"])
+    if rule == "enum":
+        remedy += closest(error.instance, part["enum"])
+    return what, remedy
+
+
+def _typed(records, schema):
+    table = pd.DataFrame(records, columns=["row", *schema["properties"]])
+    for column, part in schema["properties"].items():
+        table[column] = table[column].astype("float64" if part["type"] == "number" else "str")
+    return table

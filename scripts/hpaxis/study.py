@@ -1,0 +1,407 @@
+"""A study: its config, its sheets and its panels, read once and checked against each other.
+
+`load_study` is called when the workflow is planned. It collects every problem it can find before any
+work starts and raises one `InputError`; what it returns can be relied on.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+import pandas as pd
+
+from hpaxis import schemas
+from hpaxis.problems import Problem, raise_if_any
+from hpaxis.sheets import closest, empty_sheet, read_sheet, sheet_schema
+
+RESOURCES = Path(__file__).resolve().parents[2] / "resources"
+# Which file columns an assay needs.
+FILES = {
+    "amplicon": ("fastq_1", "fastq_2"),
+    "genome": ("bam",),
+    "pyrosequencing": ("counts",),
+    "counts": ("counts",),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study: the config with defaults filled, and each sheet as a typed table."""
+
+    config: dict
+    libraries: pd.DataFrame
+    participants: pd.DataFrame
+    hair: pd.DataFrame
+    plates: pd.DataFrame
+
+    @property
+    def models(self):
+        """The models of the config: name to entry, in the config's order."""
+        return self.config["models"]
+
+    def library_ids(self, kind=None, assay=None):
+        """Return library ids, sorted, of one kind or assay where asked for."""
+        table = self.libraries
+        if kind is not None:
+            table = table[table["kind"] == kind]
+        if assay is not None:
+            table = table[table["assay"] == assay]
+        return sorted(table["library_id"])
+
+    def library(self, library_id):
+        """Return the row of a library."""
+        return self.libraries.set_index("library_id", drop=False).loc[library_id]
+
+    def fastq(self, library_id):
+        """Return the one or two FASTQ paths of a library."""
+        row = self.library(library_id)
+        return [row[c] for c in FILES["amplicon"] if pd.notna(row[c])]
+
+    def panel(self, library_id):
+        """Return the folder of a library's panel."""
+        return panel_folder(self.library(library_id)["panel"])
+
+    def panel_files(self, library_id):
+        """Return the files of a library's panel, sorted."""
+        return sorted(str(p) for p in self.panel(library_id).iterdir() if p.is_file())
+
+    def plate_ids(self):
+        """Return the ids of the cortisol plates, sorted."""
+        return sorted(self.plates["plate_id"])
+
+    def plate(self, plate_id):
+        """Return the row of a plate."""
+        return self.plates.set_index("plate_id", drop=False).loc[plate_id]
+
+
+def panel_folder(name):
+    """Return a panel's folder: a shipped panel by its name, any other by its path."""
+    shipped = RESOURCES / "panels" / name
+    return shipped if "/" not in name and shipped.is_dir() else Path(name)
+
+
+def read_study(config, config_file="config"):
+    """Read config and sheets. Returns ``(study, problems)``; the study is None if it cannot be built."""
+    problems = check_config(config, config_file)
+    if problems:
+        return None, problems
+    config = schemas.with_defaults(config, schemas.config_schema())
+    sheets = {}
+    for name in ("libraries", "participants", "hair", "plates"):
+        path = config["sheets"][name]
+        schema = sheet_schema(name, config["cohort"]["columns"] if name == "participants" else None)
+        if path is None:
+            sheets[name] = empty_sheet(schema)
+        else:
+            sheets[name], found = read_sheet(path, schema)
+            problems += found
+    return Study(config=config, **sheets), problems
+
+
+def load_study(config, config_file="config", made_by_workflow=None, cache=None):
+    """Read a study and check all of it.
+
+    ``made_by_workflow``: a folder whose files the workflow itself makes (the demo's reads), which are not
+    asked for. ``cache``: a file that remembers which input files were read through without a problem.
+    Raises `InputError` with every problem of the config, the sheets, the panels and the files.
+    """
+    study, problems = read_study(config, config_file)
+    if study is not None:
+        made = (str(Path(made_by_workflow)) + "/") if made_by_workflow else None
+        problems += check_across(study)
+        problems += check_panels(study)
+        problems += check_models(study, config_file)
+        problems += check_files(study, made, cache)
+    raise_if_any(problems)
+    return study
+
+
+def check_config(config, config_file="config"):
+    """Return the problems of the config itself, one for each key at fault."""
+    schema = schemas.config_schema()
+    problems = []
+    validator = jsonschema.Draft202012Validator(schema)
+    for error in sorted(validator.iter_errors(config), key=lambda e: [str(p) for p in e.absolute_path]):
+        key = ".".join(str(p) for p in error.absolute_path)
+        if error.validator == "additionalProperties":
+            known = error.schema.get("properties", {})
+            for name in sorted(set(error.instance) - set(known)):
+                full = f"{key}.{name}" if key else str(name)
+                problems.append(
+                    Problem(config_file, "is not a known key", f"remove it{closest(name, known)}", column=full)
+                )
+        elif error.validator == "required":
+            for name in error.validator_value:
+                if name not in error.instance:
+                    full = f"{key}.{name}" if key else name
+                    problems.append(
+                        Problem(config_file, "is missing", "add the key; see config/README.md", column=full)
+                    )
+        else:
+            problems.append(
+                Problem(config_file, error.message, "see config/README.md for this key", column=key or None)
+            )
+    return list(dict.fromkeys(problems))
+
+
+def check_across(study):
+    """Return the problems between the sheets."""
+    return [
+        *_check_participants(study),
+        *_check_libraries(study),
+        *_check_hair(study),
+        *_check_plates(study),
+        *_check_coverage(study),
+    ]
+
+
+def _check_participants(study):
+    path, arms, table = study.config["sheets"]["participants"], study.config["arms"], study.participants
+    problems = []
+    for row in table.itertuples():
+        if pd.notna(row.arm) and row.arm not in arms:
+            remedy = f"use one of the config's arms: {', '.join(arms)}{closest(row.arm, arms)}"
+            problems.append(Problem(path, "is not an arm of this study", remedy, row.row, "arm", row.arm))
+    for dyad, members in table.dropna(subset=["dyad_id"]).groupby("dyad_id"):
+        for role in ("child", "parent"):
+            if (members["role"] == role).sum() > 1:
+                what = f"has more than one {role}"
+                remedy = "a dyad is one child and one parent: correct dyad_id or role"
+                problems.append(Problem(path, what, remedy, int(members["row"].iloc[-1]), "dyad_id", dyad))
+        if members["arm"].nunique() > 1:
+            remedy = "members of a dyad are randomised together: correct one of them"
+            problems.append(Problem(path, "is in two arms", remedy, int(members["row"].iloc[-1]), "dyad_id", dyad))
+    return problems
+
+
+def _check_libraries(study):
+    path, table = study.config["sheets"]["libraries"], study.libraries
+    people = set(study.participants["participant_id"])
+    problems, used_files, used_wells = [], {}, {}
+    for row in table.itertuples():
+
+        def add(what, remedy, column, value=None, at=row.row):
+            problems.append(Problem(path, what, remedy, at, column, value))
+
+        if row.kind == "study":
+            if pd.isna(row.participant_id):
+                add("is missing", "a study library needs the participant it comes from", "participant_id")
+            elif row.participant_id not in people:
+                hint = closest(row.participant_id, people)
+                add("is not in participants.tsv", f"add the participant or correct the id{hint}", "participant_id",
+                    row.participant_id)  # fmt: skip
+            if pd.isna(row.timepoint):
+                add("is missing", "a study library needs its timepoint", "timepoint")
+        elif pd.notna(row.participant_id):
+            add(
+                "is named for a library that is not of kind study",
+                "write NA",
+                "participant_id",
+                row.participant_id,
+            )
+        if row.kind == "standard" and pd.isna(row.expected_percent):
+            add("is missing", "a standard needs its known methylation", "expected_percent")
+        if pd.isna(row.panel):
+            add("is missing", "name the panel", "panel")
+        needed = FILES.get(row.assay, ())
+        if needed and pd.isna(getattr(row, needed[0])):
+            add("is missing", f"assay {row.assay} needs this file", needed[0])
+        for column in ("fastq_1", "fastq_2", "bam", "counts"):
+            name = getattr(row, column)
+            if pd.isna(name):
+                continue
+            if column not in needed:
+                add(
+                    f"is given, but assay {row.assay} does not read it",
+                    "write NA or correct the assay",
+                    column,
+                    name,
+                )
+            # A table of counts holds many libraries; reads belong to one.
+            elif column != "counts" and name in used_files:
+                add(
+                    f"is used in row {used_files[name]} already",
+                    "give each library its own file",
+                    column,
+                    name,
+                )
+            used_files.setdefault(name, row.row)
+        if pd.notna(row.plate) and pd.notna(row.well):
+            well = (row.plate, _well(row.well))
+            if well in used_wells:
+                add(f"is used in row {used_wells[well]} already", "a well holds one library: correct plate or well",
+                    "well", f"{row.plate} {row.well}")  # fmt: skip
+            used_wells.setdefault(well, row.row)
+    return problems
+
+
+def _check_hair(study):
+    path, table = study.config["sheets"]["hair"], study.hair
+    people = set(study.participants["participant_id"])
+    problems = []
+    for row in table.itertuples():
+        if pd.notna(row.participant_id) and row.participant_id not in people:
+            remedy = f"add the participant or correct the id{closest(row.participant_id, people)}"
+            problems.append(
+                Problem(path, "is not in participants.tsv", remedy, row.row, "participant_id", row.participant_id)
+            )
+        if row.methanol_recovered_ml > row.methanol_added_ml:
+            what = f"is more than the {row.methanol_added_ml:g} mL added"
+            remedy = "correct methanol_added_ml or methanol_recovered_ml"
+            problems.append(Problem(path, what, remedy, row.row, "methanol_recovered_ml", row.methanol_recovered_ml))
+        if row.segment_to_cm <= row.segment_from_cm:
+            remedy = "give the segment from the scalp outwards"
+            problems.append(
+                Problem(path, "is not beyond segment_from_cm", remedy, row.row, "segment_to_cm", row.segment_to_cm)
+            )
+    return problems
+
+
+def _check_plates(study):
+    sheets, problems = study.config["sheets"], []
+    if (sheets["hair"] is None) != (sheets["plates"] is None):
+        given, other = ("plates", "hair") if sheets["hair"] is None else ("hair", "plates")
+        problems.append(
+            Problem(
+                str(sheets[given]),
+                f"is given without {other}.tsv",
+                f"give both, or neither: sheets.{other} in the config",
+            )
+        )
+    return problems
+
+
+def _check_coverage(study):
+    """A participant without saliva or hair is an error unless the sheet says that it is missing."""
+    path, problems = study.config["sheets"]["participants"], []
+    saliva = set(study.libraries.loc[study.libraries["kind"] == "study", "participant_id"].dropna())
+    hair = None if study.config["sheets"]["hair"] is None else set(study.hair["participant_id"].dropna())
+    for row in study.participants.itertuples():
+        said = set(str(row.missing).split(";")) if pd.notna(row.missing) else set()
+        for what, have, sheet in (("saliva", saliva, "libraries.tsv"), ("hair", hair, "hair.tsv")):
+            if have is None or pd.isna(row.participant_id):
+                continue
+            if row.participant_id not in have and what not in said:
+                noun = "library" if what == "saliva" else "hair sample"
+                remedy = f"add the row to {sheet}, or write {what} in the column missing"
+                problems.append(Problem(path, f"has no {noun}", remedy, row.row, "participant_id", row.participant_id))
+            if row.participant_id in have and what in said:
+                remedy = f"remove the word, or the row in {sheet}"
+                problems.append(
+                    Problem(
+                        path,
+                        f"is said to be missing, but stands in {sheet}",
+                        remedy,
+                        row.row,
+                        "missing",
+                        what,
+                    )
+                )
+    return problems
+
+
+def check_panels(study):
+    """Return the problems of every panel that a library names."""
+    from hpaxis.methylation.panel import read_panel
+    from hpaxis.problems import InputError
+
+    problems = []
+    first = study.libraries.dropna(subset=["panel"]).drop_duplicates("panel")
+    for row in first.itertuples():
+        folder = panel_folder(row.panel)
+        if not folder.is_dir():
+            shipped = sorted(p.name for p in (RESOURCES / "panels").iterdir() if p.is_dir())
+            remedy = f"use a shipped panel ({', '.join(shipped)}) or the path of a panel folder"
+            problems.append(
+                Problem(study.config["sheets"]["libraries"], "is no panel", remedy, row.row, "panel", row.panel)
+            )
+            continue
+        try:
+            read_panel(folder)
+        except InputError as error:
+            problems += error.problems
+    return problems
+
+
+def check_models(study, config_file="config"):
+    """Return the problems of the models, as far as they can be told before there are data."""
+    from hpaxis.cohort import analysis_columns
+    from hpaxis.moderation.checks import check_model
+
+    columns = analysis_columns(study)
+    problems = []
+    for name, entry in study.models.items():
+        problems += check_model(name, entry, columns=columns, arms=study.config["arms"], config_file=config_file)
+    return problems
+
+
+def check_files(study, made=None, cache=None):
+    """Return the problems of the input files: missing, damaged, empty, or at odds with the sheets.
+
+    Files whose size and time are in the ``cache`` were read through before without a problem.
+    """
+    from hpaxis.cortisol import check_plate
+    from hpaxis.methylation.reads import check_read_files
+
+    known = _read_cache(cache)
+    problems, sheet = [], study.config["sheets"]["libraries"]
+    for row in study.libraries.itertuples():
+        paths = []
+        for column in FILES.get(row.assay, ()):
+            name = getattr(row, column)
+            if pd.isna(name) or (made and name.startswith(made)):
+                continue
+            if not Path(name).is_file():
+                problems.append(Problem(sheet, "does not exist", "correct the path", row.row, column, name))
+            else:
+                paths.append(name)
+        if paths and row.assay == "amplicon":
+            signature = {p: _signature(p) for p in paths}
+            if all(known.get(p) == s for p, s in signature.items()):
+                continue
+            found = check_read_files(paths)
+            problems += found
+            if not found:
+                known.update(signature)
+    for row in study.plates.itertuples():
+        names = [n for n in (row.reader_file, row.layout_file) if pd.notna(n) and not (made and n.startswith(made))]
+        absent = [n for n in names if not Path(n).is_file()]
+        for name in absent:
+            problems.append(
+                Problem(
+                    study.config["sheets"]["plates"],
+                    "does not exist",
+                    "correct the path",
+                    row.row,
+                    value=name,
+                )
+            )
+        if names and not absent:
+            problems += check_plate(row, study.hair, study.config)
+    _write_cache(cache, known)
+    return problems
+
+
+def _well(name):
+    return f"{name[0]}{int(name[1:])}"
+
+
+def _signature(path):
+    info = Path(path).stat()
+    return [info.st_size, info.st_mtime_ns]
+
+
+def _read_cache(path):
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (TypeError, OSError, ValueError):
+        return {}
+
+
+def _write_cache(path, known):
+    if path is not None and known:
+        from hpaxis.tables import whole_file
+
+        with whole_file(path) as part:
+            part.write_text(json.dumps(known, indent=0, sort_keys=True), encoding="utf-8")

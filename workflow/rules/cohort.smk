@@ -1,0 +1,30 @@
+rule build_cohort:
+    input:
+        participants=study.config["sheets"]["participants"],
+        libraries=study.config["sheets"]["libraries"],
+        hair=study.config["sheets"]["hair"] or [],
+        plates=study.config["sheets"]["plates"] or [],
+        quality="<results>/methylation/libraries.tsv",
+        indices="<results>/methylation/indices.tsv",
+        samples="<results>/cortisol/samples.tsv" if study.plate_ids() else [],
+        library=library("cohort"),
+    output:
+        analysis="<results>/cohort/analysis.tsv",
+        attrition="<results>/cohort/attrition.tsv",
+        join_audit="<results>/cohort/join_audit.tsv",
+    params:
+        settings=study.config["cohort"],
+        arms=study.config["arms"],
+    log:
+        "<logs>/build_cohort.log",
+    benchmark:
+        "<benchmarks>/build_cohort.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    script:
+        "../../scripts/build_cohort.py"
+
+
+rule cohort:
+    input:
+        rules.build_cohort.output,

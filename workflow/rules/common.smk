@@ -1,0 +1,48 @@
+# The study, read and checked once when the workflow is planned, and the helpers that rules share.
+import sys
+from pathlib import Path
+
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from hpaxis.problems import InputError
+from hpaxis.study import load_study, read_study
+
+RESULTS = workflow.pathvars.get("results")
+CONFIG_FILE = ", ".join(map(str, workflow.overwrite_configfiles)) or "config/config.yaml"
+
+try:
+    if workflow.is_main_process:
+        study = load_study(
+            dict(config),
+            CONFIG_FILE,
+            made_by_workflow=f"{RESULTS}/simulation" if "simulation" in config else None,
+            cache=".snakemake/hpaxis/checked_files.json",
+        )
+    else:
+        study, _ = read_study(dict(config), CONFIG_FILE)
+except InputError as error:
+    print(error, file=sys.stderr)
+    print(f"{len(error.problems)} problem(s) in the inputs; nothing was started.", file=sys.stderr)
+    sys.exit(1)
+
+
+wildcard_constraints:
+    library="|".join(study.library_ids()) or "none",
+    plate="|".join(study.plate_ids()) or "none",
+    model="|".join(study.models),
+
+
+def library(*stages):
+    """The modules a rule runs: naming them as input makes an edited module rerun what depends on it."""
+    package = ROOT / "scripts" / "hpaxis"
+    modules = [*package.glob("*.py")]
+    for stage in stages:
+        modules += [p for p in (package / stage).rglob("*") if p.suffix in (".py", ".html", ".css")]
+    return sorted(workflow.source_path(str(m)) for m in modules)
+
+
+def schemas_of(*stages):
+    """The schemas a rule checks its tables against."""
+    folder = ROOT / "workflow" / "schemas"
+    return sorted(workflow.source_path(str(p)) for s in stages for p in folder.glob(f"{s}_*.yaml"))
