@@ -1,0 +1,1 @@
+"""From bisulfite reads to per-CpG methylation with its error."""
