@@ -1,0 +1,86 @@
+"""config/README.md, written from the schemas: `python -m hpaxis.reference > config/README.md`."""
+
+import yaml
+
+from hpaxis.schemas import config_schema, load
+
+SHEETS = ("libraries", "participants", "hair", "plates")
+
+
+def reference():
+    """Return config/README.md: every key of the config and every column of the sheets, from the schemas."""
+    lines = [
+        "# Configuration reference",
+        "",
+        "*Written by `make reference` from `workflow/schemas`; a test keeps it in step.*",
+        "",
+        "A study is one config file and its sheets. Give another study with `--configfile my_study.yaml`; the demo's",
+        "`config.yaml` is then not read at all. Unknown keys and columns are errors.",
+        "",
+        "## Keys of the config",
+        "",
+        "| key | type | default | meaning |",
+        "| --- | --- | --- | --- |",
+        *_key_rows(config_schema()),
+        "",
+        "## Sheets",
+        "",
+        "Tab-separated UTF-8 text with a header row; `NA` or an empty cell for missing. Columns that are not required",
+        "may be left out.",
+    ]
+    for name in SHEETS:
+        schema = load(f"sheets/{name}")
+        lines += ["", f"### {schema['title']}", "", schema["description"].strip(), ""]
+        lines += ["| column | required | type | default | meaning |", "| --- | --- | --- | --- | --- |"]
+        for column, part in schema["properties"].items():
+            required = "yes" if column in schema["required"] else "no"
+            meaning = _cell(part["description"]) + _bounds(part)
+            lines.append(f"| {column} | {required} | {_type(part)} | {_default(part)} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _key_rows(schema, prefix=""):
+    rows = []
+    for key, part in schema.get("properties", {}).items():
+        name = f"{prefix}{key}"
+        needed = " (required)" if key in schema.get("required", ()) else ""
+        nested = bool(part.get("properties"))
+        default = "" if nested else _default(part)
+        rows.append(
+            f"| `{name}`{needed} | {_type(part)} | {default} | {_cell(part.get('description', ''))}{_bounds(part)} |"
+        )
+        rows += _key_rows(part, f"{name}.")
+    other = schema.get("additionalProperties")
+    if isinstance(other, dict) and other.get("properties"):
+        rows += _key_rows(other, f"{prefix}NAME.")
+    return rows
+
+
+def _type(part):
+    kind = part.get("type", "")
+    if "enum" in part:
+        return " / ".join(str(v) for v in part["enum"])
+    if kind == "array":
+        return f"list of {_type(part.get('items', {})) or 'values'}"
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+def _default(part):
+    if "default" not in part:
+        return ""
+    text = yaml.safe_dump(part["default"], default_flow_style=True).strip().removesuffix("...").strip()
+    return f"`{text}`"
+
+
+def _bounds(part):
+    said = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    words = [f"{word} {part[rule]}" for rule, word in said.items() if rule in part]
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _cell(text):
+    return " ".join(str(text).split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
