@@ -12,15 +12,15 @@ rule build_cohort:
         analysis="<results>/cohort/analysis.tsv",
         attrition="<results>/cohort/attrition.tsv",
         join_audit="<results>/cohort/join_audit.tsv",
-    params:
-        settings=study.config["cohort"],
-        arms=study.config["arms"],
     log:
         "<logs>/build_cohort.log",
     benchmark:
         "<benchmarks>/build_cohort.tsv"
     conda:
         "../envs/hpaxis.yaml"
+    params:
+        settings=study.config["cohort"],
+        arms=study.config["arms"],
     script:
         "../../scripts/build_cohort.py"
 

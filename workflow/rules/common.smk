@@ -1,4 +1,5 @@
 # The study, read and checked once when the workflow is planned, and the helpers that rules share.
+import os
 import sys
 from pathlib import Path
 
@@ -9,21 +10,24 @@ from hpaxis.problems import InputError
 from hpaxis.study import load_study, read_study
 
 RESULTS = workflow.pathvars.get("results")
-CONFIG_FILE = ", ".join(map(str, workflow.overwrite_configfiles)) or "config/config.yaml"
+CONFIG_FILE = ", ".join(os.path.relpath(f) for f in workflow.overwrite_configfiles) or "config/config.yaml"
 
 try:
     if workflow.is_main_process:
         study = load_study(
             dict(config),
             CONFIG_FILE,
-            made_by_workflow=f"{RESULTS}/simulation" if "simulation" in config else None,
+            made_by_workflow=(f"{RESULTS}/simulation" if "simulation" in config else None),
             cache=".snakemake/hpaxis/checked_files.json",
         )
     else:
         study, _ = read_study(dict(config), CONFIG_FILE)
 except InputError as error:
     print(error, file=sys.stderr)
-    print(f"{len(error.problems)} problem(s) in the inputs; nothing was started.", file=sys.stderr)
+    print(
+        f"{len(error.problems)} problem(s) in the inputs; nothing was started.",
+        file=sys.stderr,
+    )
     sys.exit(1)
 
 
@@ -36,7 +40,7 @@ wildcard_constraints:
 def library(*stages):
     """The modules a rule runs: naming them as input makes an edited module rerun what depends on it."""
     package = ROOT / "scripts" / "hpaxis"
-    modules = [*package.glob("*.py")]
+    modules = [package / f"{m}.py" for m in ("figures", "problems", "schemas", "sheets", "tables")]
     for stage in stages:
         modules += [p for p in (package / stage).rglob("*") if p.suffix in (".py", ".html", ".css")]
     return sorted(workflow.source_path(str(m)) for m in modules)

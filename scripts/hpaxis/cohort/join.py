@@ -156,10 +156,12 @@ def _combine(samples):
         first = samples.iloc[0]
         limit = first["limit_pg_per_mg"]
         return (np.nan, np.nan, np.nan, first["censored"], limit, np.nan, np.log(limit), len(samples))
-    value, low, high = (
-        float(np.exp(np.log(known[c]).mean())) for c in ("cortisol_pg_per_mg", "cortisol_low", "cortisol_high")
-    )
+    value, low, high = (_geometric_mean(known[c]) for c in ("cortisol_pg_per_mg", "cortisol_low", "cortisol_high"))
     return (value, low, high, "none", np.nan, np.log(value), np.nan, len(known))
+
+
+def _geometric_mean(values):
+    return float(values.iloc[0]) if len(values) == 1 else float(np.exp(np.log(values).mean()))
 
 
 def _check_platforms(samples, settings):

@@ -1,0 +1,199 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpaxis.cohort import build_cohort
+from hpaxis.problems import InputError
+
+ARMS = ["control", "treatment"]
+SETTINGS = {"timepoint": "t1", "platform": "NA", "columns": {"competence": "number"}}
+
+
+def participants():
+    rows = [
+        ("0011", "001", "child", "control", 12.0),
+        ("0012", "001", "parent", "control", np.nan),
+        ("0021", "002", "child", "treatment", 15.0),
+        ("0022", "002", "parent", "treatment", np.nan),
+        ("0031", "003", "child", "treatment", 9.0),
+    ]
+    table = pd.DataFrame(rows, columns=["participant_id", "dyad_id", "role", "arm", "competence"])
+    return table.assign(row=range(2, 7), missing=None)
+
+
+def inputs():
+    """Five people: 0022 has no saliva, 0031 a failed library and no hair, 0021 hair below the limit."""
+    libraries = pd.DataFrame(
+        [
+            (2, "L1", "0011", "t1", "study"),
+            (3, "L2", "0012", "t1", "study"),
+            (4, "L3", "0021", "t1", "study"),
+            (5, "L4", "0031", "t1", "study"),
+            (6, "L5", "0011", "t0", "study"),
+            (7, "C0", None, None, "control_0"),
+        ],
+        columns=["row", "library_id", "participant_id", "timepoint", "kind"],
+    )
+    quality = pd.DataFrame(
+        {
+            "library_id": ["L1", "L2", "L3", "L4", "L5", "C0"],
+            "verdict": ["pass", "warn", "pass", "fail", "pass", "pass"],
+            "reasons": [None, "conversion 98.7 %", None, "depth 40 < 100", None, None],
+        }
+    )
+    indices = pd.DataFrame(
+        {
+            "participant_id": ["0011", "0012", "0021", "0031", "0011"],
+            "timepoint": ["t1", "t1", "t1", "t1", "t0"],
+            "mean_beta": [0.02, 0.03, 0.025, np.nan, 0.01],
+            "depth": [1000, 900, 1500, 40, 800],
+            "verdict": ["pass", "warn", "pass", "fail", "pass"],
+            "reasons": [None, "conversion 98.7 %", None, "depth 40 < 100", None],
+        }
+    )
+    hair = pd.DataFrame(
+        [
+            (2, "H1", "0011", "t1", 0.0),
+            (3, "H1b", "0011", "t1", 0.0),
+            (4, "H1c", "0011", "t1", 3.0),
+            (5, "H2", "0012", "t1", 0.0),
+            (6, "H3", "0021", "t1", 0.0),
+            (7, "H4", "0022", "t1", 0.0),
+        ],
+        columns=["row", "hair_id", "participant_id", "timepoint", "segment_from_cm"],
+    )
+    samples = pd.DataFrame(
+        [
+            ("H1", "0011", "t1", 4.0, 3.0, 5.0, "none", np.nan, "NA"),
+            ("H1b", "0011", "t1", 9.0, 8.0, 10.0, "none", np.nan, "NA"),
+            ("H1c", "0011", "t1", 50.0, 40.0, 60.0, "none", np.nan, "NA"),
+            ("H2", "0012", "t1", 6.0, 5.0, 7.0, "none", np.nan, "NA"),
+            ("H3", "0021", "t1", np.nan, np.nan, np.nan, "below", 0.8, "below_curve"),
+            ("H4", "0022", "t1", np.nan, np.nan, np.nan, "none", np.nan, "plate_failed"),
+        ],
+        columns=["hair_id", "participant_id", "timepoint", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high",
+                 "censored", "limit_pg_per_mg", "flags"],
+    ).assign(platform="elisa")  # fmt: skip
+    plates = pd.DataFrame({"row": [2], "plate_id": ["P1"]})
+    return {
+        "participants": participants(),
+        "libraries": libraries,
+        "hair": hair,
+        "plates": plates,
+        "quality": quality,
+        "indices": indices,
+        "samples": samples,
+        "settings": SETTINGS,
+        "arms": ARMS,
+    }
+
+
+@pytest.fixture
+def cohort():
+    return build_cohort(**inputs())
+
+
+def test_every_participant_keeps_a_row_and_its_own_values(cohort):
+    table = cohort.analysis.set_index("participant_id")
+    assert table.index.tolist() == ["0011", "0012", "0021", "0022", "0031"]
+    assert table.loc["0011", "mean_beta"] == 0.02
+    assert math.isnan(table.loc["0022", "mean_beta"])
+    assert table.loc["0031", "methylation_verdict"] == "fail"
+    assert set(table["timepoint"]) == {"t1"}
+
+
+def test_the_proximal_segment_counts_and_repeats_are_averaged_on_the_log_scale(cohort):
+    row = cohort.analysis.set_index("participant_id").loc["0011"]
+    assert row["cortisol_pg_per_mg"] == pytest.approx(6.0)  # the geometric mean of 4 and 9
+    assert row["log_cortisol"] == pytest.approx(math.log(6))
+    assert row["cortisol_samples"] == 2
+
+
+def test_a_censored_value_is_never_a_number(cohort):
+    row = cohort.analysis.set_index("participant_id").loc["0021"]
+    assert math.isnan(row["cortisol_pg_per_mg"])
+    assert math.isnan(row["log_cortisol"])
+    assert (row["cortisol_censored"], row["cortisol_limit_pg_per_mg"]) == ("below", 0.8)
+    assert row["log_cortisol_limit"] == pytest.approx(math.log(0.8))
+
+
+def test_partners_lend_their_columns_both_ways(cohort):
+    table = cohort.analysis.set_index("participant_id")
+    assert table.loc["0012", "child_competence"] == 12.0
+    assert table.loc["0011", "parent_mean_beta"] == 0.03
+    assert math.isnan(table.loc["0011", "child_competence"])
+    assert math.isnan(table.loc["0031", "parent_mean_beta"])
+
+
+def test_attrition_by_arm(cohort):
+    table = cohort.attrition.set_index(["population", "step", "arm"])
+    counts = {key: (row["n_before"], row["n_after"]) for key, row in table.iterrows()}
+    assert counts[("child", "enrolled", "treatment")] == (2, 2)
+    assert counts[("child", "methylation", "treatment")] == (2, 1)
+    assert counts[("child", "hair", "treatment")] == (2, 1)
+    assert counts[("child", "cortisol", "treatment")] == (1, 1)
+    assert counts[("parent", "saliva", "treatment")] == (1, 0)
+    assert counts[("parent", "cortisol", "treatment")] == (1, 0)
+    assert counts[("child", "methylation", "control")] == (1, 1)
+
+
+def test_every_row_of_every_sheet_is_accounted_for(cohort):
+    data = inputs()
+    audit = cohort.join_audit
+    for sheet, key in (("participants", "participant_id"), ("libraries", "library_id"), ("hair", "hair_id"),
+                       ("plates", "plate_id")):  # fmt: skip
+        part = audit[audit["sheet"] == sheet]
+        assert sorted(part["key"]) == sorted(data[sheet][key])
+        assert part["row"].is_unique
+    left = audit[audit["status"] == "left out"].set_index("key")["reason"]
+    assert left["L4"] == "failed quality: depth 40 < 100"
+    assert left["L5"] == "timepoint t0 is not the analysis timepoint t1"
+    assert left["H1c"] == "a segment nearer the scalp is used"
+    assert left["H4"] == "no concentration: plate_failed"
+    assert audit.set_index("key").loc["C0", "status"] == "control"
+
+
+def test_row_order_does_not_matter(cohort):
+    data = inputs()
+    for name in ("libraries", "hair", "quality", "indices", "samples"):
+        data[name] = data[name].iloc[::-1].reset_index(drop=True)
+    again = build_cohort(**data)
+    pd.testing.assert_frame_equal(again.analysis, cohort.analysis)
+    pd.testing.assert_frame_equal(again.attrition, cohort.attrition)
+
+
+def test_a_key_that_matches_nobody_is_an_error():
+    data = inputs()
+    data["indices"].loc[0, "participant_id"] = "9999"
+    with pytest.raises(InputError, match="'9999' is not in participants.tsv"):
+        build_cohort(**data)
+
+
+def test_platforms_are_never_pooled_in_silence():
+    data = inputs()
+    data["samples"].loc[0, "platform"] = "lcms"
+    with pytest.raises(InputError, match="'elisa, lcms' would pool platforms"):
+        build_cohort(**data)
+    data["settings"] = {**SETTINGS, "platform": "elisa"}
+    cohort = build_cohort(**data)
+    assert cohort.analysis.set_index("participant_id").loc["0011", "cortisol_pg_per_mg"] == 9.0
+    reasons = cohort.join_audit.set_index("key")["reason"]
+    assert reasons["H1"] == "platform lcms is not the one the config asks for"
+
+
+def test_a_study_without_hair():
+    data = inputs()
+    data.update(samples=None, hair=data["hair"].iloc[:0], plates=data["plates"].iloc[:0])
+    cohort = build_cohort(**data)
+    assert cohort.analysis["log_cortisol"].isna().all()
+    assert set(cohort.attrition["chain"]) == {"enrolment", "methylation"}
+    assert set(cohort.join_audit["sheet"]) == {"participants", "libraries"}
+
+
+def test_the_only_timepoint_is_taken_when_the_config_names_none():
+    data = inputs()
+    data["libraries"] = data["libraries"][data["libraries"]["timepoint"] != "t0"]
+    data["settings"] = {**SETTINGS, "timepoint": "NA"}
+    assert set(build_cohort(**data).analysis["timepoint"]) == {"t1"}
