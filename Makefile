@@ -42,6 +42,8 @@ lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra test -c requirements.lock pyproject.toml -o requirements-test.lock
 
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra slurm -c requirements.lock pyproject.toml -o requirements-slurm.lock
+
 reference: $(VENV)/.run
 	$(BIN)/python -m hpaxis.reference > config/README.md
 
