@@ -7,7 +7,8 @@ CORES ?= 2
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
-.PHONY: demo test environment lock reference clean
+
+.PHONY: demo test test-slurm environment lock reference clean
 
 demo: $(VENV)/.run
 	$(SNAKEMAKE)
@@ -33,6 +34,14 @@ $(VENV)/.run: requirements.lock pyproject.toml
 
 $(VENV)/.test: $(VENV)/.run requirements-test.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock
+	@touch $@
+
+# Longer checks, each its own.
+test-slurm: $(VENV)/.slurm
+	VENV=$(VENV) tests/executors/run_slurm.sh
+
+$(VENV)/.slurm: $(VENV)/.run requirements-slurm.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-slurm.lock
 	@touch $@
 
 environment: $(VENV)/.test

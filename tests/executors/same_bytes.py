@@ -1,0 +1,34 @@
+"""Compare two results folders byte for byte: `same_bytes.py A B`. Exits 1 and lists what differs."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+# What Snakemake itself dates or times.
+DATED = ("snakemake_report.html",)
+
+
+def digests(folder):
+    """Return relative path to SHA-256 of every file below a folder."""
+    folder = Path(folder)
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name not in DATED
+    }
+
+
+def differences(one, other):
+    """Return a line for each file that only one folder has, or whose bytes differ."""
+    a, b = digests(one), digests(other)
+    lines = [f"only in {one}: {name}" for name in sorted(a.keys() - b.keys())]
+    lines += [f"only in {other}: {name}" for name in sorted(b.keys() - a.keys())]
+    lines += [f"differs: {name}" for name in sorted(a.keys() & b.keys()) if a[name] != b[name]]
+    return lines
+
+
+if __name__ == "__main__":
+    one, other = sys.argv[1:]
+    found = differences(one, other)
+    print("\n".join(found) or f"{len(digests(one))} files, all the same bytes")
+    sys.exit(bool(found) or not digests(one))
