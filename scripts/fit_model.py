@@ -1,0 +1,19 @@
+"""Fit one model of the config and write each of its tables."""
+
+from job import logged
+
+with logged(snakemake.log[0]) as log:
+    from hpaxis.moderation.run import run_model
+    from hpaxis.tables import read_table, write_table
+
+    tables = run_model(
+        snakemake.wildcards.model,
+        read_table(snakemake.input.analysis),
+        snakemake.params.entry,
+        snakemake.params.settings,
+        snakemake.params.arms,
+        snakemake.params.seed,
+    )
+    for name, path in snakemake.output.items():
+        write_table(tables[name], path)
+        log.info("%s: %d rows", name, len(tables[name]))

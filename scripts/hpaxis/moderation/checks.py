@@ -1,0 +1,65 @@
+"""Checks of a model's entry in the config: on names when the workflow is planned, on data before a fit."""
+
+from hpaxis.moderation.design import MINIMUM_PER_ARM, complete_cases, data_problems, name_problems
+from hpaxis.moderation.entries import entry_columns, model_rows, scaled_name, spec_of
+from hpaxis.problems import Problem
+from hpaxis.schemas import load, with_defaults
+from hpaxis.sheets import closest
+
+
+def check_model(name, entry, columns=None, arms=(), table=None, config_file="config", minimum_per_arm=MINIMUM_PER_ARM):
+    """Return the problems of one entry of the config's models, all at once.
+
+    ``columns`` are the names of cohort/analysis.tsv: enough to check names before anything has run. ``table`` is
+    that table itself; with it, rows are checked too: arms with too few people, a constant predictor, an outcome that
+    leaked into a covariate under another name.
+    """
+    entry = with_defaults(entry, load("config/model"))
+    columns = list(table.columns if columns is None else columns)
+    problems = _unknown_columns(entry, columns) + _disagreements(entry, arms)
+    spec = spec_of(entry, arms, minimum_per_arm=minimum_per_arm)
+    known = [*columns, spec.predictor, *entry_columns(entry)]
+    problems += name_problems(spec, known, config_file)
+    if table is not None and not problems:
+        data, _ = model_rows(table, entry, arms)
+        cases, _ = complete_cases(data, spec.columns)
+        problems += data_problems(cases, spec, config_file)
+    return [_placed(p, name, config_file) for p in problems]
+
+
+def _unknown_columns(entry, columns):
+    return [
+        Problem("config", "is not a column of the analysis table",
+                f"correct the name, or declare it under cohort.columns{closest(c, columns)}", column=c)
+        for c in entry_columns(entry)
+        if c not in columns
+    ]  # fmt: skip
+
+
+def _disagreements(entry, arms):
+    """Keys of an entry that contradict each other."""
+    problems = []
+
+    def add(what, remedy, column=None, value=None):
+        problems.append(Problem("config", what, remedy, column=column, value=value))
+
+    if (entry["covariance"] == "CR2") != (entry["cluster"] is not None):
+        if entry["cluster"] is None:
+            add("is CR2, but no cluster is named", "name the column of clusters in cluster", "covariance")
+        else:
+            add("names clusters that the covariance ignores", "use covariance CR2, or take it out", "cluster")
+    if entry["moderator"] == "arm" and arms and entry["reference"] not in (None, *arms):
+        remedy = f"use one of {', '.join(arms)}{closest(entry['reference'], arms)}"
+        add("is not an arm of this study", remedy, "reference", entry["reference"])
+    if entry["scale"] != "beta":
+        sibling = scaled_name(entry["predictor"], "m_value")
+        if not entry["predictor"].endswith("_beta"):
+            add(f"has no scale {entry['scale']}", f"name an index that ends in _beta (its {sibling} is read)",
+                "predictor", entry["predictor"])  # fmt: skip
+    return problems
+
+
+def _placed(problem, name, config_file):
+    """Say where in the config the problem is."""
+    value = problem.column if problem.value is None else f"{problem.column}: {problem.value}"
+    return Problem(config_file, problem.what, problem.remedy, column=f"models.{name}", value=value)

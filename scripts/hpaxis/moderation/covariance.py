@@ -1,0 +1,146 @@
+"""The covariance of coefficients: one object that every number of a model takes its errors from.
+
+HC0 to HC3: MacKinnon & White (1985), Long & Ervin (2000); HC4: Cribari-Neto (2004); CR2 with Satterthwaite degrees of
+freedom: Bell & McCaffrey (2002), Pustejovsky & Tipton (2018).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from hpaxis.problems import InputError, Problem
+
+KINDS = ("OLS", "HC0", "HC1", "HC2", "HC3", "HC4", "CR2")
+# Beyond this hat value one row alone decides a coefficient: its residual says nothing about its error.
+LEVERAGE_LIMIT = 0.99
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """Covariance ``matrix`` (k, k) of the coefficients, its ``kind``, and degrees of freedom for any contrast."""
+
+    kind: str
+    matrix: np.ndarray
+    df_residual: int
+    clusters: int | None = None
+    _parts: tuple | None = None
+
+    def variance(self, C):
+        """Return the variance of each contrast in ``C`` (m, k), shape (m,)."""
+        return np.einsum("ij,jk,ik->i", C, self.matrix, C)
+
+    def df(self, C):
+        """Return the degrees of freedom of each contrast in ``C`` (m, k), shape (m,).
+
+        Residual for all kinds but CR2, where they are Satterthwaite's for the contrast itself.
+        """
+        if self._parts is None:
+            return np.full(len(C), float(self.df_residual))
+        return np.array([_satterthwaite(self._parts, c) for c in C])
+
+    def critical(self, C, alpha):
+        """Return the two-sided critical t of each contrast, shape (m,)."""
+        return stats.t.isf(alpha / 2, self.df(C))
+
+
+def hat_values(X):
+    """Return the leverage of each row, shape (n,), from a QR decomposition."""
+    Q, _ = np.linalg.qr(X)
+    return np.einsum("ij,ij->i", Q, Q)
+
+
+def cross_inverse(X):
+    """Return (X'X)^-1, shape (k, k), from a QR decomposition."""
+    _, R = np.linalg.qr(X)
+    inverse = np.linalg.inv(R)
+    return inverse @ inverse.T
+
+
+def hc_weights(kind, hat):
+    """Return what each squared residual is multiplied with, shape as ``hat`` (rows last), for n x k designs.
+
+    ``hat`` may have leading batch dimensions; the sum over the last axis is the number of coefficients.
+    """
+    n, k = hat.shape[-1], hat.sum(axis=-1, keepdims=True)
+    if kind == "HC0":
+        return np.ones_like(hat)
+    if kind == "HC1":
+        return np.broadcast_to(n / (n - k), hat.shape)
+    power = {"HC2": 1.0, "HC3": 2.0}.get(kind)
+    if power is None:
+        power = np.minimum(4.0, n * hat / k)
+    return (1 - hat) ** -power
+
+
+def covariance(kind, X, residuals, clusters=None, labels=None, source="data"):
+    """Return the `Covariance` of OLS coefficients.
+
+    ``kind`` is one of KINDS; ``clusters`` (n,) is needed for CR2. Raises `InputError` for an unknown kind, and
+    where a hat value is so near 1 that HC2, HC3 or HC4 would divide by nothing; ``labels`` name the rows.
+    """
+    if kind not in KINDS:
+        raise InputError(Problem(source, "is no covariance", f"use one of {', '.join(KINDS)}", value=kind))
+    n, k = X.shape
+    df = n - k
+    bread = cross_inverse(X)
+    if kind == "CR2":
+        if clusters is None:
+            raise InputError(Problem(source, "CR2 needs the column of clusters", "name it in cluster"))
+        return _cr2(X, residuals, np.asarray(clusters), bread, df, source)
+    if kind == "OLS":
+        return Covariance(kind, bread * (residuals @ residuals / df), df)
+    hat = hat_values(X)
+    if kind in ("HC2", "HC3", "HC4"):
+        refuse_leverage(kind, hat, labels, source)
+    half = X @ bread * (residuals * np.sqrt(hc_weights(kind, hat)))[:, None]
+    return Covariance(kind, half.T @ half, df)
+
+
+def refuse_leverage(kind, hat, labels=None, source="data"):
+    """Raise `InputError` naming every row whose hat value makes ``kind`` meaningless."""
+    labels = np.arange(len(hat)) if labels is None else labels
+    rows = np.flatnonzero(hat > LEVERAGE_LIMIT)
+    if len(rows):
+        raise InputError([
+            Problem(
+                source,
+                f"has a hat value of {hat[i]:.4f}: it decides a coefficient alone, so {kind} says nothing of its error",
+                "drop the covariate level or row that isolates it, or use covariance OLS and say so",
+                value=str(labels[i]),
+            )
+            for i in rows
+        ])  # fmt: skip
+
+
+def _cr2(X, residuals, clusters, bread, df, source):
+    groups = [np.flatnonzero(clusters == g) for g in _ordered(clusters)]
+    if len(groups) < 3:
+        what = f"CR2 has {len(groups)} clusters to estimate from"
+        raise InputError(Problem(source, what, "use HC3, or cluster on a column with more values"))
+    adjusted, scores = [], []
+    for rows in groups:
+        Xg = X[rows]
+        values, vectors = np.linalg.eigh(np.eye(len(rows)) - Xg @ bread @ Xg.T)
+        kept = values > 1e-10
+        A = (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T
+        AX = A @ Xg @ bread
+        adjusted.append(AX)
+        scores.append(residuals[rows] @ AX)
+    scores = np.array(scores)
+    # For the Satterthwaite df: s_g = (I - H)_g' A_g X_g (X'X)^-1 c, kept as (groups, n, k).
+    parts = np.zeros((len(groups), *X.shape))
+    for g, (rows, AX) in enumerate(zip(groups, adjusted, strict=True)):
+        parts[g] = -X @ (bread @ (X[rows].T @ AX))
+        parts[g][rows] += AX
+    return Covariance("CR2", scores.T @ scores, df, len(groups), (parts,))
+
+
+def _ordered(clusters):
+    return sorted(set(clusters.tolist()), key=str)
+
+
+def _satterthwaite(parts, c):
+    S = parts[0] @ c
+    G = S @ S.T
+    return np.trace(G) ** 2 / (G**2).sum()

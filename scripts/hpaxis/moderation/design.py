@@ -1,0 +1,401 @@
+"""From a data frame and the names of a model to its design matrix, with every left-out row accounted for."""
+
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import linalg, stats
+
+from hpaxis.problems import Problem, raise_if_any
+from hpaxis.sheets import closest
+
+INTERCEPT = "(Intercept)"
+MINIMUM_PER_ARM = 5
+ROLES = ("outcome", "predictor", "moderator", "covariates")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The names of a model: outcome on predictor x moderator, with covariates.
+
+    ``reference`` is the moderator's reference arm (default: first category, else first in sorted order),
+    ``standardise`` the roles turned into z scores over the complete cases (SD with n - 1).
+    ``cluster`` names the column of clusters, ``alpha`` the level of every interval and region.
+    """
+
+    outcome: str
+    predictor: str
+    moderator: str
+    covariates: tuple = ()
+    reference: object = None
+    standardise: tuple = ()
+    cluster: str | None = None
+    alpha: float = 0.05
+    minimum_per_arm: int = MINIMUM_PER_ARM
+
+    @property
+    def columns(self):
+        """Every column that the model reads, each once."""
+        names = [self.outcome, self.predictor, self.moderator, *self.covariates]
+        return list(dict.fromkeys(names + ([self.cluster] if self.cluster else [])))
+
+
+@dataclass(frozen=True)
+class Moderator:
+    """How the moderator enters: ``levels`` are its arms (None where it is continuous).
+
+    ``codes`` maps an arm to its row of moderator columns; a continuous value codes as itself.
+    """
+
+    name: str
+    terms: tuple
+    levels: tuple | None
+    codes: dict = field(default_factory=dict)
+
+    def code(self, value):
+        """Return the moderator columns of one arm or value, shape (number of moderator terms,)."""
+        return self.codes[value] if self.levels is not None else np.array([float(value)])
+
+    @property
+    def pairs(self):
+        """Pairs of arms as (arm, compared with), earlier arm second, so that a difference is arm - reference."""
+        return [(b, a) for a, b in combinations(self.levels, 2)] if self.levels is not None else []
+
+
+@dataclass(frozen=True)
+class Design:
+    """Outcome ``y`` (n,), matrix ``X`` (n, k) with names ``terms``, and what led to them.
+
+    ``data`` holds the complete cases on the model's scale (after standardising), ``used`` every row given
+    with why it was left out, ``scales`` the mean and SD of each numeric model column before standardising.
+    """
+
+    spec: Spec
+    y: np.ndarray
+    X: np.ndarray
+    terms: tuple
+    moderator: Moderator
+    data: pd.DataFrame
+    used: pd.DataFrame
+    scales: pd.DataFrame
+
+    @property
+    def n(self):
+        """Number of complete cases."""
+        return len(self.y)
+
+    @property
+    def x(self):
+        """Predictor on the model's scale, shape (n,)."""
+        return self.X[:, 1]
+
+    @property
+    def interaction_terms(self):
+        """Names of the product terms."""
+        return tuple(f"{self.spec.predictor}:{t}" for t in self.moderator.terms)
+
+    @property
+    def interactions(self):
+        """Columns of the product terms in X."""
+        return [self.terms.index(t) for t in self.interaction_terms]
+
+    @property
+    def moderator_columns(self):
+        """Columns of the moderator's own terms in X."""
+        return [self.terms.index(t) for t in self.moderator.terms]
+
+    @property
+    def arm(self):
+        """Arm (or moderator value) of each complete case, shape (n,)."""
+        return self.data[self.spec.moderator].to_numpy()
+
+    def slope_contrast(self, value):
+        """Return the contrast (k,) that gives the predictor's slope at a moderator value or in an arm."""
+        c = np.zeros(self.X.shape[1])
+        c[1] = 1
+        c[self.interactions] = self.moderator.code(value)
+        return c
+
+    def arm_contrast(self, arm, reference, at):
+        """Return the contrast (k,) that gives the difference arm - reference at a predictor value."""
+        c = np.zeros(self.X.shape[1])
+        code = self.moderator.code(arm) - self.moderator.code(reference)
+        c[self.moderator_columns] = code
+        c[self.interactions] = code * at
+        return c
+
+    def mean_contrast(self, value, at):
+        """Return the contrast (k,) of the expected outcome at a moderator value and a predictor value.
+
+        Covariates are at their means (factors: at the sample's proportions).
+        """
+        c = self.X.mean(axis=0)
+        c[0], c[1] = 1, at
+        code = self.moderator.code(value)
+        c[self.moderator_columns] = code
+        c[self.interactions] = code * at
+        return c
+
+
+def is_factor(column):
+    """Whether a column holds names of groups rather than numbers."""
+    return not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
+
+
+def factor_levels(column, reference=None):
+    """Return the levels present in a factor, the reference first.
+
+    Order: the categories of a categorical, else sorted as text.
+    """
+    present = list(column.dropna().unique())
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        levels = [c for c in column.cat.categories if c in present]
+    else:
+        levels = sorted(present, key=lambda v: (str(type(v)), v) if isinstance(v, bool | np.bool_) else ("", str(v)))
+    if reference is not None:
+        levels = [reference] + [v for v in levels if v != reference]
+    return levels
+
+
+def complete_cases(data, columns, source="data"):
+    """Split rows into complete cases and the rest.
+
+    Returns ``(cases, used)``: the rows of ``data`` with no missing or infinite value in ``columns``, and a table
+    with one row for each row given: its label, included (bool) and reason ("missing: a, b").
+    """
+    absent = data[columns].isna()
+    endless = pd.DataFrame(
+        {c: np.isinf(data[c].to_numpy(float, na_value=np.nan)) if not is_factor(data[c]) else False for c in columns},
+        index=data.index,
+    )
+    reasons = [
+        "; ".join(
+            text
+            for text in (
+                _listed("missing", [c for c in columns if absent_row[c]]),
+                _listed("not finite", [c for c in columns if endless_row[c]]),
+            )
+            if text
+        )
+        for absent_row, endless_row in zip(absent.to_dict("records"), endless.to_dict("records"), strict=True)
+    ]
+    label = data.index.name or "row"
+    used = pd.DataFrame({label: data.index, "included": [not r for r in reasons], "reason": reasons})
+    return data[used["included"].to_numpy()], used
+
+
+def _listed(what, names):
+    return f"{what}: {', '.join(names)}" if names else ""
+
+
+def build_design(data, spec, source="data"):
+    """Build the design of ``spec`` on the complete cases of ``data``.
+
+    Raises `InputError` with every problem found: unknown column, outcome among the covariates, constant
+    predictor, arm with too few people, collinear columns, and more.
+    """
+    raise_if_any(name_problems(spec, list(data.columns), source))
+    cases, used = complete_cases(data, spec.columns, source)
+    raise_if_any(data_problems(cases, spec, source))
+    cases = cases.copy()
+    scales = _scales(cases, spec)
+    for name in _standardised(spec):
+        if not is_factor(cases[name]):
+            cases[name] = (cases[name] - scales.loc[name, "mean"]) / scales.loc[name, "sd"]
+    moderator, blocks = code_moderator(cases[spec.moderator], spec.reference)
+    x = cases[spec.predictor].to_numpy(float)
+    columns = {INTERCEPT: np.ones(len(cases)), spec.predictor: x}
+    columns |= dict(zip(moderator.terms, blocks.T, strict=True))
+    for name in spec.covariates:
+        columns |= _columns(cases[name])
+    columns |= {f"{spec.predictor}:{t}": x * b for t, b in zip(moderator.terms, blocks.T, strict=True)}
+    X = np.column_stack(list(columns.values()))
+    raise_if_any(matrix_problems(X, list(columns), source))
+    return Design(
+        spec=spec,
+        y=cases[spec.outcome].to_numpy(float),
+        X=X,
+        terms=tuple(columns),
+        moderator=moderator,
+        data=cases,
+        used=used,
+        scales=scales,
+    )
+
+
+def code_moderator(column, reference=None):
+    """Return ``(Moderator, block)``: the coding, and its columns for the cases, shape (n, number of terms).
+
+    Factors get indicator columns against the reference. A numeric moderator with two values keeps its
+    numbers as code and is read as two arms; any other numeric moderator is continuous.
+    """
+    name = str(column.name)
+    if is_factor(column):
+        levels = factor_levels(column, reference)
+        terms = tuple(f"{name}[{v}]" for v in levels[1:])
+        codes = {v: np.array([float(v == other) for other in levels[1:]]) for v in levels}
+        return Moderator(name, terms, tuple(levels), codes), np.array([codes[v] for v in column])
+    values = column.to_numpy(float)
+    distinct = np.unique(values)
+    block = values[:, None]
+    if len(distinct) == 2:
+        low, high = (float(v) for v in distinct)
+        levels = (high, low) if reference is not None and float(reference) == high else (low, high)
+        return Moderator(name, (name,), levels, {v: np.array([v]) for v in levels}), block
+    return Moderator(name, (name,), None), block
+
+
+def _columns(column):
+    """Columns of a covariate: itself, or indicators against its first level."""
+    if not is_factor(column):
+        return {column.name: column.to_numpy(float)}
+    return {f"{column.name}[{v}]": (column == v).to_numpy(float) for v in factor_levels(column)[1:]}
+
+
+def _standardised(spec):
+    named = {
+        "outcome": [spec.outcome],
+        "predictor": [spec.predictor],
+        "moderator": [spec.moderator],
+        "covariates": list(spec.covariates),
+    }
+    return [name for role in ROLES if role in spec.standardise for name in named[role]]
+
+
+def _scales(cases, spec):
+    numeric = [c for c in spec.columns if not is_factor(cases[c])]
+    standardised = set(_standardised(spec))
+    rows = [
+        (c, cases[c].mean(), cases[c].std(ddof=1), cases[c].min(), cases[c].max(), c in standardised) for c in numeric
+    ]
+    return pd.DataFrame(rows, columns=["column", "mean", "sd", "minimum", "maximum", "standardised"]).set_index(
+        "column"
+    )
+
+
+# What can be told from names alone: a value and its transforms share a stem.
+_PREFIXES = ("log_",)
+_SUFFIXES = ("_pg_per_mg", "_beta", "_m", "_low", "_high", "_censored")
+
+
+def stem(name):
+    """Return a column's name without the marks of its scale: log_cortisol and cortisol_pg_per_mg share one."""
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    for suffix in _SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def name_problems(spec, columns, source="data"):
+    """Return the problems of a model's names: unknown columns, one column in two roles, a leaked outcome."""
+    problems = []
+
+    def add(what, remedy, column):
+        problems.append(Problem(source, what, remedy, column=column))
+
+    for name in spec.columns:
+        if name not in columns:
+            add("is not a column of the data", f"correct the name{closest(name, columns)}", name)
+    for role in spec.standardise:
+        if role not in ROLES:
+            add("cannot be standardised", f"use some of {', '.join(ROLES)}", str(role))
+    roles = {"predictor": spec.predictor, "moderator": spec.moderator}
+    if spec.predictor == spec.moderator:
+        add("is predictor and moderator at once", "name two different columns", spec.predictor)
+    for role, name in roles.items():
+        if name == spec.outcome:
+            add(f"is outcome and {role} at once", "name two different columns", name)
+        elif stem(name) == stem(spec.outcome):
+            add(f"is the outcome {spec.outcome} in another form", f"choose another {role}", name)
+    for name, count in pd.Series(spec.covariates, dtype=object).value_counts(sort=False).items():
+        if count > 1:
+            add("is a covariate twice", "name it once", name)
+        if name == spec.outcome:
+            add("is the outcome and a covariate at once", "take it out of the covariates", name)
+        elif stem(name) == stem(spec.outcome):
+            add(f"is the outcome {spec.outcome} in another form", "take it out of the covariates", name)
+        for role, other in roles.items():
+            if name == other:
+                add(f"is the {role} and a covariate at once", "take it out of the covariates", name)
+    return problems
+
+
+def data_problems(cases, spec, source="data"):
+    """Return the problems of the complete cases: too few, constant columns, thin arms, a leaked outcome."""
+    problems = []
+
+    def add(what, remedy, column=None, value=None):
+        problems.append(Problem(source, what, remedy, column=column, value=value))
+
+    if len(cases) < spec.minimum_per_arm:
+        add(f"has {len(cases)} complete rows for the model's columns", "see which values are missing", spec.outcome)
+        return problems
+    for role in ("outcome", "predictor"):
+        name = getattr(spec, role)
+        if is_factor(cases[name]):
+            remedy = "give a numeric column"
+            if role == "predictor":
+                remedy += ", or exchange predictor and moderator"
+            add(f"is text, but the {role} must be a number", remedy, name)
+        elif cases[name].nunique() < 2:
+            add(f"is constant, so it cannot be the {role}", "choose another column or population", name)
+    for name in (spec.moderator, *spec.covariates):
+        if cases[name].nunique() < 2:
+            role = "moderator" if name == spec.moderator else "covariate"
+            add(f"is constant, so it cannot be a {role}", "choose another column or population", name)
+    problems += _arm_problems(cases, spec, source)
+    if problems:
+        return problems
+    for name in spec.covariates:
+        if is_factor(cases[name]) or cases[name].nunique() < 3:
+            continue
+        for role in ("outcome", "predictor"):
+            other = cases[getattr(spec, role)]
+            if other.nunique() > 2 and abs(stats.spearmanr(cases[name], other).statistic) > 1 - 1e-12:
+                what = f"orders the rows exactly as the {role} {other.name} does: the same quantity in another form"
+                add(what, "take it out of the covariates", name)
+    return problems
+
+
+def _arm_problems(cases, spec, source):
+    column = cases[spec.moderator]
+    counts = column.value_counts()
+    if not (is_factor(column) or len(counts) == 2):
+        if spec.reference is not None:
+            remedy = "leave the reference out"
+            return [Problem(source, "is continuous and has no reference arm", remedy, column=spec.moderator)]
+        return []
+    problems = []
+    levels = factor_levels(column)
+    if spec.reference is not None and spec.reference not in levels:
+        remedy = f"use one of {', '.join(map(str, levels))}"
+        problems.append(Problem(source, "is the reference, but no row has it", remedy, column=spec.moderator,
+                                value=spec.reference))  # fmt: skip
+    for level in levels:
+        here = cases[column == level]
+        if len(here) < spec.minimum_per_arm:
+            what = f"has {len(here)} complete rows, fewer than the {spec.minimum_per_arm} an arm needs"
+            remedy = "leave the arm out or pool it; see the table of rows used"
+            problems.append(Problem(source, what, remedy, column=spec.moderator, value=level))
+        elif here[spec.predictor].nunique() < 2:
+            what = f"is constant in {spec.moderator} {level}, so it has no slope there"
+            problems.append(Problem(source, what, "choose another predictor or population", column=spec.predictor))
+    return problems
+
+
+def matrix_problems(X, terms, source="data"):
+    """Return the problems of a design matrix: as many terms as rows, or columns that determine each other."""
+    n, k = X.shape
+    if n <= k:
+        what = f"{n} complete rows cannot carry {k} terms"
+        return [Problem(source, what, "use fewer covariates or more rows")]
+    scaled = X / np.linalg.norm(X, axis=0)
+    _, R, order = linalg.qr(scaled, mode="economic", pivoting=True)
+    diagonal = np.abs(np.diag(R))
+    bad = [terms[order[i]] for i in range(k) if diagonal[i] < 1e-10 * diagonal[0]]
+    return [
+        Problem(source, "follows exactly from the other terms of the model", "take it out", column=name)
+        for name in sorted(bad)
+    ]

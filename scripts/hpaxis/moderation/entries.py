@@ -1,0 +1,67 @@
+"""From a model's entry in the config to its names and its rows."""
+
+import numpy as np
+import pandas as pd
+
+from hpaxis.moderation.design import MINIMUM_PER_ARM, Spec, is_factor
+
+LOG2 = np.log(2)
+
+
+def spec_of(entry, arms=(), alpha=0.05, minimum_per_arm=MINIMUM_PER_ARM):
+    """Return the `Spec` of a config entry with its defaults filled; ``arms`` are the config's, reference first."""
+    reference = entry["reference"]
+    if reference is None and entry["moderator"] == "arm" and arms:
+        reference = arms[0]
+    return Spec(
+        outcome=entry["outcome"],
+        predictor=scaled_name(entry["predictor"], entry["scale"]),
+        moderator=entry["moderator"],
+        covariates=tuple(entry["covariates"]),
+        reference=reference,
+        standardise=tuple(entry["standardise"]),
+        cluster=entry["cluster"],
+        alpha=alpha,
+        minimum_per_arm=minimum_per_arm,
+    )
+
+
+def scaled_name(name, scale):
+    """Return the column of an index on a scale: beta as named, else its M value or the logit made from that."""
+    if scale == "beta":
+        return name
+    return f"{name.removesuffix('_beta')}_{'m' if scale == 'm_value' else 'logit'}"
+
+
+def model_rows(table, entry, arms=()):
+    """Return ``(data, left_out)`` for a model entry, from the table of participants.
+
+    ``data``: the population's rows that the entry keeps, indexed by participant_id, the arm as a categorical in the
+    config's order, and the logit of the predictor where that scale is asked for (the M value times ln 2). ``left_out``:
+    participant_id and reason of the population's other rows.
+    """
+    data = table if entry["population"] == "all" else table[table["role"] == entry["population"]]
+    data = data.set_index("participant_id")
+    if entry["scale"] == "logit":
+        m_value = scaled_name(entry["predictor"], "m_value")
+        data = data.assign(**{scaled_name(entry["predictor"], "logit"): data[m_value] * LOG2})
+    reasons = pd.Series("", index=data.index)
+    for column, values in entry["keep"].items():
+        column_values = data[column]
+        wanted = [str(v) for v in values] if is_factor(column_values) else values
+        out = ~column_values.isin(wanted) & (reasons == "")
+        reasons[out] = f"not kept: {column}"
+    if arms and "arm" in data:
+        data = data.assign(arm=pd.Categorical(data["arm"], categories=list(arms)))
+    left_out = pd.DataFrame({"participant_id": data.index, "included": False, "reason": reasons.to_numpy()})
+    return data[(reasons == "").to_numpy()], left_out[left_out["reason"] != ""]
+
+
+def entry_columns(entry):
+    """Return every column of the participants' table that an entry reads, each once."""
+    names = [entry["outcome"], entry["predictor"], entry["moderator"], *entry["covariates"], *entry["keep"]]
+    if entry["scale"] != "beta":
+        names.append(scaled_name(entry["predictor"], "m_value"))
+    names += entry["family"] + entry["auxiliary"]
+    names += [entry[key] for key in ("cluster", "mediator", "dose", "received") if entry[key] is not None]
+    return list(dict.fromkeys(names))

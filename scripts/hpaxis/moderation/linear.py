@@ -1,0 +1,137 @@
+"""Least squares with one covariance, and every statistic of the fit recomputed from its parts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from hpaxis.moderation.covariance import Covariance, covariance, hat_values
+from hpaxis.moderation.design import Design
+
+STATISTICS = ["estimate", "se", "t", "df", "p", "low", "high"]
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """Coefficients ``beta`` (k,), ``residuals`` (n,), leverage ``hat`` (n,) and the ``cov`` all errors come from."""
+
+    design: Design
+    beta: np.ndarray
+    residuals: np.ndarray
+    hat: np.ndarray
+    cov: Covariance
+
+    def contrasts(self, C, alpha=None):
+        """Return a table (estimate, se, t, df, p, low, high) with one row for each contrast in ``C`` (m, k)."""
+        return contrast_table(self.beta, self.cov, np.atleast_2d(C), alpha or self.design.spec.alpha)
+
+
+def fit_linear(design, kind="HC3", source="data"):
+    """Fit ``design`` by least squares with covariance ``kind``."""
+    beta, residuals = least_squares(design.X, design.y)
+    clusters = design.data[design.spec.cluster].to_numpy() if design.spec.cluster else None
+    labels = design.data.index.to_numpy()
+    cov = covariance(kind, design.X, residuals, clusters, labels, source)
+    return LinearFit(design, beta, residuals, hat_values(design.X), cov)
+
+
+def least_squares(X, y):
+    """Return coefficients (k,) and residuals (n,)."""
+    Q, R = np.linalg.qr(X)
+    beta = np.linalg.solve(R, Q.T @ y)
+    return beta, y - X @ beta
+
+
+def contrast_table(beta, cov, C, alpha):
+    """Return estimate, se, t, df, two-sided p and the interval of each contrast in ``C`` (m, k)."""
+    estimate = C @ beta
+    se = np.sqrt(cov.variance(C))
+    return t_table(estimate, se, cov.df(C), alpha)
+
+
+def t_table(estimate, se, df, alpha):
+    """Return the table of estimates with Student's t on ``df`` degrees of freedom."""
+    t = estimate / se
+    half = stats.t.isf(alpha / 2, df) * se
+    values = [estimate, se, t, df, 2 * stats.t.sf(np.abs(t), df), estimate - half, estimate + half]
+    return pd.DataFrame(dict(zip(STATISTICS, values, strict=True)))
+
+
+def coefficient_table(fit):
+    """Return the coefficients: term, estimate, se, t, df, p, low, high, covariance, sided."""
+    table = fit.contrasts(np.eye(len(fit.beta)))
+    table.insert(0, "term", list(fit.design.terms))
+    return table.assign(covariance=fit.cov.kind, sided="two")
+
+
+def wald_f(fit, columns):
+    """Return (F, df1, df2, p) that the coefficients in ``columns`` are all zero, with the fit's covariance.
+
+    Under CR2 one coefficient has Satterthwaite's df; several have the clusters less one (an approximation).
+    """
+    q = len(columns)
+    b = fit.beta[columns]
+    F = b @ np.linalg.solve(fit.cov.matrix[np.ix_(columns, columns)], b) / q
+    if fit.cov.kind != "CR2":
+        df2 = float(fit.cov.df_residual)
+    elif q == 1:
+        df2 = fit.cov.df(np.eye(len(fit.beta))[columns])[0]
+    else:
+        df2 = float(fit.cov.clusters - 1)
+    return F, q, df2, stats.f.sf(F, q, df2)
+
+
+def r_squared(X, y):
+    """Return the share of the outcome's variance that the columns of X (with intercept) explain."""
+    _, residuals = least_squares(X, y)
+    return 1 - residuals @ residuals / ((y - y.mean()) @ (y - y.mean()))
+
+
+def f_from_r2(delta, r2, df1, df2):
+    """Return (F, p) of a rise ``delta`` in R2 up to ``r2``: F = (delta / df1) / ((1 - r2) / df2)."""
+    F = (delta / df1) / ((1 - r2) / df2)
+    return F, stats.f.sf(F, df1, df2)
+
+
+def fit_table(fit):
+    """Return the statistics of the whole model, one a row: statistic, value, df1, df2, p, covariance, formula.
+
+    F values come twice: from R2 (classical) and as Wald tests with the fit's covariance.
+    """
+    design = fit.design
+    n, k = design.X.shape
+    q, df = len(design.interactions), n - k
+    r2 = r_squared(design.X, design.y)
+    without = r_squared(np.delete(design.X, design.interactions, axis=1), design.y)
+    delta = r2 - without
+    omnibus, p_omnibus = f_from_r2(r2, r2, k - 1, df)
+    interaction, p_interaction = f_from_r2(delta, r2, q, df)
+    rows = [("n", n, None, None, None, "", "complete cases")]
+    if design.moderator.levels is not None:
+        rows += [
+            (f"n[{a}]", int((design.arm == a).sum()), None, None, None, "", f"complete cases in {a}")
+            for a in design.moderator.levels
+        ]
+    if fit.cov.clusters is not None:
+        rows.append(("clusters", fit.cov.clusters, None, None, None, "", f"values of {design.spec.cluster}"))
+    rows += [
+        ("terms", k, None, None, None, "", "columns of the design, with the intercept"),
+        ("df_residual", df, None, None, None, "", "n - terms"),
+        ("sigma", np.sqrt(fit.residuals @ fit.residuals / df), None, None, None, "", "sqrt(RSS / df_residual)"),
+        ("r2", r2, None, None, None, "", "1 - RSS / TSS"),
+        ("r2_adjusted", 1 - (1 - r2) * (n - 1) / df, None, None, None, "", "1 - (1 - r2)(n - 1) / df_residual"),
+        ("r2_without_interaction", without, None, None, None, "", "r2 without the product terms"),
+        ("delta_r2", delta, None, None, None, "", "r2 - r2_without_interaction"),
+        ("f2", delta / (1 - r2), None, None, None, "", "delta_r2 / (1 - r2)"),
+        ("f2_model", r2 / (1 - r2), None, None, None, "", "r2 / (1 - r2)"),
+        ("f_omnibus", omnibus, k - 1, df, p_omnibus, "OLS", "(r2 / df1) / ((1 - r2) / df2)"),
+        ("f_interaction", interaction, q, df, p_interaction, "OLS", "(delta_r2 / df1) / ((1 - r2) / df2)"),
+        ("wald_omnibus", *wald_f(fit, list(range(1, k))), fit.cov.kind, "b' V^-1 b / df1"),
+        ("wald_interaction", *wald_f(fit, design.interactions), fit.cov.kind, "b3' V33^-1 b3 / df1"),
+        ("max_leverage", fit.hat.max(), None, None, None, "", "largest hat value"),
+    ]
+    for name, scale in design.scales.iterrows():
+        rows.append((f"mean[{name}]", scale["mean"], None, None, None, "", "before standardising"))
+        rows.append((f"sd[{name}]", scale["sd"], None, None, None, "", "before standardising, n - 1"))
+    return pd.DataFrame(rows, columns=["statistic", "value", "df1", "df2", "p", "covariance", "formula"])

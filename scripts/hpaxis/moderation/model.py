@@ -1,0 +1,98 @@
+"""`fit`: one call from a data frame to every table of a moderation, all from one covariance."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hpaxis.moderation.balance import predictor_table
+from hpaxis.moderation.design import MINIMUM_PER_ARM, Spec, build_design
+from hpaxis.moderation.linear import LinearFit, coefficient_table, fit_linear, fit_table
+from hpaxis.moderation.region import region_table
+from hpaxis.moderation.slopes import effect_table, line_table, point_table, slope_difference_table, slope_table
+
+
+@dataclass(frozen=True)
+class Moderation:
+    """A fitted moderation. Every table's errors come from ``linear.cov``; docs/moderation.md lists the columns.
+
+    ``predictor_by_arm`` is the test of the predictor on the moderator, to be read first. ``region_fdr`` is the region
+    with Esarey and Sumner's critical t. ``used`` has a row for every row given.
+    """
+
+    coefficients: pd.DataFrame
+    slopes: pd.DataFrame
+    slope_differences: pd.DataFrame
+    region: pd.DataFrame
+    region_fdr: pd.DataFrame
+    fit: pd.DataFrame
+    predictor_by_arm: pd.DataFrame
+    used: pd.DataFrame
+    lines: pd.DataFrame
+    points: pd.DataFrame
+    effects: pd.DataFrame
+    linear: LinearFit
+
+    @property
+    def design(self):
+        """Design matrix, coding and complete cases behind the tables."""
+        return self.linear.design
+
+
+def fit(
+    data,
+    *,
+    outcome,
+    predictor,
+    moderator,
+    covariates=(),
+    covariance="HC3",
+    reference=None,
+    standardise=(),
+    cluster=None,
+    at="mean_sd",
+    alpha=0.05,
+    minimum_per_arm=MINIMUM_PER_ARM,
+    source="data",
+):
+    """Fit outcome on predictor x moderator by least squares, and ask every question of that one fit.
+
+    data: data frame, one row a participant; rows with a missing value in a model column are left out and
+    listed in ``.used``. outcome, predictor: numeric columns. moderator: arms (text, categorical, bool, or a
+    number with two values) or a continuous number. covariates: column names, numbers or factors. covariance: OLS,
+    HC0, HC1, HC2, HC3, HC4, or CR2 with ``cluster``. reference: the reference arm (default: first category, else first
+    in sorted order). standardise: roles ("outcome", "predictor", "moderator", "covariates") turned into z scores.
+    at: where slopes are taken on a continuous moderator: "mean_sd", "percentiles" or values.
+
+    Returns `Moderation`. Raises `hpaxis.problems.InputError` with every problem of names, rows and leverage.
+    """
+    spec = Spec(
+        outcome=outcome,
+        predictor=predictor,
+        moderator=moderator,
+        covariates=tuple([covariates] if isinstance(covariates, str) else covariates),
+        reference=reference,
+        standardise=tuple([standardise] if isinstance(standardise, str) else standardise),
+        cluster=cluster,
+        alpha=alpha,
+        minimum_per_arm=minimum_per_arm,
+    )
+    return fit_spec(data, spec, covariance, at, source)
+
+
+def fit_spec(data, spec, covariance="HC3", at="mean_sd", source="data"):
+    """Fit a `Spec`; see `fit`."""
+    linear = fit_linear(build_design(data, spec, source), covariance, source)
+    return Moderation(
+        coefficients=coefficient_table(linear),
+        slopes=slope_table(linear, at),
+        slope_differences=slope_difference_table(linear),
+        region=region_table(linear),
+        region_fdr=region_table(linear, adjustment="fdr"),
+        fit=fit_table(linear),
+        predictor_by_arm=predictor_table(linear.design, covariance),
+        used=linear.design.used,
+        lines=line_table(linear, at),
+        points=point_table(linear),
+        effects=effect_table(linear),
+        linear=linear,
+    )

@@ -1,0 +1,163 @@
+"""Johnson and Neyman's region of significance, in closed form, from the covariance of the coefficient table.
+
+Johnson & Neyman (1936); Bauer & Curran (2005) for the continuous moderator; Esarey & Sumner (2018) for the critical
+value that holds the false discovery rate over the range.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+
+from hpaxis.moderation.slopes import effects
+
+# Esarey and Sumner's procedure looks at this many equal steps of the observed range.
+STEPS = 1000
+COLUMNS = [
+    "contrast", "across", "low", "high", "kind", "critical_t", "df", "observed_low", "observed_high", "observed_kind",
+    "minimum", "maximum", "n_below", "n_between", "n_above", "n_significant", "n", "adjustment", "covariance", "alpha",
+]  # fmt: skip
+
+
+def region_table(fit, adjustment="none"):
+    """Return the region of significance, one row a contrast (a pair of arms, or the slope of the predictor).
+
+    ``low`` and ``high`` are the two values at which the effect's interval touches zero, on the moderator where
+    it is continuous, on the predictor where it is an arm; ``kind`` says where on the whole line the effect
+    is significant: "inside" (between them), "outside", "none" or "all" (no such values: NaN).
+    ``observed_low``, ``observed_high`` and ``observed_kind`` say the same clipped to the observed range
+    (minimum, maximum): an outside region may turn into "below", "above", "all" or "none" there.
+    ``n_below``, ``n_between``, ``n_above`` count rows on each side of the two values, ``n_significant`` rows
+    in the region. ``adjustment``: "none", or "fdr" for Esarey and Sumner's critical t.
+    """
+    design, alpha = fit.design, fit.design.spec.alpha
+    across = design.spec.moderator if design.moderator.levels is None else design.spec.predictor
+    rows = []
+    for name, contrast, observed in effects(design):
+        base, step = contrast(0.0), contrast(1.0) - contrast(0.0)
+        df = fit.cov.df(np.array([step]))[0]
+        if adjustment == "fdr":
+            t = fdr_critical_t(fit, contrast, observed, alpha)
+        else:
+            t = stats.t.isf(alpha / 2, df)
+        if fit.cov.kind == "CR2" and adjustment == "none":
+            low, high, kind = _searched(fit, contrast, alpha)
+        else:
+            low, high, kind = _closed_form(fit, base, step, t)
+        rows.append({
+            "contrast": name, "across": across, "low": low, "high": high, "kind": kind, "critical_t": t, "df": df,
+            **observed_region(low, high, kind, observed),
+            "adjustment": adjustment, "covariance": fit.cov.kind, "alpha": alpha,
+        })  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _closed_form(fit, base, step, t):
+    b = np.array([base @ fit.beta, step @ fit.beta])
+    C = np.array([base, step])
+    return johnson_neyman(b, C @ fit.cov.matrix @ C.T, t)
+
+
+def johnson_neyman(b, V, t):
+    """Return ``(low, high, kind)`` where |b0 + b1 z| exceeds t times its standard error.
+
+    ``b`` (2,) holds b0 and b1, ``V`` (2, 2) their covariance. The condition is A z2 + B z + C > 0.
+    """
+    A = b[1] ** 2 - t**2 * V[1, 1]
+    B = 2 * (b[0] * b[1] - t**2 * V[0, 1])
+    C = b[0] ** 2 - t**2 * V[0, 0]
+    discriminant = B**2 - 4 * A * C
+    if A == 0 and B != 0:
+        root = -C / B
+        return (root, math.inf, "inside") if B > 0 else (-math.inf, root, "inside")
+    if discriminant <= 0 or A == 0:
+        return math.nan, math.nan, "all" if (A or C) > 0 else "none"
+    # The form that does not cancel: q has the sign of B.
+    q = -(B + math.copysign(math.sqrt(discriminant), B)) / 2
+    roots = sorted((q / A, C / q if q else 0.0))
+    return roots[0], roots[1], "outside" if A > 0 else "inside"
+
+
+def _searched(fit, contrast, alpha):
+    """As `johnson_neyman`, where the degrees of freedom change along the line (CR2): roots by bisection.
+
+    The line is mapped to angles so that all of it is searched.
+    """
+
+    def excess(angle):
+        # The contrast times cos(angle): the same t, finite at both ends of the line.
+        c = (math.cos(angle) * contrast(0.0) + math.sin(angle) * (contrast(1.0) - contrast(0.0)))[None]
+        return abs(c @ fit.beta)[0] - fit.cov.critical(c, alpha)[0] * math.sqrt(fit.cov.variance(c)[0])
+
+    scale = np.ptp(effects(fit.design)[0][2]) or 1.0
+    centre = effects(fit.design)[0][2].mean()
+    z = centre + scale * np.tan(np.linspace(-math.pi / 2, math.pi / 2, 2001)[1:-1])
+    angles = np.concatenate([[-math.pi / 2], np.arctan(z), [math.pi / 2]])
+    values = np.array([excess(a) for a in angles])
+    crossings = np.flatnonzero(np.sign(values[:-1]) != np.sign(values[1:]))
+    roots = [math.tan(optimize.brentq(excess, angles[i], angles[i + 1], xtol=1e-14)) for i in crossings]
+    if not roots:
+        return math.nan, math.nan, "all" if values[0] > 0 else "none"
+    return min(roots), max(roots), "outside" if values[0] > 0 else "inside"
+
+
+def observed_region(low, high, kind, observed):
+    """Return the region clipped to the observed values (n,): its ends, its kind there, and n on each side."""
+    minimum, maximum = float(observed.min()), float(observed.max())
+    if math.isnan(low):
+        ends = (minimum, maximum) if kind == "all" else (math.nan, math.nan)
+        counts = {"n_below": 0, "n_between": len(observed), "n_above": 0}
+        significant = len(observed) if kind == "all" else 0
+        seen = kind
+    else:
+        below, above = observed < low, observed > high
+        counts = {
+            "n_below": int(below.sum()), "n_between": int((~below & ~above).sum()), "n_above": int(above.sum()),
+        }  # fmt: skip
+        significant = counts["n_between"] if kind == "inside" else counts["n_below"] + counts["n_above"]
+        seen, ends = _clipped(low, high, kind, minimum, maximum)
+    return {
+        "observed_low": ends[0], "observed_high": ends[1], "observed_kind": seen, "minimum": minimum,
+        "maximum": maximum, **counts, "n_significant": significant, "n": len(observed),
+    }  # fmt: skip
+
+
+def _clipped(low, high, kind, minimum, maximum):
+    """Kind and ends within the observed range: ends are those of the significant part.
+
+    For "outside" with both parts in sight they are the two inner ends, as on the whole line.
+    """
+    none = math.nan, math.nan
+    if kind == "inside":
+        if high < minimum or low > maximum:
+            return "none", none
+        if low <= minimum and high >= maximum:
+            return "all", (minimum, maximum)
+        return "inside", (max(low, minimum), min(high, maximum))
+    left, right = low > minimum, high < maximum
+    if low >= maximum or high <= minimum:
+        return "all", (minimum, maximum)
+    if left and right:
+        return "outside", (low, high)
+    if left:
+        return "below", (minimum, low)
+    if right:
+        return "above", (high, maximum)
+    return "none", none
+
+
+def fdr_critical_t(fit, contrast, observed, alpha):
+    """Return the critical t that holds the false discovery rate over the observed range.
+
+    Benjamini and Hochberg's step-up rule on the two-sided p at equal steps of the range, every p from the fit's own
+    covariance. Where nothing passes it is the value that the smallest p would have needed.
+    """
+    grid = np.linspace(observed.min(), observed.max(), STEPS + 1)
+    C = np.array([contrast(v) for v in grid])
+    rows = fit.contrasts(C)
+    p = np.sort(rows["p"].to_numpy())
+    share = np.arange(1, len(p) + 1) / len(p)
+    passed = np.flatnonzero(p <= share * alpha)
+    level = share[passed[-1] if len(passed) else 0] * alpha
+    return float(stats.t.isf(level / 2, rows["df"].min()))

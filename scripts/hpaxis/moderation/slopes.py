@@ -1,0 +1,123 @@
+"""Simple slopes, their differences, and the lines and effects that figures draw."""
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.multitest import multipletests
+
+PERCENTILES = (16, 50, 84)
+GRID = 101
+
+
+def moderator_values(design, at="mean_sd"):
+    """Return ``(values, labels)`` at which slopes are taken: every arm, or points on a continuous moderator.
+
+    ``at``: "mean_sd" (mean and one SD on either side), "percentiles" (16th, 50th, 84th) or a list of numbers.
+    """
+    if design.moderator.levels is not None:
+        return list(design.moderator.levels), [str(v) for v in design.moderator.levels]
+    z = design.arm.astype(float)
+    if isinstance(at, str) and at == "mean_sd":
+        m, s = z.mean(), z.std(ddof=1)
+        return [m - s, m, m + s], ["mean - 1 SD", "mean", "mean + 1 SD"]
+    if isinstance(at, str) and at == "percentiles":
+        return list(np.percentile(z, PERCENTILES)), [f"{p}th percentile" for p in PERCENTILES]
+    return [float(v) for v in at], ["as asked"] * len(at)
+
+
+def slope_table(fit, at="mean_sd"):
+    """Return the predictor's slope in each arm, or at each moderator value.
+
+    Columns: moderator (arm or value), estimate, se, t, df, p, low, high, n (in the arm), at, covariance, sided. The
+    error takes the covariance of both coefficients into account (Aiken & West, 1991).
+    """
+    design = fit.design
+    values, labels = moderator_values(design, at)
+    table = fit.contrasts(np.array([design.slope_contrast(v) for v in values]))
+    table.insert(0, "moderator", values)
+    arms = design.moderator.levels is not None
+    counts = [int((design.arm == v).sum()) if arms else design.n for v in values]
+    return table.assign(n=counts, at=labels, covariance=fit.cov.kind, sided="two")
+
+
+def slope_difference_table(fit):
+    """Return the differences between slopes: one row a pair of arms, or b3 per unit of a continuous moderator.
+
+    Columns: contrast, estimate, se, t, df, p, low, high, p_holm (Holm over the pairs), covariance, sided.
+    """
+    design = fit.design
+    if design.moderator.levels is None:
+        names = [f"per unit of {design.spec.moderator}"]
+        contrasts = [design.slope_contrast(1.0) - design.slope_contrast(0.0)]
+    else:
+        names = [f"{a} - {b}" for a, b in design.moderator.pairs]
+        contrasts = [design.slope_contrast(a) - design.slope_contrast(b) for a, b in design.moderator.pairs]
+    table = fit.contrasts(np.array(contrasts))
+    table.insert(0, "contrast", names)
+    holm = multipletests(table["p"], method="holm")[1]
+    return table.assign(p_holm=holm, covariance=fit.cov.kind, sided="two")
+
+
+def line_table(fit, at="mean_sd"):
+    """Return expected outcomes for the figure of slopes: moderator, predictor, estimate, low, high.
+
+    Each arm's line runs over the predictor's observed range in that arm, a continuous moderator's over the whole
+    range; covariates at their means. Bands are pointwise intervals from the fit's covariance.
+    """
+    design = fit.design
+    values, labels = moderator_values(design, at)
+    parts = []
+    for value, label in zip(values, labels, strict=True):
+        own = design.x[design.arm == value] if design.moderator.levels is not None else design.x
+        grid = np.linspace(own.min(), own.max(), GRID)
+        rows = fit.contrasts(np.array([design.mean_contrast(value, x) for x in grid]))
+        rows = rows[["estimate", "low", "high"]]
+        rows.insert(0, "predictor", grid)
+        rows.insert(0, "moderator", value)
+        parts.append(rows.assign(at=label))
+    return pd.concat(parts, ignore_index=True)
+
+
+def point_table(fit):
+    """Return the complete cases for figures: row label, moderator, predictor, outcome, outcome_adjusted.
+
+    The adjusted outcome has the covariates moved to their means, so that points and lines belong together.
+    """
+    design = fit.design
+    own = {0, 1, *design.moderator_columns, *design.interactions}
+    covariates = [j for j in range(design.X.shape[1]) if j not in own]
+    centred = design.X[:, covariates] - design.X[:, covariates].mean(axis=0)
+    label = design.data.index.name or "row"
+    return pd.DataFrame({
+        label: design.data.index,
+        "moderator": design.arm,
+        "predictor": design.x,
+        "outcome": design.y,
+        "outcome_adjusted": design.y - centred @ fit.beta[covariates],
+    })  # fmt: skip
+
+
+def effect_table(fit):
+    """Return the effect that the region is about, over the observed range, for the floodlight figure.
+
+    Continuous moderator: the predictor's slope at each value. Arms: the difference between a pair of arms
+    at each predictor value. Columns: contrast, value, estimate, se, t, df, p, low, high.
+    """
+    design = fit.design
+    parts = []
+    for name, contrast, observed in effects(design):
+        grid = np.linspace(observed.min(), observed.max(), 2 * GRID - 1)
+        rows = fit.contrasts(np.array([contrast(v) for v in grid]))
+        rows.insert(0, "value", grid)
+        rows.insert(0, "contrast", name)
+        parts.append(rows)
+    return pd.concat(parts, ignore_index=True)
+
+
+def effects(design):
+    """Return ``[(name, contrast of a value, observed values)]`` that Johnson and Neyman's question is asked of."""
+    if design.moderator.levels is None:
+        return [(f"slope of {design.spec.predictor}", design.slope_contrast, design.arm.astype(float))]
+    return [
+        (f"{a} - {b}", lambda x, a=a, b=b: design.arm_contrast(a, b, x), design.x[np.isin(design.arm, [a, b])])
+        for a, b in design.moderator.pairs
+    ]

@@ -1,0 +1,220 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hpaxis.moderation import fit
+from hpaxis.moderation.region import johnson_neyman, observed_region
+from hpaxis.problems import InputError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def arms(n=40, seed=1, levels=("control", "treatment")):
+    rng = np.random.default_rng(seed)
+    arm = np.resize(levels, n)
+    x = rng.normal(size=n)
+    y = 1 + np.where(arm == levels[0], -0.4, 0.4) * x + rng.normal(size=n)
+    return pd.DataFrame({"y": y, "x": x, "arm": arm, "age": rng.normal(size=n)})
+
+
+def problems_of(*args, **kwargs):
+    with pytest.raises(InputError) as caught:
+        fit(*args, **kwargs)
+    return [str(p) for p in caught.value.problems]
+
+
+def test_slope_in_an_arm_is_the_slope_of_that_arm_alone_and_their_difference_is_the_interaction():
+    data = arms()
+    result = fit(data, outcome="y", predictor="x", moderator="arm", covariance="OLS")
+    slopes = result.slopes.set_index("moderator")
+    for arm, part in data.groupby("arm"):
+        assert slopes.loc[arm, "estimate"] == pytest.approx(np.polyfit(part["x"], part["y"], 1)[0], rel=1e-10)
+    b3 = result.coefficients.set_index("term").loc["x:arm[treatment]", "estimate"]
+    assert slopes.loc["treatment", "estimate"] - slopes.loc["control", "estimate"] == pytest.approx(b3, rel=1e-12)
+    assert result.slope_differences.loc[0, "estimate"] == pytest.approx(b3, rel=1e-12)
+
+
+def test_standardised_slope_is_the_raw_slope_in_sd_and_leaves_t_alone():
+    data = arms()
+    raw = fit(data, outcome="y", predictor="x", moderator="arm")
+    z = fit(data, outcome="y", predictor="x", moderator="arm", standardise=["outcome", "predictor"])
+    ratio = data["x"].std(ddof=1) / data["y"].std(ddof=1)
+    assert (z.slopes["estimate"] / raw.slopes["estimate"]).tolist() == pytest.approx([ratio, ratio])
+    assert z.slopes["t"].tolist() == pytest.approx(raw.slopes["t"].tolist())
+    ends = raw.region.loc[0, ["low", "high"]].to_numpy(float)
+    moved = (ends - data["x"].mean()) / data["x"].std(ddof=1)
+    assert z.region.loc[0, ["low", "high"]].tolist() == pytest.approx(moved.tolist())
+    assert z.fit.set_index("statistic").loc["sd[x]", "value"] == pytest.approx(data["x"].std(ddof=1))
+
+
+def test_every_row_is_accounted_for_with_its_reason():
+    data = arms()
+    data.loc[2, "y"] = np.nan
+    data.loc[5, ["x", "age"]] = np.nan
+    data.loc[7, "x"] = np.inf
+    data.loc[9, "arm"] = None
+    result = fit(data, outcome="y", predictor="x", moderator="arm", covariates=["age"])
+    used = result.used.set_index("row")
+    assert len(used) == len(data)
+    assert used.loc[[2, 5, 7, 9], "reason"].tolist() == [
+        "missing: y",
+        "missing: x, age",
+        "not finite: x",
+        "missing: arm",
+    ]
+    assert used["included"].sum() == 36 == result.fit.set_index("statistic").loc["n", "value"]
+    assert (used.loc[used["included"], "reason"] == "").all()
+
+
+def test_reference_is_the_first_category_else_the_first_in_sorted_order_else_as_asked():
+    data = arms(levels=("treatment", "control"))
+    by_name = fit(data, outcome="y", predictor="x", moderator="arm")
+    ordered = data.assign(arm=pd.Categorical(data["arm"], ["treatment", "control", "waiting"]))
+    by_category = fit(ordered, outcome="y", predictor="x", moderator="arm")
+    asked = fit(data, outcome="y", predictor="x", moderator="arm", reference="treatment")
+    assert by_name.design.moderator.levels == ("control", "treatment")
+    assert by_category.design.moderator.levels == ("treatment", "control")
+    assert by_category.coefficients.equals(asked.coefficients)
+
+
+def test_statistics_of_the_fit_follow_from_each_other():
+    result = fit(arms(), outcome="y", predictor="x", moderator="arm", covariance="OLS")
+    s = result.fit.set_index("statistic")
+    t = result.coefficients["t"].iloc[-1]
+    assert s.loc["f_interaction", "value"] == pytest.approx(t**2)
+    assert s.loc["wald_interaction", "value"] == pytest.approx(t**2)
+    assert s.loc["f_omnibus", "value"] == pytest.approx(s.loc["wald_omnibus", "value"])
+    assert s.loc["f2", "value"] == pytest.approx(s.loc["delta_r2", "value"] / (1 - s.loc["r2", "value"]))
+
+
+@given(
+    st.floats(-3, 3), st.floats(-3, 3), st.floats(0.01, 2), st.floats(0.01, 2), st.floats(-0.99, 0.99),
+    st.floats(1.7, 3),
+)  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_region_agrees_with_looking_at_every_value(b0, b1, v0, v1, r, t):
+    V = np.array([[v0, r * np.sqrt(v0 * v1)], [r * np.sqrt(v0 * v1), v1]])
+    low, high, kind = johnson_neyman(np.array([b0, b1]), V, t)
+    z = np.linspace(-40, 40, 4001)
+    ratio = np.abs(b0 + b1 * z) / np.sqrt(v0 + 2 * z * V[0, 1] + z**2 * v1)
+    clear = np.abs(ratio - t) > 1e-9
+    inside = (z >= low) & (z <= high)
+    expected = {
+        "inside": inside, "outside": ~inside, "all": np.ones_like(inside), "none": np.zeros_like(inside),
+    }[kind]  # fmt: skip
+    assert ((ratio > t) == expected)[clear].all()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind", "seen", "ends", "significant"),
+    [
+        (2, 4, "inside", "inside", (2, 4), 3),
+        (-9, 4, "inside", "inside", (0, 4), 5),
+        (-9, 99, "inside", "all", (0, 10), 11),
+        (11, 99, "inside", "none", (np.nan, np.nan), 0),
+        (2, 4, "outside", "outside", (2, 4), 8),
+        (-9, 4, "outside", "above", (4, 10), 6),
+        (2, 99, "outside", "below", (0, 2), 2),
+        (-9, 99, "outside", "none", (np.nan, np.nan), 0),
+        (11, 99, "outside", "all", (0, 10), 11),
+        (-99, -9, "outside", "all", (0, 10), 11),
+        (np.nan, np.nan, "all", "all", (0, 10), 11),
+        (np.nan, np.nan, "none", "none", (np.nan, np.nan), 0),
+    ],
+)
+def test_region_in_sight_of_the_observed_values(low, high, kind, seen, ends, significant):
+    result = observed_region(low, high, kind, np.arange(11.0))
+    assert result["observed_kind"] == seen
+    assert (result["observed_low"], result["observed_high"]) == pytest.approx(ends, nan_ok=True)
+    assert result["n_significant"] == significant
+    assert result["n_below"] + result["n_between"] + result["n_above"] == 11
+
+
+def test_region_under_cr2_is_where_the_satterthwaite_interval_touches_zero(cars):
+    result = fit(cars, outcome="mpg", predictor="hp", moderator="wt", covariance="CR2", cluster="carb")
+    region = result.region.iloc[0]
+    again = fit(cars, outcome="mpg", predictor="hp", moderator="wt", covariance="CR2", cluster="carb",
+                at=[region["low"], region["high"]])  # fmt: skip
+    assert again.slopes["p"].tolist() == pytest.approx([0.05, 0.05], abs=1e-8)
+
+
+def test_lines_meet_the_points_when_there_are_covariates():
+    result = fit(arms(), outcome="y", predictor="x", moderator="arm", covariates=["age"])
+    assert (result.points["outcome_adjusted"] - result.points["outcome"]).mean() == pytest.approx(0, abs=1e-12)
+    lines = result.lines[result.lines["moderator"] == "control"]
+    points = result.points[result.points["moderator"] == "control"]
+    expected = np.interp(points["predictor"], lines["predictor"], lines["estimate"])
+    assert (points["outcome_adjusted"] - expected).mean() == pytest.approx(0, abs=1e-9)
+
+
+def test_names_at_fault_are_told_all_at_once():
+    lines = problems_of(arms(), outcome="y", predictor="xx", moderator="arm", covariates=["y", "agee", "arm"])
+    assert any("xx" in line and "not a column" in line for line in lines)
+    assert any("agee" in line and "did you mean 'age'" in line for line in lines)
+    assert any("outcome and a covariate" in line for line in lines)
+    assert any("moderator and a covariate" in line for line in lines)
+
+
+def test_arm_of_three_and_unknown_reference_are_refused():
+    data = arms()
+    data.loc[[0, 2, 4], "arm"] = "waiting"
+    lines = problems_of(data, outcome="y", predictor="x", moderator="arm", reference="placebo")
+    assert any("waiting" in line and "3 complete rows" in line for line in lines)
+    assert any("placebo" in line and "no row has it" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"x": 1.0}, "constant"),
+        ({"arm": "control"}, "constant"),
+        ({"x": "high"}, "is text"),
+    ],
+)
+def test_constant_or_textual_columns_are_refused(change, what):
+    assert any(
+        what in line for line in problems_of(arms().assign(**change), outcome="y", predictor="x", moderator="arm")
+    )
+
+
+def test_predictor_constant_in_one_arm_is_refused():
+    data = arms()
+    data.loc[data["arm"] == "control", "x"] = 0.3
+    lines = problems_of(data, outcome="y", predictor="x", moderator="arm")
+    assert lines == [
+        "data, x: is constant in arm control, so it has no slope there; choose another predictor or population"
+    ]
+
+
+def test_outcome_that_leaked_into_a_covariate_under_another_name_is_refused():
+    data = arms().assign(total=lambda d: np.exp(d["y"]))
+    lines = problems_of(data, outcome="y", predictor="x", moderator="arm", covariates=["total"])
+    assert len(lines) == 1
+    assert "the same quantity in another form" in lines[0]
+
+
+def test_collinear_covariates_are_named():
+    data = arms().assign(months=lambda d: d["age"] * 12 + 3 * d["x"], noise=np.arange(40) % 7)
+    lines = problems_of(data, outcome="y", predictor="x", moderator="arm", covariates=["age", "months", "noise"])
+    assert len(lines) == 1
+    assert "follows exactly from the other terms" in lines[0]
+
+
+def test_leverage_near_one_refuses_hc3_but_not_ols():
+    data = arms().assign(site=["lone"] + ["main"] * 39)
+    lines = problems_of(data, outcome="y", predictor="x", moderator="arm", covariates=["site"])
+    assert len(lines) == 1
+    assert "hat value of 1.0000" in lines[0]
+    assert fit(data, outcome="y", predictor="x", moderator="arm", covariates=["site"], covariance="OLS").design.n == 40
+
+
+def test_unknown_covariance_and_cr2_without_clusters_are_refused():
+    assert "is no covariance" in problems_of(arms(), outcome="y", predictor="x", moderator="arm", covariance="HC9")[0]
+    assert "clusters" in problems_of(arms(), outcome="y", predictor="x", moderator="arm", covariance="CR2")[0]
+
+
+def test_continuous_moderator_at_percentiles_and_values_asked_for(cars):
+    by_percentile = fit(cars, outcome="mpg", predictor="hp", moderator="wt", at="percentiles")
+    assert by_percentile.slopes["moderator"].tolist() == pytest.approx(np.percentile(cars["wt"], [16, 50, 84]))
+    asked = fit(cars, outcome="mpg", predictor="hp", moderator="wt", at=[2, 4])
+    b = asked.coefficients.set_index("term")["estimate"]
+    assert asked.slopes["estimate"].tolist() == pytest.approx([b["hp"] + 2 * b["hp:wt"], b["hp"] + 4 * b["hp:wt"]])
