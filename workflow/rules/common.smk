@@ -50,3 +50,25 @@ def schemas_of(*stages):
     """The schemas a rule checks its tables against."""
     folder = ROOT / "workflow" / "schemas"
     return sorted(workflow.source_path(str(p)) for s in stages for p in folder.glob(f"{s}_*.yaml"))
+
+
+# What the simulator's rules are given, and the tables of truth they write; None where a study brings its own reads.
+simulated = (
+    {
+        "simulation": study.config["simulation"],
+        "seed": study.config["seed"],
+        "arms": study.config["arms"],
+        "cohort": {"timepoint": study.config["cohort"]["timepoint"]},
+    }
+    if "simulation" in study.config
+    else None
+)
+TRUTH = (
+    "people",
+    "levels",
+    "indices",
+    "tubes",
+    "samples",
+    "wells",
+    "coefficients",
+)

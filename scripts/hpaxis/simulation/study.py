@@ -1,0 +1,176 @@
+"""A simulated study on disk: sheets, reads, plates and truth, the same bytes from the same settings and seed."""
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from hpaxis.cortisol.kits import kit_named
+from hpaxis.methylation.panel import read_panel
+from hpaxis.problems import Problem, raise_if_any
+from hpaxis.simulation.cohort import Cohort, default_settings, library_plan, simulate_cohort
+from hpaxis.simulation.plates import simulate_plates
+from hpaxis.simulation.reads import Amplicon, Chemistry, panel_amplicon, random_stream, simulate_reads, write_fastq
+from hpaxis.study import panel_folder
+from hpaxis.tables import whole_file, write_table
+
+SHEETS = ("participants", "libraries", "hair", "plates")
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A study before it is written: what was asked for and its cohort; plates are made when asked for.
+
+    ``folder``: where the sheets say that reads and plates are.
+    """
+
+    settings: dict
+    seed: int
+    amplicon: Amplicon
+    cohort: Cohort
+    folder: str
+
+    @cached_property
+    def plates(self):
+        """The plates that measure the hair samples, as `plates.SimulatedPlate`."""
+        arms = self.cohort.people[["participant_id", "arm"]]
+        hair = self.cohort.hair.merge(self.cohort.samples, on=["hair_id", "participant_id"])
+        return simulate_plates(hair.merge(arms, on="participant_id"), kit_named(self.settings["kit"]), self.seed)
+
+    @property
+    def libraries(self):
+        """Every library as `reads.Library`, in the order of the sheet."""
+        tubes = self.cohort.tubes.to_dict("records")
+        levels = self.cohort.levels["level"].to_numpy().reshape(len(tubes), -1)
+        return [library_plan(tube, row) for tube, row in zip(tubes, levels, strict=True)]
+
+    def sheet(self, name):
+        """Return one of the `SHEETS`."""
+        if name != "plates":
+            return getattr(self.cohort, name)
+        stem = f"{self.folder}/plates"
+        return pd.DataFrame({
+            "plate_id": [p.plate_id for p in self.plates],
+            "kit": [p.kit for p in self.plates],
+            "reader_file": [f"{stem}/{p.plate_id}.txt" for p in self.plates],
+            "layout_file": [f"{stem}/{p.plate_id}_layout.tsv" for p in self.plates],
+        })  # fmt: skip
+
+
+def simulate(config, folder="results/simulation"):
+    """Simulate the study of a config that has a section ``simulation``, up to the tubes.
+
+    Raises `InputError` as `simulate_cohort` does.
+    """
+    settings = default_settings(**config["simulation"])
+    amplicon = panel_amplicon(read_panel(panel_folder(settings["panel"])))
+    cohort = simulate_cohort(
+        settings, config["seed"], amplicon, config["arms"], config["cohort"]["timepoint"], reads=f"{folder}/reads"
+    )
+    return Simulation(settings, config["seed"], amplicon, cohort, folder)
+
+
+def check_sheets(simulation, paths):
+    """Raise `InputError` for every sheet in ``paths`` (name to path) that these settings did not write."""
+    problems = []
+    for name, path in paths.items():
+        made = simulation.sheet(name).to_csv(sep="\t", index=False, na_rep="NA", float_format="%.10g")
+        if Path(path).read_text(encoding="utf-8") != made:
+            what = "is not what the simulator writes with these settings and seed"
+            remedy = "run `make sheets`, or take the section simulation out of the config"
+            problems.append(Problem(str(path), what, remedy))
+    raise_if_any(problems)
+
+
+def write_sheets(simulation, paths):
+    """Write the sheets to ``paths`` (name to path)."""
+    for name, path in paths.items():
+        write_table(simulation.sheet(name), path)
+
+
+def write_reads(simulation, folder, cores=1):
+    """Write ``{library_id}_R1.fastq.gz`` and ``_R2`` of every library; the bytes are the same for any ``cores``."""
+    libraries = simulation.libraries
+    write = partial(
+        _write_library,
+        libraries=libraries,
+        amplicon=simulation.amplicon,
+        chemistry=chemistry(simulation.settings),
+        seed=simulation.seed,
+        folder=Path(folder),
+    )
+    if cores == 1:
+        list(map(write, range(len(libraries))))
+        return
+    with ProcessPoolExecutor(cores) as pool:
+        list(pool.map(write, range(len(libraries)), chunksize=4))
+
+
+def _write_library(index, libraries, amplicon, chemistry, seed, folder):
+    library = libraries[index]
+    donors = [d for d in libraries if d.library_id != library.library_id and d.own]
+    blocks = simulate_reads(amplicon, library, random_stream(seed, "reads", library.library_id), donors, chemistry)
+    write_fastq(blocks, *(folder / f"{library.library_id}_R{mate}.fastq.gz" for mate in (1, 2)))
+
+
+def write_plates(simulation, folder):
+    """Write what the plate reader exports, and each plate's layout."""
+    for plate in simulation.plates:
+        with whole_file(Path(folder) / f"{plate.plate_id}.txt") as part:
+            part.write_text(plate.reader_text, encoding="utf-8", newline="")
+        write_table(plate.layout, Path(folder) / f"{plate.plate_id}_layout.tsv")
+
+
+def write_truth(simulation, folder):
+    """Write what the pipeline never reads; only tests and the curious do."""
+    for name, table in truth_tables(simulation).items():
+        write_table(table, Path(folder) / f"{name}.tsv")
+
+
+def truth_tables(simulation):
+    """Return the truth by table: people, levels, indices, tubes, samples, wells, coefficients."""
+    cohort = simulation.cohort
+    panel = read_panel(panel_folder(simulation.settings["panel"]))
+    members = cohort.levels.merge(panel.indices[["index", "cpg_id"]], on="cpg_id")
+    indices = members.groupby(["library_id", "index"], as_index=False)["level"].mean()
+    wells = pd.concat([p.truth for p in simulation.plates], ignore_index=True)
+    return {
+        "people": cohort.people,
+        "levels": cohort.levels,
+        "indices": indices,
+        "tubes": cohort.tubes,
+        "samples": cohort.samples,
+        "wells": wells,
+        "coefficients": cohort.coefficients,
+    }
+
+
+def write_study(config, folder, cores=1):
+    """Write a whole study to ``folder``: config.yaml, sheets, reads, plates and truth.
+
+    ``config``: a config with a section ``simulation``; the one that is written has none, since its reads are
+    there. Paths in it start with ``folder`` as given.
+    """
+    folder = Path(folder)
+    simulation = simulate(config, folder.as_posix())
+    write_reads(simulation, folder / "reads", cores)
+    write_plates(simulation, folder / "plates")
+    write_truth(simulation, folder / "truth")
+    paths = {name: (folder / f"{name}.tsv").as_posix() for name in SHEETS}
+    write_sheets(simulation, paths)
+    kept = {key: value for key, value in config.items() if key != "simulation"} | {"sheets": paths}
+    with whole_file(folder / "config.yaml") as part:
+        part.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
+
+
+def chemistry(settings):
+    """Return what all libraries of a run share, from the config section."""
+    return Chemistry(
+        molecule_correlation_bp=settings["molecule_correlation_bp"],
+        amplification_cv=settings["amplification_cv"],
+        indels=settings["indel_percent"] / 100,
+        low_quality=settings["low_quality_percent"] / 100,
+    )
