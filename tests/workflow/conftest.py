@@ -1,0 +1,81 @@
+"""A copy of the repository to run in, and a small study with reads, so that a test may change either."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+PARTS = ("Snakefile", "workflow", "scripts", "resources", "profiles", "config", "environment.yml", "pyproject.toml")
+LEFT_BEHIND = shutil.ignore_patterns("__pycache__", "*.egg-info", ".snakemake", "results", "logs")
+
+
+class Checkout:
+    """A folder with its own copy of the code, in which Snakemake runs."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def snakemake(self, *arguments, ok=True, **environment):
+        """Run Snakemake and return what it printed and its exit status; fail unless it ends as ``ok`` says."""
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "XDG_CACHE_HOME": str(self.folder / ".cache"), **environment},
+            capture_output=True,
+            text=True,
+            timeout=500,
+        )
+        if ok is not None:
+            assert (done.returncode == 0) == ok, done.stdout[-3000:] + done.stderr[-6000:]
+        return done
+
+    def copy_to(self, folder):
+        """Return another checkout with the same files, runs included."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Checkout(folder)
+
+
+def new_checkout(root, folder):
+    """Copy the code of the repository to a folder."""
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        if (root / part).is_dir():
+            shutil.copytree(root / part, folder / part, ignore=LEFT_BEHIND)
+        else:
+            shutil.copy(root / part, folder / part)
+    return Checkout(folder)
+
+
+def small_config(folder="study"):
+    """The demo's config for 12 dyads, shallow libraries and two models."""
+    config = yaml.safe_load(Path(__file__).parents[2].joinpath("config/config.yaml").read_text())
+    config["models"] = {name: config["models"][name] for name in ("competence", "cortisol")}
+    config["simulation"] = {"dyads": 12, "pairs_per_library": 300}
+    return config
+
+
+@pytest.fixture(scope="session")
+def study(root, tmp_path_factory):
+    """A checkout with a small simulated study in study/, as a user's own would stand there; nothing has run yet."""
+    from hpaxis.simulation.study import write_study
+
+    checkout = new_checkout(root, tmp_path_factory.mktemp("workflow") / "checkout")
+    before = os.getcwd()
+    os.chdir(checkout.folder)
+    try:
+        write_study(small_config(), "study")
+    finally:
+        os.chdir(before)
+    return checkout
+
+
+@pytest.fixture(scope="session")
+def finished(study, tmp_path_factory):
+    """The same after one whole run."""
+    checkout = study.copy_to(tmp_path_factory.mktemp("finished") / "checkout")
+    checkout.first_run = checkout.snakemake("--configfile", "study/config.yaml")
+    return checkout
