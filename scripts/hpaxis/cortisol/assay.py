@@ -1,0 +1,69 @@
+"""The arithmetic of a hair cortisol assay: percent bound, picograms per milligram, and their error."""
+
+import numpy as np
+from scipy import stats
+
+from hpaxis.cortisol.kits import PG_PER_ML
+
+
+def percent_bound(signal, b0, nsb=0.0):
+    """Return (signal - NSB) / (B0 - NSB) × 100 for optical densities; ``b0`` and ``nsb`` are plate means."""
+    return 100.0 * (np.asarray(signal, dtype=float) - nsb) / (b0 - nsb)
+
+
+def to_pg_per_ml(concentration, unit):
+    """Convert a concentration in pg/mL, ng/mL, ug/dL or nmol/L to pg/mL (1 ug/dL = 27.59 nmol/L of cortisol)."""
+    return np.asarray(concentration, dtype=float) * PG_PER_ML[unit]
+
+
+def hair_cortisol(
+    concentration_pg_per_ml,
+    mass_mg,
+    methanol_added_ml,
+    methanol_recovered_ml,
+    reconstitution_ml,
+    dilution=1.0,
+    spike_pg=0.0,
+    recovery=1.0,
+):
+    """Return hair cortisol in pg/mg from the concentration in the well.
+
+    ``(concentration × dilution × reconstitution × added / recovered - spike) / (mass × recovery)``, which for
+    ``spike_pg`` 0, dilution and recovery 1 is Meyer and Novak's (A/B)·(C/D)·E·10,000 with A in ug/dL. A known
+    spike, in pg of the whole extract, is subtracted before dividing by mass. Arrays broadcast.
+    """
+    amount_pg = concentration_pg_per_ml * dilution * reconstitution_ml * (methanol_added_ml / methanol_recovered_ml)
+    return (amount_pg - spike_pg) / (mass_mg * recovery)
+
+
+def volumetric_cv(mass_mg, mass_sd_mg, volume_cv_percent, diluted):
+    """Return the coefficient of variation (a fraction) that weighing and pipetting add to pg/mg.
+
+    Three volumes (methanol added, recovered, reconstitution) and, where ``diluted``, one dilution, each with
+    ``volume_cv_percent``, and the balance's ``mass_sd_mg``; independent, to first order.
+    """
+    volumes = 3 + np.asarray(diluted, dtype=float)
+    return np.sqrt((mass_sd_mg / np.asarray(mass_mg, dtype=float)) ** 2 + volumes * (volume_cv_percent / 100) ** 2)
+
+
+def widen(estimate, low, high, cv, level=0.95):
+    """Widen an interval around a positive estimate by an independent relative error, on the log scale.
+
+    The distances ln(estimate/low) and ln(high/estimate) are each combined in quadrature with z × ``cv``. An
+    end at 0 or infinity stays. Returns ``(low, high)``.
+    """
+    estimate, low, high = (np.asarray(v, dtype=float) for v in (estimate, low, high))
+    extra = stats.norm.ppf((1 + level) / 2) * np.asarray(cv, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        down = np.hypot(np.log(estimate / low), extra)
+        up = np.hypot(np.log(high / estimate), extra)
+    return estimate * np.exp(-down), estimate * np.exp(up)
+
+
+def cv_percent(values):
+    """Return 100 × SD / mean (n - 1 in the SD), NaN for fewer than two finite values."""
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)]
+    if values.size < 2:
+        return np.nan
+    return float(100 * np.std(values, ddof=1) / np.mean(values))

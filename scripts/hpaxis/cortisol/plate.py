@@ -1,0 +1,243 @@
+"""One plate: from optical densities and a layout to concentrations with intervals."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hpaxis.cortisol import assay
+from hpaxis.cortisol.curve import Curve, CurveError, compare_models, fit_curve, pooled_variance
+
+LEVEL = 0.95
+ESTIMATE_COLUMNS = (
+    "plate_id", "kit", "unit", "role", "sample", "dilution", "nominal", "wells", "n_wells", "response",
+    "concentration", "low", "high", "se", "cv_percent", "censored", "flags",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PlateResult:
+    """What one plate gives.
+
+    ``curve``: the fitted `Curve`, or None where the standards cannot carry one; then ``failure`` says why.
+    ``summary``: one row, see workflow/schemas/cortisol_curves.schema.yaml. ``wells``: one row a used well.
+    ``estimates``: one row a sample, control or spiked sample at one dilution, in the kit's unit, not multiplied by
+    its dilution. ``models``: the 4PL/5PL comparison.
+    """
+
+    curve: Curve | None
+    failure: str
+    summary: pd.DataFrame
+    wells: pd.DataFrame
+    estimates: pd.DataFrame
+    models: pd.DataFrame
+
+
+def quantify_plate(plate_id, read, layout, kit):
+    """Evaluate one plate.
+
+    Parameters
+    ----------
+    plate_id : str.
+    read : hpaxis.cortisol.readers.PlateRead, the reading of this plate.
+    layout : DataFrame of `read_layout`.
+    kit : hpaxis.cortisol.kits.Kit.
+
+    Returns
+    -------
+    PlateResult. A plate whose standards carry no curve has no concentrations, and says so; it does not raise.
+    """
+    wells = layout.merge(read.wells, on="well", how="left")
+    wells["status"] = wells["status"].fillna("blank")
+    scale = _scale(wells, kit)
+    wells["response"] = scale["to_response"](wells["value"])
+    groups = _replicates(wells)
+    variance = pooled_variance(groups["mean"], groups["variance"], groups["n"] - 1)
+    curve, failure, models = None, scale["failure"], None
+    if not failure:
+        x, y = _curve_points(wells, kit)
+        try:
+            curve = fit_curve(x, y, kit.model, kit.weights, variance)
+            models = compare_models(x, y, kit.weights, variance)
+        except CurveError as error:
+            failure = str(error)
+    wells["concentration"] = np.nan if curve is None else curve.invert(wells["response"].to_numpy())
+    fitted = np.nan if curve is None else curve.response(wells["nominal"].to_numpy())
+    wells["residual"] = np.where(wells["role"] == "standard", wells["response"] - fitted, np.nan)
+    wells["recovery_percent"] = _recovery(wells)
+    wells["flags"] = [_well_flags(row, curve) for row in wells.itertuples()]
+    wells.insert(0, "plate_id", plate_id)
+    wells = wells.rename(columns={"value": "signal"})
+    return PlateResult(
+        curve=curve,
+        failure=failure,
+        summary=_summary(plate_id, read, kit, curve, models, scale, wells, variance),
+        wells=wells[[
+            "plate_id", "well", "role", "sample", "dilution", "nominal", "signal", "response", "concentration",
+            "recovery_percent", "residual", "flags",
+        ]].replace({np.inf: np.nan}),
+        estimates=_estimates(plate_id, wells, curve, kit),
+        models=models if models is not None else pd.DataFrame(),
+    )  # fmt: skip
+
+
+def _scale(wells, kit):
+    """How a signal becomes a response: blank subtracted, then percent bound where the kit asks for it."""
+    mean = {role: wells.loc[wells["role"] == role, "value"].mean() for role in ("blank", "nsb", "b0")}
+    blank = 0.0 if np.isnan(mean["blank"]) else mean["blank"]
+    if np.isnan(mean["b0"]):
+        # A zero standard is what other kits call B0.
+        mean["b0"] = wells.loc[(wells["role"] == "standard") & (wells["nominal"] == 0), "value"].mean()
+    b0, nsb = mean["b0"] - blank, mean["nsb"] - blank
+    failure, to_response = "", lambda signal: signal - blank
+    if kit.signal == "percent_bound":
+        floor = 0.0 if np.isnan(nsb) else nsb
+        if np.isnan(b0):
+            failure = "there is no B0 well with a value, so percent bound cannot be worked out"
+        elif b0 <= floor:
+            failure = f"B0 ({b0:.4g}) is not above NSB ({floor:.4g}): check the layout, or the conjugate was left out"
+        if failure:
+            to_response = lambda signal: signal * np.nan  # noqa: E731
+        else:
+            to_response = lambda signal: assay.percent_bound(signal - blank, b0, floor)  # noqa: E731
+    return {"to_response": to_response, "failure": failure, "b0": b0, "nsb": nsb, "blank": mean["blank"]}
+
+
+def _curve_points(wells, kit):
+    usable = wells[wells["status"] == "ok"]
+    standards = usable[usable["role"] == "standard"]
+    x, y = standards["nominal"].to_numpy(), standards["response"].to_numpy()
+    if kit.zero_in_fit:
+        zero = usable.loc[usable["role"] == "b0", "response"].to_numpy()
+        x, y = np.concatenate([x, np.zeros(len(zero))]), np.concatenate([y, zero])
+    return x, y
+
+
+def _replicates(wells):
+    """Replicate groups on the response: role, sample, dilution, nominal, n, mean, variance."""
+    keys = ["role", "sample", "dilution", "nominal"]
+    usable = wells[(wells["status"] == "ok") & wells["role"].isin(["standard", "b0", "control", "sample", "spiked"])]
+    groups = usable.groupby(keys, dropna=False, sort=True)["response"].agg(n="size", mean="mean", variance="var")
+    return groups[groups["n"] > 1].reset_index()
+
+
+def _recovery(wells):
+    known = wells["role"].isin(["standard", "control"]) & (wells["nominal"] > 0)
+    return (100 * wells["concentration"] / wells["nominal"]).where(known)
+
+
+def _well_flags(row, curve):
+    flags = []
+    if row.status != "ok":
+        flags.append(row.status)
+    elif curve is not None and row.role in ("control", "sample", "spiked"):
+        if row.concentration < curve.lowest:
+            flags.append("below_standards")
+        elif row.concentration > curve.highest:
+            flags.append("above_standards")
+    return ";".join(flags)
+
+
+def _estimates(plate_id, wells, curve, kit):
+    """One row a sample, control or spiked sample at one dilution."""
+    measured = wells[wells["role"].isin(["control", "sample", "spiked"])]
+    rows, responses = [], []
+    for key, group in measured.groupby(["role", "sample", "dilution", "nominal"], dropna=False, sort=True):
+        ok = group[group["status"] == "ok"]
+        flags = sorted(set(group.loc[group["status"] != "ok", "status"]))
+        if len(ok) == 1:
+            flags.append("single_well")
+        concentrations = ok["concentration"].to_numpy()
+        if np.isfinite(concentrations).any() and not (np.isfinite(concentrations) & (concentrations > 0)).all():
+            flags.append("replicate_off_curve")
+        rows.append({
+            "plate_id": plate_id,
+            "kit": kit.kit,
+            "unit": kit.unit,
+            **dict(zip(("role", "sample", "dilution", "nominal"), key)),
+            "wells": ";".join(group["well"]),
+            "n_wells": len(ok),
+            "response": ok["response"].mean(),
+            "cv_percent": assay.cv_percent(concentrations[concentrations > 0]),
+            "flags": flags,
+        })  # fmt: skip
+        responses.append(ok["response"].mean())
+    table = pd.DataFrame(rows, columns=[c for c in ESTIMATE_COLUMNS if c not in ("concentration", "low", "high", "se", "censored")])
+    if curve is None:
+        found = pd.DataFrame({"estimate": np.nan, "low": np.nan, "high": np.nan, "se": np.nan, "censored": "none"}, index=table.index)
+        table["flags"] = [[*flags, "no_curve"] for flags in table["flags"]]
+    else:
+        found = curve.concentration(np.array(responses, dtype=float), np.maximum(table["n_wells"].to_numpy(dtype=int), 1), LEVEL)
+    table = pd.concat([table, found.rename(columns={"estimate": "concentration"})], axis=1)
+    missing = table["n_wells"] == 0
+    table["flags"] = [";".join(flags + ["no_value"] * bool(none)) for flags, none in zip(table["flags"], missing)]
+    return table[list(ESTIMATE_COLUMNS)]
+
+
+def _summary(plate_id, read, kit, curve, models, scale, wells, variance):
+    """The plate's row in curves.tsv, without its verdict."""
+    usable = wells[wells["status"] == "ok"]
+    b0 = usable.loc[usable["role"] == "b0", "response"]
+    row = {
+        "plate_id": plate_id, "kit": kit.kit, "unit": kit.unit, "reader": read.reader,
+        "reader_plate": " / ".join(read.plates) or None, "reading": read.reading, "signal": kit.signal,
+        "model": kit.model, "weights": kit.weights, "zero_in_fit": "yes" if kit.zero_in_fit else "no",
+        "b0_signal": scale["b0"], "nsb_signal": scale["nsb"], "blank_signal": scale["blank"],
+        "nsb_percent_of_b0": 100 * scale["nsb"] / scale["b0"], "b0_cv_percent": assay.cv_percent(b0),
+        "n_standards": np.nan, "n_wells": np.nan,
+    }  # fmt: skip
+    for name in ("a", "b", "c", "d", "g"):
+        row[name] = row[f"{name}_se"] = np.nan
+    row |= dict.fromkeys((
+        "residual_sd", "r_squared", "well_sd_constant", "well_cv_percent", "well_df", "lowest_standard",
+        "highest_standard", "recovery_min_percent", "recovery_max_percent", "lod", "lloq", "uloq", "aicc_4pl",
+        "aicc_5pl", "p_5pl",
+    ), np.nan)  # fmt: skip
+    row["notes"] = None
+    if curve is not None:
+        row |= _curve_fields(curve, models, b0, variance)
+    return pd.DataFrame([row])
+
+
+def _curve_fields(curve, models, b0, variance):
+    points, levels = curve.points, curve.back_calculated()
+    total = np.sum(points["weight"] * (points["response"] - np.average(points["response"], weights=points["weight"])) ** 2)
+    good = levels[levels["recovery_percent"].between(80, 120)]
+    by_model = models.set_index("model")
+    fields = {
+        "n_standards": len(levels),
+        "n_wells": len(points),
+        "residual_sd": curve.residual_sd,
+        "r_squared": 1 - np.sum(points["weight"] * points["residual"] ** 2) / total,
+        "well_sd_constant": np.sqrt(curve.variance.constant),
+        "well_cv_percent": 100 * np.sqrt(curve.variance.quadratic),
+        "well_df": curve.variance.df,
+        "lowest_standard": curve.lowest,
+        "highest_standard": curve.highest,
+        "recovery_min_percent": levels["recovery_percent"].min(),
+        "recovery_max_percent": levels["recovery_percent"].max(),
+        "lod": limit_of_detection(curve, b0),
+        "lloq": good["concentration"].min(),
+        "uloq": good["concentration"].max(),
+        "aicc_4pl": by_model.loc["4PL", "aicc"],
+        "aicc_5pl": by_model.loc["5PL", "aicc"],
+        "p_5pl": by_model.loc["5PL", "p"],
+        "notes": "; ".join(dict.fromkeys([*curve.notes, *(n for n in models["note"] if n)])) or None,
+    }
+    for row in curve.parameters.itertuples():
+        fields[row.name], fields[f"{row.name}_se"] = row.estimate, row.se
+    return fields
+
+
+def limit_of_detection(curve, b0):
+    """Return the concentration at which the response lies 3 SD below B0 (above, for a rising curve).
+
+    The middle of B0 is its median and the SD that of the plate's variance function, which all replicates of the
+    plate carry: one bad B0 well moves neither. NaN without B0 wells, or where that response is on no curve.
+    """
+    if len(b0) == 0:
+        return np.nan
+    middle = float(np.median(b0))
+    direction = np.sign(curve.theta[3] - curve.theta[0])
+    found = float(curve.invert(middle + direction * 3 * np.sqrt(curve.variance(middle))))
+    return found if 0 < found < np.inf else np.nan

@@ -1,0 +1,57 @@
+"""Plain grids: rows A-H under columns 1-12, in CSV, TSV or XLSX, each with an optional title above.
+
+In a workbook every sheet with a grid is a plate (or a reading) of its own. A long table with the columns
+``well`` and one value column is read too.
+"""
+
+from hpaxis.cortisol.readers.cells import PlateRead, find_grids, well_name, wells_table
+
+NAME = "plain grid"
+SIGN = "column numbers 1, 2, 3, ... over row letters A, B, C, ..."
+
+
+def recognise(sheets):
+    """Whether any sheet holds a grid or a table of wells; the last format to be tried."""
+    return any(_has_grid(sheet) or _long_header(sheet) is not None for sheet in sheets)
+
+
+def parse(sheets, path):
+    """Return one `PlateRead` for each grid, named by its title or, in a workbook, by its sheet."""
+    reads = []
+    for sheet in sheets:
+        grids = find_grids(sheet, path)
+        head = _long_header(sheet)
+        if not grids and head is not None:
+            reads.append(_long(sheet, head, path))
+        for grid in grids:
+            title = grid.corner or grid.title
+            names = tuple(dict.fromkeys(n for n in (sheet.name if len(sheets) > 1 else None, title) if n))
+            wells = wells_table(grid.cells(), path, title or "the grid", sheet.comma_separated)
+            reads.append(PlateRead(NAME, names, title or sheet.name or "signal", wells))
+    return reads
+
+
+def _has_grid(sheet):
+    from hpaxis.cortisol.readers.cells import _header
+
+    return any(_header(row) for row in sheet.rows)
+
+
+def _long_header(sheet):
+    for i, row in enumerate(sheet.rows):
+        words = [cell.lower() for cell in row]
+        if "well" in words and sum(1 for w in words if w) == 2:
+            return i
+    return None
+
+
+def _long(sheet, head, path):
+    words = [cell.lower() for cell in sheet.rows[head]]
+    at = words.index("well")
+    value = next(i for i, word in enumerate(words) if word and i != at)
+    cells = {}
+    for row in sheet.rows[head + 1 :]:
+        well = well_name(row[at]) if at < len(row) else None
+        if well is not None:
+            cells[well] = row[value] if value < len(row) else ""
+    return PlateRead(NAME, (), sheet.rows[head][value], wells_table(cells, path, "the table"))
