@@ -89,7 +89,7 @@ def plot_distributions(analysis, arms, panels):
     value stands at its limit as an open triangle that points to where the value may be.
     """
     use_style()
-    populations = [r for r in dict.fromkeys(analysis["role"].dropna())]
+    populations = list(dict.fromkeys(analysis["role"].dropna()))
     rows, columns = max(1, len(populations)), max(1, len(panels))
     figure, axes = plt.subplots(rows, columns, figsize=(3.15 * columns, 0.4 + 2.7 * rows), squeeze=False)
     for r in range(rows):

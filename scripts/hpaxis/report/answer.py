@@ -1,0 +1,100 @@
+"""The question's answer in plain words, with its uncertainty, from the primary model alone."""
+
+from hpaxis.report.blocks import Items, Notice, Paragraph
+from hpaxis.report.labels import column_label
+from hpaxis.report.models import difference_sentence, excludes_zero, in_order, shape_sentence
+from hpaxis.report.numbers import digits_for, fixed, p_phrase
+
+JUDGED = (
+    "Whether a treatment buffers an effect is judged on this difference of slopes (b₃) alone. That one arm’s slope "
+    "differs from zero and the other’s does not is no evidence that the two differ (Gelman & Stern)."
+)
+
+
+def answer(results, saliva_taken, plan_locked=False):
+    """Return the blocks of the answer.
+
+    ``results`` are `ModelResult`; the primary one is read (the first where none is marked). ``saliva_taken`` is the
+    config's word for when saliva was taken; ``plan_locked`` whether the plan was fixed before arms were joined.
+    """
+    primary = in_order(results)[0]
+    if primary.refused:
+        lead = Paragraph("The question cannot be answered from these data: the primary model was refused.", lead=True)
+        return (lead, Items(primary.problems), Paragraph(standing(primary, plan_locked)))
+    rows = [row for _, row in primary.differences.iterrows()]
+    blocks = [Paragraph(f"In {primary.who()}, {difference_sentence(primary, rows[0])}.", lead=True)]
+    if len(rows) > 1:
+        others = tuple(_sentence(difference_sentence(primary, row)) for row in rows[1:])
+        joint = f"F({fixed(primary.fit('wald_interaction', 'df1'), 0)}, "
+        joint += f"{fixed(primary.fit('wald_interaction', 'df2'), 0)}) = {fixed(primary.fit('wald_interaction'))}"
+        joint += f", p {p_phrase(primary.fit('wald_interaction', 'p'))}"
+        blocks += [Items(others), Paragraph(f"All slopes at once: {joint}.")]
+    blocks.append(Paragraph(" ".join([*(verdict(primary, row) for row in rows), JUDGED])))
+    blocks.append(Paragraph(standing(primary, plan_locked)))
+    blocks.append(timing(primary, saliva_taken))
+    return tuple(blocks)
+
+
+def verdict(result, row):
+    """Return what the interval of one difference of slopes allows to be said, and what it does not."""
+    name = f" ({row['contrast']})" if len(result.differences) > 1 else ""
+    if not excludes_zero(row):
+        digits = digits_for(row["se"])
+        return (
+            f"The interval{name} includes zero: these data do not show that the slopes differ. Nor do they show that "
+            f"the slopes are alike, since differences from {fixed(row['low'], digits)} to {fixed(row['high'], digits)} "
+            "remain compatible with them."
+        )
+    text = f"The interval{name} excludes zero: in these data the slopes differ, which is moderation."
+    return f"{text} {shape_sentence(result, row)}" if result.counts else text
+
+
+def standing(result, plan_locked):
+    """Return whether the result confirms or explores."""
+    sides = f"Every test here is two-sided; intervals are at {result.confidence}. " if not result.refused else ""
+    chosen = (
+        f"{result.name} is the study’s primary model. "
+        if result.entry["primary"]
+        else f"No model is marked as primary; {result.name}, the first of the config, stands here. "
+    )
+    status = (
+        "The plan was locked before the arms were joined: this result is confirmatory."
+        if plan_locked
+        else "No plan was locked before the arms were joined: this result is exploratory."
+    )
+    return sides + chosen + status
+
+
+def timing(result, saliva_taken):
+    """Return what methylation can stand for, given when saliva was taken and whether the arms differ in it."""
+    predictor = column_label(result.entry["predictor"])
+    differs = _arm_difference(result, predictor)
+    if saliva_taken == "before_randomisation":
+        return Paragraph(
+            f"Saliva was taken before randomisation, so the arm cannot have changed {predictor}. {differs}"
+        )
+    told = (
+        "Saliva was taken after randomisation"
+        if saliva_taken == "after_randomisation"
+        else "It is not stated whether saliva was taken before randomisation (report.saliva_taken in the config)"
+    )
+    return Notice(
+        f"{told}, so {predictor} may itself be an effect of the arm. What is shown is how an association differs "
+        f"between arms, not what the treatment does to an effect of methylation. {differs}",
+        "warning",
+    )
+
+
+def _arm_difference(result, predictor):
+    table = result.tables["predictor_by_arm"]
+    tests = table[table["test"].isin(["t"])]
+    if tests.empty:
+        return ""
+    ps = ", ".join(f"{r['comparison']}: p {p_phrase(r['p'])}" for _, r in tests.iterrows())
+    shown = any(excludes_zero(r) for _, r in tests.iterrows())
+    said = "The arms differ in" if shown else "A difference between the arms was not shown in"
+    return f"{said} {predictor} ({ps}); see below." if result.counts else f"{predictor} on the moderator: {ps}."
+
+
+def _sentence(text):
+    return text[0].upper() + text[1:] + "."

@@ -1,0 +1,102 @@
+"""What a page is made of: sections of blocks. The template draws them; nothing here knows HTML.
+
+Text is escaped when it is drawn, unless it is `markupsafe.Markup`. Use ``Markup("...{}").format(value)``
+to set a value in marked-up text: the value is escaped.
+"""
+
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A paragraph of text; a ``lead`` is what a reader in a hurry should see."""
+
+    text: str
+    lead: bool = False
+    kind: str = field(default="paragraph", init=False)
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading inside a section, with the anchor ``key``."""
+
+    key: str
+    title: str
+    kind: str = field(default="heading", init=False)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A remark that must not be overlooked: ``level`` is ``note`` or ``warning``."""
+
+    text: str
+    level: str = "note"
+    kind: str = field(default="notice", init=False)
+
+
+@dataclass(frozen=True)
+class Items:
+    """A bulleted list."""
+
+    items: tuple
+    kind: str = field(default="items", init=False)
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Lines to type in a shell."""
+
+    lines: tuple
+    kind: str = field(default="commands", init=False)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in APA layout: ``rows`` are tuples of text, the first cell heads its row.
+
+    Columns named in ``text`` are set left, the others right. ``folded`` tables open on demand.
+    """
+
+    title: str
+    columns: tuple
+    rows: tuple
+    text: frozenset = frozenset()
+    note: str | None = None
+    folded: bool = False
+    number: int | None = None
+    kind: str = field(default="table", init=False)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: ``svg`` is the text of an SVG file, ``alt`` says what it shows to who cannot see it."""
+
+    key: str
+    title: str
+    alt: str
+    svg: str
+    note: str | None = None
+    number: int | None = None
+    kind: str = field(default="figure", init=False)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section with its anchor, title and blocks."""
+
+    key: str
+    title: str
+    blocks: tuple
+
+
+def numbered(sections):
+    """Return the sections with tables and figures numbered in the order in which they stand."""
+    counts = {"table": 0, "figure": 0}
+
+    def number(block):
+        if block.kind not in counts:
+            return block
+        counts[block.kind] += 1
+        return replace(block, number=counts[block.kind])
+
+    return [replace(s, blocks=tuple(number(b) for b in s.blocks if b is not None)) for s in sections]

@@ -1,0 +1,60 @@
+"""Columns and terms in words, as a reader of the page meets them."""
+
+import re
+
+WORDS = {
+    "log_cortisol": "log hair cortisol",
+    "cortisol_pg_per_mg": "hair cortisol (pg/mg)",
+    "arm": "arm",
+}
+PARTNERS = ("child", "parent")
+POPULATIONS = {"child": "children", "parent": "parents"}
+
+
+def column_label(name):
+    """Return a column of the analysis table in words: ``region_mean_beta`` is ``methylation (region mean)``."""
+    if name in WORDS:
+        return WORDS[name]
+    for partner in PARTNERS:
+        if name.startswith(f"{partner}_"):
+            return f"{partner}’s {column_label(name.removeprefix(f'{partner}_'))}"
+    for suffix, scale in (("_beta", ""), ("_m", ", M value"), ("_logit", ", logit")):
+        if name.endswith(suffix):
+            return f"methylation ({name.removesuffix(suffix).replace('_', ' ')}{scale})"
+    return name.replace("_", " ")
+
+
+def term_label(term):
+    """Return a model term in words: ``x:arm[treatment]`` is ``methylation … × treatment``."""
+    if term == "(Intercept)":
+        return "Intercept"
+    return " × ".join(_factor_label(part) for part in _parts(term))
+
+
+def population_label(name):
+    """Return a population in words: ``child`` is ``children``."""
+    return POPULATIONS.get(name, f"{name}s" if name else "participants")
+
+
+def model_title(entry):
+    """Return what a model asks, as a title: outcome on predictor × moderator, its covariates and whose data."""
+    title = (
+        f"{column_label(entry['outcome'])} on {column_label(entry['predictor'])} × {column_label(entry['moderator'])}"
+    )
+    if entry.get("covariates"):
+        title += ", with " + ", ".join(column_label(c) for c in entry["covariates"])
+    title = title[0].upper() + title[1:]
+    return f"{title} ({population_label(entry['population'])})" if entry.get("population") else title
+
+
+def _parts(term):
+    # A colon joins the factors of a product; one inside brackets belongs to a level's name.
+    return re.split(r":(?![^\[]*\])", term)
+
+
+def _factor_label(part):
+    match = re.fullmatch(r"([^\[]+)\[(.*)\]", part)
+    if match is None:
+        return column_label(part)
+    column, level = match.groups()
+    return level if column == "arm" else f"{column_label(column)}: {level}"

@@ -1,0 +1,280 @@
+"""The section on methylation: how good the libraries are, what controls show, each CpG by arm, the second caller."""
+
+from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
+from hpaxis.report.numbers import (
+    count,
+    fixed,
+    percent,
+    percent_interval,
+    plural,
+    words,
+)
+from hpaxis.report.privacy import shown_ids
+
+KINDS = {
+    "study": "Study",
+    "standard": "Standard",
+    "control_0": "0% control",
+    "control_100": "100% control",
+    "no_template": "No template",
+}
+EXPECTED = {"control_0": 0.0, "control_100": 100.0}
+FUNNEL = ("pairs_in", "merged", "on_target", "passed")
+VERDICTS = ("pass", "warn", "fail")
+
+
+def methylation_section(libraries, sheet, levels, concordance, gates, figures, library_ids):
+    """Return the section on methylation.
+
+    ``libraries`` is methylation/libraries.tsv, ``sheet`` the sheet of libraries, ``levels`` the CpG levels by arm
+    (`hpaxis.methylation.figures.cpg_levels`), ``concordance`` the table of both callers, ``gates`` maps
+    ``conversion`` and ``depth`` to (fail, warn), ``figures`` maps ``conversion``, ``cpgs`` and ``concordance``
+    to SVG text. Ids of study libraries are shown only where ``library_ids``.
+    """
+    study = libraries[libraries["kind"] == "study"]
+    blocks = [
+        _opening(libraries, study),
+        _failed_all(study),
+        Heading("quality", "Quality of the libraries"),
+        Figure(
+            "conversion",
+            "Bisulfite conversion and depth of every library",
+            f"Conversion and depth of {plural(len(libraries), 'library', 'libraries')}, "
+            f"{_verdict_words(libraries)}; medians stand in the next table.",
+            figures["conversion"],
+            f"Conversion is measured on each library’s own cytosines outside CpGs, with its interval. A library fails "
+            f"below {percent(gates['conversion'][0], 1)} conversion or a median depth of {count(gates['depth'][0])}, "
+            f"and is warned of below {percent(gates['conversion'][1], 1)} or {count(gates['depth'][1])}.",
+        ),
+        funnel_table(libraries),
+        flagged_table(libraries, library_ids),
+        control_table(libraries, sheet),
+        Heading("cpgs", "Methylation of each CpG"),
+        Figure(
+            "levels",
+            "Methylation of each CpG by arm",
+            "Mean methylation of each CpG by arm with its interval; the numbers stand in the next table.",
+            figures["cpgs"],
+            "Means over people with a 95% t interval, from libraries that did not fail, corrected for incomplete "
+            "conversion; a corrected value may fall below zero.",
+        ),
+        level_table(levels),
+        Heading("callers", "Agreement with a second caller"),
+        *_concordance_blocks(concordance, libraries, figures, library_ids),
+    ]
+    if library_ids:
+        blocks.insert(6, library_table(study))
+    return Section("methylation", "Methylation", tuple(b for b in blocks if b is not None))
+
+
+def _opening(libraries, study):
+    if study.empty:
+        return Notice("There is no study library.", "warning")
+    passed = study[study["verdict"] != "fail"]
+    text = (
+        f"Of {plural(len(study), 'study library', 'study libraries')}, {_verdict_words(study)}. Failed libraries are "
+        "left out of everything that follows; each has its reason below."
+    )
+    if len(passed):
+        conversion = 1 - passed["non_conversion"]
+        text += (
+            f" Those that did not fail have a median conversion of {percent(conversion.median())} "
+            f"(from {percent(conversion.min())} to {percent(conversion.max())}) and a median depth of "
+            f"{count(passed['median_depth'].median())} reads a CpG (from {count(passed['median_depth'].min())} to "
+            f"{count(passed['median_depth'].max())})."
+        )
+    controls = len(libraries) - len(study)
+    return Paragraph(f"{text} {plural(controls, 'library', 'libraries')} served as controls and standards.")
+
+
+def _failed_all(study):
+    if len(study) and (study["verdict"] == "fail").all():
+        return Notice("No study library passed: there is no methylation to analyse.", "warning")
+    return None
+
+
+def _verdict_words(table):
+    counts = table["verdict"].value_counts()
+    said = {"pass": "passed", "warn": "passed with a warning", "fail": "failed"}
+    return words(f"{count(counts.get(v, 0))} {said[v]}" for v in VERDICTS)
+
+
+def funnel_table(libraries):
+    """Return medians by kind of library: the reads at each step, conversion, depth, and the verdicts."""
+    rows = []
+    for kind, name in KINDS.items():
+        here = libraries[libraries["kind"] == kind]
+        if here.empty:
+            continue
+        verdicts = here["verdict"].value_counts()
+        rows.append((
+            name,
+            count(len(here)),
+            *(count(here[column].median()) for column in FUNNEL),
+            percent(1 - here["non_conversion"].median()),
+            count(here["median_depth"].median()),
+            " / ".join(count(verdicts.get(v, 0)) for v in VERDICTS),
+        ))  # fmt: skip
+    return Table(
+        "Libraries by kind (medians)",
+        (
+            "Kind",
+            "Libraries",
+            "Read pairs",
+            "Merged",
+            "On target",
+            "Passed",
+            "Conversion",
+            "Depth",
+            "Pass / warn / fail",
+        ),
+        tuple(rows),
+        note="A molecule counts once: mates are merged, and nothing is removed by position.",
+    )
+
+
+def flagged_table(libraries, library_ids):
+    """Return every study library that failed or was warned of, with its reasons."""
+    flagged = libraries[(libraries["kind"] == "study") & libraries["verdict"].isin(["fail", "warn"])]
+    if flagged.empty:
+        return Paragraph("No study library was flagged.")
+    flagged = flagged.sort_values(["verdict", "library_id"])
+    names = shown_ids(flagged["library_id"], "Library", library_ids)
+    rows = tuple(
+        (
+            name,
+            row.verdict,
+            percent(1 - row.non_conversion),
+            count(row.median_depth),
+            _reasons(row.reasons),
+        )
+        for name, row in zip(names, flagged.itertuples(), strict=True)
+    )
+    note = None if library_ids else "Numbered, not named, since a library belongs to a person (report.library_ids)."
+    return Table(
+        "Study libraries that failed or carry a warning",
+        ("Library", "Verdict", "Conversion", "Depth", "Reasons"),
+        rows,
+        frozenset({"Verdict", "Reasons"}),
+        note,
+    )
+
+
+def library_table(study):
+    """Return every study library with its id."""
+    rows = tuple(
+        (
+            row.library_id,
+            row.verdict,
+            count(row.pairs_in),
+            count(row.passed),
+            percent(1 - row.non_conversion),
+            count(row.median_depth),
+            percent(row.region_mean_beta),
+            percent_interval(row.region_mean_beta_low, row.region_mean_beta_high),
+        )
+        for row in study.sort_values("library_id").itertuples()
+    )
+    return Table(
+        "Every study library",
+        ("Library", "Verdict", "Read pairs", "Passed", "Conversion", "Depth", "Region mean", "95% CI"),
+        rows,
+        frozenset({"Verdict"}),
+        folded=True,
+    )
+
+
+def control_table(libraries, sheet):
+    """Return the controls and standards: what was expected of each and what was measured."""
+    controls = libraries[libraries["kind"] != "study"]
+    if controls.empty:
+        return Notice(
+            "No control library was sequenced: over-conversion, the blank and contamination were not measured.",
+            "warning",
+        )
+    known = dict(zip(sheet["library_id"], sheet["expected_percent"], strict=True))
+    rows = []
+    for kind in (k for k in KINDS if k != "study"):
+        here = controls[controls["kind"] == kind].assign(expected=lambda t: t["library_id"].map(known))
+        for row in here.sort_values(["expected", "library_id"]).itertuples():
+            expected = EXPECTED.get(kind, row.expected)
+            rows.append((
+                row.library_id, KINDS[kind], "–" if expected != expected else f"{expected:g}%",
+                percent(row.region_mean_beta), percent_interval(row.region_mean_beta_low, row.region_mean_beta_high),
+                percent(1 - row.non_conversion), count(row.passed), row.verdict, _reasons(row.reasons),
+            ))  # fmt: skip
+    return Table(
+        "Controls and standards",
+        ("Library", "Kind", "Expected", "Region mean", "95% CI", "Conversion", "Reads passed", "Verdict", "Reasons"),
+        tuple(rows),
+        frozenset({"Kind", "Verdict", "Reasons"}),
+        "The region mean is corrected for conversion.",
+    )
+
+
+def level_table(levels):
+    """Return the mean methylation of each CpG by arm."""
+    if levels.empty:
+        return Notice("No library passed, so no CpG has a level.", "warning")
+    arms = list(dict.fromkeys(levels["arm"]))
+    rows = []
+    for place, (cpg, here) in enumerate(levels.groupby("cpg_id", sort=False), start=1):
+        cells = []
+        for arm in arms:
+            one = here[here["arm"] == arm]
+            if one.empty:
+                cells += ["0", "–", "–"]
+            else:
+                row = one.iloc[0]
+                cells += [count(row["n"]), percent(row["mean"]), percent_interval(row["low"], row["high"])]
+        rows.append((f"{place}: {cpg}", *cells))
+    columns = ["CpG"]
+    for arm in arms:
+        columns += [f"n ({arm})", f"Mean ({arm})", f"95% CI ({arm})"]
+    return Table("Methylation of each CpG by arm", tuple(columns), tuple(rows), folded=True)
+
+
+def _concordance_blocks(concordance, libraries, figures, library_ids):
+    known = concordance.dropna(subset=["difference"])
+    if known.empty:
+        return [Notice("The second caller (methylpy) has no call to compare with.", "warning")]
+    flagged = known[known["flag"].notna()]
+    bias, spread = 100 * known["difference"].mean(), 100 * known["difference"].std(ddof=1)
+    blocks = [
+        Paragraph(
+            f"methylpy called the same reads of {plural(len(known), 'library', 'libraries')} on its own. The mean "
+            f"difference of the uncorrected region mean (hpaxis − methylpy) is {fixed(bias, 3)} percentage points (SD "
+            f"{fixed(spread, 3)}); {count(len(flagged))} "
+            f"{'differs' if len(flagged) == 1 else 'differ'} by more than sampling error."
+        ),
+        Figure(
+            "concordance",
+            "Difference between hpaxis and methylpy",
+            f"Difference of both callers against their mean, {plural(len(known), 'library', 'libraries')}, "
+            f"{count(len(flagged))} flagged.",
+            figures["concordance"],
+            "Bars are 95% intervals of the sampling error of the difference. Uncorrected calls on both sides.",
+        ),
+    ]
+    if len(flagged):
+        kinds = dict(zip(libraries["library_id"], libraries["kind"], strict=True))
+        study = flagged["library_id"].map(kinds).eq("study").to_numpy()
+        names = flagged["library_id"].to_numpy(dtype=object).copy()
+        names[study] = shown_ids(names[study], "Study library", library_ids)
+        rows = tuple(
+            (name, percent(r.hpaxis_mean), percent(r.methylpy_mean), fixed(100 * r.difference), str(r.flag))
+            for name, r in zip(names, flagged.itertuples(), strict=True)
+        )
+        blocks.append(
+            Table(
+                "Libraries on which the callers differ",
+                ("Library", "hpaxis", "methylpy", "Difference (points)", "Flag"),
+                rows,
+                frozenset({"Flag"}),
+            )
+        )
+    return blocks
+
+
+def _reasons(text):
+    return "–" if text is None or text != text or text in ("", "NA") else str(text)

@@ -1,0 +1,170 @@
+"""A model's tables as the page needs them: which numbers answer the question, and how they are worded."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from hpaxis.report.labels import column_label, population_label, term_label
+from hpaxis.report.numbers import count, digits_for, fixed, interval, p_phrase, words
+
+TABLES = (
+    "used",
+    "predictor_by_arm",
+    "coefficients",
+    "slopes",
+    "slope_differences",
+    "region",
+    "fit",
+)
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """One model of the config with its ``entry`` and ``tables`` (name to data frame), or why it was refused.
+
+    ``figures`` maps the figure's name to SVG text. ``problems`` holds the lines of a refusal; then there are no tables.
+    """
+
+    name: str
+    entry: dict
+    tables: dict
+    figures: dict
+    problems: tuple = ()
+
+    @property
+    def refused(self):
+        """Whether there is nothing fitted to show."""
+        return bool(self.problems)
+
+    def fit(self, statistic, column="value"):
+        """Return one number of fit.tsv, NaN where the model has no such statistic."""
+        rows = self.tables["fit"]
+        rows = rows.loc[rows["statistic"] == statistic, column]
+        return float(rows.iloc[0]) if len(rows) else float("nan")
+
+    @property
+    def counts(self):
+        """Complete cases by arm (empty for a continuous moderator), in the order of the fit."""
+        rows = self.tables["fit"]
+        rows = rows[rows["statistic"].str.startswith("n[")]
+        return {s[2:-1]: int(v) for s, v in zip(rows["statistic"], rows["value"], strict=True)}
+
+    @property
+    def confidence(self):
+        """Level of the intervals in percent, as text."""
+        alpha = float(self.tables["region"]["alpha"].iloc[0])
+        return f"{100 * (1 - alpha):g}%"
+
+    @property
+    def covariance(self):
+        """Name of the covariance that all of the model's own numbers come from."""
+        return self.tables["slopes"]["covariance"].iloc[0]
+
+    @property
+    def differences(self):
+        """Differences of slopes: what b3 is, one row a pair of arms or one per unit of the moderator."""
+        return self.tables["slope_differences"]
+
+    @property
+    def unit(self):
+        """Unit of a slope in words."""
+        standardised = self.entry["standardise"]
+        up = "SD" if "outcome" in standardised else "unit"
+        across = "SD" if "predictor" in standardised else "unit"
+        return f"{up} of {column_label(self.entry['outcome'])} per {across} of {column_label(self.entry['predictor'])}"
+
+    def own_coefficients(self):
+        """Return the coefficients under the model's covariance, with OLS errors beside where that differs."""
+        table = self.tables["coefficients"]
+        own = table[table["covariance"] == self.covariance]
+        classical = table[table["covariance"] == "OLS"].set_index("term")
+        if self.covariance == "OLS" or classical.empty:
+            return own.assign(se_ols=float("nan"), p_ols=float("nan"))
+        return own.assign(se_ols=own["term"].map(classical["se"]), p_ols=own["term"].map(classical["p"]))
+
+    def left_out(self):
+        """Return reason to number of the population's rows that are not among the complete cases."""
+        used = self.tables["used"]
+        reasons = used.loc[~used["included"].astype(bool), "reason"]
+        return {str(k): int(v) for k, v in reasons.value_counts(sort=False).sort_index().items()}
+
+    def who(self):
+        """Return who is in the model: ``41 children (20 control, 21 treatment)``."""
+        text = f"{count(self.fit('n'))} {population_label(self.entry['population'])}"
+        arms = words(f"{count(n)} {arm}" for arm, n in self.counts.items())
+        return f"{text} ({arms})" if arms else text
+
+
+def in_order(results):
+    """Return the models with the primary first, the others as the config has them."""
+    return sorted(results, key=lambda r: not r.entry["primary"])
+
+
+def excludes_zero(row):
+    """Whether the interval of an estimate leaves zero out."""
+    return bool(row["low"] > 0 or row["high"] < 0)
+
+
+def statistics(row, confidence):
+    """Return ``0.70, 95% CI [0.16, 1.24], t(36.0) = 2.61, p = .013`` for a row of estimates."""
+    digits = digits_for(row["se"])
+    df = fixed(row["df"], 0 if float(row["df"]).is_integer() else 1)
+    return (
+        f"{fixed(row['estimate'], digits)}, {confidence} CI {interval(row['low'], row['high'], digits)}, "
+        f"t({df}) = {fixed(row['t'])}, p {p_phrase(row['p'])}"
+    )
+
+
+def difference_sentence(result, row):
+    """Return what one difference of slopes says, with its interval, in plain words."""
+    outcome, predictor = column_label(result.entry["outcome"]), column_label(result.entry["predictor"])
+    numbers = f"b₃ = {statistics(row, result.confidence)} (two-sided, {result.covariance})"
+    if not result.counts:
+        moderator = column_label(result.entry["moderator"])
+        return f"the slope of {outcome} on {predictor} changes with {moderator} by {numbers}"
+    arm, reference = pair_of(result, row["contrast"])
+    where = "higher" if row["estimate"] > 0 else "lower"
+    return f"the slope of {outcome} on {predictor} is {where} in {arm} than in {reference}: {numbers}, in {result.unit}"
+
+
+def pair_of(result, contrast):
+    """Return (arm, reference) of a contrast ``a - b``; names of arms may hold dashes themselves."""
+    arms = [str(a) for a in result.tables["slopes"]["moderator"]]
+    return next((a, b) for a in arms for b in arms if f"{a} - {b}" == contrast)
+
+
+def slope_of(result, arm):
+    """Return the row of the slope in one arm."""
+    slopes = result.tables["slopes"]
+    return slopes[slopes["moderator"].astype(str) == arm].iloc[0]
+
+
+def shape_sentence(result, row):
+    """Return how the slope in an arm compares with that of its reference: weaker, of other sign, or steeper.
+
+    A description of the estimates; whether they differ at all is the interval's matter.
+    """
+    arm, reference = pair_of(result, row["contrast"])
+    here, there = slope_of(result, arm), slope_of(result, reference)
+    slopes = (
+        f"The slope is {fixed(there['estimate'], digits_for(there['se']))} "
+        f"{interval(there['low'], there['high'], digits_for(there['se']))} in {reference} and "
+        f"{fixed(here['estimate'], digits_for(here['se']))} "
+        f"{interval(here['low'], here['high'], digits_for(here['se']))} in {arm}"
+    )
+    if here["estimate"] * there["estimate"] < 0:
+        return f"{slopes}: as estimated, {arm} turns the direction of the slope, which is more than buffering it."
+    if abs(here["estimate"]) < abs(there["estimate"]):
+        return f"{slopes}: as estimated, {arm} weakens the slope, as buffering would."
+    return f"{slopes}: as estimated, the slope is steeper in {arm}, the opposite of buffering."
+
+
+def interaction_rows(result):
+    """Return the product terms' rows of the coefficient table, with their label."""
+    table = result.own_coefficients()
+    product = table["term"].str.startswith(f"{predictor_column(result)}:")
+    return pd.DataFrame(table[product]).assign(label=table.loc[product, "term"].map(term_label))
+
+
+def predictor_column(result):
+    """Return the predictor's column on the scale of the model: the second term of the design."""
+    return result.tables["coefficients"]["term"].iloc[1]

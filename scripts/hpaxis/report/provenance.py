@@ -1,0 +1,146 @@
+"""Where the numbers come from: checksums of the inputs by role, versions, the config's digest, and how to run again."""
+
+import hashlib
+import json
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import hpaxis
+import pandas as pd
+from hpaxis.report.blocks import Commands, Heading, Paragraph, Section, Table
+from hpaxis.report.numbers import count
+from markupsafe import Markup
+
+# The direct dependencies whose code touches a number or a figure; a test keeps them in step with pyproject.toml.
+PACKAGES = (
+    "cutadapt",
+    "dnaio",
+    "jinja2",
+    "jsonschema",
+    "matplotlib",
+    "methylpy",
+    "numpy",
+    "openpyxl",
+    "pandas",
+    "parasail",
+    "pysam",
+    "pyyaml",
+    "scipy",
+    "seaborn",
+    "snakemake",
+    "statsmodels",
+)
+CHUNK = 1 << 20
+
+
+def sha256(path):
+    """Return the SHA-256 of a file's content, as hex digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        while chunk := handle.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def checksum_table(files):
+    """Return one row a file: role, file (as named), bytes, sha256.
+
+    ``files`` is an iterable of (role, path). Sorted by role, in the order of first mention, then by name.
+    """
+    files = list(dict.fromkeys((role, str(path)) for role, path in files))
+    rank = {role: i for i, role in enumerate(dict.fromkeys(role for role, _ in files))}
+    rows = [
+        (role, path, Path(path).stat().st_size, sha256(path))
+        for role, path in sorted(files, key=lambda f: (rank[f[0]], f[1]))
+    ]
+    return pd.DataFrame(rows, columns=["role", "file", "bytes", "sha256"])
+
+
+def by_role(checksums):
+    """Return one row a role: role, files, bytes, sha256, without any name of a file.
+
+    A role with one file has that file's checksum; with several, the SHA-256 of their sorted checksums, one a line,
+    so that neither their names nor their order matter.
+    """
+    rows = []
+    for role, files in checksums.groupby("role", sort=False):
+        digests = sorted(files["sha256"])
+        joined = "".join(f"{digest}\n" for digest in digests)
+        whole = digests[0] if len(digests) == 1 else hashlib.sha256(joined.encode("ascii")).hexdigest()
+        rows.append((role, len(files), int(files["bytes"].sum()), whole))
+    return pd.DataFrame(rows, columns=["role", "files", "bytes", "sha256"])
+
+
+def config_digest(config):
+    """Return the SHA-256 of the config with defaults filled, as JSON with sorted keys; where results go is left out."""
+    kept = {key: value for key, value in config.items() if key != "pathvars"}
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def versions():
+    """Return (name, version) of hpaxis, Python and the packages that touch a number; absent ones are left out."""
+    found = [("hpaxis", hpaxis.__version__), (sys.implementation.name.replace("c", "C", 1), platform.python_version())]
+    for package in PACKAGES:
+        try:
+            found.append((package, version(package)))
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def provenance_section(checksums, config, software):
+    """Return the section on versions and checksums.
+
+    ``checksums`` comes from `checksum_table`, ``config`` is the study's with defaults, ``software`` from `versions`.
+    """
+    roles = tuple(
+        (row.role, count(row.files), count(row.bytes), _hash(row.sha256)) for row in by_role(checksums).itertuples()
+    )
+    blocks = (
+        Paragraph(
+            "The same inputs, config and environment give the same tables and figures, byte for byte, on any number "
+            "of cores."
+        ),
+        Table(
+            "Inputs by role",
+            ("Role", "Files", "Bytes", "SHA-256"),
+            roles,
+            frozenset({"SHA-256"}),
+            "Of several files: the SHA-256 of their sorted checksums, one a line. Each file’s own stands in "
+            "report/checksums.tsv among the results (file names may identify people: not for sharing).",
+        ),
+        Table(
+            "Versions and settings",
+            ("What", "Value"),
+            (
+                ("Config, with defaults (SHA-256)", _hash(config_digest(config))),
+                ("Seed", str(config["seed"])),
+                *software,
+            ),
+            frozenset({"Value"}),
+            "The lock file of hpaxis names every further package with its hash.",
+        ),
+        Heading("reproduce", "How to run this again"),
+        Paragraph(
+            "With the code of the version above, its environment, and the study’s inputs in place, in hpaxis’ folder:"
+        ),
+        Commands(_commands(config)),
+        Paragraph(
+            "A second run does nothing; after a change of an input, a config key or the code, only what depends on it "
+            "runs again. The checksums above must come out equal for the numbers to."
+        ),
+    )
+    return Section("provenance", "Versions, checksums, and how to reproduce this page", blocks)
+
+
+def _commands(config):
+    if "simulation" in config:
+        return ("make demo",)
+    return ("snakemake --cores 2 --configfile my_study.yaml   # the study’s own config",)
+
+
+def _hash(text):
+    return Markup('<span class="hash">{}</span>').format(text)
