@@ -29,8 +29,10 @@ LETTER = np.array([A, C, G, T], np.uint8)
 LOWEST_Q, HIGHEST_Q = 2, 38
 # Chance of a wrong base at each quality (Ewing and Green, 1998), on the scale of 32 random bits.
 ERROR_BELOW = np.round(10 ** (-np.arange(HIGHEST_Q + 1) / 10) * (2**32 - 1)).astype(np.uint32)
-# Quality lost by the last cycle of read 1 and read 2: measured on a real 2x226 amplicon run, 10 and 14.
+# Phred points lost by the last cycle of read 1 and of read 2; single bases dip to about 10, one in 500 at the first
+# cycle and one in 35 at the last. Together they fall as real 2x250 amplicon reads do.
 QUALITY_LOSS = (10.0, 14.0)
+DIPS_BELOW = (np.float32(-2.9), np.float32(-1.9))
 
 
 def random_stream(seed, *keys):
@@ -204,8 +206,8 @@ def simulate_reads(amplicon, library, rng, donors=(), chemistry=None):
     if library.own and not library.templates:
         raise ValueError(f"{library.library_id} has read pairs of its own but no templates")
     kind = rng.permutation(np.repeat(range(len(KINDS)), [getattr(library, k) for k in KINDS]))
-    own = _amplified(amplicon, [library], library.templates, library.own, chemistry, rng)
-    hopped = _amplified(amplicon, donors, 10 * library.hopped, library.hopped, chemistry, rng)
+    own = amplify_templates(amplicon, [library], library.templates, library.own, chemistry, rng)
+    hopped = amplify_templates(amplicon, donors, 10 * library.hopped, library.hopped, chemistry, rng)
     place = np.zeros(kind.size, int)
     for k in range(len(KINDS)):
         place[kind == k] = np.arange((kind == k).sum())
@@ -213,16 +215,16 @@ def simulate_reads(amplicon, library, rng, donors=(), chemistry=None):
     for start in range(0, kind.size, BLOCK):
         block, at = kind[start : start + BLOCK], place[start : start + BLOCK]
         reads = np.empty((2, block.size, chemistry.read_length), np.uint8)
+        turned = rng.random(block.size) < chemistry.reverse_first
         for k, (products, copy_of) in enumerate((own, hopped)):
             here = np.flatnonzero(block == k)
-            _read_products(reads, here, products[copy_of[at[here]]], amplicon, chemistry, rng)
+            _read_products(reads, here, products[copy_of[at[here]]], turned, amplicon, chemistry, rng)
         for k, fragments in enumerate(junk, start=2):
             here = np.flatnonzero(block == k)
             choice = rng.integers(len(fragments), size=here.size)
             for c, fragment in enumerate(fragments):
-                _read_fragments(reads, here[choice == c], np.repeat(fragment[None], (choice == c).sum(), 0))
-        turned = rng.random(block.size) < chemistry.reverse_first
-        reads[:, turned] = reads[::-1, turned]
+                of_this = here[choice == c]
+                _read_fragments(reads, of_this, np.repeat(fragment[None], of_this.size, axis=0), turned)
         poor = rng.random(block.size) < chemistry.low_quality
         yield ReadPairs(*(part for mate in range(2) for part in sequence(reads[mate], mate, poor, rng)))
 
@@ -239,12 +241,14 @@ def sequence(bases, mate, poor, rng):
     loss = np.float32(QUALITY_LOSS[mate]) * np.maximum(
         rng.standard_normal(count, dtype=np.float32) * np.float32(0.5) + 1, 0
     )
-    quality = rng.standard_normal((count, cycles), dtype=np.float32)
-    quality *= 1 + 4 * time
+    noise = rng.standard_normal((count, cycles), dtype=np.float32)
+    quality = (1 + 4 * time) * noise
     quality -= loss[:, None] * time**3
     quality += 39 - 5 * (time < 0.012)
     onset = rng.uniform(0.05, 0.5, count).astype(np.float32)
-    quality[poor] -= 25 * (time > onset[poor, None])
+    quality[poor] -= 22 * (time > onset[poor, None])
+    dips = noise < DIPS_BELOW[0] + (DIPS_BELOW[1] - DIPS_BELOW[0]) * time
+    quality[dips] = 12.5 + noise[dips]
     np.rint(quality, out=quality)
     quality = np.clip(quality, LOWEST_Q, HIGHEST_Q).astype(np.uint8)
     read = bases.copy()
@@ -270,7 +274,7 @@ def write_fastq(blocks, path_1, path_2):
             first += len(block.bases_1)
 
 
-def _amplified(amplicon, sources, templates, reads, chemistry, rng):
+def amplify_templates(amplicon, sources, templates, reads, chemistry, rng):
     """Return the products that were sequenced, and for each read the product it is a copy of.
 
     Templates come from the sources in equal parts. Each makes a gamma-distributed amount of copies.
@@ -287,18 +291,18 @@ def _amplified(amplicon, sources, templates, reads, chemistry, rng):
     return simulate_products(amplicon, levels, *rates, chemistry.molecule_correlation_bp, rng), copy_of
 
 
-def _read_products(reads, here, products, amplicon, chemistry, rng):
+def _read_products(reads, here, products, turned, amplicon, chemistry, rng):
     """Fill the reads of PCR products, a few of which slipped by a base in a run of equal bases."""
     length = products.shape[1]
     slipped = rng.random(here.size) < chemistry.indels
-    _read_fragments(reads, here[~slipped], products[~slipped])
+    _read_fragments(reads, here[~slipped], products[~slipped], turned)
     runs = _run_ends(amplicon.converted)
     where = runs[rng.integers(runs.size, size=here.size)]
     gained = rng.random(here.size) < 0.5
     for group, change in ((slipped & gained, 1), (slipped & ~gained, -1)):
         at = np.arange(length + change)
         source = at[None] - change * (at[None] > where[group, None])
-        _read_fragments(reads, here[group], np.take_along_axis(products[group], source, axis=1))
+        _read_fragments(reads, here[group], np.take_along_axis(products[group], source, axis=1), turned)
 
 
 def _run_ends(bases, shortest=4):
@@ -309,13 +313,18 @@ def _run_ends(bases, shortest=4):
     return ends[long] - 1 if long.any() else np.arange(1, bases.size - 1)
 
 
-def _read_fragments(reads, here, fragments):
-    """Fill ``reads[:, here]`` with both ends of fragments of one length, reading on into the adapters."""
+def _read_fragments(reads, here, fragments, turned):
+    """Fill ``reads[:, here]`` with both ends of fragments of one length, reading on into the adapters.
+
+    Read 1 starts from the forward primer, or from the other end where ``turned``; read 1 always meets the
+    first adapter.
+    """
     cycles = reads.shape[2]
-    for mate, bases in enumerate((fragments, reverse_complement(fragments))):
+    tails = np.stack([letters(adapter + b"A" * cycles)[:cycles] for adapter in ADAPTERS])
+    for end, bases in enumerate((fragments, reverse_complement(fragments))):
+        mate = np.where(turned[here], 1 - end, end)
         if bases.shape[1] < cycles:
-            tail = letters(ADAPTERS[mate] + b"A" * cycles)
-            bases = np.concatenate([bases, np.repeat(tail[None], len(bases), axis=0)], axis=1)
+            bases = np.concatenate([bases, tails[mate]], axis=1)
         reads[mate, here] = bases[:, :cycles]
 
 
