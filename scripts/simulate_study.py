@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import yaml
+
 from hpaxis import schemas
 from hpaxis.problems import InputError
 from hpaxis.simulation.study import simulate, write_sheets, write_study

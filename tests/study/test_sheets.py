@@ -24,7 +24,7 @@ def test_types_defaults_and_leading_zeros(tmp_path):
 
 
 def test_every_problem_is_told_at_once_with_its_row_value_and_remedy(tmp_path):
-    text = "hair_id\tparticipant_id\ttimepoint\tmass_mg\tcolour\nA\t00101\tmonth12\t0.021\tred\nA\t00 1\tmonth12\t21,5\tred\n"
+    text = HAIR.replace("\n", "\tcolour\n") + "A\t00101\tmonth12\t0.021\tred\nA\t00 1\tmonth12\t21,5\tred\n"
     _, problems = read(tmp_path, text)
     assert problems == [
         "row 1: 'colour' is not a known column; rename or remove the column",

@@ -3,6 +3,7 @@
 import gzip
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -107,9 +108,9 @@ def test_truncated_gzip(study):
 
 def test_mates_out_of_step(study):
     name = study.get("libraries", 2, "fastq_2")
-    text = gzip.decompress(open(name, "rb").read()).decode().splitlines(keepends=True)
-    with open(name, "wb") as file:
-        file.write(gzip.compress("".join(text[4:]).encode()))
+    path = Path(name)
+    lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+    path.write_bytes(gzip.compress(b"".join(lines[4:])))
     (line,) = study.problems()
     assert name in line
     assert "step" in line
@@ -136,7 +137,8 @@ def test_arm_misspelt(study):
 def test_mass_in_g(study):
     study.cell("hair", 2, "mass_mg", "0.0213")
     assert (
-        "study/hair.tsv, row 2, mass_mg: '0.0213' is below 1; give the mass in mg (a value such as 0.02 is probably in g)"
+        "study/hair.tsv, row 2, mass_mg: '0.0213' is below 1; give the mass in mg (a value such as 0.02 is probably in "
+        "g)"
     ) in study.problems()
 
 
@@ -168,8 +170,8 @@ def test_participant_without_a_library(study):
     path = study.folder / "libraries.tsv"
     path.write_text("".join(x for x in path.read_text().splitlines(keepends=True) if f"\t{person}\t" not in x))
     assert study.problems() == [
-        f"study/participants.tsv, row {row}, participant_id: '{person}' has no library; add the row to libraries.tsv, or "
-        "write saliva in the column missing"
+        f"study/participants.tsv, row {row}, participant_id: '{person}' has no library; add the row to libraries.tsv, "
+        "or write saliva in the column missing"
     ]
 
 

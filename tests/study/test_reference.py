@@ -1,0 +1,42 @@
+"""The schemas are the one source of defaults, checks and documentation."""
+
+import jsonschema
+import yaml
+
+from hpaxis import schemas
+from hpaxis.reference import reference
+
+
+def test_config_readme_is_what_the_schemas_say(root):
+    assert (root / "config" / "README.md").read_text() == reference(), "run `make reference`"
+
+
+def test_every_key_and_column_is_described_and_every_default_is_valid():
+    def walk(schema, where):
+        for key, part in schema.get("properties", {}).items():
+            assert part.get("description"), f"{where}.{key} has no description"
+            if "default" in part:
+                jsonschema.validate(schemas.with_defaults(part["default"], part), part)
+            walk(part, f"{where}.{key}")
+
+    walk(schemas.config_schema(), "config")
+    for name in ("libraries", "participants", "hair", "plates"):
+        walk(schemas.load(f"sheets/{name}"), name)
+
+
+def test_defaults_fill_every_depth_and_change_nothing_given():
+    config = {"cohort": {"columns": {"age": "number"}}, "models": {"m": {"outcome": "y", "predictor": "x"}}}
+    filled = schemas.with_defaults(config, schemas.config_schema())
+    assert filled["cohort"] == {"columns": {"age": "number"}, "timepoint": "NA", "platform": "NA"}
+    assert filled["models"]["m"]["moderator"] == "arm"
+    assert filled["moderation"] == schemas.with_defaults({}, schemas.load("config/moderation"))
+    assert "simulation" not in filled
+    assert config["cohort"] == {"columns": {"age": "number"}}
+
+
+def test_every_schema_is_a_valid_schema(root):
+    folder = root / "workflow" / "schemas"
+    paths = sorted(folder.rglob("*.yaml"))
+    assert len(paths) > 10
+    for path in paths:
+        jsonschema.Draft202012Validator.check_schema(yaml.safe_load(path.read_text()))
