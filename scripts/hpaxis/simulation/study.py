@@ -111,7 +111,8 @@ def write_reads(simulation, folder, cores=1):
 
 def _write_library(index, libraries, amplicon, chemistry, seed, folder):
     library = libraries[index]
-    donors = [d for d in libraries if d.library_id != library.library_id and d.own]
+    others = sorted(libraries, key=lambda d: d.library_id)
+    donors = [d for d in others if d.library_id != library.library_id and d.own]
     blocks = simulate_reads(amplicon, library, random_stream(seed, "reads", library.library_id), donors, chemistry)
     write_fastq(blocks, *(folder / f"{library.library_id}_R{mate}.fastq.gz" for mate in (1, 2)))
 
