@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+
 from hpaxis.methylation.panel import read_panel
 from hpaxis.problems import InputError
 from hpaxis.simulation import cohort as cohorts

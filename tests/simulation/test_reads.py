@@ -6,6 +6,7 @@ from pathlib import Path
 import dnaio
 import numpy as np
 import pytest
+
 from hpaxis.methylation.panel import read_panel
 from hpaxis.simulation import reads
 from hpaxis.simulation.reads import Amplicon, Chemistry, Library, random_stream

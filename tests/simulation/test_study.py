@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+
 from hpaxis import schemas
 from hpaxis.problems import InputError
 from hpaxis.simulation import study as studies
@@ -96,12 +97,13 @@ def test_a_library_s_reads_do_not_depend_on_its_place_in_the_sheet(small, tmp_pa
     tubes = simulation.cohort.tubes
     order = np.random.default_rng(1).permutation(len(tubes))
     cohort = simulation.cohort
+    by_library = dict(list(cohort.levels.groupby("library_id")))
     shuffled = studies.Simulation(
         simulation.settings, simulation.seed, simulation.amplicon,
         studies.Cohort(**{
             **{f: getattr(cohort, f) for f in cohort.__dataclass_fields__},
             "tubes": tubes.iloc[order],
-            "levels": pd.concat([cohort.levels[cohort.levels["library_id"] == i] for i in tubes["library_id"].iloc[order]]),
+            "levels": pd.concat([by_library[i] for i in tubes["library_id"].iloc[order]]),
         }),
         simulation.folder,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from hpaxis.methylation.panel import read_panel
 from hpaxis.moderation.design import Spec, build_design
 from hpaxis.moderation.linear import coefficient_table, fit_linear
