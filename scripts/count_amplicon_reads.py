@@ -1,0 +1,19 @@
+"""Count methylated and unmethylated molecules at each CpG of one amplicon library."""
+
+from pathlib import Path
+
+from job import logged
+
+with logged(snakemake.log[0]) as log:
+    from hpaxis.methylation.bam import BamWriter
+    from hpaxis.methylation.calls import ReadFilters, count_library
+    from hpaxis.methylation.panel import read_panel
+    from hpaxis.tables import write_table
+
+    library = snakemake.wildcards.library
+    panel = read_panel(Path(snakemake.input.panel[0]).parent)
+    with BamWriter(snakemake.output.bam, panel.references, library) as bam:
+        calls = count_library(snakemake.input.reads, panel, library, ReadFilters(**snakemake.params.filters), bam.add)
+    for name in ("counts", "patterns", "reads"):
+        write_table(getattr(calls, name), snakemake.output[name])
+    log.info("%d of %d read pairs passed", calls.reads["passed"].iloc[0], calls.reads["pairs_in"].iloc[0])

@@ -1,0 +1,31 @@
+"""Correct every library by its own conversion and the study's controls; judge it; average indices by participant."""
+
+from pathlib import Path
+
+from job import logged
+
+with logged(snakemake.log[0]) as log:
+    from hpaxis.methylation.calls import LibraryCalls
+    from hpaxis.methylation.libraries import estimate_study
+    from hpaxis.methylation.panel import read_panel
+    from hpaxis.problems import raise_if_any
+    from hpaxis.sheets import read_sheet, sheet_schema
+    from hpaxis.study import panel_folder
+    from hpaxis.tables import read_table, write_table
+
+    sheet, problems = read_sheet(snakemake.input.sheet, sheet_schema("libraries"))
+    raise_if_any(problems)
+    paths = {name: {Path(p).stem: p for p in snakemake.input[name]} for name in ("counts", "patterns", "reads")}
+    tables = {
+        library: LibraryCalls(**{name: read_table(files[library]) for name, files in paths.items()})
+        for library in paths["counts"]
+    }
+    sheet = sheet[sheet["library_id"].isin(tables)]
+    panels = {name: read_panel(panel_folder(name)) for name in sorted(sheet["panel"].unique())}
+    found = estimate_study(sheet, panels, tables, snakemake.params.settings)
+    for path in snakemake.output.calls:
+        write_table(found.calls[Path(path).name.removesuffix(".cpg.tsv")], path)
+    write_table(found.libraries, snakemake.output.libraries)
+    write_table(found.indices, snakemake.output.indices)
+    for row in found.libraries.itertuples():
+        log.info("%s: %s; %s", row.library_id, row.verdict, row.reasons)

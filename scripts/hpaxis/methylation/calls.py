@@ -1,0 +1,251 @@
+"""Count methylated and unmethylated molecules at each CpG of one amplicon library, read by read, at any depth."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hpaxis.methylation.molecules import FORWARD_BIT, NOT_PLACED, lay_pairs
+from hpaxis.methylation.panel import IUPAC, reverse_complement
+from hpaxis.methylation.placement import WordIndex
+from hpaxis.methylation.reads import read_chunks, windows
+from hpaxis.methylation.target import BIT, panel_targets
+
+# Every pair ends in exactly one of these.
+FATES = (
+    "dimers", "off_target", "discordant", "too_short", "low_quality", "low_identity", "unconverted", "passed",
+)  # fmt: skip
+# Rows laid over a reference at once: arrays of this many cells stay in the processor's cache.
+BLOCK_CELLS = 1_000_000
+# Fewer good bases than this tell neither identity nor conversion.
+SHORTEST = 30
+# A dimer is a primer, then the other primer's complement within this many bases of slack, with nothing in between.
+DIMER_SLACK = 20
+METHYLATED, UNMETHYLATED, OTHER, MISSING = (ord(c) for c in "10x.")
+
+
+@dataclass(frozen=True)
+class ReadFilters:
+    """What a molecule must be to count. Shares are of its good bases, those with ``min_base_quality`` or more.
+
+    ``min_usable``: least share of good bases among the covered; ``min_identity``: least share that match the converted
+    reference; ``max_unconverted``: largest share of unconverted cytosines among those outside CpGs.
+    """
+
+    min_base_quality: int = 20
+    min_usable: float = 0.5
+    min_identity: float = 0.9
+    max_unconverted: float = 0.25
+
+
+@dataclass(frozen=True)
+class LibraryCalls:
+    """What one library says: ``counts`` a row a CpG, ``patterns`` a row a distinct molecule, ``reads`` one row."""
+
+    counts: pd.DataFrame
+    patterns: pd.DataFrame
+    reads: pd.DataFrame
+
+
+def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, chunk_bytes=None):
+    """Call a library's reads against a panel.
+
+    Parameters: FASTQ paths (one or two), `Panel`, `ReadFilters`. ``sink``, if given, is called with each chunk's
+    molecules (see `bam.BamWriter.add`). Returns `LibraryCalls`. Memory does not depend on depth; there is no depth cap
+    and no removal of duplicates. Raises `InputError` for damaged files or mates out of step.
+    """
+    caller = _Caller(panel, filters, sink)
+    pad = max(len(t) for t in caller.targets)
+    options = {} if chunk_bytes is None else {"chunk_bytes": chunk_bytes}
+    for reads in read_chunks(paths, pad, **options):
+        caller.add(reads)
+    return caller.tables(library_id)
+
+
+class _Caller:
+    """The running sums of one library."""
+
+    def __init__(self, panel, filters, sink):
+        self.panel, self.filters, self.sink = panel, filters, sink
+        self.targets = panel_targets(panel)
+        self.index = WordIndex(self.targets)
+        self.primers = _primer_pairs(panel)
+        self.fates = Counter()
+        self.passing = Counter()
+        self.counts = {name: np.zeros((len(panel.cpg_offsets(name)), 3), dtype=np.int64) for name in panel.references}
+        self.patterns = {name: Counter() for name in panel.references}
+
+    def add(self, reads):
+        """Take one chunk of pairs."""
+        places = [self.index.place(mate) for mate in reads]
+        target, first_forward, placed = _join(places, reads)
+        self._count_unplaced(reads, np.flatnonzero(target == UNPLACED))
+        self.fates["discordant"] += int(np.count_nonzero(target == DISCORDANT))
+        batches = []
+        for group in np.unique(2 * target[target >= 0] + first_forward[target >= 0]):
+            index, forward = int(group) // 2, bool(group % 2)
+            rows = np.flatnonzero((target == index) & (first_forward == forward))
+            size = max(1, BLOCK_CELLS // len(self.targets[index]))
+            for block in np.split(rows, range(size, len(rows), size)):
+                mates = [
+                    (mate, block, np.where(found[block], place.anchor[block], NOT_PLACED))
+                    for mate, place, found in zip(reads, places, placed)
+                ]
+                batches.append(self._call(self.targets[index], reads, block, mates, forward))
+        if self.sink is not None:
+            self.sink(reads[0], batches)
+
+    def _call(self, target, reads, rows, mates, forward):
+        filters = self.filters
+        molecules = lay_pairs(target, mates, forward, filters.min_base_quality)
+        good = molecules.quality >= filters.min_base_quality
+        shown = molecules.base * good
+        covered = np.count_nonzero(molecules.covered, axis=1)
+        known = molecules.matches + molecules.mismatches
+        others = shown[:, target.others]
+        unconverted = np.count_nonzero(others == target.methylated, axis=1)
+        sites = unconverted + np.count_nonzero(others == target.converted, axis=1)
+        left = np.ones(len(rows), dtype=bool)
+        for fate, failed in (
+            ("too_short", covered < SHORTEST),
+            ("low_quality", (known < SHORTEST) | (known < filters.min_usable * covered)),
+            ("low_identity", molecules.matches < filters.min_identity * known),
+            ("unconverted", unconverted > filters.max_unconverted * sites),
+        ):
+            self.fates[fate] += int(np.count_nonzero(left & failed))
+            left &= ~failed
+        states = _states(shown[:, target.cpgs], target)[left]
+        self._tally(target, states, unconverted[left], sites[left])
+        self.fates["passed"] += len(states)
+        self.passing["merged"] += int(np.count_nonzero(molecules.mates[left] > 1))
+        self.passing["gapped"] += int(np.count_nonzero(molecules.gapped[left]))
+        self.passing["forward" if forward else "reverse"] += len(states)
+        return target, rows, molecules, left
+
+    def _tally(self, target, states, unconverted, sites):
+        counts = self.counts[target.amplicon]
+        for column, state in enumerate((METHYLATED, UNMETHYLATED, OTHER)):
+            counts[:, column] += np.count_nonzero(states == state, axis=0)
+        self.passing["non_cpg_unconverted"] += int(unconverted.sum())
+        self.passing["non_cpg_converted"] += int(sites.sum() - unconverted.sum())
+        extra = np.stack([unconverted, sites], axis=1).astype("<u2").view(np.uint8)
+        rows = np.ascontiguousarray(np.concatenate([states, extra], axis=1))
+        self.patterns[target.amplicon].update(rows.view(f"V{rows.shape[1]}").ravel().tolist())
+
+    def _count_unplaced(self, reads, rows):
+        """Tell apart, among pairs that lie nowhere: poor quality, primer dimers, and the products of other places."""
+        if not len(rows):
+            return
+        poor = np.ones(len(rows), dtype=bool)
+        dimer = np.zeros(len(rows), dtype=bool)
+        for mate in reads:
+            width = int(mate.length[rows].max(initial=1))
+            inside = np.arange(width) < mate.length[rows][:, None]
+            quality = windows(mate.data, width)[mate.quality[rows]]
+            good = np.count_nonzero(inside & (quality >= self.filters.min_base_quality + 33), axis=1)
+            poor &= good < self.filters.min_usable * mate.length[rows]
+            for first, second in self.primers:
+                dimer |= _is_dimer(mate, rows, first, second)
+        self.fates["dimers"] += int(np.count_nonzero(dimer))
+        self.fates["low_quality"] += int(np.count_nonzero(poor & ~dimer))
+        self.fates["off_target"] += int(np.count_nonzero(~poor & ~dimer))
+
+    def tables(self, library_id):
+        """The library's tables."""
+        return LibraryCalls(
+            counts=self._counts_table(library_id), patterns=self._patterns_table(), reads=self._reads_table(library_id)
+        )
+
+    def _counts_table(self, library_id):
+        cpgs = self.panel.cpgs
+        table = cpgs[["amplicon", "cpg_id", "chrom", "pos", "strand"]].copy()
+        table.insert(0, "library_id", library_id)
+        counts = np.concatenate([self.counts[name] for name in self.panel.references])
+        for column, values in zip(("methylated", "unmethylated", "other"), counts.T):
+            table[column] = values
+        table["depth"] = table["methylated"] + table["unmethylated"]
+        return table
+
+    def _patterns_table(self):
+        rows = []
+        for name, patterns in self.patterns.items():
+            for key, count in patterns.items():
+                unconverted, sites = np.frombuffer(key[-4:], dtype="<u2")
+                rows.append((name, key[:-4].decode("ascii"), int(unconverted), int(sites), count))
+        table = pd.DataFrame(rows, columns=["amplicon", "pattern", "unconverted", "sites", "count"])
+        order = {name: i for i, name in enumerate(self.patterns)}
+        table = table.sort_values(
+            ["amplicon", "count", "pattern", "unconverted", "sites"],
+            ascending=[True, False, True, True, True],
+            key=lambda column: column.map(order) if column.name == "amplicon" else column,
+        )
+        return table.reset_index(drop=True)
+
+    def _reads_table(self, library_id):
+        fates = {fate: self.fates[fate] for fate in FATES}
+        total = sum(fates.values())
+        row = {"library_id": library_id, "pairs_in": total, **fates}
+        row["on_target"] = total - fates["dimers"] - fates["off_target"]
+        for column in ("merged", "gapped", "forward", "reverse", "non_cpg_unconverted", "non_cpg_converted"):
+            row[column] = self.passing[column]
+        return pd.DataFrame([row])
+
+
+UNPLACED, DISCORDANT = -1, -2
+
+
+def _join(places, reads):
+    """For each pair: target (`UNPLACED` or `DISCORDANT` when none), direction of mate 1, and which mates are placed."""
+    placed = [place.target >= 0 for place in places]
+    if len(places) == 1:
+        return places[0].target, places[0].forward, placed
+    one, two = places
+    target = np.where(placed[0], one.target, two.target)
+    forward = np.where(placed[0], one.forward, ~two.forward)
+    both = placed[0] & placed[1]
+    left = np.where(one.forward, one.anchor, two.anchor)
+    right = np.where(one.forward, two.anchor, one.anchor)
+    agree = (one.target == two.target) & (one.forward != two.forward) & (right > left)
+    return np.where(both & ~agree, DISCORDANT, target), forward, placed
+
+
+def _states(shown, target):
+    """Pattern letters (uint8) of the CpGs each molecule shows."""
+    states = np.full(shown.shape, MISSING, dtype=np.uint8)
+    states[shown > 0] = OTHER
+    states[shown == target.methylated] = METHYLATED
+    states[shown == target.converted] = UNMETHYLATED
+    return states
+
+
+def _primer_pairs(panel):
+    """Bits of each amplicon's primers, in both orders, the second as it is read through: reverse complemented."""
+    pairs = []
+    for row in panel.amplicons.itertuples():
+        if pd.notna(row.forward_primer):
+            forward, reverse = row.forward_primer.upper(), row.reverse_primer.upper()
+            for first, second in ((forward, reverse), (reverse, forward)):
+                pairs.append((_primer_bits(first), _primer_bits(reverse_complement(second))))
+    return pairs
+
+
+def _primer_bits(primer):
+    return np.array([sum(BIT[b] for b in IUPAC[base]) for base in primer], dtype=np.uint8)
+
+
+def _is_dimer(mate, rows, first, second):
+    """Whether reads begin with one primer and show the other's complement right behind, at most `DIMER_SLACK` later."""
+    width = len(first) + DIMER_SLACK + len(second)
+    bases = FORWARD_BIT[windows(mate.data, width)[mate.sequence[rows]]]
+    bases = bases * (np.arange(width) < mate.length[rows][:, None])
+    begins = _agree(bases[:, : len(first)], first)
+    ends = np.zeros(len(rows), dtype=bool)
+    for start in range(len(first) // 2, len(first) + DIMER_SLACK + 1):
+        ends |= _agree(bases[:, start : start + len(second)], second)
+    return begins & ends
+
+
+def _agree(bases, primer):
+    """At most one base in six off: primers carry synthesis errors, and reads sequencing errors."""
+    return np.count_nonzero((bases & primer) == 0, axis=1) <= len(primer) // 6
