@@ -167,7 +167,7 @@ def test_row_order_does_not_matter(cohort):
 def test_a_key_that_matches_nobody_is_an_error():
     data = inputs()
     data["indices"].loc[0, "participant_id"] = "9999"
-    with pytest.raises(InputError, match="'9999' is not in participants.tsv"):
+    with pytest.raises(InputError, match="'9999' is not in participants"):
         build_cohort(**data)
 
 
