@@ -72,3 +72,9 @@ TRUTH = (
     "wells",
     "coefficients",
 )
+
+
+# Cortisol: plates that are evaluated here, and tables of concentrations that were finished elsewhere.
+from hpaxis.cortisol.check import split_plates
+
+measured_plates, finished_plates = split_plates(study.plates, study.config["cortisol"]["kits"])

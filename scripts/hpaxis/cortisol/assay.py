@@ -36,14 +36,13 @@ def hair_cortisol(
     return (amount_pg - spike_pg) / (mass_mg * recovery)
 
 
-def volumetric_cv(mass_mg, mass_sd_mg, volume_cv_percent, diluted):
-    """Return the coefficient of variation (a fraction) that weighing and pipetting add to pg/mg.
+def volume_cv(volume_cv_percent, diluted):
+    """Return the coefficient of variation (a fraction) that pipetting adds to the amount of an extract.
 
-    Three volumes (methanol added, recovered, reconstitution) and, where ``diluted``, one dilution, each with
-    ``volume_cv_percent``, and the balance's ``mass_sd_mg``; independent, to first order.
+    Three volumes (methanol added, methanol recovered, reconstitution) and, where ``diluted``, one dilution:
+    independent, each with ``volume_cv_percent``, to first order.
     """
-    volumes = 3 + np.asarray(diluted, dtype=float)
-    return np.sqrt((mass_sd_mg / np.asarray(mass_mg, dtype=float)) ** 2 + volumes * (volume_cv_percent / 100) ** 2)
+    return np.sqrt(3 + np.asarray(diluted, dtype=float)) * volume_cv_percent / 100
 
 
 def widen(estimate, low, high, cv, level=0.95):

@@ -104,15 +104,19 @@ class Curve:
 
         The interval holds every concentration x at which |response - f(x)| is within t standard errors,
         the variance being that of the mean of the wells plus that of the fitted curve at x (inverse
-        prediction by inversion of the prediction interval); so it is not symmetric.
+        prediction by inversion of the prediction interval); so it is not symmetric. Replicates that
+        disagree beyond the variance function (chi-square, p < .001) carry their own variance instead.
         """
         y = np.asarray(response, dtype=float)
+        inflation = 1.0
         if y.ndim == 2:
+            inflation = self.discordance(y)
             m = np.isfinite(y).sum(axis=1)
             y = np.where(m > 0, np.nansum(y, axis=1), np.nan) / np.maximum(m, 1)
         else:
             y = np.atleast_1d(y)
             m = np.broadcast_to(np.asarray(replicates), y.shape)
+        m = m / inflation  # as many wells' worth of information as their agreement leaves
         x = self.invert(y)
         # Rounding must not censor a response that lies on the curve at an end of the standards.
         below, above = x < self.lowest * (1 - 1e-9), x > self.highest * (1 + 1e-9)
@@ -130,6 +134,23 @@ class Curve:
             "se": se,
             "censored": np.select([below, above], ["below", "above"], "none"),
         })  # fmt: skip
+
+    def discordance(self, responses):
+        """Return, for each row of replicate responses (n × k), by what factor to inflate a well's variance.
+
+        1 where the replicates agree within the variance function; where they do not (chi-square, p < .001), the
+        ratio of their own variance to the expected one.
+        """
+        y = np.asarray(responses, dtype=float)
+        df = np.isfinite(y).sum(axis=1) - 1
+        usable = df > 0
+        factor = np.ones(len(y))
+        if usable.any():
+            expected = self.variance(np.nanmean(y[usable], axis=1))
+            ratio = np.nanvar(y[usable], axis=1, ddof=1) / expected
+            bad = stats.chi2.sf(df[usable] * ratio, df[usable]) < 0.001
+            factor[usable] = np.where(bad, ratio, 1.0)
+        return factor
 
     def band(self, concentration, level=0.95):
         """Return the fitted curve with its confidence band: concentration, response, low, high."""
@@ -245,7 +266,9 @@ def compare_models(concentration, response, weights="none", variance=None):
         try:
             fit = fits[model] = fit_curve(concentration, response, model, weights, variance)
         except CurveError as error:
-            rows.append({"model": model, "aicc": np.nan, "residual_sd": np.nan, "identified": False, "note": str(error)})
+            rows.append(
+                {"model": model, "aicc": np.nan, "residual_sd": np.nan, "identified": False, "note": str(error)}
+            )
             continue
         rows.append({
             "model": model,
@@ -345,7 +368,10 @@ def _gamma_fit(m, s2, df, floor):
     best = None
     for share in (0.1, 0.5, 0.9):
         start = np.log([typical * share, typical * (1 - share) / scale])
-        bounds = [(np.log(floor / 100 + 1e-300), np.log(typical * 100)), (np.log(typical / scale * 1e-6), np.log(typical / scale * 100))]
+        bounds = [
+            (np.log(floor / 100 + 1e-300), np.log(typical * 100)),
+            (np.log(typical / scale * 1e-6), np.log(typical / scale * 100)),
+        ]
         found = optimize.minimize(loss, start, method="L-BFGS-B", bounds=bounds)
         if best is None or found.fun < best.fun:
             best = found

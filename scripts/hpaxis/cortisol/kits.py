@@ -53,7 +53,9 @@ def kit_named(name, path=None, kits=None):
     """Return the kit of that name, or raise `InputError` that says which there are."""
     kits = read_kits(path) if kits is None else kits
     if name not in kits:
-        remedy = f"use a row of {path or 'resources/kits.tsv'} or add one: {', '.join(sorted(kits))}{closest(name, kits)}"
+        remedy = (
+            f"use a row of {path or 'resources/kits.tsv'} or add one: {', '.join(sorted(kits))}{closest(name, kits)}"
+        )
         raise_if_any([Problem("plates.tsv", "is not a known kit", remedy, column="kit", value=name)])
     return kits[name]
 

@@ -107,9 +107,14 @@ def _grid(sheets, path):
     table = pd.DataFrame(list(records.values()))
     if "role" in table:
         # A cell that is empty in the role grid is a well that is not used.
-        stray = table[(table["role"].fillna("") == "") & table.reindex(columns=["sample", "nominal"]).fillna("").ne("").any(axis=1)]
+        stray = table[
+            (table["role"].fillna("") == "")
+            & table.reindex(columns=["sample", "nominal"]).fillna("").ne("").any(axis=1)
+        ]
         for row in stray.itertuples():
-            problems.append(Problem(path, "is named, but has no role", "fill the role grid", row.row, f"well {row.well}"))
+            problems.append(
+                Problem(path, "is named, but has no role", "fill the role grid", row.row, f"well {row.well}")
+            )
         table = table[table["role"].fillna("") != ""]
     return table, problems
 
@@ -139,7 +144,9 @@ def _typed(table, path, kit):
             if text in ("", "NA"):
                 continue
             if not NUMBER.match(text) or float(text) < 0 or (least is not None and float(text) <= least):
-                problems.append(Problem(path, "is no such number", "give a positive number, with a decimal point", at, column, text))
+                problems.append(
+                    Problem(path, "is no such number", "give a positive number, with a decimal point", at, column, text)
+                )
             else:
                 numbers[column] = float(text)
         if role in NAMED and sample is None:

@@ -9,6 +9,7 @@ from hpaxis.cortisol import assay
 from hpaxis.cortisol.curve import Curve, CurveError, compare_models, fit_curve, pooled_variance
 
 LEVEL = 0.95
+MEASURED = ("control", "sample", "spiked")  # roles whose concentration is asked for
 ESTIMATE_COLUMNS = (
     "plate_id", "kit", "unit", "role", "sample", "dilution", "nominal", "wells", "n_wells", "response",
     "concentration", "low", "high", "se", "cv_percent", "censored", "flags",
@@ -66,6 +67,10 @@ def quantify_plate(plate_id, read, layout, kit):
     wells["residual"] = np.where(wells["role"] == "standard", wells["response"] - fitted, np.nan)
     wells["recovery_percent"] = _recovery(wells)
     wells["flags"] = [_well_flags(row, curve) for row in wells.itertuples()]
+    estimates = _estimates(plate_id, wells, curve, kit)
+    # A number is shown where the curve says one: standards, and what lies within them.
+    shown = wells["role"].eq("standard") | (wells["role"].isin(MEASURED) & wells["flags"].eq(""))
+    wells["concentration"] = wells["concentration"].where(shown & np.isfinite(wells["concentration"]))
     wells.insert(0, "plate_id", plate_id)
     wells = wells.rename(columns={"value": "signal"})
     return PlateResult(
@@ -75,8 +80,8 @@ def quantify_plate(plate_id, read, layout, kit):
         wells=wells[[
             "plate_id", "well", "role", "sample", "dilution", "nominal", "signal", "response", "concentration",
             "recovery_percent", "residual", "flags",
-        ]].replace({np.inf: np.nan}),
-        estimates=_estimates(plate_id, wells, curve, kit),
+        ]],
+        estimates=estimates,
         models=models if models is not None else pd.DataFrame(),
     )  # fmt: skip
 
@@ -123,14 +128,14 @@ def _replicates(wells):
 
 def _recovery(wells):
     known = wells["role"].isin(["standard", "control"]) & (wells["nominal"] > 0)
-    return (100 * wells["concentration"] / wells["nominal"]).where(known)
+    return (100 * wells["concentration"] / wells["nominal"]).where(known & np.isfinite(wells["concentration"]))
 
 
 def _well_flags(row, curve):
     flags = []
     if row.status != "ok":
         flags.append(row.status)
-    elif curve is not None and row.role in ("control", "sample", "spiked"):
+    elif curve is not None and row.role in MEASURED:
         if row.concentration < curve.lowest:
             flags.append("below_standards")
         elif row.concentration > curve.highest:
@@ -140,7 +145,7 @@ def _well_flags(row, curve):
 
 def _estimates(plate_id, wells, curve, kit):
     """One row a sample, control or spiked sample at one dilution."""
-    measured = wells[wells["role"].isin(["control", "sample", "spiked"])]
+    measured = wells[wells["role"].isin(MEASURED)]
     rows, responses = [], []
     for key, group in measured.groupby(["role", "sample", "dilution", "nominal"], dropna=False, sort=True):
         ok = group[group["status"] == "ok"]
@@ -161,13 +166,20 @@ def _estimates(plate_id, wells, curve, kit):
             "cv_percent": assay.cv_percent(concentrations[concentrations > 0]),
             "flags": flags,
         })  # fmt: skip
-        responses.append(ok["response"].mean())
-    table = pd.DataFrame(rows, columns=[c for c in ESTIMATE_COLUMNS if c not in ("concentration", "low", "high", "se", "censored")])
+        responses.append(ok["response"].to_numpy())
+    derived = ("concentration", "low", "high", "se", "censored")
+    table = pd.DataFrame(rows, columns=[c for c in ESTIMATE_COLUMNS if c not in derived])
     if curve is None:
-        found = pd.DataFrame({"estimate": np.nan, "low": np.nan, "high": np.nan, "se": np.nan, "censored": "none"}, index=table.index)
+        found = pd.DataFrame(dict.fromkeys(("estimate", "low", "high", "se"), np.nan), index=table.index)
+        found["censored"] = "none"
         table["flags"] = [[*flags, "no_curve"] for flags in table["flags"]]
     else:
-        found = curve.concentration(np.array(responses, dtype=float), np.maximum(table["n_wells"].to_numpy(dtype=int), 1), LEVEL)
+        replicates = np.full((len(rows), max((len(r) for r in responses), default=1) or 1), np.nan)
+        for i, values in enumerate(responses):
+            replicates[i, : len(values)] = values
+        found = curve.concentration(replicates, level=LEVEL)
+        discordant = curve.discordance(replicates) > 1
+        table["flags"] = [flags + ["discordant"] * bool(bad) for flags, bad in zip(table["flags"], discordant)]
     table = pd.concat([table, found.rename(columns={"estimate": "concentration"})], axis=1)
     missing = table["n_wells"] == 0
     table["flags"] = [";".join(flags + ["no_value"] * bool(none)) for flags, none in zip(table["flags"], missing)]
@@ -201,7 +213,9 @@ def _summary(plate_id, read, kit, curve, models, scale, wells, variance):
 
 def _curve_fields(curve, models, b0, variance):
     points, levels = curve.points, curve.back_calculated()
-    total = np.sum(points["weight"] * (points["response"] - np.average(points["response"], weights=points["weight"])) ** 2)
+    total = np.sum(
+        points["weight"] * (points["response"] - np.average(points["response"], weights=points["weight"])) ** 2
+    )
     good = levels[levels["recovery_percent"].between(80, 120)]
     by_model = models.set_index("model")
     fields = {
@@ -222,7 +236,7 @@ def _curve_fields(curve, models, b0, variance):
         "aicc_4pl": by_model.loc["4PL", "aicc"],
         "aicc_5pl": by_model.loc["5PL", "aicc"],
         "p_5pl": by_model.loc["5PL", "p"],
-        "notes": "; ".join(dict.fromkeys([*curve.notes, *(n for n in models["note"] if n)])) or None,
+        "notes": "; ".join(f"{row.model}: {row.note}" for row in models.itertuples() if row.note) or None,
     }
     for row in curve.parameters.itertuples():
         fields[row.name], fields[f"{row.name}_se"] = row.estimate, row.se

@@ -89,7 +89,14 @@ def simulate_plates(hair, kit, seed, design=None, prefix="P"):
 
 
 def _checked(hair):
-    needed = ["hair_id", "mass_mg", "methanol_added_ml", "methanol_recovered_ml", "reconstitution_ml", "cortisol_pg_per_mg"]
+    needed = [
+        "hair_id",
+        "mass_mg",
+        "methanol_added_ml",
+        "methanol_recovered_ml",
+        "reconstitution_ml",
+        "cortisol_pg_per_mg",
+    ]
     absent = [c for c in needed if c not in hair]
     if absent:
         raise ValueError(f"hair lacks the columns {', '.join(absent)}")

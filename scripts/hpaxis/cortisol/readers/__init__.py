@@ -45,7 +45,9 @@ def choose_read(reads, path, plate_id, plate=None, reading=None):
         shown = ", ".join(repr(" / ".join(names)) for names in plates)
         if len(plates) > 1 or plate:
             what, remedy = "is not a plate of this file", f"name one in the column reader_plate: {shown}"
-            raise InputError(Problem(path, what, remedy + closest(wanted, [n for p in plates for n in p]), value=wanted))
+            raise InputError(
+                Problem(path, what, remedy + closest(wanted, [n for p in plates for n in p]), value=wanted)
+            )
         if reads[0].reader in ("Gen5", "SoftMax Pro") and any(not GENERIC_NAME.match(n) for n in plates[0]):
             what = f"names its plate {shown}, not {plate_id}"
             raise InputError(Problem(path, what, "correct reader_file, or give that name in the column reader_plate"))
@@ -74,7 +76,9 @@ def _choose_reading(reads, path, reading):
             return _difference(parts[0][0], parts[1][0], reading)
     what = "comes more than once in this file" if exact else "is not a reading of this plate"
     shown = ", ".join(repr(n) for n in names[:12])
-    raise InputError(Problem(path, what, f"use one of {shown}{closest(reading, names)}", column="reading", value=reading))
+    raise InputError(
+        Problem(path, what, f"use one of {shown}{closest(reading, names)}", column="reading", value=reading)
+    )
 
 
 def _difference(first, second, name):

@@ -111,7 +111,9 @@ def wells_table(cells, path, where, comma_separated=False):
             status = "overflow"
         else:
             remedy = "export the plate again, or clear the cell if the well has no value"
-            problems.append(Problem(path, f"is no optical density ({where})", remedy, column=f"well {well}", value=text))
+            problems.append(
+                Problem(path, f"is no optical density ({where})", remedy, column=f"well {well}", value=text)
+            )
         rows.append((well, value, status))
     if problems:
         raise InputError(problems)
@@ -231,7 +233,9 @@ def _strays(lines, n, comma_separated, path):
             stray = [cell for cell in beyond if NUMBER.match(cell) or COMMA_NUMBER.match(cell)]
             if stray:
                 what = f"has {sum(1 for c in values.values() if c) + len(stray)} values under {n} columns"
-                hint = "decimal commas in a comma-separated file, or a shifted row" if comma_separated else "a shifted row"
+                hint = (
+                    "decimal commas in a comma-separated file, or a shifted row" if comma_separated else "a shifted row"
+                )
                 problems.append(Problem(path, what, f"{hint}: export the plate again", at + 1, value=f"row {letter}"))
     return problems
 

@@ -1,0 +1,33 @@
+"""Bring all cortisol plates together: hair samples in pg/mg, controls over plates, and what to run again."""
+
+from job import logged
+
+with logged(snakemake.log[0]) as log:
+    import pandas as pd
+
+    from hpaxis.cortisol.finished import read_finished
+    from hpaxis.cortisol.kits import kit_named
+    from hpaxis.cortisol.samples import MEASUREMENT_COLUMNS, collect, no_plates
+    from hpaxis.problems import raise_if_any
+    from hpaxis.sheets import read_sheet, sheet_schema
+    from hpaxis.tables import read_table, write_table
+
+    settings, parts = snakemake.params.settings, ("summary", "wells", "estimates", "quality", "rerun", "band")
+    sheets, problems = {}, []
+    for name in ("hair", "participants"):
+        columns = snakemake.params.columns if name == "participants" else None
+        sheets[name], found = read_sheet(snakemake.input[name], sheet_schema(name, columns))
+        problems += found
+    raise_if_any(problems)
+    tables = {part: [read_table(path) for path in snakemake.input.get(part, [])] for part in parts}
+    plates = {part: pd.concat(found, ignore_index=True) for part, found in tables.items() if found} or no_plates()
+    finished = [
+        read_finished(path, kit_named(kit, settings["kits"]), plate_id)
+        for path, (plate_id, kit) in zip(snakemake.input.finished, snakemake.params.finished)
+    ]
+    finished = pd.concat(finished) if finished else pd.DataFrame(columns=list(MEASUREMENT_COLUMNS))
+    result = collect(plates, finished, **sheets, arms=snakemake.params.arms, settings=settings)
+    for name, path in snakemake.output.items():
+        table = plates["band"] if name == "band" else getattr(result, name)
+        write_table(table, path)
+        log.info("%s: %d rows", name, len(table))

@@ -1,0 +1,183 @@
+"""Does a plate's reader file agree with its layout, its kit and the hair sheet? All problems at once."""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from hpaxis.cortisol.finished import read_finished
+from hpaxis.cortisol.kits import kit_named, read_kits
+from hpaxis.cortisol.layout import read_layout
+from hpaxis.cortisol.readers import choose_read, read_reader_file
+from hpaxis.problems import InputError, Problem, raise_if_any
+from hpaxis.sheets import closest
+
+# What readers' own layouts call the wells whose role can be told from the name.
+DECLARED = {"standard": ("std", "standard", "cal"), "blank": ("blk", "blank"), "nsb": ("nsb",), "b0": ("b0", "zero")}
+
+
+def check_plate(row, hair, config):
+    """Return every problem of one row of plates.tsv that can be told from its files.
+
+    ``row``: has plate_id, kit, reader_file, layout_file and, where given, reader_plate, reading. ``hair``: DataFrame
+    of hair.tsv. ``config``: the whole config with defaults. Never raises for a fault of the inputs.
+    """
+    try:
+        kit = kit_named(row.kit, config["cortisol"]["kits"])
+        if kit.finished:
+            table = read_finished(row.reader_file, kit, row.plate_id)
+            return _unknown_hair(table["hair_id"], hair, str(row.reader_file), "hair_id")
+        read_plate(row, hair, kit)
+    except InputError as error:
+        return error.problems
+    return []
+
+
+def read_plate(row, hair, kit):
+    """Read and cross-check the files of one row of plates.tsv: ``(PlateRead, layout)``.
+
+    Raises `InputError` with the problems of both files and between them.
+    """
+    problems, read, layout = [], None, None
+    layout_file = _given(row.layout_file)
+    try:
+        read = choose_read(
+            read_reader_file(row.reader_file),
+            str(row.reader_file),
+            row.plate_id,
+            plate=_given(getattr(row, "reader_plate", None)),
+            reading=_given(getattr(row, "reading", None)),
+        )
+    except InputError as error:
+        problems += error.problems
+    if layout_file is None:
+        remedy = f"kit {kit.kit} is measured on plates: give the layout"
+        problems.append(Problem("plates.tsv", "is missing", remedy, getattr(row, "row", None), "layout_file"))
+    else:
+        try:
+            layout = read_layout(layout_file, row.plate_id, kit)
+            problems += check_layout(layout, hair, layout_file)
+        except InputError as error:
+            problems += error.problems
+    if read is not None and layout is not None:
+        problems += compare(read, layout, str(row.reader_file), str(layout_file), kit)
+    raise_if_any(problems)
+    return read, layout
+
+
+def check_layout(layout, hair, path):
+    """Return the problems between a layout and hair.tsv: unknown samples, dilutions said twice."""
+    named = layout[layout["role"].isin(["sample", "spiked"])]
+    problems = _unknown_hair(named["sample"], hair, path, "sample")
+    sheet = hair.set_index("hair_id")["dilution"]
+    plain = layout[layout["role"] == "sample"]
+    for sample, group in plain.groupby("sample", sort=True):
+        said = group["dilution"].dropna().unique()
+        if len(said) == 1 and sample in sheet.index and sheet[sample] not in (1.0, said[0]):
+            what = f"has dilution {said[0]:g} here and {sheet[sample]:g} in hair.tsv"
+            remedy = "say the total dilution of the extract in one of them"
+            problems.append(Problem(path, what, remedy, column="dilution", value=sample))
+    if not (layout["role"] == "standard").any():
+        problems.append(Problem(path, "has no standard wells", "give the standards their role and nominal"))
+    return problems
+
+
+def compare(read, layout, path, layout_path, kit):
+    """Return the problems between a reading and the layout it is said to have."""
+    values = read.wells.set_index("well")
+    used = layout["well"]
+    absent = [w for w in used if w not in values.index]
+    if absent:
+        what = f"has no well {', '.join(absent[:12])}{' ...' if len(absent) > 12 else ''}, which the layout uses"
+        return [
+            Problem(
+                path, what, "the export is cut short or of another plate type: export it again, or correct the layout"
+            )
+        ]
+    problems = [*_blank_lines(values, used, path), *_declared_otherwise(read, layout, path, layout_path)]
+    problems += _signal_order(layout.assign(signal=values["value"].reindex(used).to_numpy()), path, kit)
+    return problems
+
+
+def load_inputs(row, hair, config):
+    """Return ``(kit, read, layout)`` of a row, or raise `InputError`; what the quantifying job starts from."""
+    kit = kit_named(row.kit, config["kits"])
+    return (kit, *read_plate(row, hair, kit))
+
+
+def split_plates(plates, kits_path=None):
+    """Return plate ids ``(measured, finished)``: those with a plate to evaluate, and tables of finished values."""
+    kits = read_kits(kits_path)
+    finished = [row.plate_id for row in plates.itertuples() if row.kit in kits and kits[row.kit].finished]
+    return sorted(set(plates["plate_id"]) - set(finished)), sorted(finished)
+
+
+def _given(value):
+    return None if value is None or pd.isna(value) or value == "NA" else value
+
+
+def _unknown_hair(samples, hair, path, column):
+    known = set(hair["hair_id"])
+    return [
+        Problem(
+            path, "is not in hair.tsv", f"add the sample or correct the id{closest(s, known)}", column=column, value=s
+        )
+        for s in dict.fromkeys(samples)
+        if s not in known
+    ]
+
+
+def _blank_lines(values, used, path):
+    """A whole row or column without values where the layout expects some: the grid was shifted."""
+    problems = []
+    blank = {w for w in used if values.loc[w, "status"] == "blank"}
+    for what, key in (("row", lambda w: w[0]), ("column", lambda w: w[1:])):
+        names = pd.Series([key(w) for w in used], index=list(used))
+        for name, wells in names.groupby(names):
+            if len(wells) >= 3 and set(wells.index) <= blank:
+                remedy = "the grid is shifted, or the layout is of another plate"
+                problems.append(Problem(path, f"has no values in {what} {name}, which the layout uses", remedy))
+    if not problems and len(blank) > len(used) / 2:
+        what = f"has no value in {len(blank)} of the {len(used)} wells that the layout uses"
+        problems.append(Problem(path, what, "correct the layout or the file"))
+    return problems
+
+
+def _declared_otherwise(read, layout, path, layout_path):
+    """Wells that the reader's own file names differently."""
+    if read.declared is None:
+        return []
+    merged = layout.merge(read.declared, on="well", how="inner")
+    different = []
+    for row in merged.itertuples():
+        name = str(row.name).lower().replace("_", "").replace(" ", "")
+        said = next((role for role, starts in DECLARED.items() if name.startswith(starts)), None)
+        same_blank = {said, row.role} <= {"blank", "nsb"}
+        if said is not None and said != row.role and not same_blank:
+            zero = said == "standard" and row.role == "b0" and row.concentration == 0
+            if not zero:
+                different.append(f"{row.well} is {row.name} there and {row.role} here")
+        elif said == "standard" and row.concentration > 0 and abs(row.nominal / row.concentration - 1) > 0.01:
+            different.append(f"{row.well} is {row.concentration:g} there and {row.nominal:g} here")
+    if not different:
+        return []
+    shown = ", ".join(different[:6]) + (f" and {len(different) - 6} more" if len(different) > 6 else "")
+    what = f"disagrees with the layout inside {path}: {shown}"
+    return [Problem(layout_path, what, "correct the layout, or layout_file in plates.tsv")]
+
+
+def _signal_order(wells, path, kit):
+    """Standards that do not fall, or B0 that is not above NSB, mean a layout of another plate or a turned one."""
+    standards = wells[(wells["role"] == "standard")].dropna(subset=["signal"])
+    levels = standards.groupby("nominal")["signal"].mean()
+    problems = []
+    if len(levels) >= 4 and levels.nunique() > 1:
+        rho = stats.spearmanr(levels.index, levels.to_numpy()).statistic
+        if rho > -0.5:
+            what = f"does not fall over the standards as the layout places them (rank correlation {rho:+.2f})"
+            remedy = "the plate or the layout is turned, its rows are swapped, or it is another plate's"
+            problems.append(Problem(path, what, remedy))
+    b0, nsb = (wells.loc[wells["role"] == role, "signal"].mean() for role in ("b0", "nsb"))
+    if kit.signal == "percent_bound" and np.isfinite(b0) and np.isfinite(nsb) and b0 <= nsb and not problems:
+        what = f"has B0 ({b0:.4g}) not above NSB ({nsb:.4g}) as the layout places them"
+        problems.append(Problem(path, what, "correct the layout"))
+    return problems

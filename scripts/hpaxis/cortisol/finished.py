@@ -1,0 +1,138 @@
+"""Concentrations that are finished already (LC-MS/MS, other laboratories), and bridges between platforms."""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from hpaxis import schemas
+from hpaxis.problems import Problem, raise_if_any
+from hpaxis.sheets import read_sheet
+
+MINIMUM_PAIRS = 8  # hair samples measured on both platforms, below which no bridge is built
+
+
+def read_finished(path, kit, plate_id):
+    """Read a table of finished concentrations (workflow/schemas/cortisol_finished.yaml).
+
+    Returns DataFrame with the columns of `hpaxis.cortisol.samples.MEASUREMENT_COLUMNS`. The interval is log-normal,
+    from cv_percent; without it there is none. Raises `InputError` with every fault of the table.
+    """
+    table, problems = read_sheet(path, schemas.load("cortisol_finished"))
+    text = table["cortisol_pg_per_mg"].fillna("").str.replace(" ", "")
+    table["sign"] = text.str.extract(r"^([<>])", expand=False).fillna("")
+    table["number"] = pd.to_numeric(text.str.lstrip("<>"), errors="coerce")
+    for row in table[(table["number"] <= 0) & (table["sign"] == "")].itertuples():
+        remedy = "write <limit for a value below the limit of quantification"
+        problems.append(Problem(str(path), "is not above zero", remedy, row.row, "cortisol_pg_per_mg", row.number))
+    raise_if_any(problems)
+    below = (table["sign"] == "<") | (table["number"] < table["lloq_pg_per_mg"])
+    above = (table["sign"] == ">") | (table["number"] > table["uloq_pg_per_mg"])
+    number, measured = table["number"], ~(below | above)
+    limit = np.select(
+        [table["sign"] != "", below, above], [number, table["lloq_pg_per_mg"], table["uloq_pg_per_mg"]], np.nan
+    )
+    log_se = np.sqrt(np.log1p((table["cv_percent"] / 100) ** 2))
+    spread = np.exp(stats.norm.ppf(0.975) * log_se)
+    return pd.DataFrame({
+        "plate_id": plate_id,
+        "hair_id": table["hair_id"],
+        "platform": kit.kit,
+        "cortisol_pg_per_mg": number.where(measured),
+        "cortisol_low": np.select([below, above], [0.0, limit], number / spread),
+        "cortisol_high": np.select([below, above], [limit, np.inf], number * spread),
+        "log_se": log_se.where(measured),
+        "cv_percent": table["cv_percent"],
+        "n_wells": np.nan,
+        "censored": np.select([below, above], ["below", "above"], "none"),
+        "limit_pg_per_mg": limit,
+        "flags": np.where(measured & log_se.isna(), "no_interval", ""),
+    })  # fmt: skip
+
+
+def bridge(source, target, log_se_source=None, log_se_target=None):
+    """Regress one platform on another by Deming regression on the natural log.
+
+    ``source``, ``target``: arrays of n values > 0 (pg/mg) of the same hair samples. The ratio of the two error
+    variances comes from the mean squared standard errors of ln(value) where both are given, and is 1 otherwise.
+
+    Returns dict: n, intercept, slope, their standard errors and covariance (jackknife over samples), residual_sd
+    (of ln target around the line), error_ratio, lowest and highest (range of ``source``), r.
+    Raises ValueError with fewer than 8 pairs or no spread.
+    """
+    x, y = np.log(np.asarray(source, dtype=float)), np.log(np.asarray(target, dtype=float))
+    n = len(x)
+    if n < MINIMUM_PAIRS:
+        raise ValueError(f"{n} hair samples were measured on both platforms, and a bridge needs {MINIMUM_PAIRS}")
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        raise ValueError("the samples measured on both platforms all have the same value")
+    ratio = 1.0
+    if log_se_source is not None and log_se_target is not None:
+        errors = np.nanmean(np.square(log_se_target)), np.nanmean(np.square(log_se_source))
+        ratio = float(errors[0] / errors[1]) if np.isfinite(errors).all() and min(errors) > 0 else 1.0
+    intercept, slope = _deming(x, y, ratio)
+    left_out = np.array([_deming(np.delete(x, i), np.delete(y, i), ratio) for i in range(n)])
+    deviation = left_out - left_out.mean(axis=0)
+    covariance = (n - 1) / n * deviation.T @ deviation
+    residual = y - intercept - slope * x
+    return {
+        "n": n,
+        "intercept": intercept,
+        "intercept_se": np.sqrt(covariance[0, 0]),
+        "slope": slope,
+        "slope_se": np.sqrt(covariance[1, 1]),
+        "covariance": covariance[0, 1],
+        "residual_sd": np.sqrt(np.sum(residual**2) / (n - 2)),
+        "error_ratio": ratio,
+        "lowest": float(np.exp(x.min())),
+        "highest": float(np.exp(x.max())),
+        "r": float(np.corrcoef(x, y)[0, 1]),
+    }
+
+
+def convert(measurements, line, target):
+    """Convert measurements of a source platform to ``target`` by a `bridge`.
+
+    Values outside the range of the bridge's own samples, and censored ones beyond it, are not converted: they keep
+    no number and the flag beyond_bridge. The interval gains the error of the line and the scatter around it.
+    """
+    out = measurements.copy()
+    values = measurements["cortisol_pg_per_mg"]
+    inside = values.between(line["lowest"], line["highest"])
+    limits = measurements["limit_pg_per_mg"].between(line["lowest"], line["highest"])
+    censored = measurements["censored"] != "none"
+    log_value = np.log(values)
+    moved = line["intercept"] + line["slope"] * log_value
+    variance = (
+        line["intercept_se"] ** 2 + 2 * log_value * line["covariance"] + (log_value * line["slope_se"]) ** 2
+        + line["residual_sd"] ** 2
+    )  # fmt: skip
+    half = stats.t.ppf(0.975, line["n"] - 2) * np.sqrt(variance)
+    out["cortisol_pg_per_mg"] = np.exp(moved).where(inside)
+    out["cortisol_low"] = np.exp(moved - half).where(inside)
+    out["cortisol_high"] = np.exp(moved + half).where(inside)
+    out["log_se"] = np.sqrt(variance).where(inside)
+    kept = censored & limits
+    limit = np.exp(line["intercept"] + line["slope"] * np.log(measurements["limit_pg_per_mg"]))
+    out["limit_pg_per_mg"] = limit.where(kept)
+    for column, side, end in (("cortisol_low", "below", 0.0), ("cortisol_high", "above", np.inf)):
+        out.loc[kept & (measurements["censored"] == side), column] = end
+    out.loc[kept & (measurements["censored"] == "below"), "cortisol_high"] = limit
+    out.loc[kept & (measurements["censored"] == "above"), "cortisol_low"] = limit
+    out.loc[censored & ~limits, "censored"] = "none"
+    lost = ~(inside | kept)
+    names = measurements["platform"]
+    out["platform"] = target
+    out["flags"] = [
+        ";".join(f for f in (flags, "beyond_bridge" if gone else f"bridged_from_{name}") if f)
+        for flags, gone, name in zip(measurements["flags"].fillna(""), lost, names)
+    ]
+    return out
+
+
+def _deming(x, y, ratio):
+    """Intercept and slope of Deming regression; ``ratio`` = error variance of y / that of x."""
+    mx, my = x.mean(), y.mean()
+    sxx, syy, sxy = np.sum((x - mx) ** 2), np.sum((y - my) ** 2), np.sum((x - mx) * (y - my))
+    difference = syy - ratio * sxx
+    slope = (difference + np.sqrt(difference**2 + 4 * ratio * sxy**2)) / (2 * sxy)
+    return my - slope * mx, slope

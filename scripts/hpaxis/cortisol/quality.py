@@ -1,0 +1,411 @@
+"""Is the plate good? Each check gives a verdict, a reason and a remedy; and a table of what to run again."""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from hpaxis.cortisol.assay import cv_percent
+
+COLUMNS = ("plate_id", "check", "subject", "value", "limit", "verdict", "reason", "remedy", "wells")
+RERUN_COLUMNS = ("plate_id", "role", "sample", "wells", "concentration", "cv_percent", "reason", "action")
+RANK = {"pass": 0, "warn": 1, "fail": 2}
+# A well this many SDs from its group's median is named.
+OUTLYING_SD = 3.5
+FAILED_LEVELS = 0.25  # share of standards outside the recovery limits at which the curve fails
+MINIMUM_PLATES = 4  # plates before a control is compared with the other plates
+
+
+def check_quality(result, settings):
+    """Run every check of one plate.
+
+    ``result``: hpaxis.cortisol.plate.PlateResult; ``settings``: the config's cortisol section.
+    Returns DataFrame, one row a check and subject: plate_id, check, subject, value, limit, verdict (pass, warn,
+    fail), reason, remedy, wells.
+    """
+    plate_id = result.summary["plate_id"].iloc[0]
+    if result.curve is None:
+        remedy = "check layout and reader file; if they are right, run the plate again"
+        rows = [_row("curve", None, np.nan, np.nan, "fail", result.failure, remedy)]
+    else:
+        rows = [
+            *_curve(result, settings),
+            *_standards(result, settings),
+            *_zero_wells(result, settings),
+            *_controls(result, settings),
+            *_spikes(result, settings),
+            *_parallelism(result, settings),
+            *_position(result, settings),
+        ]
+    rows += _duplicates(result, settings)
+    table = pd.DataFrame(rows, columns=COLUMNS[1:])
+    table.insert(0, "plate_id", plate_id)
+    return table
+
+
+def verdict(quality):
+    """Return the plate's worst verdict and its reasons in one line (None when it passes).
+
+    Samples whose replicates disagree are the samples' matter, and do not speak against the plate.
+    """
+    quality = quality[quality["check"] != "duplicate_cv"]
+    if quality.empty:
+        return "pass", None
+    worst = max(quality["verdict"], key=RANK.get)
+    reasons = quality.loc[quality["verdict"].map(RANK) > 0].sort_values(
+        "verdict", key=lambda v: -v.map(RANK), kind="stable"
+    )
+    return worst, "; ".join(dict.fromkeys(reasons["reason"])) or None
+
+
+def rerun_table(result, settings):
+    """Return what the bench must run again: DataFrame with columns ``RERUN_COLUMNS``, one row a sample."""
+    rows = []
+    for row in result.estimates.itertuples():
+        flags = row.flags.split(";")
+        reason = action = None
+        if "no_curve" in flags:
+            reason, action = "the plate has no standard curve", "repeat the whole plate"
+        elif row.n_wells == 0:
+            reason, action = "no well has a value", "repeat in duplicate"
+        elif row.censored == "above":
+            reason, action = "above the highest standard", "dilute the extract further and repeat in duplicate"
+        elif "replicate_off_curve" in flags:
+            reason, action = "one of the wells lies beyond the curve", "repeat in duplicate"
+        elif row.cv_percent > settings["duplicate_cv_rerun_percent"] and row.censored == "none":
+            reason = f"wells differ by a CV of {row.cv_percent:.0f} %"
+            action = "repeat in duplicate"
+        elif row.n_wells == 1:
+            reason, action = "only one well has a value", "repeat in duplicate"
+        if reason:
+            rows.append(
+                (row.plate_id, row.role, row.sample, row.wells, row.concentration, row.cv_percent, reason, action)
+            )
+    return pd.DataFrame(rows, columns=RERUN_COLUMNS)
+
+
+def control_table(estimates, settings):
+    """Follow every control over the plates (Levey-Jennings).
+
+    ``estimates``: the control rows of all plates. Returns DataFrame, one row a control on a plate: plate_id, kit,
+    control, nominal, concentration (times its dilution), cv_percent, recovery_percent, mean, sd (over all plates of
+    the kit), z (against the other plates: their mean, and their SD for one more plate), verdict, reason.
+    """
+    rows = []
+    controls = estimates[estimates["role"] == "control"].copy()
+    controls["concentration"] = controls["concentration"] * controls["dilution"].fillna(1)
+    for (kit, name), group in controls.groupby(["kit", "sample"], sort=True):
+        values = group["concentration"]
+        for row in group.sort_values("plate_id").itertuples():
+            others = values.drop(row.Index).dropna()
+            z = p = np.nan
+            if len(others) >= MINIMUM_PLATES - 1 and others.std() > 0:
+                z = (row.concentration - others.mean()) / (others.std() * np.sqrt(1 + 1 / len(others)))
+                p = 2 * stats.t.sf(abs(z), len(others) - 1)
+            recovery = 100 * row.concentration / row.nominal if row.nominal > 0 else np.nan
+            state, reason = _control_verdict(row, recovery, p, settings)
+            rows.append((
+                row.plate_id, kit, name, row.nominal, row.concentration, row.cv_percent, recovery, values.mean(),
+                values.std(), z, state, reason,
+            ))  # fmt: skip
+    return pd.DataFrame(rows, columns=[
+        "plate_id", "kit", "control", "nominal", "concentration", "cv_percent", "recovery_percent", "mean", "sd", "z",
+        "verdict", "reason",
+    ]).sort_values(["kit", "control", "plate_id"], ignore_index=True)  # fmt: skip
+
+
+def inter_assay(controls, settings):
+    """Check each control's CV over the plates of its kit; rows as `check_quality`, with plate_id ``all``."""
+    rows, limit = [], settings["inter_assay_cv_max_percent"]
+    for (kit, name), group in controls.groupby(["kit", "control"], sort=True):
+        cv = cv_percent(group["concentration"])
+        if np.isnan(cv):
+            continue
+        bad = cv > limit
+        reason = f"control {name} varies by a CV of {cv:.1f} % over {len(group)} plates of {kit}"
+        remedy = "look for a drifting plate in the control chart" if bad else None
+        rows.append(
+            _row(
+                "inter_assay_cv", f"{kit} {name}", cv, limit, "warn" if bad else "pass", reason if bad else None, remedy
+            )
+        )
+    table = pd.DataFrame(rows, columns=COLUMNS[1:])
+    table.insert(0, "plate_id", "all")
+    return table
+
+
+def plate_by_arm(measurements, arms):
+    """Count hair samples by plate and arm: DataFrame plate_id, then one column an arm, in the order of ``arms``."""
+    table = pd.crosstab(measurements["plate_id"], measurements["arm"])
+    return table.reindex(columns=list(arms), fill_value=0).reset_index().rename_axis(columns=None)
+
+
+def aliased(counts):
+    """Whether arms cannot be told from plates: some arm shares no plate, directly or by way of others, with the rest."""
+    plates = counts.drop(columns="plate_id")
+    present = [arm for arm in plates if plates[arm].sum() > 0]
+    if len(present) < 2:
+        return False
+    linked, grew = {present[0]}, True
+    while grew:
+        touched = plates.loc[plates[list(linked)].sum(axis=1) > 0]
+        reached = {arm for arm in present if touched[arm].sum() > 0}
+        grew, linked = reached != linked, reached
+    return linked != set(present)
+
+
+def _row(check, subject, value, limit, state, reason=None, remedy=None, wells=None):
+    passed = state == "pass"
+    return (check, subject, value, limit, state, None if passed else reason, None if passed else remedy, wells)
+
+
+def _curve(result, settings):
+    levels = result.curve.back_calculated()
+    low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
+    off = levels[~levels["recovery_percent"].between(low, high)]
+    rows = []
+    share = len(off) / len(levels)
+    state = "fail" if share > FAILED_LEVELS else ("warn" if len(off) else "pass")
+    listed = ", ".join(f"{r.concentration:g} ({r.recovery_percent:.0f} %)" for r in off.itertuples())
+    rows.append(_row(
+        "standard_recovery", None, 100 * (1 - share), 100 * (1 - FAILED_LEVELS), state,
+        f"standards read back outside {low:g}-{high:g} %: {listed}",
+        "check these wells for swapped rows or pipetting; repeat the plate if it fails",
+        ";".join(_standard_wells(result, off["concentration"])) or None,
+    ))  # fmt: skip
+    rows.append(_row(
+        "curve_identified", result.curve.model, np.nan, np.nan, "pass" if result.curve.identified else "warn",
+        "; ".join(result.curve.notes), "use more standards, or the 4PL",
+    ))  # fmt: skip
+    means = result.curve.points.groupby("concentration")["response"].mean()
+    falling = result.curve.theta[0] > result.curve.theta[3]
+    steps = np.diff(means) if falling else -np.diff(means)
+    sd = np.sqrt(result.curve.variance(means.to_numpy()))
+    wrong = np.flatnonzero(steps > 3 * np.hypot(sd[1:], sd[:-1]) / np.sqrt(2))
+    pairs = ", ".join(f"{means.index[i]:g} and {means.index[i + 1]:g}" for i in wrong)
+    rows.append(_row(
+        "standard_order", None, float(len(wrong)), 0.0, "fail" if len(wrong) else "pass",
+        f"standards {pairs} are out of order", "wells were swapped on the plate or in the layout: correct the layout",
+        ";".join(_standard_wells(result, [means.index[j] for i in wrong for j in (i, i + 1)])) or None,
+    ))  # fmt: skip
+    return rows
+
+
+def _standard_wells(result, concentrations):
+    wells = result.wells
+    return list(wells.loc[(wells["role"] == "standard") & wells["nominal"].isin(list(concentrations)), "well"])
+
+
+def _outlying(wells, variance):
+    """Names of wells that lie far from their group's median; both of a pair, since neither can be told."""
+    known = wells.dropna(subset=["response"])
+    if len(known) < 2:
+        return []
+    middle = known["response"].median()
+    sd = np.sqrt(variance(middle))
+    away = (known["response"] - middle).abs() > OUTLYING_SD * sd * (1 / np.sqrt(2) if len(known) == 2 else 1)
+    return list(known.loc[away, "well"])
+
+
+def _standards(result, settings):
+    del settings
+    rows = []
+    standards = result.wells[result.wells["role"] == "standard"]
+    for nominal, group in standards.groupby("nominal", sort=True):
+        named = _outlying(group, result.curve.variance)
+        if named:
+            rows.append(_row(
+                "standard_replicates", f"{nominal:g}", cv_percent(group["response"]), np.nan, "warn",
+                f"wells {', '.join(named)} of standard {nominal:g} disagree beyond the plate's own error",
+                "give the bad well the role empty if the bench notes explain it; else keep it", ";".join(named),
+            ))  # fmt: skip
+    return rows or [_row("standard_replicates", None, np.nan, np.nan, "pass")]
+
+
+def _zero_wells(result, settings):
+    rows, wells = [], result.wells
+    summary = result.summary.iloc[0]
+    for role in ("b0", "nsb"):
+        group = wells[wells["role"] == role]
+        if group["response"].notna().sum() == 0:
+            if summary["signal"] == "percent_bound":
+                rows.append(_row(
+                    f"{role}_wells", role, 0.0, 1.0, "warn", f"there is no {role.upper()} well with a value",
+                    f"give the plate {role.upper()} wells, or correct the layout",
+                ))  # fmt: skip
+            continue
+        named = _outlying(group, result.curve.variance)
+        rows.append(_row(
+            f"{role}_wells", role, cv_percent(group["signal"]), np.nan, "warn" if named else "pass",
+            f"{role.upper()} wells {', '.join(named)} lie apart from the others",
+            "give the bad well the role empty if the bench notes explain it", ";".join(named) or None,
+        ))  # fmt: skip
+    share, limit = summary["nsb_percent_of_b0"], settings["nsb_max_percent"]
+    if np.isfinite(share):
+        high, negative = share > limit, summary["nsb_signal"] < 0
+        reason = "NSB is below the blank" if negative else f"NSB is {share:.1f} % of B0"
+        rows.append(_row(
+            "nsb_share", None, share, limit, "warn" if high or negative else "pass", reason,
+            "look for poor washing or a substrate that has turned",
+        ))  # fmt: skip
+    return rows
+
+
+def _control_verdict(row, recovery, p, settings):
+    low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
+    if row.censored != "none" or np.isnan(row.concentration):
+        return "fail", f"control {row.sample} has no concentration within the standards"
+    if np.isfinite(recovery) and not low <= recovery <= high:
+        return "fail", f"control {row.sample} reads {recovery:.0f} % of its nominal concentration"
+    for limit, state in ((3, "fail"), (2, "warn")):
+        if np.isfinite(p) and p < 2 * stats.norm.sf(limit):
+            return state, f"control {row.sample} lies beyond {limit} SD of the other plates"
+    return "pass", None
+
+
+def _controls(result, settings):
+    low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
+    rows = []
+    controls = result.estimates[result.estimates["role"] == "control"]
+    for row in controls.itertuples():
+        found = row.concentration * (1 if np.isnan(row.dilution) else row.dilution)
+        recovery = 100 * found / row.nominal if row.nominal > 0 else np.nan
+        state, reason = _control_verdict(row, recovery, np.nan, settings)
+        limit = low if recovery < 100 else high
+        remedy = "check the control's lot and the standards' dilution; repeat the plate if it is out again"
+        rows.append(_row("control_recovery", row.sample, recovery, limit, state, reason, remedy, row.wells))
+    if controls.empty:
+        rows.append(_row(
+            "control_recovery", None, np.nan, np.nan, "warn", "the plate has no control wells",
+            "put a low and a high control on every plate",
+        ))  # fmt: skip
+    return rows
+
+
+def _spikes(result, settings):
+    """Recovery of what was added to a sample: (spiked - unspiked) / added."""
+    low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
+    estimates, rows = result.estimates, []
+    for row in estimates[estimates["role"] == "spiked"].itertuples():
+        same = estimates[(estimates["role"] == "sample") & (estimates["sample"] == row.sample)]
+        same = same[same["dilution"].fillna(1) == (1 if np.isnan(row.dilution) else row.dilution)]
+        recovery = np.nan
+        if len(same) == 1:
+            recovery = 100 * (row.concentration - same["concentration"].iloc[0]) / row.nominal
+        if np.isnan(recovery):
+            state, reason = "warn", f"the spike in {row.sample} cannot be judged: no value with or without it"
+            remedy = "measure the sample with and without the spike at one dilution, within the standards"
+        else:
+            state = "pass" if low <= recovery <= high else "warn"
+            reason, remedy = f"{recovery:.0f} % of the spike in {row.sample} was found", "look for a matrix effect"
+        rows.append(
+            _row(
+                "spike_recovery",
+                row.sample,
+                recovery,
+                low if recovery < 100 else high,
+                state,
+                reason,
+                remedy,
+                row.wells,
+            )
+        )
+    return rows
+
+
+def _parallelism(result, settings):
+    """Concentrations of a dilution series, each times its dilution, must agree."""
+    rows, limit = [], settings["parallelism_max_percent"]
+    usable = result.estimates[
+        result.estimates["role"].isin(["sample", "control"]) & (result.estimates["censored"] == "none")
+    ]
+    for (role, sample), group in usable.groupby(["role", "sample"], sort=True):
+        factors = group["dilution"].fillna(1)
+        neat = group["concentration"] * factors
+        neat, factors = neat[neat.notna()], factors[neat.notna()]
+        if len(neat) < 2:
+            continue
+        cv = cv_percent(neat)
+        slope = np.polyfit(np.log(factors), np.log(neat), 1)[0]
+        reason = f"the dilution series of {role} {sample} is not parallel to the standards (CV {cv:.0f} %, "
+        reason += f"{100 * (2**slope - 1):+.0f} % for each doubling of the dilution)"
+        rows.append(_row(
+            "parallelism", sample, cv, limit, "warn" if cv > limit else "pass", reason,
+            "use the dilutions at which the series is flat, or extract with less matrix", ";".join(group["wells"]),
+        ))  # fmt: skip
+    return rows
+
+
+def _position(result, settings):
+    """Edge effect, and drift over rows and columns, within replicate groups: contents cancel, position stays."""
+    wells = result.wells[result.wells["role"].isin(["standard", "b0", "control", "sample", "spiked"])].dropna(
+        subset=["response"]
+    )
+    keys = ["role", "sample", "dilution", "nominal"]
+    mean = wells.groupby(keys, dropna=False)["response"].transform("mean")
+    size = wells.groupby(keys, dropna=False)["response"].transform("size")
+    use = (size > 1) & (mean > 5 * np.sqrt(result.curve.variance.constant))
+    wells, share = wells[use], (100 * (wells["response"] / mean - 1))[use]
+    row_index = wells["well"].str[0].map("ABCDEFGHIJKLMNOP".index).astype(float)
+    column_index = wells["well"].str[1:].astype(float)
+    small = (row_index < 8).all() and (column_index <= 12).all()
+    last_row, last_column = ("H", 12) if small else ("P", 24)
+    edge = (wells["well"].str[0].isin(["A", last_row]) | column_index.isin([1, last_column])).astype(float)
+    rows = []
+    for name, position, span in (
+        ("edge", edge, 1.0),
+        ("rows", row_index, "ABCDEFGHIJKLMNOP".index(last_row)),
+        ("columns", column_index, last_column - 1),
+    ):
+        centred = position - position.groupby([wells[k] for k in keys], dropna=False).transform("mean")
+        groups = wells.loc[centred != 0, keys].drop_duplicates()
+        df = len(groups)
+        if df < 6:
+            continue
+        # A bad pair would pass for a gradient: Huber's weights on pair differences.
+        slope, p = _robust_slope(centred.to_numpy(), share.to_numpy(), df)
+        effect, limit = slope * span, settings["position_max_percent"]
+        bad = abs(effect) > limit and p < 0.01
+        what = {
+            "edge": "wells at the edge differ",
+            "rows": "the response drifts over the rows",
+            "columns": "the response drifts over the columns",
+        }[name]
+        rows.append(_row(
+            "position", name, effect, limit, "warn" if bad else "pass", f"{what} by {effect:+.1f} % (p = {p:.2g})",
+            "even out temperature and timing; spread replicates over the plate",
+        ))  # fmt: skip
+    return rows
+
+
+def _robust_slope(x, y, df):
+    """Slope through the origin with Huber weights, and its two-sided p with ``df`` degrees of freedom."""
+    weight = np.ones_like(y)
+    for _ in range(20):
+        slope = np.sum(weight * x * y) / np.sum(weight * x * x)
+        residual = y - slope * x
+        scale = np.median(np.abs(residual)) / 0.6745
+        if scale == 0:
+            break
+        weight = np.minimum(1, 1.345 * scale / np.maximum(np.abs(residual), 1e-12))
+    spread = np.sum(weight * residual**2) / df
+    se = np.sqrt(spread / np.sum(weight * x * x))
+    return slope, float(2 * stats.t.sf(abs(slope) / se, df)) if se > 0 else 1.0
+
+
+def _duplicates(result, settings):
+    warn, rerun = settings["duplicate_cv_warn_percent"], settings["duplicate_cv_rerun_percent"]
+    samples = result.estimates[(result.estimates["role"] == "sample") & (result.estimates["censored"] == "none")]
+    rows = []
+    for row in samples[samples["cv_percent"] > warn].itertuples():
+        again = row.cv_percent > rerun
+        rows.append(_row(
+            "duplicate_cv", row.sample, row.cv_percent, rerun if again else warn, "warn",
+            f"{row.sample}: wells differ by a CV of {row.cv_percent:.0f} %",
+            "repeat in duplicate" if again else "keep; its interval says how far it can be trusted", row.wells,
+        ))  # fmt: skip
+    mean = samples["cv_percent"].mean()
+    rows.append(_row(
+        "intra_assay_cv", None, mean, warn, "warn" if mean > warn else "pass",
+        f"samples' wells differ by a mean CV of {mean:.0f} %", "check pipetting and washing; run the samples again",
+    ))  # fmt: skip
+    return rows

@@ -1,0 +1,401 @@
+"""All plates together: hair samples in pg/mg, with their intervals, limits and flags."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from hpaxis.cortisol import assay, quality
+from hpaxis.cortisol.finished import bridge, convert
+from hpaxis.cortisol.plate import ESTIMATE_COLUMNS
+from hpaxis.cortisol.reliability import reliability_table
+from hpaxis.problems import InputError, Problem
+
+MEASUREMENT_COLUMNS = (
+    "plate_id", "hair_id", "platform", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "cv_percent",
+    "n_wells", "censored", "limit_pg_per_mg", "flags",
+)  # fmt: skip
+SAMPLE_COLUMNS = (
+    "hair_id", "participant_id", "timepoint", "segment", "segment_from_cm", "segment_to_cm", "platform", "plate_id",
+    "measurements", "n_wells", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "cv_percent",
+    "censored", "limit_pg_per_mg", "flags",
+)  # fmt: skip
+BRIDGING_COLUMNS = (
+    "source", "target", "n", "intercept", "intercept_se", "slope", "slope_se", "residual_sd", "error_ratio", "lowest",
+    "highest", "r", "note",
+)  # fmt: skip
+Z = stats.norm.ppf(0.975)
+# A measurement with one of these is used for a sample's value only if the sample has no better one.
+DOUBTFUL = ("cv_rerun", "discordant", "plate_failed", "replicate_off_curve")
+
+
+@dataclass(frozen=True)
+class CortisolTables:
+    """The stage's tables; see docs/cortisol.md and the schemas for their columns."""
+
+    samples: pd.DataFrame
+    measurements: pd.DataFrame
+    curves: pd.DataFrame
+    wells: pd.DataFrame
+    controls: pd.DataFrame
+    quality: pd.DataFrame
+    rerun: pd.DataFrame
+    reliability: pd.DataFrame
+    bridging: pd.DataFrame
+    plate_by_arm: pd.DataFrame
+
+
+def collect(plates, finished, hair, participants, arms, settings):
+    """Bring all plates together.
+
+    Parameters
+    ----------
+    plates : dict of DataFrames, each all plates' rows: summary, wells, estimates, quality, rerun.
+    finished : DataFrame of `MEASUREMENT_COLUMNS` from tables of finished concentrations; may be empty.
+    hair : DataFrame of hair.tsv, defaults filled in.
+    participants : DataFrame with participant_id and arm.
+    arms : list of str, in the config's order.
+    settings : dict, the config's cortisol section.
+
+    Returns
+    -------
+    CortisolTables.
+
+    Raises
+    ------
+    InputError if arms are aliased with plates, a plate was read twice under two names, a finished table names a
+    sample that hair.tsv lacks, or platforms are to be bridged and cannot be.
+    """
+    problems = [*_copied_plates(plates["wells"]), *_unknown_samples(finished, hair)]
+    if problems:
+        raise InputError(problems)
+    measured = hair_measurements(plates["estimates"], plates["summary"], plates["quality"], hair, settings)
+    measurements = pd.concat([t for t in (measured, finished) if len(t)] or [measured], ignore_index=True)
+    people = hair[["hair_id", "participant_id", "timepoint", "segment_from_cm", "segment_to_cm"]].copy()
+    people["segment"] = [segment_name(a, b) for a, b in zip(people["segment_from_cm"], people["segment_to_cm"])]
+    people = people.merge(participants[["participant_id", "arm"]], on="participant_id", how="left")
+    measurements = measurements.merge(people, on="hair_id", how="left")
+    counts = quality.plate_by_arm(measurements[measurements["plate_id"].isin(plates["summary"]["plate_id"])], arms)
+    if quality.aliased(counts):
+        raise InputError(_aliasing(counts))
+    converted, bridging = bridge_platforms(measurements, settings["bridge_to"])
+    controls = quality.control_table(plates["estimates"], settings)
+    checks = pd.concat(
+        [plates["quality"], quality.inter_assay(controls, settings), _absent(hair, measurements)], ignore_index=True
+    )
+    return CortisolTables(
+        samples=sample_table(converted, settings),
+        measurements=measurements,
+        curves=plates["summary"],
+        wells=plates["wells"],
+        controls=controls,
+        quality=checks,
+        rerun=plates["rerun"].merge(
+            measurements[["plate_id", "hair_id", "cortisol_pg_per_mg"]].rename(columns={"hair_id": "sample"}),
+            on=["plate_id", "sample"],
+            how="left",
+        ),
+        reliability=reliability_table(measurements),
+        bridging=bridging,
+        plate_by_arm=counts,
+    )
+
+
+def no_plates():
+    """Return the tables of `collect`'s ``plates``, without rows: a study of finished concentrations only."""
+    columns = {
+        "summary": ("plate_id", "kit"), "wells": ("plate_id", "well", "signal"), "estimates": ESTIMATE_COLUMNS,
+        "quality": quality.COLUMNS, "rerun": quality.RERUN_COLUMNS,
+        "band": ("plate_id", "concentration", "response", "low", "high"),
+    }  # fmt: skip
+    return {part: pd.DataFrame(columns=list(names)) for part, names in columns.items()}
+
+
+def segment_name(start, end):
+    """Return a segment as 0-3cm, or NA when its end is not known."""
+    return "NA" if np.isnan(end) else f"{start:g}-{end:g}cm"
+
+
+def hair_measurements(estimates, summary, checks, hair, settings):
+    """Turn well concentrations into pg/mg, one row a hair sample on a plate.
+
+    Dilutions of one sample that lie within the standards are averaged on the log scale, weighted by their
+    precision. The interval combines that of the concentration (curve and replicates) with weighing and pipetting.
+    Returns DataFrame with `MEASUREMENT_COLUMNS`.
+    """
+    rows = []
+    plates = summary.set_index("plate_id")
+    sheet = hair.set_index("hair_id")
+    failed = set(checks.loc[checks["verdict"] == "fail", "plate_id"])
+    samples = estimates[estimates["role"] == "sample"]
+    for (plate_id, hair_id), group in samples.groupby(["plate_id", "sample"], sort=True):
+        extract = sheet.loc[hair_id]
+        plate = plates.loc[plate_id]
+        found = _neat(group, extract["dilution"], plate)
+        row = {"plate_id": plate_id, "hair_id": hair_id, "platform": plate["kit"], **_in_hair(found, extract, settings)}
+        row |= {"cv_percent": found["cv_percent"], "n_wells": found["n_wells"]}
+        row["flags"] = ";".join(_flags(row, found, plate, plate_id in failed, settings))
+        rows.append(row)
+    numbers = [c for c in MEASUREMENT_COLUMNS if c not in ("plate_id", "hair_id", "platform", "censored", "flags")]
+    return pd.DataFrame(rows, columns=list(MEASUREMENT_COLUMNS)).astype(dict.fromkeys(numbers, float))
+
+
+def sample_table(measurements, settings):
+    """Combine repeats: one row a hair sample and platform, with `SAMPLE_COLUMNS`.
+
+    Measurements in doubt (wells that disagree, failed plate) count only where there is nothing better. Of the
+    others, numbers come before censored ones, and several numbers give their geometric mean.
+    """
+    rows = []
+    for (hair_id, platform), group in measurements.groupby(["hair_id", "platform"], sort=True):
+        flags = group["flags"].fillna("").str.split(";")
+        doubtful = flags.map(lambda names: bool(set(names) & set(DOUBTFUL)))
+        has_value = group["cortisol_pg_per_mg"].notna()
+        usable = group[has_value | (group["censored"] != "none")]
+        best = usable[~doubtful.loc[usable.index]]
+        chosen = best if len(best) else (usable if len(usable) else group)
+        if chosen["cortisol_pg_per_mg"].notna().any():
+            chosen = chosen[chosen["cortisol_pg_per_mg"].notna()]
+        rows.append({**_combined(chosen, len(group)), "hair_id": hair_id, "platform": platform})
+    table = pd.DataFrame(rows, columns=list(SAMPLE_COLUMNS))
+    unusual = ~table["cortisol_pg_per_mg"].between(settings["usual_low_pg_per_mg"], settings["usual_high_pg_per_mg"])
+    unusual &= table["cortisol_pg_per_mg"].notna()
+    table["flags"] = [_joined(f, "unusual" if odd else "") for f, odd in zip(table["flags"], unusual)]
+    return table
+
+
+def bridge_platforms(measurements, target):
+    """Convert every other platform to ``target`` over samples measured on both; None converts nothing.
+
+    Returns ``(measurements, bridging)``, the second with one row a pair of platforms, converted or not.
+    Raises `InputError` if ``target`` is not a platform of this study or a bridge cannot be built.
+    """
+    platforms = sorted(measurements["platform"].unique())
+    known = measurements.dropna(subset=["cortisol_pg_per_mg"])
+    means = known.assign(log=np.log(known["cortisol_pg_per_mg"])).groupby(["hair_id", "platform"])
+    values, errors = np.exp(means["log"].mean()).unstack(), means["log_se"].mean().unstack()
+    rows, lines, problems = [], {}, []
+    if target is not None and target not in platforms:
+        remedy = f"use one of {', '.join(platforms)}, or null"
+        problems.append(
+            Problem("config", "is no platform of this study", remedy, column="cortisol.bridge_to", value=target)
+        )
+    for source in platforms:
+        for other in [target] if target in platforms else [p for p in platforms if p > source]:
+            if source == other:
+                continue
+            row = {"source": source, "target": other}
+            both = values[[source, other]].dropna() if {source, other} <= set(values) else values.iloc[:0]
+            try:
+                pair = errors.loc[both.index]
+                lines[source] = bridge(
+                    *(both[p] if p in both else [] for p in (source, other)), *(pair.get(p) for p in (source, other))
+                )
+                rows.append(row | lines[source])
+            except ValueError as error:
+                rows.append(row | {"n": len(both), "note": str(error)})
+                if other == target:
+                    remedy = "measure more samples on both platforms, or set cortisol.bridge_to to null"
+                    problems.append(
+                        Problem("config", f"{source}: {error}", remedy, column="cortisol.bridge_to", value=target)
+                    )
+    if problems:
+        raise InputError(problems)
+    table = pd.DataFrame(rows, columns=list(BRIDGING_COLUMNS))
+    if target is None or not lines:
+        return measurements, table
+    # A sample that was measured on the target itself keeps that value.
+    own = set(measurements.loc[measurements["platform"] == target, "hair_id"])
+    parts = [measurements[measurements["platform"] == target]]
+    for source, line in sorted(lines.items()):
+        rest = measurements[(measurements["platform"] == source) & ~measurements["hair_id"].isin(own)]
+        parts.append(convert(rest, line, target))
+    return pd.concat(parts, ignore_index=True), table
+
+
+def _neat(group, sheet_dilution, plate):
+    """One sample on one plate: concentration in the undiluted extract, in pg/mL, over its dilutions."""
+    factor = group["dilution"].fillna(sheet_dilution).to_numpy()
+    scale = factor * assay.PG_PER_ML[plate["unit"]]
+    inside = (group["censored"] == "none").to_numpy() & group["concentration"].notna().to_numpy()
+    out = {
+        "factor": float(factor[0]), "n_wells": int(group["n_wells"].sum()), "censored": "none", "limit": np.nan,
+        "estimate": np.nan, "low": np.nan, "high": np.nan, "log_se": np.nan, "cv_percent": np.nan,
+        "flags": sorted({f for flags in group["flags"].fillna("") for f in flags.split(";") if f}),
+    }  # fmt: skip
+    if inside.any():
+        part, scale = group[inside], scale[inside]
+        log_se = (part["se"] / part["concentration"]).to_numpy()
+        weight = log_se**-2.0 / np.sum(log_se**-2.0)
+        logs = np.log(part["concentration"].to_numpy() * scale)
+        estimate = float(np.exp(np.sum(weight * logs)))
+        out |= {
+            "estimate": estimate,
+            "log_se": float(np.sum(log_se**-2.0) ** -0.5),
+            "cv_percent": part["cv_percent"].max(),
+        }
+        if len(part) == 1:
+            out |= {"low": part["low"].iloc[0] * scale[0], "high": part["high"].iloc[0] * scale[0]}
+        else:
+            out |= {"low": estimate * np.exp(-Z * out["log_se"]), "high": estimate * np.exp(Z * out["log_se"])}
+        out["factor"] = float(factor[inside][0])
+        return out
+    sides = set(group["censored"]) - {"none"}
+    if len(sides) == 1:
+        side = sides.pop()
+        # Of several dilutions, the one that says most: the lowest upper limit, or the highest lower one.
+        limits = np.where(group["censored"] == "below", group["high"], group["low"]) * scale
+        limits = limits[(group["censored"] == side).to_numpy()]
+        out["censored"], out["limit"] = side, float(limits.min() if side == "below" else limits.max())
+    elif sides:
+        out["flags"].append("contradictory_dilutions")
+    return out
+
+
+def _in_hair(found, extract, settings):
+    """pg/mg of one sample with its interval, or its limit."""
+    chemistry = {c: extract[c] for c in ("methanol_added_ml", "methanol_recovered_ml", "reconstitution_ml")}
+    spike, mass, recovery = extract["spike_pg"], extract["mass_mg"], extract["recovery"]
+
+    def amount(concentration):
+        """Cortisol of the whole extract in pg: pg/mg of 1 mg, before spike and recovery."""
+        return assay.hair_cortisol(concentration, 1.0, **chemistry)
+
+    nothing = dict.fromkeys(
+        ("cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "limit_pg_per_mg"), np.nan
+    )
+    if found["censored"] != "none":
+        limit = max((amount(found["limit"]) - spike) / (mass * recovery), 0.0)
+        low, high = (0.0, limit) if found["censored"] == "below" else (limit, np.inf)
+        return nothing | {
+            "censored": found["censored"],
+            "cortisol_low": low,
+            "cortisol_high": high,
+            "limit_pg_per_mg": limit,
+        }
+    if np.isnan(found["estimate"]):
+        return nothing | {"censored": "none"}
+    total = amount(found["estimate"])
+    volume_cv = assay.volume_cv(settings["volume_cv_percent"], found["factor"] > 1)
+    low, high = assay.widen(total, amount(found["low"]), amount(found["high"]), volume_cv)
+    value = assay.hair_cortisol(found["estimate"], mass, **chemistry, spike_pg=spike, recovery=recovery)
+    if value <= 0:
+        # What was measured is no more than what was added: all that is known is an upper end.
+        limit = max((high - spike) / (mass * recovery), 0.0)
+        return nothing | {"censored": "below", "cortisol_low": 0.0, "cortisol_high": limit, "limit_pg_per_mg": limit}
+    ends = [max((end - spike) / (mass * recovery), 0.0) for end in (low, high)]
+    mass_cv = settings["mass_sd_mg"] / mass
+    low, high = assay.widen(value, ends[0], ends[1], mass_cv)
+    # The spike is known: what is left of the total carries all of the total's error.
+    share = total / (total - spike)
+    log_se = np.sqrt((share * np.hypot(found["log_se"], volume_cv)) ** 2 + mass_cv**2)
+    return nothing | {
+        "censored": "none", "cortisol_pg_per_mg": value, "cortisol_low": float(low), "cortisol_high": float(high),
+        "log_se": float(log_se),
+    }  # fmt: skip
+
+
+def _flags(row, found, plate, failed, settings):
+    flags = [f for f in found["flags"] if f not in ("blank",)]
+    if row["censored"] != "none":
+        flags.append("spike_exceeds_total" if found["censored"] == "none" else f"censored_{row['censored']}")
+    elif np.isfinite(found["estimate"]):
+        if found["cv_percent"] > settings["duplicate_cv_rerun_percent"]:
+            flags.append("cv_rerun")
+        elif found["cv_percent"] > settings["duplicate_cv_warn_percent"]:
+            flags.append("cv_warn")
+        in_well = found["estimate"] / found["factor"] / assay.PG_PER_ML[plate["unit"]]
+        if in_well < plate["lloq"]:
+            flags.append("below_lloq")
+        if in_well < plate["lod"]:
+            flags.append("below_lod")
+    if failed:
+        flags.append("plate_failed")
+    return list(dict.fromkeys(flags))
+
+
+def _combined(chosen, measured):
+    first = chosen.iloc[0]
+    row = {c: first[c] for c in SAMPLE_COLUMNS if c in chosen}
+    row |= {
+        "plate_id": ";".join(chosen["plate_id"]),
+        "measurements": measured,
+        "n_wells": chosen["n_wells"].sum() if chosen["n_wells"].notna().any() else np.nan,
+        "flags": _joined(*[f for flags in chosen["flags"].fillna("") for f in flags.split(";")], "repeats" if len(chosen) > 1 else ""),
+    }  # fmt: skip
+    if len(chosen) == 1:
+        return row
+    if chosen["censored"].ne("none").all():
+        below = chosen[chosen["censored"] == "below"]
+        tightest = (
+            below.loc[below["limit_pg_per_mg"].idxmin()]
+            if len(below)
+            else chosen.loc[chosen["limit_pg_per_mg"].idxmax()]
+        )
+        return row | {c: tightest[c] for c in ("censored", "limit_pg_per_mg", "cortisol_low", "cortisol_high")}
+    value = float(np.exp(np.log(chosen["cortisol_pg_per_mg"]).mean()))
+    log_se = float(np.sqrt(np.sum(chosen["log_se"] ** 2)) / len(chosen))
+    return row | {
+        "cortisol_pg_per_mg": value,
+        "log_se": log_se,
+        "cortisol_low": value * np.exp(-Z * log_se),
+        "cortisol_high": value * np.exp(Z * log_se),
+        "cv_percent": assay.cv_percent(chosen["cortisol_pg_per_mg"]),
+    }
+
+
+def _joined(*names):
+    return ";".join(dict.fromkeys(n for part in names for n in str(part).split(";") if n))
+
+
+def _copied_plates(wells):
+    """The same optical densities under two plate ids are one plate read twice."""
+    problems, seen = [], {}
+    for plate_id, group in wells.groupby("plate_id", sort=True):
+        known = group.dropna(subset=["signal"]).sort_values("well")
+        content = tuple(zip(known["well"], known["signal"]))
+        if len(content) > 10 and content in seen:
+            what = f"has the same optical densities as plate {seen[content]}, well for well"
+            problems.append(
+                Problem("plates.tsv", what, "correct reader_file of one of them", column="plate_id", value=plate_id)
+            )
+        seen.setdefault(content, plate_id)
+    return problems
+
+
+def _unknown_samples(finished, hair):
+    unknown = finished[~finished["hair_id"].isin(set(hair["hair_id"]))]
+    remedy = "add the sample to hair.tsv, or correct the id"
+    return [
+        Problem(
+            f"the finished concentrations {row.plate_id}",
+            "is not in hair.tsv",
+            remedy,
+            column="hair_id",
+            value=row.hair_id,
+        )
+        for row in unknown.itertuples()
+    ]
+
+
+def _aliasing(counts):
+    shown = "; ".join(
+        f"{row['plate_id']}: " + ", ".join(f"{row[arm]} {arm}" for arm in counts.columns[1:])
+        for row in counts.to_dict("records")
+    )
+    what = f"arms cannot be told from plates ({shown})"
+    return Problem("plates.tsv", what, "measure samples of every arm on common plates, and deal arms over plates")
+
+
+def _absent(hair, measurements):
+    """Hair samples that stand on no plate."""
+    absent = hair[~hair["hair_id"].isin(set(measurements["hair_id"]))]
+    rows = [
+        (
+            "all", "sample_on_no_plate", row.hair_id, np.nan, np.nan, "warn", f"{row.hair_id} stands on no plate",
+            "add it to a layout, or take it out of hair.tsv", None,
+        )
+        for row in absent.itertuples()
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(quality.COLUMNS))

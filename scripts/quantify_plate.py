@@ -1,0 +1,37 @@
+"""Turn one plate's optical densities into concentrations with intervals, and judge the plate."""
+
+from types import SimpleNamespace
+
+from job import logged
+
+with logged(snakemake.log[0]) as log:
+    import numpy as np
+    import pandas as pd
+
+    from hpaxis.cortisol.check import load_inputs
+    from hpaxis.cortisol.plate import quantify_plate
+    from hpaxis.cortisol.quality import check_quality, rerun_table, verdict
+    from hpaxis.problems import raise_if_any
+    from hpaxis.sheets import read_sheet, sheet_schema
+    from hpaxis.tables import write_table
+
+    settings = snakemake.params.settings
+    hair, problems = read_sheet(snakemake.input.hair, sheet_schema("hair"))
+    raise_if_any(problems)
+    row = SimpleNamespace(**snakemake.params.plate)
+    kit, read, layout = load_inputs(row, hair, settings)
+    log.info("%s: %s, plate %s, reading %s", row.plate_id, read.reader, " / ".join(read.plates) or "-", read.reading)
+    result = quantify_plate(row.plate_id, read, layout, kit)
+    quality = check_quality(result, settings)
+    state, reasons = verdict(quality)
+    log.info("%s: %s %s", row.plate_id, state, reasons or "")
+    band = pd.DataFrame(columns=["concentration", "response", "low", "high"])
+    if result.curve is not None:
+        band = result.curve.band(np.geomspace(result.curve.lowest, result.curve.highest, 120))
+    band.insert(0, "plate_id", row.plate_id)
+    write_table(result.summary.assign(verdict=state, reasons=reasons), snakemake.output.summary)
+    write_table(result.wells, snakemake.output.wells)
+    write_table(result.estimates, snakemake.output.estimates)
+    write_table(quality, snakemake.output.quality)
+    write_table(rerun_table(result, settings), snakemake.output.rerun)
+    write_table(band, snakemake.output.band)

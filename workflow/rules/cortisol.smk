@@ -1,0 +1,71 @@
+rule quantify_plate:
+    input:
+        reader=lambda w: study.plate(w.plate)["reader_file"],
+        layout=lambda w: study.plate(w.plate)["layout_file"],
+        hair=study.config["sheets"]["hair"] or [],
+        kits=study.config["cortisol"]["kits"] or workflow.source_path("../../resources/kits.tsv"),
+        library=library("cortisol"),
+    output:
+        summary="<results>/cortisol/plates/{plate}/summary.tsv",
+        wells="<results>/cortisol/plates/{plate}/wells.tsv",
+        estimates="<results>/cortisol/plates/{plate}/estimates.tsv",
+        quality="<results>/cortisol/plates/{plate}/quality.tsv",
+        rerun="<results>/cortisol/plates/{plate}/rerun.tsv",
+        band="<results>/cortisol/plates/{plate}/band.tsv",
+    log:
+        "<logs>/quantify_plate/{plate}.log",
+    benchmark:
+        "<benchmarks>/quantify_plate/{plate}.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        plate=lambda w: study.plate(w.plate).drop("row").to_dict(),
+        settings=study.config["cortisol"],
+    script:
+        "../../scripts/quantify_plate.py"
+
+
+rule collect_cortisol:
+    input:
+        summary=expand("<results>/cortisol/plates/{plate}/summary.tsv", plate=measured_plates),
+        wells=expand("<results>/cortisol/plates/{plate}/wells.tsv", plate=measured_plates),
+        estimates=expand("<results>/cortisol/plates/{plate}/estimates.tsv", plate=measured_plates),
+        quality=expand("<results>/cortisol/plates/{plate}/quality.tsv", plate=measured_plates),
+        rerun=expand("<results>/cortisol/plates/{plate}/rerun.tsv", plate=measured_plates),
+        band=expand("<results>/cortisol/plates/{plate}/band.tsv", plate=measured_plates),
+        finished=[study.plate(p)["reader_file"] for p in finished_plates],
+        hair=study.config["sheets"]["hair"] or [],
+        participants=study.config["sheets"]["participants"],
+        kits=study.config["cortisol"]["kits"] or workflow.source_path("../../resources/kits.tsv"),
+        library=library("cortisol"),
+        schemas=schemas_of("cortisol"),
+    output:
+        samples="<results>/cortisol/samples.tsv",
+        measurements="<results>/cortisol/measurements.tsv",
+        curves="<results>/cortisol/curves.tsv",
+        band="<results>/cortisol/band.tsv",
+        wells="<results>/cortisol/wells.tsv",
+        controls="<results>/cortisol/controls.tsv",
+        quality="<results>/cortisol/quality.tsv",
+        rerun="<results>/cortisol/rerun.tsv",
+        reliability="<results>/cortisol/reliability.tsv",
+        bridging="<results>/cortisol/bridging.tsv",
+        plate_by_arm="<results>/cortisol/plate_by_arm.tsv",
+    log:
+        "<logs>/collect_cortisol.log",
+    benchmark:
+        "<benchmarks>/collect_cortisol.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        finished=[(p, study.plate(p)["kit"]) for p in finished_plates],
+        columns=study.config["cohort"]["columns"],
+        arms=study.config["arms"],
+        settings=study.config["cortisol"],
+    script:
+        "../../scripts/collect_cortisol.py"
+
+
+rule cortisol:
+    input:
+        rules.collect_cortisol.output if study.plate_ids() else [],
