@@ -81,11 +81,26 @@ def _box(axis, x, y, text, colour, bold=False):
     )
 
 
+def measures(analysis, index):
+    """Return the panels of `plot_distributions`: the methylation index, and hair cortisol where there is some."""
+    panels = [{"column": f"{index}_beta", "label": f"Methylation, {index.replace('_', ' ')} (%)", "factor": 100}]
+    if analysis["cortisol_censored"].notna().any():
+        panels.append({
+            "column": "cortisol_pg_per_mg",
+            "label": "Hair cortisol (pg/mg)",
+            "censored": "cortisol_censored",
+            "limit": "cortisol_limit_pg_per_mg",
+            "log": True,
+        })  # fmt: skip
+    return panels
+
+
 def plot_distributions(analysis, arms, panels):
     """Draw the distribution of measures by arm, one row of axes a population.
 
     ``analysis`` is cohort/analysis.tsv; ``panels`` a list of dicts with ``column``, ``label`` (with its unit) and,
-    where values can be censored, ``censored`` and ``limit`` (columns), and ``log`` for a log axis. A censored
+    where values can be censored, ``censored`` and ``limit`` (columns), ``log`` for a log axis, and ``factor`` to
+    multiply values by. A censored
     value stands at its limit as an open triangle that points to where the value may be.
     """
     use_style()
@@ -108,7 +123,7 @@ def _distribution(axis, people, arms, panel):
     drawn = 0
     for x, arm in enumerate(arms):
         group = people[people["arm"] == arm]
-        values = group[panel["column"]].dropna().to_numpy(float)
+        values = group[panel["column"]].dropna().to_numpy(float) * panel.get("factor", 1)
         drawn += len(values)
         style = styles[arm]
         if len(values):

@@ -1,8 +1,8 @@
 """The question's answer in plain words, with its uncertainty, from the primary model alone."""
 
 from hpaxis.report.blocks import Items, Notice, Paragraph
-from hpaxis.report.labels import column_label
-from hpaxis.report.models import difference_sentence, excludes_zero, in_order, shape_sentence
+from hpaxis.report.labels import column_label, contrast_label
+from hpaxis.report.models import difference_sentence, excludes_zero, in_order, plain_sentence, shape_sentence
 from hpaxis.report.numbers import digits_for, fixed, p_phrase
 
 JUDGED = (
@@ -11,33 +11,47 @@ JUDGED = (
 )
 
 
-def answer(results, saliva_taken, plan_locked=False):
+def answer(results, saliva_taken):
     """Return the blocks of the answer.
 
     ``results`` are `ModelResult`; the primary one is read (the first where none is marked). ``saliva_taken`` is the
-    config's word for when saliva was taken; ``plan_locked`` whether the plan was fixed before arms were joined.
+    config's word for when saliva was taken.
     """
     primary = in_order(results)[0]
     if primary.refused:
         lead = Paragraph("The question cannot be answered from these data: the primary model was refused.", lead=True)
-        return (lead, Items(primary.problems), Paragraph(standing(primary, plan_locked)))
+        return (lead, Items(primary.problems), Paragraph(standing(primary)))
     rows = [row for _, row in primary.differences.iterrows()]
-    blocks = [Paragraph(f"In {primary.who()}, {difference_sentence(primary, rows[0])}.", lead=True)]
+    blocks = [
+        *_masked(primary),
+        Paragraph(f"In {primary.who()}, {plain_sentence(primary, rows[0])}.", lead=True),
+        Paragraph(sentence(difference_sentence(primary, rows[0]))),
+    ]
     if len(rows) > 1:
-        others = tuple(_sentence(difference_sentence(primary, row)) for row in rows[1:])
+        others = tuple(sentence(difference_sentence(primary, row)) for row in rows[1:])
         joint = f"F({fixed(primary.fit('wald_interaction', 'df1'), 0)}, "
         joint += f"{fixed(primary.fit('wald_interaction', 'df2'), 0)}) = {fixed(primary.fit('wald_interaction'))}"
         joint += f", p {p_phrase(primary.fit('wald_interaction', 'p'))}"
         blocks += [Items(others), Paragraph(f"All slopes at once: {joint}.")]
     blocks.append(Paragraph(" ".join([*(verdict(primary, row) for row in rows), JUDGED])))
-    blocks.append(Paragraph(standing(primary, plan_locked)))
+    blocks.append(Paragraph(standing(primary)))
     blocks.append(timing(primary, saliva_taken))
     return tuple(blocks)
 
 
+def _masked(result):
+    if result.standing[0] != "masked":
+        return []
+    return [
+        Notice(
+            "This is a masked run: arms are shuffled until the plan is locked. No number here is a result.", "warning"
+        )
+    ]
+
+
 def verdict(result, row):
     """Return what the interval of one difference of slopes allows to be said, and what it does not."""
-    name = f" ({row['contrast']})" if len(result.differences) > 1 else ""
+    name = f" ({contrast_label(row['contrast'])})" if len(result.differences) > 1 else ""
     if not excludes_zero(row):
         digits = digits_for(row["se"])
         return (
@@ -49,20 +63,16 @@ def verdict(result, row):
     return f"{text} {shape_sentence(result, row)}" if result.counts else text
 
 
-def standing(result, plan_locked):
-    """Return whether the result confirms or explores."""
+def standing(result):
+    """Return whether the result confirms or explores, by the plan lock alone."""
     sides = f"Every test here is two-sided; intervals are at {result.confidence}. " if not result.refused else ""
     chosen = (
-        f"{result.name} is the study’s primary model. "
+        f"The model {result.name} is the study’s primary one. "
         if result.entry["primary"]
         else f"No model is marked as primary; {result.name}, the first of the config, stands here. "
     )
-    status = (
-        "The plan was locked before the arms were joined: this result is confirmatory."
-        if plan_locked
-        else "No plan was locked before the arms were joined: this result is exploratory."
-    )
-    return sides + chosen + status
+    status, reason = result.standing
+    return f"{sides}{chosen}Its result is {status}: {reason}."
 
 
 def timing(result, saliva_taken):
@@ -90,11 +100,12 @@ def _arm_difference(result, predictor):
     tests = table[table["test"].isin(["t"])]
     if tests.empty:
         return ""
-    ps = ", ".join(f"{r['comparison']}: p {p_phrase(r['p'])}" for _, r in tests.iterrows())
+    ps = ", ".join(f"{contrast_label(r['comparison'])}: p {p_phrase(r['p'])}" for _, r in tests.iterrows())
     shown = any(excludes_zero(r) for _, r in tests.iterrows())
     said = "The arms differ in" if shown else "A difference between the arms was not shown in"
     return f"{said} {predictor} ({ps}); see below." if result.counts else f"{predictor} on the moderator: {ps}."
 
 
-def _sentence(text):
+def sentence(text):
+    """Return the text with a capital and a full stop."""
     return text[0].upper() + text[1:] + "."

@@ -1,6 +1,7 @@
 """The section on who is in the study."""
 
 import numpy as np
+
 from hpaxis.report.blocks import Figure, Notice, Paragraph, Section, Table
 from hpaxis.report.labels import population_label
 from hpaxis.report.numbers import count, fixed, interval, people, percent, plural, significant, words
@@ -66,7 +67,7 @@ def _opening(arms, attrition):
         parts.append(f"{count(rows['n_after'].sum())} {population_label(population)} ({by_arm})")
     return Paragraph(
         f"Enrolled were {words(parts)}. Every participant keeps a row in the analysis table; what one lacks is "
-        f"missing there, and each model uses the rows that are complete for it. {arms[0]} is the reference arm."
+        f"missing there, and each model uses the rows that are complete for it. The reference arm is {arms[0]}."
     )
 
 

@@ -47,6 +47,11 @@ def model_title(entry):
     return f"{title} ({population_label(entry['population'])})" if entry.get("population") else title
 
 
+def contrast_label(contrast):
+    """Return a contrast with a true minus sign: ``treatment - control`` is ``treatment − control``."""
+    return str(contrast).replace(" - ", " − ")
+
+
 def _parts(term):
     # A colon joins the factors of a product; one inside brackets belongs to a level's name.
     return re.split(r":(?![^\[]*\])", term)

@@ -1,27 +1,28 @@
 """What this page cannot say, each limit only where the study's own tables and config show that it holds."""
 
+from scipy import optimize, stats
+
 from hpaxis.report.blocks import Items, Paragraph, Section
 from hpaxis.report.labels import column_label
 from hpaxis.report.models import in_order
 from hpaxis.report.numbers import bounded, count, plural, words
-from scipy import optimize, stats
 
 POWER = 0.80
 
 
-def limits_section(config, results, libraries, samples, sheet, snps, panel_checked, plan_locked):
+def limits_section(config, results, libraries, samples, sheet, snps, panel_checked):
     """Return the section on limits.
 
     ``results`` are the models, ``libraries`` the methylation stage's libraries, ``samples`` the hair samples (None
     without hair), ``sheet`` the sheet of libraries, ``snps`` the number of positions in the panels' SNP masks,
-    ``panel_checked`` whether the panel was compared with a genome, ``plan_locked`` whether the plan was locked.
+    ``panel_checked`` whether the panel was compared with a genome.
     """
     limits = [
         _simulated(config),
         _timing(config["report"]),
         _size(results),
         _missing(results),
-        _many(results, plan_locked),
+        _many(results),
         _panel(panel_checked, snps),
         _cell_mix(config, results),
         _controls(libraries),
@@ -95,8 +96,9 @@ def _missing(results):
     )
 
 
-def _many(results, plan_locked):
-    told = "" if plan_locked else " Nothing was locked before the arms were joined."
+def _many(results):
+    explored = [r.name for r in in_order(results) if r.standing[0] != "confirmatory"]
+    told = f" Exploratory by the plan lock: {words(explored)}." if explored else ""
     return len(results) > 1 and (
         f"{plural(len(results), 'interaction').capitalize()} are tested on this page, one a model, without adjusting "
         f"for their number; only the primary one answers the question.{told}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import pandas as pd
+
 from hpaxis.report.labels import column_label, population_label, term_label
 from hpaxis.report.numbers import count, digits_for, fixed, interval, p_phrase, words
 
@@ -40,6 +41,14 @@ class ModelResult:
         rows = self.tables["fit"]
         rows = rows.loc[rows["statistic"] == statistic, column]
         return float(rows.iloc[0]) if len(rows) else float("nan")
+
+    @property
+    def standing(self):
+        """(status, reason) of the model against the plan lock: confirmatory, exploratory or masked."""
+        plan = self.tables.get("plan")
+        if plan is None or plan.empty:
+            return "exploratory", "the study has no plan lock"
+        return plan["status"].iloc[0], plan["reason"].iloc[0]
 
     @property
     def counts(self):
@@ -111,6 +120,27 @@ def statistics(row, confidence):
     return (
         f"{fixed(row['estimate'], digits)}, {confidence} CI {interval(row['low'], row['high'], digits)}, "
         f"t({df}) = {fixed(row['t'])}, p {p_phrase(row['p'])}"
+    )
+
+
+def plain_sentence(result, row):
+    """Return one difference of slopes in plain words, with its interval and what it means."""
+    outcome, predictor = column_label(result.entry["outcome"]), column_label(result.entry["predictor"])
+    standardised = result.entry["standardise"]
+    one = "one SD" if "predictor" in standardised else "one unit"
+    unit = " SD" if "outcome" in standardised else ""
+    digits = digits_for(row["se"])
+    if result.counts:
+        arm, reference = pair_of(result, row["contrast"])
+        where = f"in {arm} than in {reference}"
+    else:
+        where = f"for each further unit of {column_label(result.entry['moderator'])}"
+    higher = "higher" if row["estimate"] > 0 else "lower"
+    clear = "clear of zero" if excludes_zero(row) else "not clear of zero"
+    return (
+        f"the change in {outcome} that goes with {one} more {predictor} is {fixed(abs(row['estimate']), digits)}{unit} "
+        f"{higher} {where} ({result.confidence} CI of this difference from {fixed(row['low'], digits)} to "
+        f"{fixed(row['high'], digits)}, {clear})"
     )
 
 

@@ -1,7 +1,7 @@
 """The sections on the arm's effect on methylation and on the moderation, model by model."""
 
 from hpaxis.report.blocks import Figure, Heading, Items, Notice, Paragraph, Section, Table
-from hpaxis.report.labels import column_label, model_title, population_label, term_label
+from hpaxis.report.labels import column_label, contrast_label, model_title, population_label, term_label
 from hpaxis.report.models import difference_sentence, in_order, pair_of
 from hpaxis.report.numbers import bounded, count, digits_for, fixed, interval, p_value, significant, words
 
@@ -49,7 +49,8 @@ def _predictor_rows(result):
     table = result.tables["predictor_by_arm"]
     arms = table[table["mean"].notna()]
     means = "; ".join(
-        f"{r['comparison']} {significant(r['mean'])} ({significant(r['sd'])})" for _, r in arms.iterrows()
+        f"{contrast_label(r['comparison'])} {significant(r['mean'])} ({significant(r['sd'])})"
+        for _, r in arms.iterrows()
     )
     rows = []
     for _, row in table[table["mean"].isna()].iterrows():
@@ -59,7 +60,7 @@ def _predictor_rows(result):
         rows.append((
             result.name if not rows else "",
             count(row["n"]),
-            row["comparison"],
+            contrast_label(row["comparison"]),
             means if not rows else "",
             fixed(row["estimate"], digits) if first else "–",
             interval(row["low"], row["high"], digits) if first else "–",
@@ -94,8 +95,15 @@ def overview_table(results):
             rows.append((name, model_title(result.entry), "refused", *("–",) * 6))
             continue
         for _, row in result.differences.iterrows():
-            rows.append((name, model_title(result.entry), row["contrast"], count(result.fit("n")), *_numbers(row)[:3],
-                         p_value(row["p"]), bounded(result.fit("delta_r2"))))  # fmt: skip
+            rows.append((
+                name,
+                model_title(result.entry),
+                contrast_label(row["contrast"]),
+                count(result.fit("n")),
+                *_numbers(row)[:3],
+                p_value(row["p"]),
+                bounded(result.fit("delta_r2")),
+            ))  # fmt: skip
     return Table(
         "The interaction (b₃) in every model",
         ("Model", "Outcome on predictor × moderator", "Difference of slopes", "n", "b₃", "SE", "CI", "p", "ΔR²"),
@@ -197,8 +205,8 @@ def _region_sentence(result):
             arm, reference = pair_of(result, row["contrast"])
             what = f"The outcome differs between {arm} and {reference}"
         else:
-            what = f"The {row['contrast']} differs from zero"
-        on = column_label(str(row["on"]))
+            what = f"The {contrast_label(row['contrast'])} differs from zero"
+        on = column_label(str(row["across"]))
         parts.append(
             f"{what} {where} of {on} ({count(row['n_significant'])} of {count(row['n'])} people)"
             if row["observed_kind"] in ("all", "none")
@@ -239,10 +247,15 @@ def slope_table(result, folded=False):
         (f"Slope at {_place(row['moderator'])}", count(row["n"]), *_numbers(row))
         for _, row in result.tables["slopes"].iterrows()
     ]
-    rows += [(f"Difference: {row['contrast']}", "", *_numbers(row)) for _, row in result.differences.iterrows()]
+    rows += [
+        (f"Difference: {contrast_label(row['contrast'])}", "", *_numbers(row))
+        for _, row in result.differences.iterrows()
+    ]
     note = f"Slopes are in {result.unit}. Their errors take the covariance of both coefficients into account."
     if len(result.differences) > 1:
-        adjusted = "; ".join(f"{r['contrast']}: {p_value(r['p_holm'])}" for _, r in result.differences.iterrows())
+        adjusted = "; ".join(
+            f"{contrast_label(r['contrast'])}: {p_value(r['p_holm'])}" for _, r in result.differences.iterrows()
+        )
         note += f" Differences adjusted by Holm: {adjusted}."
     return Table(
         f"Simple slopes of {result.name} and their difference",
@@ -263,7 +276,7 @@ def region_table(result, folded=False):
         else:
             sides = "–"
         rows.append((
-            row["contrast"],
+            contrast_label(row["contrast"]),
             "FDR held" if row["adjustment"] == "fdr" else "none",
             fixed(row["critical_t"]),
             ends,
@@ -271,7 +284,7 @@ def region_table(result, folded=False):
             sides,
             f"{count(row['n_significant'])} of {count(row['n'])}",
         ))  # fmt: skip
-    on = column_label(str(result.tables["region"]["on"].iloc[0]))
+    on = column_label(str(result.tables["region"]["across"].iloc[0]))
     return Table(
         f"Region of significance of {result.name}",
         (

@@ -4,8 +4,9 @@ import re
 from xml.etree import ElementTree
 
 import jinja2
+from markupsafe import Markup, escape
+
 from hpaxis.report.blocks import numbered
-from markupsafe import Markup
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -13,6 +14,11 @@ HREF = "{http://www.w3.org/1999/xlink}href"
 DRAWN = frozenset(
     {"svg", "g", "defs", "clipPath", "path", "rect", "use", "circle", "line", "polygon", "polyline", "image"}
 )
+# Symbols of statistics that APA style sets in italics: where they stand for a number, or head a column.
+SYMBOL = re.compile(
+    r"\b(?:p|n)(?= (?:=|&lt;|&gt;|\())|\b[tF](?=\(| = )|\bb(?=₃)|ΔR(?=²)|\bR(?=²)|\bf(?=²)|\bSDs?\b|\bSE\b"
+)
+HEADS = re.compile(r"p|n|t|F|b|df|SE")
 
 
 def render(title, question, answer, sections, notices=()):
@@ -28,11 +34,19 @@ def render(title, question, answer, sections, notices=()):
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
+    environment.filters["symbols"] = symbols
     environment.filters["drawing"] = lambda figure: inline_svg(figure.svg, figure.key, figure.alt)
     style = Markup(environment.loader.get_source(environment, "page.css")[0])
     return environment.get_template("page.html").render(
         title=title, question=question, answer=answer, notices=notices, sections=numbered(sections), style=style
     )
+
+
+def symbols(text):
+    """Return the text, escaped, with the symbols of statistics in italics."""
+    if HEADS.fullmatch(text):
+        return Markup("<i>{}</i>").format(text)
+    return Markup(SYMBOL.sub(r"<i>\g<0></i>", str(escape(text))))
 
 
 def inline_svg(text, key, alt):

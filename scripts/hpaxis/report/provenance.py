@@ -7,11 +7,12 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import hpaxis
 import pandas as pd
+from markupsafe import Markup
+
+import hpaxis
 from hpaxis.report.blocks import Commands, Heading, Paragraph, Section, Table
 from hpaxis.report.numbers import count
-from markupsafe import Markup
 
 # The direct dependencies whose code touches a number or a figure; a test keeps them in step with pyproject.toml.
 PACKAGES = (

@@ -1,0 +1,1 @@
+"""One self-contained page that answers the study's question, with its uncertainty, from the stages' tables."""

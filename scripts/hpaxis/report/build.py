@@ -1,0 +1,98 @@
+"""From a run's tables and figures to the page: sections in reading order, nothing computed that a stage computes."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hpaxis.report.answer import answer
+from hpaxis.report.blocks import Notice
+from hpaxis.report.cohort import cohort_section
+from hpaxis.report.cortisol import cortisol_section
+from hpaxis.report.limits import limits_section
+from hpaxis.report.methods import methods_section
+from hpaxis.report.methylation import methylation_section
+from hpaxis.report.moderation import moderation_section, predictor_section
+from hpaxis.report.page import render
+from hpaxis.report.provenance import provenance_section
+from hpaxis.report.settings import gates, primary_index
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run leaves for the page.
+
+    ``config`` has its defaults filled. ``sheet`` is the sheet of libraries, ``libraries`` and ``concordance`` the
+    methylation stage's tables, ``levels`` the CpG levels by arm; ``cortisol`` maps names to the cortisol stage's
+    tables (None without hair); ``analysis``, ``attrition`` and ``audit`` are the cohort's; ``results`` the models
+    (`ModelResult`); ``figures`` maps a stage to its figures' SVG text; ``checksums`` and ``software`` say what went
+    in; ``snps`` counts the panels' masked positions; ``panel_checked`` says whether they were compared with a genome.
+    """
+
+    config: dict
+    sheet: pd.DataFrame
+    libraries: pd.DataFrame
+    levels: pd.DataFrame
+    concordance: pd.DataFrame
+    cortisol: dict | None
+    analysis: pd.DataFrame
+    attrition: pd.DataFrame
+    audit: pd.DataFrame
+    results: tuple
+    figures: dict
+    checksums: pd.DataFrame
+    software: list
+    snps: int = 0
+    panel_checked: bool = False
+
+
+def build_page(run):
+    """Return the page of a run as text."""
+    config, report = run.config, run.config["report"]
+    samples = None if run.cortisol is None else run.cortisol["samples"]
+    sections = [
+        cohort_section(
+            config["arms"],
+            run.attrition,
+            run.audit,
+            run.analysis,
+            primary_index(config["models"]),
+            run.figures["cohort"],
+            report["smallest_cell"],
+        ),
+        methylation_section(
+            run.libraries,
+            run.sheet,
+            run.levels,
+            run.concordance,
+            gates(config["methylation"]),
+            run.figures["methylation"],
+            report["library_ids"],
+        ),
+        cortisol_section(run.cortisol, run.figures["cortisol"], report["library_ids"]),
+        predictor_section(run.results),
+        moderation_section(run.results, report["smallest_cell"]),
+        limits_section(
+            config,
+            run.results,
+            run.libraries,
+            samples,
+            run.sheet,
+            run.snps,
+            run.panel_checked,
+        ),
+        methods_section(config, run.results, samples is not None),
+        provenance_section(run.checksums, config, run.software),
+    ]
+    return render(
+        config["study"]["title"],
+        config["study"]["question"],
+        answer(run.results, report["saliva_taken"]),
+        sections,
+        _notices(config),
+    )
+
+
+def _notices(config):
+    if "simulation" not in config:
+        return ()
+    return (Notice("Simulated data: none of these people exist. The page shows what hpaxis does with a known truth."),)

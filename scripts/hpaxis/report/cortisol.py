@@ -1,0 +1,231 @@
+"""The section on hair cortisol: curves and plate verdicts, controls, censored samples, what to run again."""
+
+from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
+from hpaxis.report.numbers import bounded, count, fixed, plural, significant, words
+from hpaxis.report.privacy import shown_ids
+
+VERDICTS = ("pass", "warn", "fail")
+SAID = {"pass": "passed", "warn": "passed with a warning", "fail": "failed"}
+TITLE = "Hair cortisol"
+# What the cortisol stage calls its checks, in words.
+CHECKS = {
+    "curve": "standard curve",
+    "standard_recovery": "standards read back",
+    "curve_identified": "parameters identified",
+    "standard_order": "order of standards",
+    "standard_replicates": "replicates of standards",
+    "b0_wells": "B0 wells",
+    "nsb_wells": "NSB wells",
+    "nsb_share": "NSB share of B0",
+    "control_recovery": "control recovery",
+    "spike_recovery": "spike recovery",
+    "parallelism": "parallelism",
+    "position": "position on the plate",
+    "duplicate_cv": "CV of replicate wells",
+    "inter_assay_cv": "inter-assay CV",
+    "sample_on_no_plate": "sample on no plate",
+}
+FIGURES = {
+    "curves": (
+        "Standard curve of each plate",
+        "Points are standard wells, the line is the fitted curve with its band; ticks are hair samples.",
+    ),
+    "controls": (
+        "Controls over plates (Levey–Jennings)",
+        "Each control on each plate, with the mean and standard deviations over all plates.",
+    ),
+    "plates": ("Plates, well by well", "Residuals of wells by position; a pattern means position matters."),
+}
+
+
+def cortisol_section(tables, figures, library_ids):
+    """Return the section on cortisol.
+
+    ``tables`` maps curves, quality, controls, samples and rerun to the cortisol stage's tables, or is None in a study
+    without hair; ``figures`` maps names to SVG text. Ids of hair samples are shown only where ``library_ids``.
+    """
+    if tables is None:
+        return Section("cortisol", TITLE, (Paragraph("This study has no hair samples; cortisol is in no model."),))
+    curves, samples = tables["curves"], tables["samples"]
+    blocks = [
+        _opening(curves, samples),
+        _no_value(samples),
+        Heading("plates", "Plates and their curves"),
+        *_drawn(figures, curves),
+        curve_table(curves),
+        check_table(tables["quality"], samples, library_ids),
+        control_table(tables["controls"]),
+        Heading("hair", "Hair samples"),
+        sample_table(samples, library_ids),
+        rerun_table(tables["rerun"], library_ids),
+    ]
+    return Section("cortisol", TITLE, tuple(b for b in blocks if b is not None))
+
+
+def _opening(curves, samples):
+    verdicts = curves["verdict"].value_counts()
+    said = words(f"{count(verdicts.get(v, 0))} {SAID[v]}" for v in VERDICTS)
+    below, above = ((samples["censored"] == side).sum() for side in ("below", "above"))
+    known = samples["cortisol_pg_per_mg"].notna().sum()
+    return Paragraph(
+        f"Of {plural(len(curves), 'plate')}, {said}. Of {plural(len(samples), 'hair sample')}, {count(known)} have a "
+        f"concentration; {count(below)} {'lies' if below == 1 else 'lie'} below and {count(above)} above what the "
+        "standards cover. Those are censored, never extrapolated. Concentrations are in pg of cortisol a mg of hair."
+    )
+
+
+def _no_value(samples):
+    if samples["cortisol_pg_per_mg"].notna().any():
+        return None
+    return Notice("No hair sample has a concentration.", "warning")
+
+
+def _drawn(figures, curves):
+    said = "; ".join(f"{row.plate_id}: {row.verdict}" for row in curves.itertuples())
+    return [
+        Figure(f"cortisol-{name}", title, f"{title}. {said}.", figures[name], note)
+        for name, (title, note) in FIGURES.items()
+        if name in figures
+    ]
+
+
+def curve_table(curves):
+    """Return the curve of each plate: model, fit, limits, and the plate's verdict."""
+    rows = tuple(
+        (
+            row.plate_id,
+            row.kit,
+            f"{row.model}, weights {row.weights}",
+            count(row.n_standards),
+            f"{fixed(row.recovery_min_percent, 0)}–{fixed(row.recovery_max_percent, 0)}",
+            bounded(row.r_squared, 4),
+            significant(row.lod),
+            significant(row.lloq),
+            significant(row.uloq),
+            row.unit,
+            row.verdict,
+        )
+        for row in curves.itertuples()
+    )
+    columns = ("Plate", "Kit", "Curve", "Standards", "Read back (%)", "R²", "LOD", "LLOQ", "ULOQ", "Unit", "Verdict")
+    return Table(
+        "Standard curves",
+        columns,
+        rows,
+        frozenset({"Kit", "Curve", "Unit", "Verdict"}),
+        "Read back: range of what the standards give when read from their own curve. LOD = limit of detection; LLOQ, "
+        "ULOQ = lowest and highest standard read back within 80–120%. Parameters with their errors stand in "
+        "cortisol/curves.tsv.",
+    )
+
+
+def check_table(quality, samples, library_ids):
+    """Return every check that did not pass, with its reason and remedy; checks of hair samples are counted together."""
+    known = set(samples["hair_id"])
+    flagged = quality[quality["verdict"] != "pass"]
+    if flagged.empty:
+        return Paragraph("Every check of every plate passed.")
+    personal = flagged["subject"].isin(known) & (not library_ids)
+    rows = [
+        (row.plate_id, _check(row.check), row.verdict, _text(row.reason), _text(row.remedy))
+        for row in flagged[~personal].itertuples()
+    ]
+    for (plate, check, verdict), group in flagged[personal].groupby(["plate_id", "check", "verdict"], sort=False):
+        remedies = "; ".join(dict.fromkeys(_text(r) for r in group["remedy"]))
+        rows.append((plate, _check(check), verdict, f"{plural(len(group), 'hair sample')} flagged", remedies))
+    return Table(
+        "Checks of plates that did not pass",
+        ("Plate", "Check", "Verdict", "Reason", "Remedy"),
+        tuple(sorted(rows, key=lambda row: (row[0], row[2]))),
+        frozenset({"Check", "Verdict", "Reason", "Remedy"}),
+    )
+
+
+def control_table(controls):
+    """Return each control on each plate, followed over the plates."""
+    if controls.empty:
+        return Notice("No plate has a control.", "warning")
+    rows = tuple(
+        (
+            row.control,
+            row.plate_id,
+            significant(row.nominal),
+            significant(row.concentration),
+            fixed(row.cv_percent, 1),
+            fixed(row.recovery_percent, 0),
+            fixed(row.z),
+            row.verdict,
+            _text(row.reason),
+        )
+        for row in controls.itertuples()
+    )
+    return Table(
+        "Controls over plates",
+        ("Control", "Plate", "Nominal", "Found", "CV (%)", "Recovery (%)", "z", "Verdict", "Reason"),
+        rows,
+        frozenset({"Plate", "Verdict", "Reason"}),
+        "In the kit’s unit. z compares a control with the other plates, where there are enough.",
+    )
+
+
+def sample_table(samples, library_ids):
+    """Return the hair samples, each by its id where allowed, else what flags they carry and how often."""
+    if library_ids:
+        rows = tuple(
+            (row.hair_id, _value(row), fixed(row.cv_percent, 1), row.censored, _text(row.flags))
+            for row in samples.sort_values("hair_id").itertuples()
+        )
+        return Table(
+            "Every hair sample",
+            ("Sample", "Cortisol (pg/mg) [95% CI]", "CV (%)", "Censored", "Flags"),
+            rows,
+            frozenset({"Censored", "Flags"}),
+            folded=True,
+        )
+    flags = samples["flags"].dropna().str.split(";").explode()
+    flags = flags[flags != ""].value_counts(sort=False).sort_index()
+    if flags.empty:
+        return Paragraph("No hair sample carries a flag.")
+    return Table(
+        "Flags of hair samples",
+        ("Flag", "Samples"),
+        tuple((flag.replace("_", " "), count(n)) for flag, n in flags.items()),
+        note=f"{plural(len(samples), 'sample')} in all; one may carry several flags, and keeps its value with them.",
+    )
+
+
+def rerun_table(rerun, library_ids):
+    """Return what the bench should run again: plate and wells, and the sample’s id where allowed."""
+    if rerun.empty:
+        return Paragraph("Nothing needs to be run again.")
+    rerun = rerun.sort_values(["plate_id", "wells"])
+    personal = (rerun["role"] != "control").to_numpy()
+    names = rerun["sample"].to_numpy(dtype=object).copy()
+    names[personal] = shown_ids(names[personal], "Sample", library_ids)
+    rows = tuple(
+        (name, row.plate_id, _text(row.wells).replace(";", ", "), row.reason, row.action)
+        for name, row in zip(names, rerun.itertuples(), strict=True)
+    )
+    return Table(
+        "To run again",
+        ("Sample", "Plate", "Wells", "Reason", "Action"),
+        rows,
+        frozenset({"Plate", "Wells", "Reason", "Action"}),
+        "Ready for the bench in cortisol/rerun.tsv.",
+    )
+
+
+def _value(row):
+    if row.censored in ("below", "above"):
+        return f"{'<' if row.censored == 'below' else '>'} {significant(row.limit_pg_per_mg)}"
+    if row.cortisol_pg_per_mg != row.cortisol_pg_per_mg:
+        return "–"
+    return f"{significant(row.cortisol_pg_per_mg)} [{significant(row.cortisol_low)}, {significant(row.cortisol_high)}]"
+
+
+def _check(name):
+    return CHECKS.get(name, str(name).replace("_", " "))
+
+
+def _text(value):
+    return "–" if value is None or value != value or value == "" else str(value)

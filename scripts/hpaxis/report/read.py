@@ -1,0 +1,57 @@
+"""Read what a run left under its results folder into what the page is made of."""
+
+from pathlib import Path
+
+from hpaxis.report.build import Run
+from hpaxis.report.models import ModelResult
+from hpaxis.report.provenance import versions
+from hpaxis.sheets import read_sheet, sheet_schema
+from hpaxis.tables import read_table
+
+
+def read_run(files, config, snps=0, panel_checked=False):
+    """Return the `Run` of the files.
+
+    ``files`` maps sheet, libraries, levels, concordance, analysis, attrition, audit and checksums to a path each,
+    and cortisol, models and figures to lists of paths. A table's name is its file's; a model is the folder of its
+    tables; a figure stands in the folder of its stage, or of its model under ``models``. ``config`` has its
+    defaults filled. Raises `hpaxis.problems.InputError` if the sheet is not what it was when the run was planned.
+    """
+    sheet, problems = read_sheet(files["sheet"], sheet_schema("libraries"))
+    if problems:
+        from hpaxis.problems import InputError
+
+        raise InputError(problems)
+    figures = {"cohort": {}, "methylation": {}, "cortisol": {}, "models": {name: {} for name in config["models"]}}
+    for path in map(Path, files["figures"]):
+        text = path.read_text(encoding="utf-8")
+        if path.parent.parent.name == "models":
+            figures["models"][path.parent.name][path.stem] = text
+        else:
+            figures[path.parent.name][path.stem] = text
+    tables = {name: {} for name in config["models"]}
+    for path in map(Path, files["models"]):
+        tables[path.parent.name][path.stem] = read_table(path, text=("moderator", "contrast", "comparison"))
+    cortisol = {Path(path).stem: read_table(path) for path in files["cortisol"]} or None
+    return Run(
+        config=config,
+        sheet=sheet,
+        **{
+            name: read_table(files[name])
+            for name in ("libraries", "levels", "concordance", "analysis", "attrition", "audit", "checksums")
+        },
+        cortisol=cortisol,
+        results=tuple(
+            ModelResult(name, entry, tables[name], figures["models"][name], _refusal(tables[name]))
+            for name, entry in config["models"].items()
+        ),
+        figures=figures,
+        software=versions(),
+        snps=snps,
+        panel_checked=panel_checked,
+    )
+
+
+def _refusal(tables):
+    refused = tables.get("refused")
+    return () if refused is None or refused.empty else tuple(refused["problem"])

@@ -1,0 +1,24 @@
+"""Draw the quality of the libraries, the level of each CpG by arm, and the agreement of both callers."""
+
+from job import logged
+
+with logged(snakemake.log[0]) as log:
+    import pandas as pd
+
+    from hpaxis.figures import save
+    from hpaxis.methylation.figures import cpg_levels, plot_concordance, plot_conversion_depth, plot_cpg_levels
+    from hpaxis.tables import read_table, write_table
+
+    arms = snakemake.params.arms
+    libraries = read_table(snakemake.input.libraries)
+    people = read_table(snakemake.input.analysis)[["participant_id", "arm"]]
+    good = libraries[(libraries["kind"] == "study") & (libraries["verdict"] != "fail")]
+    good = good[["library_id", "participant_id"]].merge(people, on="participant_id")
+    calls = pd.concat([read_table(path)[["library_id", "cpg_id", "beta"]] for path in snakemake.input.calls])
+    levels = cpg_levels(calls, good)
+    log.info("%d libraries of %d people draw the CpG levels", len(good), good["participant_id"].nunique())
+
+    write_table(levels, snakemake.output.levels)
+    save(plot_conversion_depth(libraries, snakemake.params.gates), snakemake.output.conversion)
+    save(plot_cpg_levels(levels, arms), snakemake.output.cpgs)
+    save(plot_concordance(read_table(snakemake.input.concordance)), snakemake.output.concordance)

@@ -1,0 +1,18 @@
+"""Write the page that answers the study's question."""
+
+from job import logged
+
+with logged(snakemake.log[0]) as log:
+    from hpaxis.report.build import build_page
+    from hpaxis.report.read import read_run
+    from hpaxis.tables import whole_file
+
+    run = read_run(
+        dict(snakemake.input.items()),
+        snakemake.params.config,
+        snakemake.params.snps,
+    )
+    page = build_page(run)
+    with whole_file(snakemake.output.page) as part:
+        part.write_text(page, encoding="utf-8")
+    log.info("%d characters, %d models", len(page), len(run.results))

@@ -1,0 +1,131 @@
+rule plot_methylation:
+    input:
+        libraries="<results>/methylation/libraries.tsv",
+        calls=rules.estimate_methylation.output.calls,
+        concordance="<results>/methylation/concordance.tsv",
+        analysis="<results>/cohort/analysis.tsv",
+        library=library("methylation"),
+    output:
+        levels="<results>/report/cpg_levels.tsv",
+        conversion=report(
+            "<results>/report/figures/methylation/conversion.svg",
+            caption="../report/conversion.rst",
+            category="Methylation",
+            labels={"figure": "Conversion and depth of every library"},
+        ),
+        cpgs=report(
+            "<results>/report/figures/methylation/cpgs.svg",
+            caption="../report/cpgs.rst",
+            category="Methylation",
+            labels={"figure": "Methylation of each CpG by arm"},
+        ),
+        concordance=report(
+            "<results>/report/figures/methylation/concordance.svg",
+            caption="../report/concordance.rst",
+            category="Methylation",
+            labels={"figure": "Agreement with a second caller"},
+        ),
+    log:
+        "<logs>/plot_methylation.log",
+    benchmark:
+        "<benchmarks>/plot_methylation.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        arms=study.config["arms"],
+        gates=report_settings.gates(study.config["methylation"]),
+    script:
+        "../../scripts/plot_methylation.py"
+
+
+rule plot_cohort:
+    input:
+        attrition="<results>/cohort/attrition.tsv",
+        analysis="<results>/cohort/analysis.tsv",
+        library=library("cohort", "report"),
+    output:
+        flow=report(
+            "<results>/report/figures/cohort/flow.svg",
+            caption="../report/flow.rst",
+            category="Participants",
+            labels={"figure": "Flow of participants by arm"},
+        ),
+        distributions=report(
+            "<results>/report/figures/cohort/distributions.svg",
+            caption="../report/distributions.rst",
+            category="Participants",
+            labels={"figure": "Methylation and hair cortisol by arm"},
+        ),
+    log:
+        "<logs>/plot_cohort.log",
+    benchmark:
+        "<benchmarks>/plot_cohort.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        arms=study.config["arms"],
+        index=report_settings.primary_index(study.models),
+        smallest_cell=study.config["report"]["smallest_cell"],
+    script:
+        "../../scripts/plot_cohort.py"
+
+
+rule checksum_inputs:
+    input:
+        sheets=[path for path in study.config["sheets"].values() if path],
+        panels=sorted({path for name in study.library_ids() for path in study.panel_files(name)}),
+        reads=[path for name in study.library_ids() for path in study.fastq(name)],
+        plates=sorted({str(p) for c in ("reader_file", "layout_file") for p in study.plates[c].dropna()}),
+        library=library("report"),
+    output:
+        checksums="<results>/report/checksums.tsv",
+    log:
+        "<logs>/checksum_inputs.log",
+    benchmark:
+        "<benchmarks>/checksum_inputs.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    script:
+        "../../scripts/checksum_inputs.py"
+
+
+rule write_report:
+    input:
+        sheet=study.config["sheets"]["libraries"],
+        libraries="<results>/methylation/libraries.tsv",
+        levels=rules.plot_methylation.output.levels,
+        concordance="<results>/methylation/concordance.tsv",
+        analysis="<results>/cohort/analysis.tsv",
+        attrition="<results>/cohort/attrition.tsv",
+        audit="<results>/cohort/join_audit.tsv",
+        checksums=rules.checksum_inputs.output.checksums,
+        cortisol=rules.cortisol.input,
+        models=rules.moderation.input,
+        figures=[
+            *(path for name, path in rules.plot_methylation.output.items() if name != "levels"),
+            *rules.plot_cohort.output,
+        ],
+        library=library("report"),
+    output:
+        page=report(
+            "<results>/report/report.html",
+            caption="../report/page.rst",
+            category="Report",
+            labels={"figure": "The whole report"},
+        ),
+    log:
+        "<logs>/write_report.log",
+    benchmark:
+        "<benchmarks>/write_report.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        config=study.config,
+        snps=report_settings.masked_positions(study),
+    script:
+        "../../scripts/write_report.py"
+
+
+rule report:
+    input:
+        rules.write_report.output.page,
