@@ -3,6 +3,7 @@
 from job import logged
 
 with logged(snakemake.log[0]) as log:
+    from hpaxis.moderation.lock import read_lock
     from hpaxis.moderation.run import run_model
     from hpaxis.tables import read_table, write_table
 
@@ -13,6 +14,7 @@ with logged(snakemake.log[0]) as log:
         snakemake.params.settings,
         snakemake.params.arms,
         snakemake.params.seed,
+        locked=read_lock(snakemake.params.settings["lock"]),
     )
     for name, path in snakemake.output.items():
         write_table(tables[name], path)

@@ -10,9 +10,9 @@ from hpaxis.sheets import closest
 def check_model(name, entry, columns=None, arms=(), table=None, config_file="config", minimum_per_arm=MINIMUM_PER_ARM):
     """Return the problems of one entry of the config's models, all at once.
 
-    ``columns`` are the names of cohort/analysis.tsv: enough to check names before anything has run. ``table`` is
-    that table itself; with it, rows are checked too: arms with too few people, a constant predictor, an outcome that
-    leaked into a covariate under another name.
+    ``columns`` are the names of cohort/analysis.tsv: enough to check names before anything has run. ``table``
+    is that table itself; with it, rows are checked too: arms with too few people, a constant predictor, an
+    outcome that leaked into a covariate under another name.
     """
     entry = with_defaults(entry, load("config/model"))
     columns = list(table.columns if columns is None else columns)

@@ -1,7 +1,7 @@
 """The covariance of coefficients: one object that every number of a model takes its errors from.
 
-HC0 to HC3: MacKinnon & White (1985), Long & Ervin (2000); HC4: Cribari-Neto (2004); CR2 with Satterthwaite degrees of
-freedom: Bell & McCaffrey (2002), Pustejovsky & Tipton (2018).
+HC0 to HC3: MacKinnon & White (1985), Long & Ervin (2000); HC4: Cribari-Neto (2004); CR2 with Satterthwaite
+degrees of freedom: Bell & McCaffrey (2002), Pustejovsky & Tipton (2018).
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Covariance:
     matrix: np.ndarray
     df_residual: int
     clusters: int | None = None
-    _parts: tuple | None = None
+    _parts: np.ndarray | None = None
 
     def variance(self, C):
         """Return the variance of each contrast in ``C`` (m, k), shape (m,)."""
@@ -38,6 +38,11 @@ class Covariance:
         if self._parts is None:
             return np.full(len(C), float(self.df_residual))
         return np.array([_satterthwaite(self._parts, c) for c in C])
+
+    @property
+    def df_is_constant(self):
+        """Whether every contrast has the same degrees of freedom, so that the region has a closed form."""
+        return self._parts is None
 
     def critical(self, C, alpha):
         """Return the two-sided critical t of each contrast, shape (m,)."""
@@ -114,33 +119,38 @@ def refuse_leverage(kind, hat, labels=None, source="data"):
 
 
 def _cr2(X, residuals, clusters, bread, df, source):
-    groups = [np.flatnonzero(clusters == g) for g in _ordered(clusters)]
+    groups = _groups(clusters)
     if len(groups) < 3:
         what = f"CR2 has {len(groups)} clusters to estimate from"
         raise InputError(Problem(source, what, "use HC3, or cluster on a column with more values"))
-    adjusted, scores = [], []
-    for rows in groups:
+    adjusted = cr2_scores(X, clusters, bread)
+    scores = np.einsum("n,gnk->gk", residuals, adjusted)
+    # For the Satterthwaite df: s_g = (I - H)_g' A_g X_g (X'X)^-1 c, kept as (groups, n, k).
+    parts = adjusted - X @ (bread @ (X.T @ adjusted))
+    return Covariance("CR2", scores.T @ scores, df, len(groups), parts)
+
+
+def cr2_scores(X, clusters, bread):
+    """Return A_g X_g (X'X)^-1 of each cluster in the rows of the cluster, zero elsewhere: (groups, n, k).
+
+    A_g is the symmetric square root of the generalised inverse of I - H_gg.
+    """
+    groups = _groups(clusters)
+    adjusted = np.zeros((len(groups), *X.shape))
+    for g, rows in enumerate(groups):
         Xg = X[rows]
         values, vectors = np.linalg.eigh(np.eye(len(rows)) - Xg @ bread @ Xg.T)
         kept = values > 1e-10
         A = (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T
-        AX = A @ Xg @ bread
-        adjusted.append(AX)
-        scores.append(residuals[rows] @ AX)
-    scores = np.array(scores)
-    # For the Satterthwaite df: s_g = (I - H)_g' A_g X_g (X'X)^-1 c, kept as (groups, n, k).
-    parts = np.zeros((len(groups), *X.shape))
-    for g, (rows, AX) in enumerate(zip(groups, adjusted, strict=True)):
-        parts[g] = -X @ (bread @ (X[rows].T @ AX))
-        parts[g][rows] += AX
-    return Covariance("CR2", scores.T @ scores, df, len(groups), (parts,))
+        adjusted[g][rows] = A @ Xg @ bread
+    return adjusted
 
 
-def _ordered(clusters):
-    return sorted(set(clusters.tolist()), key=str)
+def _groups(clusters):
+    return [np.flatnonzero(clusters == g) for g in sorted(set(clusters.tolist()), key=str)]
 
 
 def _satterthwaite(parts, c):
-    S = parts[0] @ c
+    S = parts @ c
     G = S @ S.T
     return np.trace(G) ** 2 / (G**2).sum()

@@ -161,8 +161,8 @@ def factor_levels(column, reference=None):
 def complete_cases(data, columns, source="data"):
     """Split rows into complete cases and the rest.
 
-    Returns ``(cases, used)``: the rows of ``data`` with no missing or infinite value in ``columns``, and a table
-    with one row for each row given: its label, included (bool) and reason ("missing: a, b").
+    Returns ``(cases, used)``: the rows of ``data`` with no missing or infinite value in ``columns``, and a
+    table with one row for each row given: its label, included (bool) and reason ("missing: a, b").
     """
     absent = data[columns].isna()
     endless = pd.DataFrame(

@@ -36,9 +36,9 @@ def scaled_name(name, scale):
 def model_rows(table, entry, arms=()):
     """Return ``(data, left_out)`` for a model entry, from the table of participants.
 
-    ``data``: the population's rows that the entry keeps, indexed by participant_id, the arm as a categorical in the
-    config's order, and the logit of the predictor where that scale is asked for (the M value times ln 2). ``left_out``:
-    participant_id and reason of the population's other rows.
+    ``data``: the population's rows that the entry keeps, indexed by participant_id, the arm as a categorical in
+    the config's order, and the logit of the predictor where that scale is asked for (the M value times ln 2).
+    ``left_out``: participant_id and reason of the population's other rows.
     """
     data = table if entry["population"] == "all" else table[table["role"] == entry["population"]]
     data = data.set_index("participant_id")

@@ -15,8 +15,8 @@ from hpaxis.moderation.slopes import effect_table, line_table, point_table, slop
 class Moderation:
     """A fitted moderation. Every table's errors come from ``linear.cov``; docs/moderation.md lists the columns.
 
-    ``predictor_by_arm`` is the test of the predictor on the moderator, to be read first. ``region_fdr`` is the region
-    with Esarey and Sumner's critical t. ``used`` has a row for every row given.
+    ``predictor_by_arm`` is the test of the predictor on the moderator, to be read first. ``region_fdr`` is the
+    region with Esarey and Sumner's critical t. ``used`` has a row for every row given.
     """
 
     coefficients: pd.DataFrame
@@ -56,12 +56,12 @@ def fit(
 ):
     """Fit outcome on predictor x moderator by least squares, and ask every question of that one fit.
 
-    data: data frame, one row a participant; rows with a missing value in a model column are left out and
-    listed in ``.used``. outcome, predictor: numeric columns. moderator: arms (text, categorical, bool, or a
-    number with two values) or a continuous number. covariates: column names, numbers or factors. covariance: OLS,
-    HC0, HC1, HC2, HC3, HC4, or CR2 with ``cluster``. reference: the reference arm (default: first category, else first
-    in sorted order). standardise: roles ("outcome", "predictor", "moderator", "covariates") turned into z scores.
-    at: where slopes are taken on a continuous moderator: "mean_sd", "percentiles" or values.
+    data: data frame, one row a participant; rows with a missing value in a model column are left out and listed
+    in ``.used``. outcome, predictor: numeric columns. moderator: arms (text, categorical, bool, or a number
+    with two values) or a continuous number. covariates: column names, numbers or factors. covariance: OLS, HC0,
+    HC1, HC2, HC3, HC4, or CR2 with ``cluster``. reference: the reference arm (default: first category, else
+    first in sorted order). standardise: roles ("outcome", "predictor", "moderator", "covariates") turned into z
+    scores. at: where slopes are taken on a continuous moderator: "mean_sd", "percentiles" or values.
 
     Returns `Moderation`. Raises `hpaxis.problems.InputError` with every problem of names, rows and leverage.
     """

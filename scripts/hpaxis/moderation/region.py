@@ -1,7 +1,7 @@
 """Johnson and Neyman's region of significance, in closed form, from the covariance of the coefficient table.
 
-Johnson & Neyman (1936); Bauer & Curran (2005) for the continuous moderator; Esarey & Sumner (2018) for the critical
-value that holds the false discovery rate over the range.
+Johnson & Neyman (1936); Bauer & Curran (2005) for the continuous moderator; Esarey & Sumner (2018) for the
+critical value that holds the false discovery rate over the range.
 """
 
 import math
@@ -41,7 +41,7 @@ def region_table(fit, adjustment="none"):
             t = fdr_critical_t(fit, contrast, observed, alpha)
         else:
             t = stats.t.isf(alpha / 2, df)
-        if fit.cov.kind == "CR2" and adjustment == "none":
+        if not fit.cov.df_is_constant and adjustment == "none":
             low, high, kind = _searched(fit, contrast, alpha)
         else:
             low, high, kind = _closed_form(fit, base, step, t)
@@ -80,7 +80,7 @@ def johnson_neyman(b, V, t):
 
 
 def _searched(fit, contrast, alpha):
-    """As `johnson_neyman`, where the degrees of freedom change along the line (CR2): roots by bisection.
+    """As `johnson_neyman`, where the degrees of freedom change along the line: roots by bisection.
 
     The line is mapped to angles so that all of it is searched.
     """
@@ -150,8 +150,8 @@ def _clipped(low, high, kind, minimum, maximum):
 def fdr_critical_t(fit, contrast, observed, alpha):
     """Return the critical t that holds the false discovery rate over the observed range.
 
-    Benjamini and Hochberg's step-up rule on the two-sided p at equal steps of the range, every p from the fit's own
-    covariance. Where nothing passes it is the value that the smallest p would have needed.
+    Benjamini and Hochberg's step-up rule on the two-sided p at equal steps of the range, every p from the fit's
+    own covariance. Where nothing passes it is the value that the smallest p would have needed.
     """
     grid = np.linspace(observed.min(), observed.max(), STEPS + 1)
     C = np.array([contrast(v) for v in grid])

@@ -27,8 +27,8 @@ def moderator_values(design, at="mean_sd"):
 def slope_table(fit, at="mean_sd"):
     """Return the predictor's slope in each arm, or at each moderator value.
 
-    Columns: moderator (arm or value), estimate, se, t, df, p, low, high, n (in the arm), at, covariance, sided. The
-    error takes the covariance of both coefficients into account (Aiken & West, 1991).
+    Columns: moderator (arm or value), estimate, se, t, df, p, low, high, n (in the arm), at, covariance, sided.
+    The error takes the covariance of both coefficients into account (Aiken & West, 1991).
     """
     design = fit.design
     values, labels = moderator_values(design, at)
@@ -60,8 +60,8 @@ def slope_difference_table(fit):
 def line_table(fit, at="mean_sd"):
     """Return expected outcomes for the figure of slopes: moderator, predictor, estimate, low, high.
 
-    Each arm's line runs over the predictor's observed range in that arm, a continuous moderator's over the whole
-    range; covariates at their means. Bands are pointwise intervals from the fit's covariance.
+    Each arm's line runs over the predictor's observed range in that arm, a continuous moderator's over the
+    whole range; covariates at their means. Bands are pointwise intervals from the fit's covariance.
     """
     design = fit.design
     values, labels = moderator_values(design, at)

@@ -1,0 +1,216 @@
+"""The interaction without normal theory: BCa bootstrap, restricted wild bootstrap, Freedman-Lane permutation,
+max-T.
+
+BCa: Efron (1987), with the several-sample acceleration of Davison & Hinkley (1997). Restricted wild bootstrap:
+Davidson & Flachaire (2008), Rademacher weights. Permutation of reduced-model residuals: Freedman & Lane (1983),
+studentised as DiCiccio & Romano (2017) ask under unequal variances. Max-T: Westfall & Young (1993). p = (k + 1)
+/ (N + 1): Phipson & Smyth (2010).
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from hpaxis.moderation.batches import studentiser, t_and_f, weighted_coefficients
+from hpaxis.moderation.covariance import hat_values
+from hpaxis.moderation.linear import least_squares
+from hpaxis.moderation.seeds import generator
+from hpaxis.moderation.slopes import moderator_values
+
+COLUMNS = ["method", "quantity", "estimate", "statistic", "p", "se", "low", "high", "draws", "failed"]
+# A redrawn statistic equal to the observed one counts as reaching it, whatever the order of summation.
+TIE = 1e-9
+
+
+def resampling_table(fit, draws, seed, name="", at="mean_sd"):
+    """Return every resampling result of one model, one row a method and quantity.
+
+    Quantities are the product terms, "interaction" (all of them, where there are several) and, for the
+    bootstrap, the slopes. Columns: COLUMNS; p is two-sided. ``draws`` per method; the same ``seed`` and
+    ``name`` give the same numbers on any number of cores.
+    """
+    return pd.concat(
+        [
+            null_table(fit, wild_outcomes(fit, draws, generator(seed, name, "wild")), "restricted wild bootstrap"),
+            null_table(fit, permuted_outcomes(fit, draws, generator(seed, name, "permutation")), "Freedman-Lane"),
+            bootstrap_table(fit, draws, generator(seed, name, "bootstrap"), at),
+        ],
+        ignore_index=True,
+    )
+
+
+def restricted(design):
+    """Return ``(fitted, residuals, hat)`` of the model without its product terms, each (n,)."""
+    X = np.delete(design.X, design.interactions, axis=1)
+    beta, residuals = least_squares(X, design.y)
+    return X @ beta, residuals, hat_values(X)
+
+
+def wild_outcomes(fit, draws, rng):
+    """Return outcomes (draws, n) with no interaction: restricted residuals, signs drawn at random.
+
+    Residuals are divided by 1 - h of the restricted model, as HC3 does. With clusters a cluster shares its
+    sign.
+    """
+    design = fit.design
+    fitted, residuals, hat = restricted(design)
+    group, _ = units(design)
+    signs = rng.integers(0, 2, (draws, group.max() + 1)) * 2 - 1
+    return fitted + signs[:, group] * (residuals / (1 - np.minimum(hat, 1 - 1e-9)))
+
+
+def permuted_outcomes(fit, draws, rng):
+    """Return outcomes (draws, n) with no interaction: restricted residuals in a random order."""
+    fitted, residuals, _ = restricted(fit.design)
+    return fitted + residuals[rng.random((draws, len(residuals))).argsort(axis=1)]
+
+
+def null_table(fit, outcomes, method):
+    """Return p of each product term, and of all together, from outcomes drawn without interaction."""
+    design = fit.design
+    student = studentiser(design, fit.cov.kind, design.interactions)
+    t, F = t_and_f(*student(design.y[None]))
+    t_null, F_null = t_and_f(*student(outcomes))
+    rows = [
+        (method, term, fit.beta[j], t[0, i], share_reaching(np.abs(t_null[:, i]), abs(t[0, i])), np.nan, len(outcomes))
+        for i, (term, j) in enumerate(zip(design.interaction_terms, design.interactions, strict=True))
+    ]
+    if len(rows) > 1:
+        rows.append((method, "interaction", np.nan, F[0], share_reaching(F_null, F[0]), np.nan, len(outcomes)))
+    table = pd.DataFrame(rows, columns=["method", "quantity", "estimate", "statistic", "p", "se", "draws"])
+    return table.assign(failed=0).reindex(columns=COLUMNS)
+
+
+def share_reaching(drawn, observed):
+    """Return p = (k + 1) / (N + 1), k the draws that reach the observed value."""
+    return (int((drawn >= observed * (1 - TIE)).sum()) + 1) / (len(drawn) + 1)
+
+
+def units(design):
+    """Return ``(unit, stratum)``: what is drawn and left out as one, (n,), and the stratum of each unit.
+
+    Units are rows, or clusters where the model names them. Strata are the arms; one stratum where the moderator
+    is continuous or a cluster has members in several arms.
+    """
+    n = design.n
+    clustered = design.spec.cluster is not None
+    unit = (
+        np.unique(design.data[design.spec.cluster].astype(str), return_inverse=True)[1] if clustered else np.arange(n)
+    )
+    if design.moderator.levels is None:
+        return unit, np.zeros(unit.max() + 1, dtype=int)
+    arm = np.array([design.moderator.levels.index(a) for a in design.arm])
+    stratum = np.zeros(unit.max() + 1, dtype=int)
+    stratum[unit] = arm
+    return unit, stratum if (stratum[unit] == arm).all() else np.zeros_like(stratum)
+
+
+def bootstrap_counts(unit, stratum, draws, rng):
+    """Return how often each row is drawn, (draws, n): units drawn with replacement within their stratum."""
+    counts = np.zeros((draws, len(stratum)))
+    for s in np.unique(stratum):
+        members = np.flatnonzero(stratum == s)
+        counts[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=draws)
+    return counts[:, unit]
+
+
+def left_out_counts(unit, stratum):
+    """Return row counts (units, n) with one unit left out in each row."""
+    return (1 - np.eye(len(stratum)))[:, unit]
+
+
+def bootstrap_table(fit, draws, rng, at="mean_sd"):
+    """Return percentile and BCa intervals of the product terms and the slopes, rows (or clusters) drawn within
+    arm.
+
+    Standardised columns keep the sample's scale in every draw. ``failed`` counts draws that could not carry the
+    model.
+    """
+    design = fit.design
+    unit, stratum = units(design)
+    values, _ = moderator_values(design, at)
+    C = np.array([np.eye(len(fit.beta))[j] for j in design.interactions] + [design.slope_contrast(v) for v in values])
+    names = [*design.interaction_terms, *(f"slope[{v:.6g}]" if isinstance(v, float) else f"slope[{v}]" for v in values)]
+    drawn = weighted_coefficients(design.X, design.y, bootstrap_counts(unit, stratum, draws, rng)) @ C.T
+    left_out = weighted_coefficients(design.X, design.y, left_out_counts(unit, stratum)) @ C.T
+    return interval_rows(names, C @ fit.beta, drawn, left_out, stratum, design.spec.alpha)
+
+
+def interval_rows(names, estimates, drawn, left_out, stratum, alpha):
+    """Return percentile and BCa rows from bootstrap draws (N, m) and leave-one-out values (units, m)."""
+    kept = drawn[np.isfinite(drawn).all(axis=1)]
+    rows = []
+    for i, name in enumerate(names):
+        a = acceleration(left_out[:, i], stratum)
+        for method, ends in (
+            ("percentile bootstrap", np.quantile(kept[:, i], [alpha / 2, 1 - alpha / 2])),
+            ("BCa bootstrap", bca_interval(estimates[i], kept[:, i], a, alpha)),
+        ):
+            se, failed = kept[:, i].std(ddof=1), len(drawn) - len(kept)
+            rows.append((method, name, estimates[i], np.nan, np.nan, se, *ends, len(drawn), failed))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def acceleration(left_out, stratum):
+    """Return the acceleration of BCa from leave-one-out values (units,), in several samples ``stratum``
+    (units,).
+    """
+    third = second = 0.0
+    for s in np.unique(stratum):
+        values = left_out[(stratum == s) & np.isfinite(left_out)]
+        influence = (len(values) - 1) * (values.mean() - values) / len(values)
+        third += (influence**3).sum()
+        second += (influence**2).sum()
+    return third / (6 * second**1.5) if second > 0 else 0.0
+
+
+def bca_interval(estimate, drawn, a, alpha):
+    """Return the ends of the bias-corrected and accelerated interval (Efron, 1987)."""
+    below = (np.sum(drawn < estimate) + 0.5 * np.sum(drawn == estimate)) / len(drawn)
+    z0 = stats.norm.ppf(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
+    z = stats.norm.ppf([alpha / 2, 1 - alpha / 2])
+    return np.quantile(drawn, stats.norm.cdf(z0 + (z0 + z) / (1 - a * (z0 + z))))
+
+
+def family_table(fits, draws, seed, name=""):
+    """Return the interaction of every predictor of a family, with all corrections, one row a product term.
+
+    ``fits`` maps each predictor to its `LinearFit`; all on the same rows. Columns: predictor, term, estimate,
+    se, t, df, p, low, high, p_holm, p_bh, p_effective (Li & Ji, 2005: 1 - (1 - p)^effective_tests),
+    effective_tests, p_max_t (Freedman-Lane, the same permutation of rows for every predictor), draws, n,
+    covariance.
+    """
+    rows, drawn = [], []
+    order = generator(seed, name, "family").random((draws, next(iter(fits.values())).design.n)).argsort(axis=1)
+    for predictor, fit in fits.items():
+        design = fit.design
+        student = studentiser(design, fit.cov.kind, design.interactions)
+        fitted, residuals, _ = restricted(design)
+        drawn.append(np.abs(t_and_f(*student(fitted + residuals[order]))[0]))
+        table = fit.contrasts(np.eye(len(fit.beta))[design.interactions])
+        table.insert(0, "term", design.interaction_terms)
+        table.insert(0, "predictor", predictor)
+        rows.append(table)
+    table = pd.concat(rows, ignore_index=True)
+    most = np.concatenate(drawn, axis=1).max(axis=1)
+    tests = effective_tests(np.column_stack([f.design.x for f in fits.values()])) * len(table) / len(fits)
+    return table.assign(
+        p_holm=multipletests(table["p"], method="holm")[1],
+        p_bh=multipletests(table["p"], method="fdr_bh")[1],
+        p_effective=1 - (1 - table["p"]) ** tests,
+        effective_tests=tests,
+        p_max_t=[share_reaching(most, abs(t)) for t in table["t"]],
+        draws=draws,
+        n=next(iter(fits.values())).design.n,
+        covariance=next(iter(fits.values())).cov.kind,
+    )
+
+
+def effective_tests(columns):
+    """Return the effective number of independent tests of correlated columns (n, m), after Li & Ji (2005)."""
+    if columns.shape[1] == 1:
+        return 1.0
+    values = np.abs(np.linalg.eigvalsh(np.corrcoef(columns, rowvar=False)))
+    values = np.round(values, 10)
+    return float(((values >= 1) + (values - np.floor(values))).sum())
