@@ -84,7 +84,7 @@ class Amplicon:
 class Chemistry:
     """What all libraries of a run share. Shares are fractions of molecules or of read pairs."""
 
-    molecule_correlation_bp: float = 40.0
+    molecule_correlation_bp: float = 8.0
     amplification_cv: float = 0.7
     indels: float = 0.005
     low_quality: float = 0.03
