@@ -56,6 +56,60 @@ rule estimate_methylation:
         "../../scripts/estimate_methylation.py"
 
 
+# One job for all libraries: methylpy starts slowly and calls quickly.
+rule call_methylpy:
+    input:
+        bams=expand("<results>/methylation/bam/{library}.bam", library=study.library_ids(assay="amplicon")),
+        indices=expand("<results>/methylation/bam/{library}.bam.bai", library=study.library_ids(assay="amplicon")),
+        panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
+        shims=[workflow.source_path(f"../../scripts/shims/{name}") for name in ("samtools", "samtools.py")],
+        library=library("methylation"),
+    output:
+        calls=expand("<results>/methylation/methylpy/{library}.tsv", library=study.library_ids(assay="amplicon")),
+    log:
+        "<logs>/call_methylpy.log",
+    benchmark:
+        "<benchmarks>/call_methylpy.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        panels={
+            panel: sorted(rows["library_id"])
+            for panel, rows in study.libraries[study.libraries["assay"] == "amplicon"].groupby("panel")
+        },
+        min_base_quality=study.config["methylation"]["min_base_quality"],
+    script:
+        "../../scripts/call_methylpy.py"
+
+
+rule compare_callers:
+    input:
+        counts=expand("<results>/methylation/counts/{library}.tsv", library=study.library_ids(assay="amplicon")),
+        methylpy=rules.call_methylpy.output.calls,
+        library=library("methylation"),
+    output:
+        concordance="<results>/methylation/concordance.tsv",
+    log:
+        "<logs>/compare_callers.log",
+    benchmark:
+        "<benchmarks>/compare_callers.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        confidence=study.config["methylation"]["confidence"],
+    script:
+        "../../scripts/compare_callers.py"
+
+
 rule methylation:
     input:
         rules.estimate_methylation.output,
+        rules.compare_callers.output,

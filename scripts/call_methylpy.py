@@ -1,0 +1,20 @@
+"""Call every amplicon library of the study with methylpy, from the molecules of its BAM."""
+
+from pathlib import Path
+
+from job import logged
+
+with logged(snakemake.log[0]) as log:
+    from hpaxis.methylation.panel import read_panel
+    from hpaxis.methylation.second_caller import call_methylpy
+    from hpaxis.study import panel_folder
+    from hpaxis.tables import write_table
+
+    bams = {Path(path).stem: path for path in snakemake.input.bams}
+    outputs = {Path(path).stem: path for path in snakemake.output.calls}
+    for name, libraries in sorted(snakemake.params.panels.items()):
+        chosen = {library: bams[library] for library in libraries}
+        calls = call_methylpy(chosen, read_panel(panel_folder(name)), snakemake.params.min_base_quality)
+        for library, table in calls.items():
+            write_table(table, outputs[library])
+        log.info("%s: %d libraries", name, len(calls))
