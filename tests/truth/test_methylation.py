@@ -42,7 +42,7 @@ def recovered():
     found = recovery.measure_run(libraries, sheet, AMPLICON, PANEL, SETTINGS, 1, FILTERS)
     table = recovery.compare_run(libraries, found)
     table["level"], table["background"] = levels, background
-    return table.assign(error=100 * (table["region_mean_beta"] - table["true"])), found
+    return table.assign(error=100 * (table["estimate"] - table["true"])), found
 
 
 def test_the_region_mean_is_right_to_015_points_at_1000_molecules(recovered):
@@ -77,7 +77,7 @@ def test_non_conversion_is_measured_in_each_library(recovered):
 
 def test_uncorrected_levels_are_too_high_by_about_the_non_conversion(recovered):
     table, _ = recovered
-    excess = 100 * (table["region_mean_beta_raw"] - table["true"])
+    excess = 100 * (table["raw"] - table["true"])
     low = table["level"] <= 2
     assert np.allclose(excess[low].mean(), table["background"][low].mean(), atol=0.06)
 
@@ -87,7 +87,7 @@ def test_controls_at_0_percent_read_0_within_their_interval(recovered):
     controls = found.libraries[found.libraries["kind"] == "control_0"]
     assert (controls["region_mean_beta_low"] <= 0).all() and (controls["region_mean_beta_high"] >= 0).all()
     at_0 = table[table["level"] == 0]
-    assert rate_is(((at_0["region_mean_beta_low"] <= 0) & (at_0["region_mean_beta_high"] >= 0)).sum(), EACH, 0.95)
+    assert rate_is(((at_0["low"] <= 0) & (at_0["high"] >= 0)).sum(), EACH, 0.95)
 
 
 def test_conversion_that_differs_by_arm_fakes_an_effect_only_in_raw_levels():
@@ -103,8 +103,8 @@ def test_conversion_that_differs_by_arm_fakes_an_effect_only_in_raw_levels():
         values = 100 * (table[column] - table["true"]).to_numpy()
         return values[arm == 1].mean() - values[arm == 0].mean(), ttest_ind(values[arm == 1], values[arm == 0]).pvalue
 
-    raw, raw_p = arm_difference("region_mean_beta_raw")
-    corrected, corrected_p = arm_difference("region_mean_beta")
+    raw, raw_p = arm_difference("raw")
+    corrected, corrected_p = arm_difference("estimate")
     assert raw == pytest.approx(1.1 * 0.97, abs=0.15) and raw_p < 1e-6
     assert abs(corrected) < 0.12 and corrected_p > 0.01
 

@@ -17,8 +17,8 @@ from hpaxis.simulation.reads import Library, random_stream
 
 HAPLOID_COPIES_PER_NG = 303
 READS = "results/simulation/reads"
-# A whole score from 0 to 22, like BITSEA competence. The mean is set below that of a community sample of 2-year-olds, 17.8 with an SD of
-# 2.9 (Kruizinga et al., 2013), as in a trial of families at risk.
+# A whole score from 0 to 22, like BITSEA competence. The mean is set below that of a community sample of 2-year-olds,
+# 17.8 with an SD of 2.9 (Kruizinga et al., 2013), as in a trial of families at risk.
 COMPETENCE_MEAN, COMPETENCE_SD, COMPETENCE_RANGE = 16.0, 3.0, (0, 22)
 # Natural log of hair cortisol in pg/mg: median 6, middle of the published 5-8.5 for children.
 LOG_CORTISOL_MEAN, LOG_CORTISOL_SD = np.log(6.0), 0.5

@@ -15,6 +15,7 @@ from hpaxis.simulation.reads import Chemistry, Library, random_stream, simulate_
 
 INPUT_NG, RECOVERY = 200, 0.5
 OVER_CONVERSION, FAILED = 0.006, 0.002
+PARTS = {"_raw": "raw", "": "estimate", "_se": "se", "_low": "low", "_high": "high"}
 
 
 def simulate_run(region_percent, non_conversion_percent, amplicon, seed, pairs=1000):
@@ -83,12 +84,13 @@ def _measure(library, amplicon, panel, seed, donors, filters):
 
 
 def compare_run(libraries, estimates):
-    """One row a study library: true region mean, raw and corrected estimate, interval, and whether it covers (all fractions)."""
+    """Set estimates against the truth, one row a study library, all as fractions.
+
+    Columns: true, raw, estimate, se, low, high, non_conversion, covered (whether the interval holds the truth).
+    """
     found = estimates.libraries.set_index("library_id")
+    names = {f"region_mean_beta{end}": name for end, name in PARTS.items()} | {"non_conversion": "non_conversion"}
+    table = found.loc[found["kind"] == "study", list(names)].rename(columns=names)
     truth = pd.Series({library.library_id: library.levels.mean() for library in libraries}, name="true")
-    table = found.loc[found["kind"] == "study", ["region_mean_beta_raw", "region_mean_beta", "region_mean_beta_se"]]
-    table = table.join(found[["region_mean_beta_low", "region_mean_beta_high", "non_conversion"]]).join(truth)
-    table["covered"] = (table["region_mean_beta_low"] <= table["true"]) & (
-        table["true"] <= table["region_mean_beta_high"]
-    )
-    return table
+    table = table.join(truth)
+    return table.assign(covered=table["true"].between(table["low"], table["high"]))
