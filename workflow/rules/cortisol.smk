@@ -66,6 +66,53 @@ rule collect_cortisol:
         "../../scripts/collect_cortisol.py"
 
 
+rule plot_cortisol:
+    input:
+        curves=rules.collect_cortisol.output.curves,
+        band=rules.collect_cortisol.output.band,
+        wells=rules.collect_cortisol.output.wells,
+        controls=rules.collect_cortisol.output.controls,
+        samples=rules.collect_cortisol.output.samples,
+        measurements=rules.collect_cortisol.output.measurements,
+        library=library("cortisol"),
+    output:
+        curves=report(
+            "<results>/report/figures/cortisol/curves.svg",
+            caption="../report/curves.rst",
+            category="Cortisol",
+            labels={"figure": "Standard curve of each plate"},
+        ),
+        plates=report(
+            "<results>/report/figures/cortisol/plates.svg",
+            caption="../report/plates.rst",
+            category="Cortisol",
+            labels={"figure": "Plates, well by well"},
+        ),
+        controls=report(
+            "<results>/report/figures/cortisol/controls.svg",
+            caption="../report/controls.rst",
+            category="Cortisol",
+            labels={"figure": "Controls over plates"},
+        ),
+        samples=report(
+            "<results>/report/figures/cortisol/samples.svg",
+            caption="../report/samples.rst",
+            category="Cortisol",
+            labels={"figure": "Hair cortisol by arm"},
+        ),
+    log:
+        "<logs>/plot_cortisol.log",
+    benchmark:
+        "<benchmarks>/plot_cortisol.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        arms=study.config["arms"],
+    script:
+        "../../scripts/plot_cortisol.py"
+
+
 rule cortisol:
     input:
-        rules.collect_cortisol.output if study.plate_ids() else [],
+        tables=rules.collect_cortisol.output if study.plate_ids() else [],
+        figures=rules.plot_cortisol.output if study.plate_ids() else [],

@@ -99,11 +99,12 @@ rule write_report:
         attrition="<results>/cohort/attrition.tsv",
         audit="<results>/cohort/join_audit.tsv",
         checksums=rules.checksum_inputs.output.checksums,
-        cortisol=rules.cortisol.input,
+        cortisol=rules.cortisol.input.tables,
         models=rules.moderation.input,
         figures=[
             *(path for name, path in rules.plot_methylation.output.items() if name != "levels"),
             *rules.plot_cohort.output,
+            *rules.cortisol.input.figures,
         ],
         library=library("report"),
     output:

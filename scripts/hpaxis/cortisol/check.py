@@ -147,22 +147,28 @@ def _declared_otherwise(read, layout, path, layout_path):
     if read.declared is None:
         return []
     merged = layout.merge(read.declared, on="well", how="inner")
+    # The reader's file may use another unit: its standards must be the layout's times one factor.
+    ratio = merged.loc[(merged["role"] == "standard") & (merged["concentration"] > 0), ["nominal", "concentration"]]
+    factor = (ratio["nominal"] / ratio["concentration"]).median()
     different = []
     for row in merged.itertuples():
-        name = str(row.name).lower().replace("_", "").replace(" ", "")
-        said = next((role for role, starts in DECLARED.items() if name.startswith(starts)), None)
-        same_blank = {said, row.role} <= {"blank", "nsb"}
-        if said is not None and said != row.role and not same_blank:
-            zero = said == "standard" and row.role == "b0" and row.concentration == 0
-            if not zero:
-                different.append(f"{row.well} is {row.name} there and {row.role} here")
-        elif said == "standard" and row.concentration > 0 and abs(row.nominal / row.concentration - 1) > 0.01:
+        said = _declared_role(row.name)
+        zero = said == "standard" and row.role == "b0" and not row.concentration > 0
+        if said is not None and said != row.role and not zero and not {said, row.role} <= {"blank", "nsb"}:
+            different.append(f"{row.well} is {row.name} there and {row.role} here")
+        elif said == "standard" and row.concentration > 0 and abs(row.nominal / row.concentration / factor - 1) > 0.01:
             different.append(f"{row.well} is {row.concentration:g} there and {row.nominal:g} here")
     if not different:
         return []
     shown = ", ".join(different[:6]) + (f" and {len(different) - 6} more" if len(different) > 6 else "")
     what = f"disagrees with the layout inside {path}: {shown}"
     return [Problem(layout_path, what, "correct the layout, or layout_file in plates.tsv")]
+
+
+def _declared_role(name):
+    """The role that a reader's own name for a well gives away, or None."""
+    name = str(name).lower().replace("_", "").replace(" ", "")
+    return next((role for role, starts in DECLARED.items() if name.startswith(starts)), None)
 
 
 def _signal_order(wells, path, kit):

@@ -20,6 +20,7 @@ SLOPE_BOUNDS = (0.05, 20.0)
 ASYMMETRY_BOUNDS = (0.05, 20.0)
 CENTRE_FOLD = 1e3  # c may lie this many fold outside the standards
 ASYMPTOTE_SPANS = 5.0  # a and d may lie this many response spans outside the responses
+TOLERANCE = {"ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-12, "max_nfev": 400}
 GRID = 4001  # points of ln(concentration) on which intervals are found
 
 
@@ -446,8 +447,8 @@ def _minimise(x, y, w, model):
                 start = [means[0], b, np.log(nearest * fold), means[-1]] + ([np.log(g)] if model == "5PL" else [])
                 start = np.clip(start, np.array(lower) + 1e-9, np.array(upper) - 1e-9)
                 found = optimize.least_squares(
-                    residuals, start, jacobian, bounds=(lower, upper), x_scale="jac", ftol=1e-12, xtol=1e-12, gtol=1e-12, max_nfev=400
-                )  # fmt: skip
+                    residuals, start, jacobian, bounds=(lower, upper), x_scale="jac", **TOLERANCE
+                )
                 if best is None or (found.status > 0, -found.cost) > (best.status > 0, -best.cost):
                     best = found
     if best.status <= 0:

@@ -181,6 +181,11 @@ def _estimates(plate_id, wells, curve, kit):
         discordant = curve.discordance(replicates) > 1
         table["flags"] = [flags + ["discordant"] * bool(bad) for flags, bad in zip(table["flags"], discordant)]
     table = pd.concat([table, found.rename(columns={"estimate": "concentration"})], axis=1)
+    # Where the sample lies beyond the standards, so may its wells.
+    inside = table["censored"] == "none"
+    table["flags"] = [
+        [f for f in flags if ok or f != "replicate_off_curve"] for flags, ok in zip(table["flags"], inside)
+    ]
     missing = table["n_wells"] == 0
     table["flags"] = [";".join(flags + ["no_value"] * bool(none)) for flags, none in zip(table["flags"], missing)]
     return table[list(ESTIMATE_COLUMNS)]

@@ -140,7 +140,7 @@ def plate_by_arm(measurements, arms):
 
 
 def aliased(counts):
-    """Whether arms cannot be told from plates: some arm shares no plate, directly or by way of others, with the rest."""
+    """Whether arms cannot be told from plates: some arm is linked with the rest by no plate, nor by way of others."""
     plates = counts.drop(columns="plate_id")
     present = [arm for arm in plates if plates[arm].sum() > 0]
     if len(present) < 2:

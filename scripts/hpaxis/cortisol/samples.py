@@ -186,12 +186,10 @@ def bridge_platforms(measurements, target):
             if source == other:
                 continue
             row = {"source": source, "target": other}
-            both = values[[source, other]].dropna() if {source, other} <= set(values) else values.iloc[:0]
+            both = values.reindex(columns=[source, other]).dropna()
+            pair = errors.reindex(index=both.index, columns=[source, other])
             try:
-                pair = errors.loc[both.index]
-                lines[source] = bridge(
-                    *(both[p] if p in both else [] for p in (source, other)), *(pair.get(p) for p in (source, other))
-                )
+                lines[source] = bridge(both[source], both[other], pair[source], pair[other])
                 rows.append(row | lines[source])
             except ValueError as error:
                 rows.append(row | {"n": len(both), "note": str(error)})
@@ -322,8 +320,8 @@ def _combined(chosen, measured):
         "plate_id": ";".join(chosen["plate_id"]),
         "measurements": measured,
         "n_wells": chosen["n_wells"].sum() if chosen["n_wells"].notna().any() else np.nan,
-        "flags": _joined(*[f for flags in chosen["flags"].fillna("") for f in flags.split(";")], "repeats" if len(chosen) > 1 else ""),
-    }  # fmt: skip
+        "flags": _joined(*chosen["flags"].fillna(""), "repeats" if len(chosen) > 1 else ""),
+    }
     if len(chosen) == 1:
         return row
     if chosen["censored"].ne("none").all():

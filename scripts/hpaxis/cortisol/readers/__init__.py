@@ -8,12 +8,12 @@ import re
 
 import numpy as np
 
-from hpaxis.cortisol.readers import gen5, grid
+from hpaxis.cortisol.readers import gen5, grid, magellan, mars, softmax
 from hpaxis.cortisol.readers.cells import PlateRead, load_sheets
 from hpaxis.problems import InputError, Problem
 from hpaxis.sheets import closest
 
-FORMATS = (gen5, grid)
+FORMATS = (gen5, softmax, mars, magellan, grid)  # the plain grid last: others hold grids too
 GENERIC_NAME = re.compile(r"^(plate|sheet|platte|blatt)?[ _#-]*\d*$", re.I)
 
 

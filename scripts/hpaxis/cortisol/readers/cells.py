@@ -206,7 +206,7 @@ def _read_grid(sheet, path, head, end, first, n):
             seen.add(letter)
         elif label == "" and letter is not None and any(values.values()):
             number += 1
-        elif label == "" and letter is None and not any(row):
+        elif not any(row) and _continues(rows[i + 1 : end], first, letter):
             i += 1
             continue
         else:
@@ -219,6 +219,13 @@ def _read_grid(sheet, path, head, end, first, n):
     lines = [(letter, number, values, beyond[0] if beyond else "", at) for letter, number, values, beyond, at in lines]
     title = next((next(c for c in rows[k] if c) for k in range(head - 1, max(head - 4, -1), -1) if any(rows[k])), "")
     return Grid(rows[head][first - 1], title, tuple(range(1, n + 1)), lines, head, i)
+
+
+def _continues(rows, first, letter):
+    """Whether, after an empty line, the next row of the grid follows (exports with an empty line after every line)."""
+    following = next((row for row in rows if any(row)), [])
+    expected = "A" if letter is None else chr(ord(letter) + 1)
+    return len(following) >= first and following[first - 1].upper() == expected
 
 
 def _strays(lines, n, comma_separated, path):
