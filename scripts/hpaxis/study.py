@@ -12,7 +12,7 @@ import jsonschema
 import pandas as pd
 
 from hpaxis import schemas
-from hpaxis.problems import Problem, raise_if_any
+from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.sheets import closest, empty_sheet, read_sheet, sheet_schema
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
@@ -259,6 +259,8 @@ def _check_hair(study):
 
 
 def _check_plates(study):
+    from hpaxis.cortisol.kits import read_kits
+
     sheets, problems = study.config["sheets"], []
     if (sheets["hair"] is None) != (sheets["plates"] is None):
         given, other = ("plates", "hair") if sheets["hair"] is None else ("hair", "plates")
@@ -269,6 +271,14 @@ def _check_plates(study):
                 f"give both, or neither: sheets.{other} in the config",
             )
         )
+    try:
+        kits = read_kits(study.config["cortisol"]["kits"])
+    except InputError as error:
+        return [*problems, *error.problems]
+    for row in study.plates.itertuples():
+        if pd.notna(row.kit) and row.kit not in kits:
+            remedy = f"use a row of the kit table ({', '.join(sorted(kits))}) or add one{closest(row.kit, kits)}"
+            problems.append(Problem(sheets["plates"], "is not a known kit", remedy, row.row, "kit", row.kit))
     return problems
 
 
@@ -304,7 +314,6 @@ def _check_coverage(study):
 def check_panels(study):
     """Return the problems of every panel that a library names."""
     from hpaxis.methylation.panel import read_panel
-    from hpaxis.problems import InputError
 
     problems = []
     first = study.libraries.dropna(subset=["panel"]).drop_duplicates("panel")
@@ -330,6 +339,8 @@ def check_models(study, config_file="config"):
     from hpaxis.moderation.checks import check_model
 
     columns = analysis_columns(study)
+    if columns is None:
+        return []
     problems = []
     for name, entry in study.models.items():
         problems += check_model(name, entry, columns=columns, arms=study.config["arms"], config_file=config_file)
@@ -341,10 +352,11 @@ def check_files(study, made=None, cache=None):
 
     Files whose size and time are in the ``cache`` were read through before without a problem.
     """
-    from hpaxis.cortisol import check_plate
+    from hpaxis.cortisol.check import check_plate
     from hpaxis.methylation.reads import check_read_files
 
     known = _read_cache(cache)
+    unknown_kits = {p.row for p in _check_plates(study)}
     problems, sheet = [], study.config["sheets"]["libraries"]
     for row in study.libraries.itertuples():
         paths = []
@@ -377,7 +389,7 @@ def check_files(study, made=None, cache=None):
                     value=name,
                 )
             )
-        if names and not absent:
+        if names and not absent and row.row not in unknown_kits:
             problems += check_plate(row, study.hair, study.config)
     _write_cache(cache, known)
     return problems

@@ -1,5 +1,7 @@
 """Which columns the analysis table has, known before any of it is computed."""
 
+from hpaxis.tables import read_table
+
 KEYS = ("participant_id", "dyad_id", "role", "timepoint", "arm")
 CORTISOL = (
     "cortisol_pg_per_mg",
@@ -30,18 +32,21 @@ def member_columns(own, indices):
 def analysis_columns(study):
     """Return every column name of cohort/analysis.tsv for this study, in order.
 
-    Reads the panels for the names of their indices; raises nothing of its own.
+    The panels tell the names of their indices. Returns None where a panel cannot be read: its own check says why,
+    and no model should be blamed for it.
     """
-    from hpaxis.methylation.panel import read_panel
-    from hpaxis.problems import InputError
     from hpaxis.study import panel_folder
 
     indices = []
     for name in sorted(study.libraries.loc[study.libraries["kind"] == "study", "panel"].dropna().unique()):
-        try:
-            panel = read_panel(panel_folder(name))
-        except (InputError, OSError):
+        if not panel_folder(name).is_dir():
             continue
-        indices += [i for i in panel.indices["index"].drop_duplicates() if i not in indices]
+        try:
+            found = read_table(panel_folder(name) / "indices.tsv", text=("index",))["index"]
+        except (OSError, KeyError, ValueError):
+            return None
+        indices += [i for i in found.drop_duplicates() if i not in indices]
+    if not indices:
+        return None
     member = member_columns(study.config["cohort"]["columns"], indices)
     return [*KEYS, *member, *(f"{role}_{c}" for role in sorted(ROLES.values()) for c in member)]
