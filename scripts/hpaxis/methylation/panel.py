@@ -1,5 +1,6 @@
 """A panel: the amplicons a study measures, their reference, primers and CpG registry, as a folder of tables."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.problems import Problem, raise_if_any
+from hpaxis.tables import whole_file, write_table
 
 # IUPAC nucleotide codes as the set of bases each stands for.
 IUPAC = {
@@ -312,3 +314,116 @@ def _check_known(table, known, path):
         Problem(str(path), "is not in cpgs.tsv", "mend the id", i + 2, "cpg_id", table.loc[i, "cpg_id"])
         for i in table.index[~table["cpg_id"].isin(known)]
     ]
+
+
+def make_panel(reference, primers=None):
+    """Make a panel of the records of a FASTA file, each an amplicon, with all CpGs listed and one index over them.
+
+    ``primers``: a table (amplicon, forward_primer, reverse_primer; bisulfite space, 5'→3') of amplicons in the file;
+    their records are then cut to the product. Without it records are taken as they are. A record named like
+    ``gene_chr5_1000_2000`` or ``chr5:1000-2000`` gives plus-strand coordinates (1-based, inclusive) if the length
+    agrees; otherwise coordinates are NA. Returns `Panel`; raises `InputError`.
+    """
+    problems = []
+    records = _read_references(Path(reference), problems)
+    raise_if_any(problems)
+    known = {} if primers is None else _read_primers(Path(primers), records)
+    amplicons, references = [], {}
+    for record, sequence in records.items():
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", record)
+        chrom, start = _placed_name(record, len(sequence))
+        pairs = known.get(record, [(None, None)])
+        for i, (forward, reverse) in enumerate(pairs, 1):
+            first, last = (0, len(sequence)) if forward is None else find_product(forward, reverse, sequence)
+            label = name if len(pairs) == 1 else f"{name}_{i}"
+            references[label] = sequence[first:last]
+            amplicons.append({
+                "amplicon": label, "chrom": chrom, "start": pd.NA if start is None else start + first,
+                "end": pd.NA if start is None else start + last - 1, "strand": "+", "forward_primer": forward,
+                "reverse_primer": reverse, "source": f"{Path(reference).name}: {record}",
+            })  # fmt: skip
+    return _panel_of(amplicons, references)
+
+
+def find_product(forward, reverse, sequence):
+    """Where two bisulfite-space primers amplify a sequence: first offset and one past the last.
+
+    Raises `InputError` unless each primer matches in exactly one place, facing the other.
+    """
+    last = reverse_complement(reverse.upper())
+    starts = [i for i in range(len(sequence) - len(forward) + 1)
+              if not primer_mismatches(forward.upper(), sequence[i : i + len(forward)])]  # fmt: skip
+    ends = [i + len(last) for i in range(len(sequence) - len(last) + 1)
+            if not primer_mismatches(last, sequence[i : i + len(last)])]  # fmt: skip
+    problems = [
+        Problem("primers", f"matches the converted reference in {len(found)} places", "give a primer that matches once",
+                value=primer)
+        for primer, found in ((forward, starts), (reverse, ends))
+        if len(found) != 1
+    ]  # fmt: skip
+    raise_if_any(problems)
+    if ends[0] <= starts[0] + len(forward):
+        raise_if_any([Problem("primers", "do not face each other", "exchange them", value=f"{forward} {reverse}")])
+    return starts[0], ends[0]
+
+
+def write_panel(panel, folder):
+    """Write a panel as a folder that `read_panel` reads."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / "reference.fa") as part:
+        part.write_text("".join(f">{name}\n{text}\n" for name, text in panel.references.items()), encoding="utf-8")
+    tables = {"amplicons": panel.amplicons, "cpgs": panel.cpgs, "aliases": panel.aliases, "indices": panel.indices}
+    for name, table in (tables | {"snp_mask": panel.snps}).items():
+        write_table(table, folder / f"{name}.tsv")
+
+
+def _panel_of(amplicons, references):
+    cpgs = []
+    for row in amplicons:
+        reference = references[row["amplicon"]]
+        first, last = 0, len(reference)
+        if row["forward_primer"] is not None:
+            first, last = len(row["forward_primer"]), last - len(row["reverse_primer"])
+        offsets = [o for o in find_cpgs(reference) if first <= o < last]
+        width = len(str(len(offsets)))
+        for i, offset in enumerate(offsets, 1):
+            cpgs.append({
+                "cpg_id": f"{row['amplicon']}_CpG{i:0{width}d}", "amplicon": row["amplicon"], "offset": offset,
+                "chrom": row["chrom"], "pos": row["start"] + offset, "strand": "+", "source": row["source"],
+            })  # fmt: skip
+    tables = {name: pd.DataFrame(columns=list(columns)) for name, columns in COLUMNS.items()}
+    cpgs = pd.DataFrame(cpgs, columns=list(COLUMNS["cpgs"]))
+    indices = pd.DataFrame({"index": "region_mean", "cpg_id": cpgs["cpg_id"], "source": "every CpG listed"})
+    return Panel(
+        name="made",
+        amplicons=pd.DataFrame(amplicons, columns=list(COLUMNS["amplicons"])),
+        references=references,
+        cpgs=cpgs,
+        aliases=tables["aliases"],
+        indices=indices,
+        snps=tables["snp_mask"],
+    )
+
+
+def _read_primers(path, records):
+    table = pd.read_csv(path, sep="\t", dtype="str")
+    wanted = ("amplicon", "forward_primer", "reverse_primer")
+    missing = [c for c in wanted if c not in table.columns]
+    raise_if_any(
+        [Problem(str(path), "column is missing", f"the columns are {', '.join(wanted)}", 1, c) for c in missing]
+    )
+    unknown = [i for i in table.index if table.loc[i, "amplicon"] not in records]
+    raise_if_any([
+        Problem(str(path), "is not in the reference", "mend the name", i + 2, "amplicon", table.loc[i, "amplicon"])
+        for i in unknown
+    ])  # fmt: skip
+    return {name: list(zip(rows["forward_primer"], rows["reverse_primer"])) for name, rows in table.groupby("amplicon")}
+
+
+def _placed_name(name, length):
+    """Chromosome and first base that a record's name tells; NA and None when it tells none that fit its length."""
+    found = re.search(r"(chr[0-9A-Za-z]+)[_:](\d+)[_-](\d+)", name)
+    if found and int(found[3]) - int(found[2]) + 1 == length:
+        return found[1], int(found[2])
+    return pd.NA, None
