@@ -7,11 +7,12 @@ with logged(snakemake.log[0]) as log:
 
     from hpaxis.figures import save
     from hpaxis.methylation.figures import cpg_levels, plot_concordance, plot_conversion_depth, plot_cpg_levels
+    from hpaxis.report.labels import population_label
     from hpaxis.tables import read_table, write_table
 
     arms = snakemake.params.arms
     libraries = read_table(snakemake.input.libraries)
-    people = read_table(snakemake.input.analysis)[["participant_id", "arm"]]
+    people = read_table(snakemake.input.analysis)[["participant_id", "role", "arm"]]
     good = libraries[(libraries["kind"] == "study") & (libraries["verdict"] != "fail")]
     good = good[["library_id", "participant_id"]].merge(people, on="participant_id")
     calls = pd.concat([read_table(path)[["library_id", "cpg_id", "beta"]] for path in snakemake.input.calls])
@@ -20,5 +21,6 @@ with logged(snakemake.log[0]) as log:
 
     write_table(levels, snakemake.output.levels)
     save(plot_conversion_depth(libraries, snakemake.params.gates), snakemake.output.conversion)
-    save(plot_cpg_levels(levels, arms), snakemake.output.cpgs)
+    titles = {population: population_label(population).capitalize() for population in levels["population"].unique()}
+    save(plot_cpg_levels(levels, arms, titles), snakemake.output.cpgs)
     save(plot_concordance(read_table(snakemake.input.concordance)), snakemake.output.concordance)

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis import schemas
-from hpaxis.moderation.run import run_model
+from hpaxis import moderation, schemas
 from hpaxis.report.build import Run
 from hpaxis.report.models import ModelResult
 
@@ -130,8 +129,8 @@ def sheet(libraries):
 @pytest.fixture
 def levels():
     """Three CpGs by arm."""
-    rows = [(c, a, 10, 0.02 + 0.001 * i, 0.015, 0.027) for i, c in enumerate(("c1", "c2", "c3")) for a in ARMS]
-    return pd.DataFrame(rows, columns=["cpg_id", "arm", "n", "mean", "low", "high"])
+    rows = [("child", c, a, 10, 0.02 + 0.001 * i, 0.015, 0.027) for i, c in enumerate(("c1", "c2", "c3")) for a in ARMS]
+    return pd.DataFrame(rows, columns=["population", "cpg_id", "arm", "n", "mean", "low", "high"])
 
 
 @pytest.fixture
@@ -155,13 +154,28 @@ def fitted(config, analysis):
     """Return a function that fits every model of a config on a table and gives the results."""
 
     def fit(config=config, analysis=analysis):
-        results = []
-        for name, entry in config["models"].items():
-            tables = run_model(name, analysis, entry, config["moderation"], config["arms"], config["seed"])
-            results.append(ModelResult(name, entry, tables, {"slopes": SVG}))
-        return tuple(results)
+        return tuple(ModelResult(n, e, model_tables(e, analysis), {"slopes": SVG}) for n, e in config["models"].items())
 
     return fit
+
+
+def model_tables(entry, analysis):
+    """Return the tables of one model, as the moderation stage leaves them."""
+    data = analysis[analysis["role"] == entry["population"]].set_index("participant_id")
+    if entry["moderator"] == "arm":
+        levels = [arm for arm in (*ARMS, "other") if (data["arm"] == arm).any()]
+        data = data.assign(arm=pd.Categorical(data["arm"], categories=levels))
+    names = {k: entry[k] for k in ("outcome", "predictor", "moderator", "covariates", "standardise")}
+    result, classical = (moderation.fit(data, **names, covariance=kind) for kind in (entry["covariance"], "OLS"))
+    return {
+        "used": result.used,
+        "predictor_by_arm": result.predictor_by_arm,
+        "coefficients": pd.concat([result.coefficients, classical.coefficients], ignore_index=True),
+        "slopes": result.slopes,
+        "slope_differences": result.slope_differences,
+        "region": pd.concat([result.region, result.region_fdr], ignore_index=True),
+        "fit": result.fit,
+    }
 
 
 @pytest.fixture

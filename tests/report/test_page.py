@@ -6,5 +6,5 @@ def test_page_is_written(run, tmp_path):
 
     text = build_page(run)
     if os.environ.get("KEEP"):
-        open(os.environ["KEEP"], "w").write(text)
+        pass
     assert text.startswith("<!DOCTYPE html>")

@@ -4,7 +4,7 @@ rule plot_methylation:
         calls=rules.estimate_methylation.output.calls,
         concordance="<results>/methylation/concordance.tsv",
         analysis="<results>/cohort/analysis.tsv",
-        library=library("methylation"),
+        library=library("methylation", "report"),
     output:
         levels="<results>/report/cpg_levels.tsv",
         conversion=report(

@@ -46,7 +46,9 @@ def plot_conversion_depth(libraries, gates):
     depth = table["effective_depth"].fillna(0).to_numpy(float)
     _points(bottom, x, np.fmax(depth, 1), table["verdict"])
     _gates(bottom, *gates["depth"])
-    bottom.set(ylabel="Effective depth (molecules a CpG)", yscale="log", ylim=(0.8, max(2e3, depth.max(initial=1) * 1.6)))
+    bottom.set(
+        ylabel="Effective depth (molecules a CpG)", yscale="log", ylim=(0.8, max(2e3, depth.max(initial=1) * 1.6))
+    )
     bottom.yaxis.set_major_formatter("{x:,.0f}")
     _name_kinds(bottom, x, table["kind"].to_numpy())
     bottom.set_xlim(-2, x.max(initial=1) + 2)
@@ -117,56 +119,64 @@ def _name_kinds(axis, x, kinds):
 
 
 def cpg_levels(calls, people, level=0.95):
-    """Return the mean methylation of each CpG by arm, with a t interval over people.
+    """Return the mean methylation of each CpG by population and arm, with a t interval over people.
 
     ``calls`` holds the per-CpG rows of libraries (library_id, cpg_id, beta as a fraction, NaN where uncalled),
-    ``people`` one row a library: library_id, participant_id, arm. A person's libraries are averaged first, so that
-    n counts people. Returns cpg_id, arm, n, mean, low, high, in the order of ``calls``; the interval is missing
-    where n < 2.
+    ``people`` one row a library: library_id, participant_id, role, arm. A person's libraries are averaged first, so
+    that n counts people. Returns population, cpg_id, arm, n, mean, low, high, CpGs in the order of ``calls``; the
+    interval is missing where n < 2.
     """
-    order = {c: i for i, c in enumerate(dict.fromkeys(calls["cpg_id"]))}
-    merged = calls.merge(people[["library_id", "participant_id", "arm"]], on="library_id").dropna(subset=["beta"])
-    persons = merged.groupby(["cpg_id", "arm", "participant_id"])["beta"].mean()
-    groups = persons.groupby(["cpg_id", "arm"])
-    levels = groups.agg(n="size", mean="mean", sd="std").reset_index()
+    order = {cpg: i for i, cpg in enumerate(dict.fromkeys(calls["cpg_id"]))}
+    people = people[["library_id", "participant_id", "role", "arm"]].rename(columns={"role": "population"})
+    keys = ["population", "cpg_id", "arm"]
+    merged = calls.merge(people, on="library_id").dropna(subset=["beta"])
+    persons = merged.groupby([*keys, "participant_id"])["beta"].mean()
+    levels = persons.groupby(keys).agg(n="size", mean="mean", sd="std").reset_index()
     half = stats.t.ppf((1 + level) / 2, (levels["n"] - 1).where(levels["n"] > 1)) * levels["sd"] / np.sqrt(levels["n"])
-    levels = levels.assign(low=levels["mean"] - half, high=levels["mean"] + half)
-    levels["cpg_id"] = levels["cpg_id"].astype(str)
-    levels = levels.sort_values(["cpg_id", "arm"], key=lambda c: c.map(order) if c.name == "cpg_id" else c)
-    return levels[["cpg_id", "arm", "n", "mean", "low", "high"]].reset_index(drop=True)
+    levels = levels.assign(low=levels["mean"] - half, high=levels["mean"] + half, place=levels["cpg_id"].map(order))
+    levels = levels.sort_values(["population", "place", "arm"], ignore_index=True)
+    return levels[[*keys, "n", "mean", "low", "high"]]
 
 
-def plot_cpg_levels(levels, arms, numbers=None):
-    """Draw the mean methylation of each CpG by arm with its interval.
+def plot_cpg_levels(levels, arms, titles=None):
+    """Draw the mean methylation of each CpG by arm with its interval, a panel a population.
 
-    ``levels`` comes from `cpg_levels`; ``numbers`` maps a cpg_id to the number that stands on the axis (default:
-    its place in the amplicon, from 1).
+    ``levels`` comes from `cpg_levels`; CpGs are numbered along the amplicon, from 1. ``titles`` maps a population to
+    what stands above its panel.
     """
     use_style()
-    figure, axis = plt.subplots(figsize=(6.6, 3.6))
+    populations = list(dict.fromkeys(levels["population"])) or [None]
     order = list(dict.fromkeys(levels["cpg_id"]))
+    figure, axes = plt.subplots(
+        len(populations), 1, figsize=(6.6, 0.9 + 2.5 * len(populations)), sharex=True, sharey=True, squeeze=False
+    )
+    for axis, population in zip(axes[:, 0], populations, strict=True):
+        _levels(axis, levels[levels["population"] == population], arms, order)
+        axis.set_ylabel("Methylation (%)")
+        if population is not None:
+            axis.set_title((titles or {}).get(population, population), fontweight="bold")
+    axes[-1, 0].set_xlabel("CpG, numbered along the amplicon")
+    if order:
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=len(arms))
+    return figure
+
+
+def _levels(axis, levels, arms, order):
+    axis.axhline(0, color=GREY, linewidth=0.8, zorder=0)
+    if levels.empty:
+        axis.text(0.5, 0.5, "no library passed", transform=axis.transAxes, ha="center", color=GREY)
+        return
     styles = arm_styles(arms)
     shift = 0.36 / max(1, len(arms) - 1)
     for a, arm in enumerate(arms):
         mine = levels[levels["arm"] == arm]
         x = mine["cpg_id"].map({c: i for i, c in enumerate(order)}).to_numpy(float) + (a - (len(arms) - 1) / 2) * shift
-        style = styles[arm]
-        axis.vlines(x, 100 * mine["low"], 100 * mine["high"], color=style["color"], linewidth=1)
-        axis.scatter(
-            x, 100 * mine["mean"], s=16, color=style["color"], marker=style["marker"], linewidths=0, zorder=3,
-            label=f"{arm} (n = {mine['n'].max() if len(mine) else 0})",
-        )  # fmt: skip
+        colour, marker = styles[arm]["color"], styles[arm]["marker"]
+        axis.vlines(x, 100 * mine["low"], 100 * mine["high"], color=colour, linewidth=1)
+        axis.scatter(x, 100 * mine["mean"], s=16, color=colour, marker=marker, linewidths=0, zorder=3, label=arm)
     step = max(1, round(len(order) / 16))
-    ticks = range(0, len(order), step)
-    axis.set_xticks(ticks, [str((numbers or {}).get(order[i], i + 1)) for i in ticks])
-    axis.axhline(0, color=GREY, linewidth=0.8, zorder=0)
-    axis.set(xlabel="CpG, in the order of the amplicon", ylabel="Methylation (%)")
-    if order:
-        axis.set_xlim(-0.8, len(order) - 0.2)
-        figure.legend(loc="outside upper right", ncols=len(arms))
-    else:
-        axis.text(0.5, 0.5, "no library passed", transform=axis.transAxes, ha="center", color=GREY)
-    return figure
+    axis.set_xticks(range(0, len(order), step), [str(i + 1) for i in range(0, len(order), step)])
+    axis.set_xlim(-0.8, len(order) - 0.2)
 
 
 def plot_concordance(concordance):

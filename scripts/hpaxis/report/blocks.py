@@ -18,10 +18,11 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading inside a section, with the anchor ``key``."""
+    """A heading inside a section, with the anchor ``key``; ``short`` stands in the contents instead of the title."""
 
     key: str
     title: str
+    short: str | None = None
     kind: str = field(default="heading", init=False)
 
 

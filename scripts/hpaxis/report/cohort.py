@@ -46,12 +46,14 @@ def cohort_section(arms, attrition, audit, analysis, index, figures, smallest):
             "distributions",
             "Methylation and hair cortisol by arm",
             f"Points by arm for {words(population_label(r) for r in dict.fromkeys(analysis['role'].dropna()))}; "
-            "the numbers stand in the next table.",
+            "the numbers stand in the tables below.",
             figures["distributions"],
-            "Each point is a person; the thick line is the median, the thin one the middle half. Open triangles are "
+            "Each point is a person; the thick line is the median of the known values, "
+            "the thin one their middle half. Open triangles are "
             "censored values, drawn at their limit: the true value lies in the direction in which they point.",
         ),
-        measures_table(arms, analysis, index, smallest),
+        methylation_table(arms, analysis, index),
+        cortisol_table(arms, analysis, smallest),
         _audit_table(audit, smallest),
     ]
     return Section("participants", "Who is in it", tuple(b for b in blocks if b is not None))
@@ -106,39 +108,45 @@ def _flow_table(flow, note):
     )
 
 
-def measures_table(arms, analysis, index, smallest):
-    """Return the table of methylation and cortisol by population and arm.
+def methylation_table(arms, analysis, index):
+    """Return the table of the methylation index by population and arm.
 
     Quartiles, not extremes: the largest value of an arm is one person's.
     """
-    rows = []
-    for role in dict.fromkeys(analysis["role"].dropna()):
-        for arm in arms:
-            group = analysis[(analysis["role"] == role) & (analysis["arm"] == arm)]
-            rows.append((population_label(role).capitalize(), arm, *_methylation_cells(group, index),
-                         *_cortisol_cells(group, smallest)))  # fmt: skip
+    rows = tuple((*who, *_methylation_cells(group, index)) for who, group in _groups(arms, analysis))
     return Table(
-        "Measures by arm",
-        (
-            "Population",
-            "Arm",
-            "n methylation",
-            "Mean (SD)",
-            "Median [quartiles]",
-            "n cortisol",
-            "Below / above limits",
-            "Geometric mean (pg/mg)",
-            "Median [quartiles] (pg/mg)",
-        ),
-        tuple(rows),
+        "Methylation by arm",
+        ("Population", "Arm", "n", "Mean (SD)", "Median [quartiles]"),
+        rows,
         frozenset({"Arm"}),
-        f"Methylation is the index {index} in percent. Cortisol beyond the assay’s limits is counted as such and "
-        "left out of the geometric mean; quartiles count it at its limit.",
+        f"The index {index}, in percent, of libraries that did not fail.",
     )
 
 
+def cortisol_table(arms, analysis, smallest):
+    """Return the table of hair cortisol by population and arm; None where nobody has a value or a limit."""
+    if not analysis["cortisol_censored"].notna().any():
+        return None
+    rows = tuple((*who, *_cortisol_cells(group, smallest)) for who, group in _groups(arms, analysis))
+    return Table(
+        "Hair cortisol by arm",
+        ("Population", "Arm", "n", "Below / above limits", "Geometric mean", "Median [quartiles]"),
+        rows,
+        frozenset({"Arm"}),
+        "In pg/mg. Values beyond the assay’s limits are counted as such and left out of the geometric mean; quartiles "
+        "count them at their limit.",
+    )
+
+
+def _groups(arms, analysis):
+    for role in dict.fromkeys(analysis["role"].dropna()):
+        for arm in arms:
+            group = analysis[(analysis["role"] == role) & (analysis["arm"] == arm)]
+            yield (population_label(role).capitalize(), arm), group
+
+
 def _methylation_cells(group, index):
-    values = group[f"{index}_beta"].dropna() if f"{index}_beta" in group else group["arm"].iloc[:0]
+    values = group[f"{index}_beta"].dropna()
     if not len(values):
         return "0", "–", "–"
     low, middle, high = (100 * values.quantile(q) for q in (0.25, 0.5, 0.75))
@@ -148,8 +156,6 @@ def _methylation_cells(group, index):
 
 
 def _cortisol_cells(group, smallest):
-    if "cortisol_pg_per_mg" not in group:
-        return ("–",) * 4
     known = group["cortisol_pg_per_mg"].dropna()
     censored = group["cortisol_censored"].fillna("none")
     below, above = (int((censored == side).sum()) for side in ("below", "above"))

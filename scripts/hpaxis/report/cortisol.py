@@ -28,13 +28,16 @@ CHECKS = {
 FIGURES = {
     "curves": (
         "Standard curve of each plate",
-        "Points are standard wells, the line is the fitted curve with its band; ticks are hair samples.",
+        "The fitted curve with its 95% band, standard wells, and hair samples where they fall on it.",
+    ),
+    "plates": (
+        "Wells by their place on the plate",
+        "How far each well lies from the mean of its replicates: a pattern means that position matters.",
     ),
     "controls": (
         "Controls over plates (Levey–Jennings)",
-        "Each control on each plate, with the mean and standard deviations over all plates.",
+        "Each control on each plate, with mean and standard deviations over all plates, and its nominal value.",
     ),
-    "plates": ("Plates, well by well", "Residuals of wells by position; a pattern means position matters."),
 }
 
 

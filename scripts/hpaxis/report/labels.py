@@ -48,8 +48,8 @@ def model_title(entry):
 
 
 def contrast_label(contrast):
-    """Return a contrast with a true minus sign: ``treatment - control`` is ``treatment − control``."""
-    return str(contrast).replace(" - ", " − ")
+    """Return a contrast with a true minus sign, in one piece: ``treatment - control`` is ``treatment − control``."""
+    return str(contrast).replace(" - ", "\u00a0−\u00a0")
 
 
 def _parts(term):

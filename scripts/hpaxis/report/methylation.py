@@ -1,9 +1,11 @@
 """The section on methylation: how good the libraries are, what controls show, each CpG by arm, the second caller."""
 
 from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
+from hpaxis.report.labels import population_label
 from hpaxis.report.numbers import (
     count,
     fixed,
+    interval,
     percent,
     percent_interval,
     plural,
@@ -53,12 +55,12 @@ def methylation_section(libraries, sheet, levels, concordance, gates, figures, l
         Figure(
             "levels",
             "Methylation of each CpG by arm",
-            "Mean methylation of each CpG by arm with its interval; the numbers stand in the next table.",
+            "Mean methylation of each CpG by arm with its interval; the numbers stand in the tables below.",
             figures["cpgs"],
             "Means over people with a 95% t interval, from libraries that did not fail, corrected for incomplete "
             "conversion; a corrected value may fall below zero.",
         ),
-        level_table(levels),
+        *_level_tables(levels),
         Heading("callers", "Agreement with a second caller"),
         *_concordance_blocks(concordance, libraries, figures, library_ids),
     ]
@@ -200,22 +202,26 @@ def control_table(libraries, sheet):
             expected = EXPECTED.get(kind, row.expected)
             rows.append((
                 row.library_id, KINDS[kind], "–" if expected != expected else f"{expected:g}%",
-                percent(row.region_mean_beta), percent_interval(row.region_mean_beta_low, row.region_mean_beta_high),
+                _found(row),
                 percent(1 - row.non_conversion), count(row.passed), row.verdict, _reasons(row.reasons),
             ))  # fmt: skip
     return Table(
         "Controls and standards",
-        ("Library", "Kind", "Expected", "Region mean", "95% CI", "Conversion", "Reads passed", "Verdict", "Reasons"),
+        ("Library", "Kind", "Expected", "Found [95% CI]", "Conversion", "Passed", "Verdict", "Reasons"),
         tuple(rows),
         frozenset({"Kind", "Verdict", "Reasons"}),
-        "The region mean is corrected for conversion.",
+        "Found: the region mean, corrected for conversion. Passed: molecules that passed. A pass may carry remarks.",
     )
 
 
-def level_table(levels):
-    """Return the mean methylation of each CpG by arm."""
+def _level_tables(levels):
     if levels.empty:
-        return Notice("No library passed, so no CpG has a level.", "warning")
+        return [Notice("No library passed, so no CpG has a level.", "warning")]
+    return [level_table(rows, population) for population, rows in levels.groupby("population", sort=False)]
+
+
+def level_table(levels, population):
+    """Return the mean methylation of each CpG of one population by arm."""
     arms = list(dict.fromkeys(levels["arm"]))
     rows = []
     for place, (cpg, here) in enumerate(levels.groupby("cpg_id", sort=False), start=1):
@@ -231,7 +237,8 @@ def level_table(levels):
     columns = ["CpG"]
     for arm in arms:
         columns += [f"n ({arm})", f"Mean ({arm})", f"95% CI ({arm})"]
-    return Table("Methylation of each CpG by arm", tuple(columns), tuple(rows), folded=True)
+    title = f"Methylation of each CpG by arm, {population_label(population)}"
+    return Table(title, tuple(columns), tuple(rows), folded=True)
 
 
 def _concordance_blocks(concordance, libraries, figures, library_ids):
@@ -274,6 +281,13 @@ def _concordance_blocks(concordance, libraries, figures, library_ids):
             )
         )
     return blocks
+
+
+def _found(row):
+    if row.region_mean_beta != row.region_mean_beta:
+        return "–"
+    low, high = 100 * row.region_mean_beta_low, 100 * row.region_mean_beta_high
+    return f"{percent(row.region_mean_beta)} {interval(low, high)}"
 
 
 def _reasons(text):

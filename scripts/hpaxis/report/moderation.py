@@ -34,7 +34,7 @@ def predictor_section(results):
                 "Predictor by arm, in every model",
                 ("Model", "n", "Comparison", "Mean (SD) by arm", "Difference", "CI", "Test", "p"),
                 tuple(rows),
-                frozenset({"Comparison", "Mean (SD) by arm", "Test"}),
+                frozenset({"Comparison", "Mean (SD) by arm"}),
                 "CI = confidence interval of the difference of means, with the model’s covariance; p values are "
                 "two-sided and not adjusted for the number of models. The last test of each model asks whether the "
                 "predictor spreads alike in the arms (Brown and Forsythe).",
@@ -118,7 +118,8 @@ def model_blocks(result, smallest):
     """Return the blocks of one model: what it says, its figures and its tables; or why it was refused."""
     key = f"model-{result.name.replace('_', '-')}"
     title = result.entry["title"] or model_title(result.entry)
-    heading = Heading(key, f"{title}{' – primary' if result.entry['primary'] else ''}")
+    primary = " (primary)" if result.entry["primary"] else ""
+    heading = Heading(key, f"{title}{primary}", f"{result.name}{primary}")
     if result.refused:
         return [
             heading,
@@ -233,7 +234,7 @@ def coefficient_table(result, folded=False):
         f"CI = {result.confidence} confidence interval; errors from {result.covariance} with t; p two-sided."
     )
     return Table(
-        f"Coefficients of {result.name}",
+        f"Coefficients of model {result.name}",
         ("Term", *ESTIMATE, *(("SE (OLS)", "p (OLS)") if beside else ())),
         tuple(rows),
         note=note,
@@ -244,7 +245,7 @@ def coefficient_table(result, folded=False):
 def slope_table(result, folded=False):
     """Return the simple slopes and, under them, their differences."""
     rows = [
-        (f"Slope at {_place(row['moderator'])}", count(row["n"]), *_numbers(row))
+        (f"Slope {'in' if result.counts else 'at'} {_place(row['moderator'])}", count(row["n"]), *_numbers(row))
         for _, row in result.tables["slopes"].iterrows()
     ]
     rows += [
@@ -258,7 +259,7 @@ def slope_table(result, folded=False):
         )
         note += f" Differences adjusted by Holm: {adjusted}."
     return Table(
-        f"Simple slopes of {result.name} and their difference",
+        f"Simple slopes of model {result.name} and their difference",
         ("", "n", *ESTIMATE),
         tuple(rows),
         note=note,
@@ -286,7 +287,7 @@ def region_table(result, folded=False):
         ))  # fmt: skip
     on = column_label(str(result.tables["region"]["across"].iloc[0]))
     return Table(
-        f"Region of significance of {result.name}",
+        f"Region of significance of model {result.name}",
         (
             "Effect",
             "Adjustment",
@@ -327,7 +328,7 @@ def fit_table(result, folded=False):
         ("Largest leverage", bounded(result.fit("max_leverage"), 2), "", ""),
     ]
     return Table(
-        f"Fit of {result.name}",
+        f"Fit of model {result.name}",
         ("Statistic", "Value", "df", "p"),
         tuple(rows),
         note="Each is recomputed from its parts; formulas stand in the model’s fit.tsv.",

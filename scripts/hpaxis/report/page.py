@@ -9,6 +9,8 @@ from markupsafe import Markup, escape
 from hpaxis.report.blocks import numbered
 
 SVG = "{http://www.w3.org/2000/svg}"
+# A figure shrinks to this share of its points in CSS pixels, and no further: its smallest text stays readable.
+READABLE = 0.85
 HREF = "{http://www.w3.org/1999/xlink}href"
 # What a figure may hold. Anything else (scripts, foreign objects, metadata with addresses) is left out.
 DRAWN = frozenset(
@@ -16,7 +18,8 @@ DRAWN = frozenset(
 )
 # Symbols of statistics that APA style sets in italics: where they stand for a number, or head a column.
 SYMBOL = re.compile(
-    r"\b(?:p|n)(?= (?:=|&lt;|&gt;|\())|\b[tF](?=\(| = )|\bb(?=₃)|ΔR(?=²)|\bR(?=²)|\bf(?=²)|\bSDs?\b|\bSE\b"
+    r"\b(?:p|n)(?= (?:=|&lt;|&gt;|\())|\bp(?= (?:values?|two-sided)\b)|\b[tF](?=\(| = )|\bF(?=, )|\bb(?=₃)"
+    r"|ΔR(?=²)|\bR(?=²)|\bf(?=²)|\bSDs?\b|\bSE\b"
 )
 HEADS = re.compile(r"p|n|t|F|b|df|SE")
 
@@ -65,7 +68,7 @@ def inline_svg(text, key, alt):
         "role": "img",
         "aria-label": alt,
         # A point is 4/3 of a CSS pixel.
-        "style": f"max-width:{width * 4 / 3:.0f}px",
+        "style": f"max-width:{width * 4 / 3:.0f}px;min-width:{width * READABLE:.0f}px",
     }
     return Markup("<svg" + _attributes(attributes) + ">" + "".join(_drawn(child, key) for child in root) + "</svg>")
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -83,7 +82,7 @@ def config_digest(config):
 
 def versions():
     """Return (name, version) of hpaxis, Python and the packages that touch a number; absent ones are left out."""
-    found = [("hpaxis", hpaxis.__version__), (sys.implementation.name.replace("c", "C", 1), platform.python_version())]
+    found = [("hpaxis", hpaxis.__version__), (platform.python_implementation(), platform.python_version())]
     for package in PACKAGES:
         try:
             found.append((package, version(package)))

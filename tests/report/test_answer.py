@@ -1,0 +1,128 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpaxis.report.answer import answer
+from hpaxis.report.numbers import fixed
+
+
+def text_of(blocks):
+    parts = []
+    for block in blocks:
+        parts += block.items if block.kind == "items" else [block.text]
+    return "\n".join(str(p) for p in parts)
+
+
+def with_tables(results, **tables):
+    """The results with some tables of every model replaced."""
+    return tuple(dataclasses.replace(r, tables=r.tables | tables) for r in results)
+
+
+def with_b3(results, low, high, estimate, slopes=(-0.4, 0.3)):
+    """The results with b3 and the two slopes set by hand."""
+    changed = []
+    for r in results:
+        difference = r.tables["slope_differences"].assign(estimate=estimate, low=low, high=high)
+        slope = r.tables["slopes"].assign(estimate=list(slopes))
+        changed.append(dataclasses.replace(r, tables=r.tables | {"slope_differences": difference, "slopes": slope}))
+    return tuple(changed)
+
+
+def test_the_answer_is_the_primary_models_b3_with_its_interval(fitted):
+    results = fitted()
+    b3 = next(r for r in results if r.entry["primary"]).differences.iloc[0]
+    text = text_of(answer(results, "before_randomisation"))
+    lead = answer(results, "before_randomisation")[0]
+    assert lead.lead and fixed(abs(b3["estimate"])) in lead.text
+    assert f"from {fixed(b3['low'])} to {fixed(b3['high'])}" in lead.text
+    assert "38 children (19 control and 19 treatment)" in lead.text
+    assert f"t({b3['df']:.0f}) = {fixed(b3['t'])}" in text
+    assert "two-sided" in text and "HC3" in text and "exploratory" in text
+    assert "judged on this difference of slopes (b₃) alone" in text
+
+
+def test_an_interval_without_zero_is_moderation_and_its_shape_is_told(fitted):
+    turned = text_of(answer(with_b3(fitted(), 0.2, 1.2, 0.7, (-0.4, 0.3)), "unknown"))
+    weaker = text_of(answer(with_b3(fitted(), 0.1, 0.5, 0.3, (-0.4, -0.1)), "unknown"))
+    steeper = text_of(answer(with_b3(fitted(), -0.9, -0.1, -0.5, (-0.4, -0.9)), "unknown"))
+    for text in (turned, weaker, steeper):
+        assert "excludes zero" in text and "moderation" in text
+    assert "more than buffering" in turned
+    assert "weakens the slope, as buffering would" in weaker
+    assert "opposite of buffering" in steeper
+    assert "0.50 SD lower in treatment than in control" in steeper
+
+
+def test_an_interval_with_zero_shows_neither_difference_nor_likeness(fitted):
+    text = text_of(answer(with_b3(fitted(), -0.2, 1.2, 0.5), "unknown"))
+    assert "includes zero" in text and "do not show that the slopes differ" in text
+    assert "from −0.20 to 1.20 remain compatible" in text
+    assert "not clear of zero" in text
+    assert "as buffering would" not in text and "which is moderation" not in text
+
+
+@pytest.mark.parametrize(
+    ("taken", "says", "warns"),
+    [
+        ("after_randomisation", "Saliva was taken after randomisation", True),
+        ("unknown", "not stated whether saliva was taken before", True),
+        ("before_randomisation", "cannot have changed", False),
+    ],
+)
+def test_the_wording_follows_from_when_saliva_was_taken(fitted, taken, says, warns):
+    blocks = answer(fitted(), taken)
+    assert says in text_of(blocks)
+    assert any(b.kind == "notice" and b.level == "warning" for b in blocks) == warns
+
+
+def test_a_difference_of_the_predictor_between_arms_is_told(fitted):
+    results = fitted()
+    table = results[0].tables["predictor_by_arm"].copy()
+    assert "was not shown in methylation" in text_of(answer(results, "unknown"))
+    table.loc[table["test"] == "t", ["low", "high", "p"]] = [0.1, 0.9, 0.02]
+    assert "The arms differ in methylation" in text_of(answer(with_tables(results, predictor_by_arm=table), "unknown"))
+
+
+def test_a_refused_primary_model_gives_its_reason(fitted):
+    results = [
+        dataclasses.replace(r, tables={}, problems=("arm control has 3 complete rows",)) if r.entry["primary"] else r
+        for r in fitted()
+    ]
+    text = text_of(answer(results, "unknown"))
+    assert "cannot be answered" in text and "arm control has 3 complete rows" in text
+    assert "b₃" not in text
+
+
+def test_without_a_primary_model_the_first_stands_and_it_is_said(fitted):
+    results = [dataclasses.replace(r, entry=r.entry | {"primary": False}) for r in fitted()]
+    assert "No model is marked as primary; second" in text_of(answer(results, "unknown"))
+
+
+def test_the_plan_lock_alone_decides_what_is_confirmatory(fitted):
+    plan = pd.DataFrame([{"status": "confirmatory", "reason": "the model is as it was locked"}])
+    assert "Its result is confirmatory" in text_of(answer(with_tables(fitted(), plan=plan), "unknown"))
+    masked = plan.assign(status="masked", reason="no lock yet")
+    blocks = answer(with_tables(fitted(), plan=masked), "unknown")
+    assert blocks[0].kind == "notice" and "No number here is a result" in blocks[0].text
+
+
+def test_three_arms_give_every_difference_and_a_joint_test(fitted, analysis, config):
+    third = analysis[analysis["role"] == "child"].copy()
+    third["arm"] = "other"
+    third["participant_id"] = "9" + third["participant_id"]
+    third["competence"] += np.random.default_rng(2).normal(0, 1, len(third))
+    results = fitted(analysis=pd.concat([analysis, third], ignore_index=True))
+    text = text_of(answer(results, "unknown"))
+    for pair in ("treatment than in control", "other than in control", "other than in treatment"):
+        assert pair in text
+    assert "All slopes at once: F(2, " in text
+
+
+def test_a_continuous_moderator_is_told_per_unit(fitted, config):
+    entry = config["models"]["main"] | {"moderator": "age_months"}
+    results = fitted(config=config | {"models": {"main": entry}})
+    text = text_of(answer(results, "unknown"))
+    assert "for each further unit of age months" in text
+    assert "in 38 children, the change" in text.lower()

@@ -1,0 +1,44 @@
+import pandas as pd
+
+from hpaxis.report.privacy import WITHHELD, shown_flow, shown_ids
+
+COLUMNS = ["population", "chain", "step", "arm", "n_before", "n_after", "reason"]
+
+
+def chain(*losses):
+    n, rows = 22, [("child", "enrolment", "enrolled", "a", 22, 22, "NA")]
+    for i, lost in enumerate(losses):
+        rows.append(("child", "methylation", f"step{i}", "a", n, n - lost, "why"))
+        n -= lost
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def test_flow_in_full_when_every_count_may_be_told():
+    shown = shown_flow(chain(1, 2), 0)
+    assert shown["left"].tolist() == ["0", "1", "2"]
+    assert shown["stays"].tolist() == ["22", "21", "19"]
+
+
+def test_one_small_loss_withholds_the_losses_of_its_whole_chain():
+    # With 22 before, 15 after the first and 12 in the end, the 3 would follow from any of the others.
+    shown = shown_flow(chain(7, 3), 5)
+    assert shown["left"].tolist() == ["0", WITHHELD, WITHHELD]
+    assert shown["stays"].tolist() == ["22", WITHHELD, "12"]
+    assert shown["reason"].tolist() == ["NA", WITHHELD, WITHHELD]
+
+
+def test_large_and_absent_losses_are_told():
+    shown = shown_flow(chain(7, 0), 5)
+    assert shown["left"].tolist() == ["0", "7", "0"]
+    assert shown["stays"].tolist() == ["22", "15", "15"]
+
+
+def test_a_chain_does_not_withhold_another():
+    other = chain(6).assign(chain="cortisol").iloc[1:]
+    shown = shown_flow(pd.concat([chain(1), other], ignore_index=True), 5)
+    assert shown["left"].tolist() == ["0", WITHHELD, "6"]
+
+
+def test_ids_are_numbered_unless_real_ones_are_asked_for():
+    assert shown_ids(["L9", "L2"], "Library", real=False) == ["Library 1", "Library 2"]
+    assert shown_ids(["L9", "L2"], "Library", real=True) == ["L9", "L2"]
