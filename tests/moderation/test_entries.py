@@ -2,6 +2,7 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+
 from hpaxis.moderation.checks import check_model
 from hpaxis.moderation.run import run_model
 from hpaxis.problems import InputError

@@ -1,11 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from hpaxis.moderation import fit
 from hpaxis.moderation.region import johnson_neyman, observed_region
 from hpaxis.problems import InputError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def arms(n=40, seed=1, levels=("control", "treatment")):

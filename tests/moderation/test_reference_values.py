@@ -5,6 +5,7 @@ R values: R 4.2.2 with sandwich 3.0-2, clubSandwich 0.5.8, emmeans 1.8.4, car 3.
 
 import numpy as np
 import pytest
+
 from hpaxis.moderation import fit
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from hpaxis.moderation.design import build_design, is_factor
 from hpaxis.moderation.linear import LinearFit, fit_linear
@@ -148,8 +148,8 @@ def _draw_number(y, missing, X, bounds, rng):
     b = b + sigma * np.linalg.cholesky(inverse) @ rng.standard_normal(k)
     mean = Z[missing] @ b
     u = rng.random(missing.sum())
-    from_, to = (stats.norm.cdf((end[missing] - mean) / sigma) for end in (low, high))
-    return mean + sigma * stats.norm.ppf(np.clip(from_ + u * (to - from_), 1e-12, 1 - 1e-12))
+    from_, to = (special.ndtr((end[missing] - mean) / sigma) for end in (low, high))
+    return mean + sigma * special.ndtri(np.clip(from_ + u * (to - from_), 1e-12, 1 - 1e-12))
 
 
 def _draw_factor(values, missing, X, levels, rng):

@@ -85,18 +85,23 @@ def _searched(fit, contrast, alpha):
     The line is mapped to angles so that all of it is searched.
     """
 
+    base, step = contrast(0.0), contrast(1.0) - contrast(0.0)
+
     def excess(angle):
         # The contrast times cos(angle): the same t, finite at both ends of the line.
-        c = (math.cos(angle) * contrast(0.0) + math.sin(angle) * (contrast(1.0) - contrast(0.0)))[None]
-        return abs(c @ fit.beta)[0] - fit.cov.critical(c, alpha)[0] * math.sqrt(fit.cov.variance(c)[0])
+        C = np.cos(angle)[:, None] * base + np.sin(angle)[:, None] * step
+        return np.abs(C @ fit.beta) - fit.cov.critical(C, alpha) * np.sqrt(fit.cov.variance(C))
 
     scale = np.ptp(effects(fit.design)[0][2]) or 1.0
     centre = effects(fit.design)[0][2].mean()
     z = centre + scale * np.tan(np.linspace(-math.pi / 2, math.pi / 2, 2001)[1:-1])
     angles = np.concatenate([[-math.pi / 2], np.arctan(z), [math.pi / 2]])
-    values = np.array([excess(a) for a in angles])
+    values = excess(angles)
     crossings = np.flatnonzero(np.sign(values[:-1]) != np.sign(values[1:]))
-    roots = [math.tan(optimize.brentq(excess, angles[i], angles[i + 1], xtol=1e-14)) for i in crossings]
+    roots = [
+        math.tan(optimize.brentq(lambda a: excess(np.array([a]))[0], angles[i], angles[i + 1], xtol=1e-14))
+        for i in crossings
+    ]
     if not roots:
         return math.nan, math.nan, "all" if values[0] > 0 else "none"
     return min(roots), max(roots), "outside" if values[0] > 0 else "inside"

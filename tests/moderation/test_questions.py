@@ -1,0 +1,352 @@
+"""Further questions: mediation, dose, compliers, multiverse, power, the lock, printed statistics, warnings."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpaxis.moderation import fit
+from hpaxis.moderation.compliance import complier_table, dose_table
+from hpaxis.moderation.design import Spec, build_design
+from hpaxis.moderation.diagnostics import warning_table
+from hpaxis.moderation.influence import influence_table
+from hpaxis.moderation.lock import plan_table, read_lock, shuffle_arms, write_lock
+from hpaxis.moderation.mediation import mediation_table
+from hpaxis.moderation.multiverse import multiverse, versions, without_outliers
+from hpaxis.moderation.power import design_power, detectable_f2, detectable_table, exact_power, power_table
+from hpaxis.moderation.run import run_model
+from hpaxis.moderation.statistics_check import check_statistics
+from hpaxis.problems import InputError
+from hpaxis.schemas import load, with_defaults
+
+ARMS = ["control", "treatment"]
+
+
+def entry(**changes):
+    required = {"outcome": "competence", "predictor": "region_mean_beta"}
+    return with_defaults({**required, **changes}, load("config/model"))
+
+
+def settings(**changes):
+    return with_defaults({"draws": 199, "power_draws": 200, **changes}, load("config/moderation"))
+
+
+# Mediation and treatment received
+
+
+def test_paths_of_a_mediation_agree_with_r(cars):
+    data = cars.assign(h=cars["hp"] / 100, arm=np.where(cars["cyl"] == 4, "four", "more"))
+    design = build_design(data, Spec("mpg", "h", "arm"))
+    table = mediation_table(design, data["wt"].to_numpy(), "first", 199, np.random.default_rng(1))
+    found = table.drop_duplicates("quantity").set_index("quantity")["estimate"]
+    # lm(wt ~ four + h + four:h), lm(mpg ~ wt + four + h), four = 1 where cyl is not 4; lavaan gives the same to 5e-6.
+    assert found["mediator on outcome"] == pytest.approx(-3.15331646550413, rel=1e-5)
+    assert found["more on mediator"] == pytest.approx(0.907717919252701, rel=1e-5)
+    assert found["index of moderated mediation[more]"] == pytest.approx(-0.152565626270894, rel=1e-5)
+    assert found["direct[more]"] == pytest.approx(-3.35936881449939, rel=1e-5)
+    at_mean = found["indirect[more] at mean"]
+    h = data["h"].mean()
+    assert at_mean == pytest.approx((0.907717919 + 0.0483825927 * h) * -3.1533164655, rel=1e-5)
+
+
+@pytest.mark.parametrize(("stage", "index"), [("first", 0.3 * 0.5), ("second", 0.5 * 0.4), ("none", None)])
+def test_mediation_recovers_its_truth_within_its_intervals(stage, index):
+    rng = np.random.default_rng(6)
+    n = 2000
+    T, x = np.resize([0, 1], n), rng.normal(size=n)
+    mediator = 0.5 * T + 0.2 * x + (0.3 * T * x if stage == "first" else 0) + rng.normal(size=n)
+    y = 0.5 * mediator + 0.1 * T + (0.4 * mediator * x if stage == "second" else 0) + rng.normal(size=n)
+    data = pd.DataFrame({"y": y, "x": x, "arm": np.where(T, "treatment", "control")})
+    table = mediation_table(build_design(data, Spec("y", "x", "arm")), mediator, stage, 999, rng)
+    table = table.set_index(["method", "quantity"])
+    name = "indirect[treatment]" if index is None else "index of moderated mediation[treatment]"
+    for method in ("percentile bootstrap", "BCa bootstrap"):
+        row = table.loc[(method, name)]
+        assert row["low"] < (0.25 if index is None else index) < row["high"]
+        assert row["high"] - row["low"] < 0.3
+        assert table.loc[(method, "direct[treatment]"), "estimate"] == pytest.approx(0.1, abs=0.12)
+
+
+def test_complier_effect_agrees_with_ivreg(cars):
+    data = cars.assign(arm=np.where(cars["cyl"] == 4, "four", "more"))
+    design = build_design(data, Spec("mpg", "hp", "arm"))
+    received = cars["am"].to_numpy(float)
+    # AER::ivreg(mpg ~ hp + am + hp:am | hp + arm + hp:arm); sandwich::vcovHC(type = "HC1")
+    table = complier_table(design, received, "OLS").set_index("term")
+    assert table.loc["hp:received", "estimate"] == pytest.approx(-0.166336947610324, rel=1e-9)
+    assert table.loc["hp:received", "se"] == pytest.approx(0.354903418590713, rel=1e-9)
+    assert complier_table(design, received, "HC1")["se"].tolist() == pytest.approx(
+        [39.4994836931034, 0.245517837593128, 58.4848017771719, 0.394554570595428], rel=1e-9
+    )
+    assert table.loc["received", "first_stage_f"] < 10
+
+
+def test_complier_effect_under_full_compliance_is_the_intention_to_treat_effect(dyads):
+    children = dyads[dyads["role"] == "child"]
+    one = fit(children, outcome="competence", predictor="region_mean_beta", moderator="arm")
+    received = (one.design.arm == "treatment").astype(float)
+    table = complier_table(one.design, received, "HC3").set_index("term")
+    expected = one.coefficients.set_index("term")
+    assert table.loc["received", "estimate"] == pytest.approx(expected.loc["arm[treatment]", "estimate"])
+    assert table.loc["region_mean_beta:received", "se"] == pytest.approx(expected["se"].iloc[-1])
+    assert np.isinf(table.loc["received", "first_stage_f"])
+
+
+def test_dose_is_read_where_it_varies_and_marked_as_not_randomised(dyads):
+    children = dyads[dyads["role"] == "child"].copy()
+    dose = np.random.default_rng(1).integers(1, 13, len(children))
+    children["sessions"] = np.where(children["arm"] == "treatment", dose, 0)
+    table = dose_table(children, Spec("competence", "region_mean_beta", "arm"), "sessions")
+    assert table["arms"].unique().tolist() == ["treatment"]
+    assert not table["randomised"].any()
+    assert "region_mean_beta:sessions" in set(table["term"])
+    assert table["n"].iloc[0] == children[children["arm"] == "treatment"]["competence"].notna().sum()
+
+
+# Multiverse
+
+
+def grid(**changes):
+    schema = load("config/moderation")["properties"]["multiverse"]
+    return with_defaults({"draws": 199, **changes}, schema)
+
+
+def test_versions_are_the_whole_grid():
+    found = versions(entry(), grid(covariates=[[], ["age_months"]], rows={"girls": {"sex": ["f"]}}))
+    assert len(found) == 1 * 2 * 2 * 3 * 3 * 2
+    assert len({tuple(c.values()) for c, _ in found}) == len(found)
+
+
+def test_every_version_is_shown_and_one_is_the_configs_own(dyads):
+    curve, joint = multiverse(
+        dyads, entry(), grid(covariates=[[], ["competence"]], rows={"girls": {"sex": ["f"]}}), ARMS, settings(), 199, 1
+    )
+    assert len(curve) == 72
+    failed = curve[curve["covariates"] == "competence"]
+    assert failed["problem"].notna().all()
+    assert failed["estimate"].isna().all()
+    own = curve[curve["own"].eq(True)]
+    z = fit(
+        dyads[dyads["role"] == "child"], outcome="competence", predictor="region_mean_beta", moderator="arm",
+        standardise=["outcome", "predictor"],
+    ).coefficients.iloc[-1]  # fmt: skip
+    assert len(own) == 1
+    assert own["estimate"].iloc[0] == pytest.approx(z["estimate"])
+    assert own["p"].iloc[0] == pytest.approx(z["p"])
+    assert joint["statistic"].tolist() == ["median estimate", "share significant", "mean t"]
+    assert joint["versions"].unique().tolist() == [36]
+    assert joint["p"].between(1 / 200, 1).all()
+
+
+def test_joint_p_of_one_version_is_its_own_permutation_p(dyads):
+    one = grid(scales=["beta"], covariances=["OLS"], outliers=["none"])
+    curve, joint = multiverse(dyads, entry(), one, ARMS, settings(), 1999, 1)
+    assert joint.set_index("statistic").loc["mean t", "p"] == pytest.approx(curve.loc[0, "p"], abs=0.03)
+
+
+def test_outliers_are_dropped_or_pulled_in():
+    data = pd.DataFrame({"y": [*np.zeros(20), 1.0, 50.0]})
+    limit = data["y"].mean() + 3 * data["y"].std(ddof=1)
+    assert without_outliers(data, ["y"], "winsorise")["y"].max() == pytest.approx(limit)
+    assert without_outliers(data, ["y"], "drop_3sd")["y"].isna().sum() == 1
+    assert without_outliers(data, ["y"], "none") is data
+
+
+# Power
+
+
+def test_exact_power_at_n_44_is_that_of_the_noncentral_f():
+    # The design's figures (lambda = f2 n, F(1, 40)): f2 .05, .10, .15 and the effect that 80 % need.
+    assert [round(exact_power(f2, 44, 4), 2) for f2 in (0.05, 0.10, 0.15)] == [0.30, 0.53, 0.71]
+    assert round(detectable_f2(44, 4), 3) == 0.187
+
+
+def test_simulated_power_agrees_with_exact_power_where_theory_holds():
+    table = design_power([22, 22], 4000, seed=1, kind="OLS")
+    # Three simulation errors, and a random predictor in place of a fixed one.
+    assert (np.abs(table["power"] - table["exact"]) < 3 * table["se"] + 0.015).all()
+    worse = design_power([22, 22], 1000, seed=1, kind="HC3", reliability=0.6, skewed=True)
+    assert (worse["power"] < table["power"]).all()
+    three = design_power([20, 20, 20], 500, seed=1, covariates=2)
+    assert three["n"].unique().tolist() == [60]
+
+
+def test_power_of_the_data_at_hand_falls_with_reliability(dyads):
+    one = fit(
+        dyads[dyads["role"] == "child"], outcome="competence", predictor="region_mean_beta", moderator="arm"
+    ).linear
+    full, poor = power_table(one, 1000, 1), power_table(one, 1000, 1, reliability=0.5)
+    assert poor["power"].mean() < full["power"].mean() - 0.1
+    assert full.equals(power_table(one, 1000, 1))
+    found = detectable_table(full, 42, 4, 1, 0.05).loc[0]
+    assert found["f2_exact"] == pytest.approx(detectable_f2(42, 4))
+    assert found["f2_simulated"] > found["f2_exact"]
+
+
+# The lock
+
+
+def test_what_was_locked_is_confirmatory_and_anything_else_is_not(tmp_path):
+    path = tmp_path / "plan.lock.json"
+    locked_settings = settings(lock=str(path))
+    before = plan_table("m", entry(), locked_settings, ARMS, read_lock(path)).loc[0]
+    assert (before["status"], before["masked"]) == ("masked", True)
+    write_lock(path, {"m": entry()}, locked_settings, ARMS)
+    locked = read_lock(path)
+    status = {
+        name: plan_table(model, changed, locked_settings, arms, locked).loc[0, "status"]
+        for name, model, changed, arms in [
+            ("same", "m", entry(), ARMS),
+            ("retitled", "m", entry(title="Competence"), ARMS),
+            ("other covariance", "m", entry(covariance="OLS"), ARMS),
+            ("other reference", "m", entry(), ARMS[::-1]),
+            ("new model", "n", entry(), ARMS),
+        ]
+    }
+    assert status == {
+        "same": "confirmatory", "retitled": "confirmatory", "other covariance": "exploratory",
+        "other reference": "exploratory", "new model": "exploratory",
+    }  # fmt: skip
+    assert plan_table("m", entry(), settings(), ARMS, None).loc[0, "status"] == "exploratory"
+    with pytest.raises(InputError, match="exists already"):
+        write_lock(path, {"m": entry()}, locked_settings, ARMS)
+
+
+def test_a_damaged_lock_is_refused(tmp_path):
+    path = tmp_path / "plan.lock.json"
+    path.write_text(json.dumps(["m"]), encoding="utf-8")
+    with pytest.raises(InputError, match="is not a plan lock"):
+        read_lock(path)
+    assert read_lock(None) is None
+
+
+def test_masking_shuffles_arms_between_dyads_and_keeps_numbers(dyads):
+    shuffled = shuffle_arms(dyads, seed=3)
+    assert not shuffled["arm"].equals(dyads["arm"])
+    assert (shuffled.groupby("dyad_id")["arm"].nunique() == 1).all()
+    assert shuffled["arm"].value_counts().to_dict() == dyads["arm"].value_counts().to_dict()
+    assert shuffled.drop(columns="arm").equals(dyads.drop(columns="arm"))
+    assert shuffled.equals(shuffle_arms(dyads, seed=3))
+
+
+def test_a_masked_run_says_so_and_does_not_show_the_real_slopes(dyads, tmp_path):
+    real = run_model("m", dyads, entry(), settings(), ARMS, 1)
+    masked = run_model("m", dyads, entry(), settings(lock=str(tmp_path / "none.json")), ARMS, 1, locked=None)
+    assert masked["plan"].loc[0, "status"] == "masked"
+    assert masked["slopes"]["estimate"].tolist() != pytest.approx(real["slopes"]["estimate"].tolist())
+
+
+def test_everything_that_an_entry_can_ask_has_its_table(dyads):
+    rng = np.random.default_rng(2)
+    data = dyads.assign(
+        sessions=np.where(dyads["arm"] == "treatment", rng.integers(1, 13, len(dyads)), 0),
+        received=(dyads["arm"] == "treatment") & (rng.random(len(dyads)) < 0.7),
+        sensitivity=rng.normal(size=len(dyads)),
+        region_mean_beta_se=0.003,
+    )
+    asked = entry(
+        family=["region_mean_beta", "region_mean_m"], mediator="sensitivity", dose="sessions", received="received",
+        impute=True,
+    )  # fmt: skip
+    tables = run_model("m", data, asked, settings(), ARMS, 1)
+    for name, table in tables.items():
+        assert list(table.columns) == list(load(f"moderation_{name}.schema")["properties"]), name
+    for name in ("family", "mediation", "dose", "complier", "reliability", "imputations"):
+        assert len(tables[name]), name
+    assert tables["mediation"]["n"].unique().tolist() == [42]
+
+
+# Printed statistics
+
+
+PUBLISHED = [
+    {"name": "omnibus", "F": "5.94", "df1": "3", "df2": "40", "p": ".05", "R2": ".17"},
+    {"name": "interaction", "F": "6.77", "df1": "1", "df2": "40", "p": ".013", "dR2": ".14", "R2": ".17", "b": ".70",
+     "difference_of": "treatment, control"},
+    {"name": "control", "b": "-.37", "df": "40", "p": ".03"},
+    {"name": "treatment", "b": ".33", "df": "40", "p": "> .1"},
+]  # fmt: skip
+
+
+def test_published_omnibus_f_contradicts_its_own_r2_and_p():
+    table = check_statistics(PUBLISHED)
+    omnibus = table[table["claim"] == "omnibus"].set_index(["statistic", "from"])
+    from_r2 = omnibus.loc[("F", "R2, df1, df2")]
+    assert (round(from_r2["recomputed"], 2), from_r2["verdict"]) == (2.73, "contradicts")
+    p = omnibus.loc[("p", "R2, df1, df2")]
+    assert (round(p["recomputed"], 3), p["verdict"]) == (0.056, "agrees")
+    assert omnibus.loc[("p", "F, df1, df2"), "verdict"] == "contradicts"
+    assert omnibus.loc[("R2", "F, df1, df2"), "verdict"] == "contradicts"
+
+
+def test_published_interaction_agrees_with_itself_and_implies_its_errors():
+    table = check_statistics(PUBLISHED)
+    interaction = table[table["claim"] == "interaction"]
+    assert set(interaction["verdict"]) == {"agrees", "implied"}
+    implied = table[(table["statistic"] == "SE")].drop_duplicates("claim").set_index("claim")["recomputed"]
+    assert implied.round(3).to_dict() == {"interaction": 0.269, "control": 0.164, "treatment": 0.213}
+
+
+def test_a_one_sided_p_is_called_one():
+    # Printed one-tailed p = .04; the two-sided one is .089 (t of 1.741 on 40 df, say).
+    row = check_statistics([{"name": "language", "t": "1.74", "df": "40", "p": ".04"}]).iloc[0]
+    assert row["verdict"] == "contradicts: agrees as a one-sided p"
+    assert row["recomputed"] == pytest.approx(0.0896, abs=1e-3)
+
+
+def test_intervals_and_rounding_are_checked():
+    table = check_statistics([{"b": "0.50", "SE": "0.10", "df": "40", "low": "0.30", "high": "0.80", "p": "< .001"}])
+    verdicts = table.set_index("statistic")["verdict"]
+    assert verdicts["low"] == "agrees"
+    assert verdicts["high"] == "contradicts"
+    assert verdicts["p"] == "agrees"
+    assert table.set_index("statistic").loc["high", "recomputed"] == pytest.approx(0.5 + 2.021075 * 0.1, abs=1e-5)
+
+
+def test_cells_that_are_no_numbers_are_all_named():
+    with pytest.raises(InputError) as caught:
+        check_statistics(
+            pd.DataFrame([{"F": "about 5", "df1": "1", "df2": "40"}, {"F": "n.s.", "df1": "1", "df2": "40"}])
+        )
+    assert [p.row for p in caught.value.problems] == [1, 2]
+
+
+# Warnings
+
+
+def codes(data, **changes):
+    one = fit(data, **{"outcome": "y", "predictor": "x", "moderator": "arm", **changes})
+    return set(warning_table(one, influence_table(one.linear))["code"])
+
+
+def quiet(n=80, seed=1):
+    rng = np.random.default_rng(seed)
+    arm = np.resize(["control", "treatment"], n)
+    x = rng.permutation(np.linspace(-1.5, 1.5, n))
+    return pd.DataFrame({"x": x, "arm": arm, "y": x * (arm == "treatment") + 0.3 * rng.normal(size=n)})
+
+
+def test_sound_data_warn_only_of_what_cannot_be_tested():
+    assert codes(quiet()) == {"predictor_after_randomisation"}
+
+
+def test_each_trouble_has_its_warning():
+    data = quiet()
+    assert "predictor_depends_on_moderator" in codes(data.assign(x=data["x"] + (data["arm"] == "control")))
+    assert "skewed_predictor" in codes(data.assign(x=np.exp(2 * data["x"])))
+    assert "rows_left_out" in codes(data.assign(y=data["y"].where(data.index > 3)))
+    uneven = data.assign(y=data["y"] * np.exp(data["x"]))
+    assert "unequal_variance" in codes(uneven, covariance="OLS")
+    assert "unequal_variance" not in codes(uneven)
+    far = data.copy()
+    far.loc[0, "x"] = 40.0
+    assert "high_leverage" in codes(far)
+    one = fit(data, outcome="y", predictor="x", moderator="arm")
+    by_arm = pd.DataFrame({"arm": ["all", "control", "treatment"], "reliability": [0.7, 0.9, 0.5]})
+    assert "reliability_by_arm" in set(warning_table(one, reliability=by_arm)["code"])
+    # Two mirrored arms have no interaction; a shift of one row makes a tiny one that a neighbour can turn.
+    mirrored = quiet(40).assign(y=np.random.default_rng(15).normal(size=40), x=np.repeat(np.linspace(-1, 1, 20), 2))
+    mirrored.loc[1::2, "y"] = mirrored.loc[::2, "y"].to_numpy()
+    mirrored.loc[0, "y"] += 0.1
+    assert "sign_flips" in codes(mirrored)
