@@ -36,6 +36,16 @@ rule fit_model:
         settings=study.config["moderation"],
         arms=study.config["arms"],
         seed=study.config["seed"],
+    log:
+        "<logs>/fit_model/{model}.log",
+    benchmark:
+        "<benchmarks>/fit_model/{model}.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
     script:
         "../../scripts/fit_model.py"
 
