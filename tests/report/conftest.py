@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis import moderation, schemas
+from hpaxis import schemas
+from hpaxis.moderation.run import run_model
 from hpaxis.report.build import Run
 from hpaxis.report.models import ModelResult
 
@@ -19,6 +20,7 @@ def config():
     given = {
         "study": {"title": "A small study", "question": "Does treatment buffer?"},
         "seed": 7,
+        "moderation": {"draws": 199, "error_draws": 100, "power_draws": 200, "multiverse": {"draws": 199}},
         "sheets": {"libraries": "config/libraries.tsv", "participants": "config/participants.tsv"},
         "arms": ARMS,
         "report": {"smallest_cell": 0},
@@ -49,6 +51,7 @@ def analysis():
         "competence": y.round(),
         "age_months": rng.integers(12, 36, n).astype(float),
         "region_mean_beta": x,
+        "region_mean_beta_se": 0.001,
         "cortisol_pg_per_mg": rng.lognormal(1.7, 0.6, n),
         "cortisol_censored": "none",
         "cortisol_limit_pg_per_mg": np.nan,
@@ -57,6 +60,9 @@ def analysis():
     children.loc[4, "competence"] = np.nan
     low = children["cortisol_pg_per_mg"] < 3
     children.loc[low, ["cortisol_pg_per_mg", "cortisol_censored", "cortisol_limit_pg_per_mg"]] = [np.nan, "below", 3.0]
+    children["region_mean_m"] = np.log2(children["region_mean_beta"] / (1 - children["region_mean_beta"]))
+    children["region_mean_m_se"] = 0.05
+    children["log_cortisol_limit"] = np.log(children["cortisol_limit_pg_per_mg"])
     children["log_cortisol"] = np.log(children["cortisol_pg_per_mg"])
     parents = children.assign(role="parent", participant_id="2" + children["participant_id"].str[1:])
     return pd.concat([children, parents], ignore_index=True)
@@ -154,28 +160,25 @@ def fitted(config, analysis):
     """Return a function that fits every model of a config on a table and gives the results."""
 
     def fit(config=config, analysis=analysis):
-        return tuple(ModelResult(n, e, model_tables(e, analysis), {"slopes": SVG}) for n, e in config["models"].items())
+        results = []
+        for name, entry in config["models"].items():
+            tables = model_tables(name, entry, analysis, config)
+            results.append(ModelResult(name, entry, tables, {"slopes": SVG}))
+        return tuple(results)
 
     return fit
 
 
-def model_tables(entry, analysis):
-    """Return the tables of one model, as the moderation stage leaves them."""
-    data = analysis[analysis["role"] == entry["population"]].set_index("participant_id")
-    if entry["moderator"] == "arm":
-        levels = [arm for arm in (*ARMS, "other") if (data["arm"] == arm).any()]
-        data = data.assign(arm=pd.Categorical(data["arm"], categories=levels))
-    names = {k: entry[k] for k in ("outcome", "predictor", "moderator", "covariates", "standardise")}
-    result, classical = (moderation.fit(data, **names, covariance=kind) for kind in (entry["covariance"], "OLS"))
-    return {
-        "used": result.used,
-        "predictor_by_arm": result.predictor_by_arm,
-        "coefficients": pd.concat([result.coefficients, classical.coefficients], ignore_index=True),
-        "slopes": result.slopes,
-        "slope_differences": result.slope_differences,
-        "region": pd.concat([result.region, result.region_fdr], ignore_index=True),
-        "fit": result.fit,
-    }
+FITTED = {}
+
+
+def model_tables(name, entry, analysis, config):
+    """Return the tables of one model as the moderation stage makes them, with few draws; the same fit is kept."""
+    key = repr((name, entry, config["arms"], pd.util.hash_pandas_object(analysis).sum()))
+    if key not in FITTED:
+        arms = [*config["arms"], *sorted(set(analysis["arm"]) - set(config["arms"]))]
+        FITTED[key] = run_model(name, analysis, entry, config["moderation"], arms, config["seed"])
+    return FITTED[key]
 
 
 @pytest.fixture

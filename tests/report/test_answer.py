@@ -33,8 +33,8 @@ def with_b3(results, low, high, estimate, slopes=(-0.4, 0.3)):
 def test_the_answer_is_the_primary_models_b3_with_its_interval(fitted):
     results = fitted()
     b3 = next(r for r in results if r.entry["primary"]).differences.iloc[0]
-    text = text_of(answer(results, "before_randomisation"))
-    lead = answer(results, "before_randomisation")[0]
+    text = text_of(answer(results, False))
+    lead = answer(results, False)[0]
     assert lead.lead and fixed(abs(b3["estimate"])) in lead.text
     assert f"from {fixed(b3['low'])} to {fixed(b3['high'])}" in lead.text
     assert "38 children (19 control and 19 treatment)" in lead.text
@@ -44,9 +44,9 @@ def test_the_answer_is_the_primary_models_b3_with_its_interval(fitted):
 
 
 def test_an_interval_without_zero_is_moderation_and_its_shape_is_told(fitted):
-    turned = text_of(answer(with_b3(fitted(), 0.2, 1.2, 0.7, (-0.4, 0.3)), "unknown"))
-    weaker = text_of(answer(with_b3(fitted(), 0.1, 0.5, 0.3, (-0.4, -0.1)), "unknown"))
-    steeper = text_of(answer(with_b3(fitted(), -0.9, -0.1, -0.5, (-0.4, -0.9)), "unknown"))
+    turned = text_of(answer(with_b3(fitted(), 0.2, 1.2, 0.7, (-0.4, 0.3)), True))
+    weaker = text_of(answer(with_b3(fitted(), 0.1, 0.5, 0.3, (-0.4, -0.1)), True))
+    steeper = text_of(answer(with_b3(fitted(), -0.9, -0.1, -0.5, (-0.4, -0.9)), True))
     for text in (turned, weaker, steeper):
         assert "excludes zero" in text and "moderation" in text
     assert "more than buffering" in turned
@@ -56,7 +56,7 @@ def test_an_interval_without_zero_is_moderation_and_its_shape_is_told(fitted):
 
 
 def test_an_interval_with_zero_shows_neither_difference_nor_likeness(fitted):
-    text = text_of(answer(with_b3(fitted(), -0.2, 1.2, 0.5), "unknown"))
+    text = text_of(answer(with_b3(fitted(), -0.2, 1.2, 0.5), True))
     assert "includes zero" in text and "do not show that the slopes differ" in text
     assert "from −0.20 to 1.20 remain compatible" in text
     assert "not clear of zero" in text
@@ -64,15 +64,11 @@ def test_an_interval_with_zero_shows_neither_difference_nor_likeness(fitted):
 
 
 @pytest.mark.parametrize(
-    ("taken", "says", "warns"),
-    [
-        ("after_randomisation", "Saliva was taken after randomisation", True),
-        ("unknown", "not stated whether saliva was taken before", True),
-        ("before_randomisation", "cannot have changed", False),
-    ],
+    ("after", "says", "warns"),
+    [(True, "may itself be an effect of the arm", True), (False, "the arm cannot have changed it", False)],
 )
-def test_the_wording_follows_from_when_saliva_was_taken(fitted, taken, says, warns):
-    blocks = answer(fitted(), taken)
+def test_the_wording_follows_from_when_methylation_was_measured(fitted, after, says, warns):
+    blocks = answer(fitted(), after)
     assert says in text_of(blocks)
     assert any(b.kind == "notice" and b.level == "warning" for b in blocks) == warns
 
@@ -80,9 +76,9 @@ def test_the_wording_follows_from_when_saliva_was_taken(fitted, taken, says, war
 def test_a_difference_of_the_predictor_between_arms_is_told(fitted):
     results = fitted()
     table = results[0].tables["predictor_by_arm"].copy()
-    assert "was not shown in methylation" in text_of(answer(results, "unknown"))
+    assert "was not shown in methylation" in text_of(answer(results, True))
     table.loc[table["test"] == "t", ["low", "high", "p"]] = [0.1, 0.9, 0.02]
-    assert "The arms differ in methylation" in text_of(answer(with_tables(results, predictor_by_arm=table), "unknown"))
+    assert "The arms differ in methylation" in text_of(answer(with_tables(results, predictor_by_arm=table), True))
 
 
 def test_a_refused_primary_model_gives_its_reason(fitted):
@@ -90,21 +86,21 @@ def test_a_refused_primary_model_gives_its_reason(fitted):
         dataclasses.replace(r, tables={}, problems=("arm control has 3 complete rows",)) if r.entry["primary"] else r
         for r in fitted()
     ]
-    text = text_of(answer(results, "unknown"))
+    text = text_of(answer(results, True))
     assert "cannot be answered" in text and "arm control has 3 complete rows" in text
     assert "b₃" not in text
 
 
 def test_without_a_primary_model_the_first_stands_and_it_is_said(fitted):
     results = [dataclasses.replace(r, entry=r.entry | {"primary": False}) for r in fitted()]
-    assert "No model is marked as primary; second" in text_of(answer(results, "unknown"))
+    assert "No model is marked as primary; second" in text_of(answer(results, True))
 
 
 def test_the_plan_lock_alone_decides_what_is_confirmatory(fitted):
     plan = pd.DataFrame([{"status": "confirmatory", "reason": "the model is as it was locked"}])
-    assert "Its result is confirmatory" in text_of(answer(with_tables(fitted(), plan=plan), "unknown"))
+    assert "Its result is confirmatory" in text_of(answer(with_tables(fitted(), plan=plan), True))
     masked = plan.assign(status="masked", reason="no lock yet")
-    blocks = answer(with_tables(fitted(), plan=masked), "unknown")
+    blocks = answer(with_tables(fitted(), plan=masked), True)
     assert blocks[0].kind == "notice" and "No number here is a result" in blocks[0].text
 
 
@@ -114,7 +110,7 @@ def test_three_arms_give_every_difference_and_a_joint_test(fitted, analysis, con
     third["participant_id"] = "9" + third["participant_id"]
     third["competence"] += np.random.default_rng(2).normal(0, 1, len(third))
     results = fitted(analysis=pd.concat([analysis, third], ignore_index=True))
-    text = text_of(answer(results, "unknown"))
+    text = text_of(answer(results, True))
     for pair in ("treatment than in control", "other than in control", "other than in treatment"):
         assert pair in text
     assert "All slopes at once: F(2, " in text
@@ -123,6 +119,6 @@ def test_three_arms_give_every_difference_and_a_joint_test(fitted, analysis, con
 def test_a_continuous_moderator_is_told_per_unit(fitted, config):
     entry = config["models"]["main"] | {"moderator": "age_months"}
     results = fitted(config=config | {"models": {"main": entry}})
-    text = text_of(answer(results, "unknown"))
+    text = text_of(answer(results, True))
     assert "for each further unit of age months" in text
     assert "in 38 children, the change" in text.lower()

@@ -3,7 +3,7 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from hpaxis.report.limits import detectable_f2, limits_section
+from hpaxis.report.limits import limits_section
 
 
 def said(section):
@@ -13,25 +13,16 @@ def said(section):
 @pytest.fixture
 def limits(config, fitted, libraries, sheet):
     def ask(samples=None, results=None, snps=0, panel_checked=False, **changes):
-        changed = config | {"report": config["report"] | changes.pop("report", {})} | changes
+        changed = config | {k: (config[k] | v if k in config else v) for k, v in changes.items()}
         return said(limits_section(changed, results or fitted(), libraries, samples, sheet, snps, panel_checked))
 
     return ask
 
 
-# G*Power's convention, lambda = f2 n: 80 % power at n = 44 with three predictors, one tested, needs .187 (design figure).
-def test_detectable_effect_at_44():
-    assert round(detectable_f2(44, 4, 0.05), 3) == 0.187
-
-
-def test_more_people_find_smaller_effects():
-    assert detectable_f2(200, 4, 0.05) < detectable_f2(100, 4, 0.05) < detectable_f2(44, 4, 0.05)
-
-
 def test_what_holds_is_said(limits):
     text = limits()
     for part in (
-        "rests on 38 people",
+        "rests on 38 children (19 control and 19 treatment)",
         "main: 2",
         "2 interactions are tested",
         "not compared with a genome",
@@ -39,14 +30,14 @@ def test_what_holds_is_said(limits):
         "cell mix of the saliva was not measured",
         "saliva was prepared twice",
         "Hair cortisol was not measured",
-        "not known to be measured before randomisation",
+        "measured after randomisation",
     ):
         assert part in text
     assert "simulated" not in text and "Not sequenced" not in text
 
 
 def test_what_does_not_hold_is_not_said(limits):
-    text = limits(snps=3, panel_checked=True, report={"saliva_taken": "before_randomisation"})
+    text = limits(snps=3, panel_checked=True, moderation={"predictor_after_randomisation": False})
     assert "genome" not in text and "SNP mask" not in text and "randomisation" not in text
 
 
@@ -82,11 +73,22 @@ def test_refused_models_leave_no_gap(config, fitted, libraries, sheet):
     assert "rests on" not in text and "interactions are tested" in text
 
 
-@pytest.mark.parametrize(("leverage", "told"), [(0.9, True), (0.2, False)])
-def test_a_high_leverage_is_told(fitted, limits, leverage, told):
+@pytest.mark.parametrize(("simulated", "told"), [(0.25, "f² = 0.25"), (float("nan"), "f² = 0.19")])
+def test_the_detectable_effect_is_simulated_where_it_can_be(fitted, limits, simulated, told):
     results = []
     for r in fitted():
-        fit = r.tables["fit"].copy()
-        fit.loc[fit["statistic"] == "max_leverage", "value"] = leverage
-        results.append(dataclasses.replace(r, tables=r.tables | {"fit": fit}))
-    assert ("leverage is .90, above three times" in limits(results=results)) == told
+        table = pd.DataFrame([{"power": 0.8, "f2_simulated": simulated, "f2_exact": 0.187}])
+        results.append(dataclasses.replace(r, tables=r.tables | {"detectable": table}))
+    assert told in limits(results=results)
+
+
+def test_warnings_of_the_primary_model_are_told_once(fitted, limits):
+    results = []
+    for r in fitted():
+        rows = [("sign_flips", "leaving out one row turns the sign", "do not claim a direction"),
+                ("rows_left_out", "2 rows lack a value", "see used.tsv")]  # fmt: skip
+        table = pd.DataFrame(rows, columns=["code", "what", "remedy"])
+        results.append(dataclasses.replace(r, tables=r.tables | {"warnings": table}))
+    text = limits(results=results)
+    assert "The primary model warns: leaving out one row turns the sign (do not claim a direction)." in text
+    assert "2 rows lack a value" not in text

@@ -183,7 +183,7 @@ def plot_concordance(concordance):
     """Draw the difference between two callers against their mean, each with its sampling interval.
 
     ``concordance`` is methylation/concordance.tsv: hpaxis_mean and methylpy_mean (fractions), difference
-    (hpaxis - methylpy), difference_se, flag. Flagged libraries stand out by colour and shape.
+    (methylpy - hpaxis), difference_se, flag. Flagged libraries stand out by colour and shape.
     """
     use_style()
     known = concordance.dropna(subset=["difference"])
@@ -205,14 +205,14 @@ def plot_concordance(concordance):
         axis.set_xlabel(label)
         if label.startswith("above"):
             axis.set(xlim=(HIGH, 105), xticks=(50, 100))
-    axes[0, 0].set_ylabel("hpaxis − methylpy\n(percentage points)")
+    axes[0, 0].set_ylabel("methylpy − hpaxis\n(percentage points)")
     if known.empty:
         axes[0, 0].text(
             0.5, 0.5, "no library has calls of both callers", transform=axes[0, 0].transAxes, ha="center", color=GREY
         )
     handles = [
         plt.Line2D([], [], linestyle="", label=f"{label} ({chosen.sum()})", **VERDICTS[verdict])
-        for chosen, label, verdict in ((~flagged, "within sampling error", "pass"), (flagged, "beyond it", "fail"))
+        for chosen, label, verdict in ((~flagged, "within sampling error", "pass"), (flagged, "flagged", "fail"))
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=2)
     return figure

@@ -11,11 +11,11 @@ JUDGED = (
 )
 
 
-def answer(results, saliva_taken):
+def answer(results, after_randomisation):
     """Return the blocks of the answer.
 
-    ``results`` are `ModelResult`; the primary one is read (the first where none is marked). ``saliva_taken`` is the
-    config's word for when saliva was taken.
+    ``results`` are `ModelResult`; the primary one is read (the first where none is marked).
+    ``after_randomisation`` says whether the predictor was measured after randomisation.
     """
     primary = in_order(results)[0]
     if primary.refused:
@@ -35,7 +35,7 @@ def answer(results, saliva_taken):
         blocks += [Items(others), Paragraph(f"All slopes at once: {joint}.")]
     blocks.append(Paragraph(" ".join([*(verdict(primary, row) for row in rows), JUDGED])))
     blocks.append(Paragraph(standing(primary)))
-    blocks.append(timing(primary, saliva_taken))
+    blocks.append(timing(primary, after_randomisation))
     return tuple(blocks)
 
 
@@ -75,22 +75,16 @@ def standing(result):
     return f"{sides}{chosen}Its result is {status}: {reason}."
 
 
-def timing(result, saliva_taken):
-    """Return what methylation can stand for, given when saliva was taken and whether the arms differ in it."""
+def timing(result, after_randomisation):
+    """Return what methylation can stand for, given when it was measured and whether the arms differ in it."""
     predictor = column_label(result.entry["predictor"])
     differs = _arm_difference(result, predictor)
-    if saliva_taken == "before_randomisation":
-        return Paragraph(
-            f"Saliva was taken before randomisation, so the arm cannot have changed {predictor}. {differs}"
-        )
-    told = (
-        "Saliva was taken after randomisation"
-        if saliva_taken == "after_randomisation"
-        else "It is not stated whether saliva was taken before randomisation (report.saliva_taken in the config)"
-    )
+    named = predictor[0].upper() + predictor[1:]
+    if not after_randomisation:
+        return Paragraph(f"{named} was measured before randomisation: the arm cannot have changed it. {differs}")
     return Notice(
-        f"{told}, so {predictor} may itself be an effect of the arm. What is shown is how an association differs "
-        f"between arms, not what the treatment does to an effect of methylation. {differs}",
+        f"{named} was measured after randomisation, so it may itself be an effect of the arm. What is shown is how an "
+        f"association differs between arms, not what the treatment does to an effect of methylation. {differs}",
         "warning",
     )
 

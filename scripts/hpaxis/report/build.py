@@ -86,7 +86,7 @@ def build_page(run):
     return render(
         config["study"]["title"],
         config["study"]["question"],
-        answer(run.results, report["saliva_taken"]),
+        answer(run.results, config["moderation"]["predictor_after_randomisation"]),
         sections,
         _notices(config),
     )

@@ -1,13 +1,9 @@
 """What this page cannot say, each limit only where the study's own tables and config show that it holds."""
 
-from scipy import optimize, stats
-
 from hpaxis.report.blocks import Items, Paragraph, Section
 from hpaxis.report.labels import column_label
 from hpaxis.report.models import in_order
-from hpaxis.report.numbers import bounded, count, plural, words
-
-POWER = 0.80
+from hpaxis.report.numbers import bounded, count, fixed, plural, words
 
 
 def limits_section(config, results, libraries, samples, sheet, snps, panel_checked):
@@ -19,8 +15,9 @@ def limits_section(config, results, libraries, samples, sheet, snps, panel_check
     """
     limits = [
         _simulated(config),
-        _timing(config["report"]),
+        _timing(config),
         _size(results),
+        _warnings(results),
         _missing(results),
         _many(results),
         _panel(panel_checked, snps),
@@ -40,51 +37,46 @@ def limits_section(config, results, libraries, samples, sheet, snps, panel_check
     )
 
 
-def detectable_f2(n, terms, alpha, tested=1, power=POWER):
-    """Return the f² of ``tested`` product terms that an F test finds with ``power`` at n rows and ``terms`` columns.
-
-    The noncentrality is f² · n (Cohen's convention as G*Power has it); normal errors of equal variance, fixed design.
-    """
-    df2 = n - terms
-    critical = stats.f.isf(alpha, tested, df2)
-    return float(optimize.brentq(lambda f2: stats.ncf.sf(critical, tested, df2, f2 * n) - power, 1e-6, 1e3))
-
-
 def _simulated(config):
     return "simulation" in config and (
         "These people do not exist: the data are simulated with a known truth, to show what hpaxis does."
     )
 
 
-def _timing(report):
-    return report["saliva_taken"] != "before_randomisation" and (
-        "Methylation was not known to be measured before randomisation. It may be changed by the arm, so a moderation "
-        "by arm is a difference between associations; it does not show that treatment acts on an effect of methylation."
+def _timing(config):
+    return config["moderation"]["predictor_after_randomisation"] and (
+        "Methylation was measured after randomisation. It may be changed by the arm, so a moderation by arm is a "
+        "difference between associations; it does not show that treatment acts on an effect of methylation."
     )
 
 
 def _size(results):
-    parts = []
-    for result in in_order(results)[:1]:
-        if result.refused:
-            continue
-        n, terms = int(result.fit("n")), int(result.fit("terms"))
-        df1 = int(result.fit("wald_interaction", "df1"))
-        alpha = float(result.tables["region"]["alpha"].iloc[0])
-        f2 = detectable_f2(n, terms, alpha, df1)
+    primary = in_order(results)[0]
+    if primary.refused:
+        return None
+    parts = [f"The primary model rests on {primary.who()}."]
+    detectable = primary.tables["detectable"].iloc[0]
+    f2 = detectable["f2_simulated"]
+    if f2 != f2:
+        f2 = detectable["f2_exact"]
+    if f2 == f2:
         parts.append(
-            f"The primary model rests on {count(n)} people. With so many, and normal errors of equal variance, an "
-            f"interaction is found with {POWER:.0%} power only if it is at least f² = {bounded(f2, 2)} (a partial R² "
-            f"of {bounded(f2 / (1 + f2), 2)}): smaller ones are likely missed, and one that is found is likely "
-            "overestimated."
+            f"With so many, and methylation measured as it was, an interaction is found with {detectable['power']:.0%} "
+            f"power only if it is at least f² = {fixed(f2)} (a partial R² of {bounded(f2 / (1 + f2))}): smaller ones "
+            "are likely missed, and one that is found is likely overestimated."
         )
-        leverage = result.fit("max_leverage")
-        if leverage > 3 * terms / n:
-            parts.append(
-                f"One person’s leverage is {bounded(leverage)}, above three times the mean ({bounded(terms / n)}): the "
-                "interaction leans on few points."
-            )
     return " ".join(parts)
+
+
+def _warnings(results):
+    primary = in_order(results)[0]
+    if primary.refused:
+        return None
+    # What is said of time and of missing rows stands above, for every model.
+    told = ("predictor_after_randomisation", "rows_left_out")
+    rows = primary.tables["warnings"]
+    said = [f"{r['what']} ({r['remedy']})" for _, r in rows[~rows["code"].isin(told)].iterrows()]
+    return f"The primary model warns: {'; '.join(said)}." if said else None
 
 
 def _missing(results):

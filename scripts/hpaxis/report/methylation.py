@@ -250,9 +250,10 @@ def _concordance_blocks(concordance, libraries, figures, library_ids):
     blocks = [
         Paragraph(
             f"methylpy called the same reads of {plural(len(known), 'library', 'libraries')} on its own. The mean "
-            f"difference of the uncorrected region mean (hpaxis − methylpy) is {fixed(bias, 3)} percentage points (SD "
+            f"difference of the uncorrected region mean (methylpy − hpaxis) is {fixed(bias, 3)} percentage points (SD "
             f"{fixed(spread, 3)}); {count(len(flagged))} "
-            f"{'differs' if len(flagged) == 1 else 'differ'} by more than sampling error."
+            f"{'is' if len(flagged) == 1 else 'are'} flagged: a difference beyond sampling error, or molecules that "
+            "methylpy did not see."
         ),
         Figure(
             "concordance",
@@ -260,7 +261,8 @@ def _concordance_blocks(concordance, libraries, figures, library_ids):
             f"Difference of both callers against their mean, {plural(len(known), 'library', 'libraries')}, "
             f"{count(len(flagged))} flagged.",
             figures["concordance"],
-            "Bars are 95% intervals of the sampling error of the difference. Uncorrected calls on both sides.",
+            "Bars are 95% intervals of the sampling error of the difference, from the calls on which the two differ. "
+            "Uncorrected calls on both sides.",
         ),
     ]
     if len(flagged):

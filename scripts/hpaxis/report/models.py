@@ -7,15 +7,8 @@ import pandas as pd
 from hpaxis.report.labels import column_label, population_label, term_label
 from hpaxis.report.numbers import count, digits_for, fixed, interval, p_phrase, words
 
-TABLES = (
-    "used",
-    "predictor_by_arm",
-    "coefficients",
-    "slopes",
-    "slope_differences",
-    "region",
-    "fit",
-)
+COMPLETE = "complete cases"
+STATISTICS = ["estimate", "se", "t", "df", "p", "low", "high"]
 
 
 @dataclass(frozen=True)
@@ -69,9 +62,55 @@ class ModelResult:
         return self.tables["slopes"]["covariance"].iloc[0]
 
     @property
+    def reported(self):
+        """The row of sensitivity.tsv that names the treatment of the data to report; None for complete cases.
+
+        Where cortisol is censored, that treatment is not the fit of complete cases.
+        """
+        rows = self.tables["sensitivity"]
+        rows = rows[(rows["role"] == "primary") & (rows["method"] != COMPLETE)]
+        return None if rows.empty else rows.iloc[0]
+
+    @property
+    def method(self):
+        """Name of the treatment of the data whose numbers are reported."""
+        return COMPLETE if self.reported is None else self.reported["method"]
+
+    @property
+    def n(self):
+        """Rows behind the reported numbers."""
+        return int(self.fit("n") if self.reported is None else self.reported["n"])
+
+    @property
     def differences(self):
-        """Differences of slopes: what b3 is, one row a pair of arms or one per unit of the moderator."""
-        return self.tables["slope_differences"]
+        """Differences of slopes as reported: what b3 is, one row a pair of arms or one per unit of the moderator.
+
+        Under another treatment than complete cases, the pairs with the reference arm, which the product terms are.
+        """
+        table = self.tables["slope_differences"]
+        if self.reported is None:
+            return table
+        terms = self.tables["sensitivity"]
+        terms = terms[(terms["method"] == self.method) & ~terms["quantity"].str.startswith("slope[")]
+        return table.iloc[: len(terms)].drop(columns="p_holm").assign(**{c: terms[c].to_numpy() for c in STATISTICS})
+
+    @property
+    def slopes(self):
+        """Slopes in each arm, or at moderator values, as reported."""
+        table = self.tables["slopes"]
+        if self.reported is None:
+            return table
+        rows = self.tables["sensitivity"]
+        rows = rows[(rows["method"] == self.method) & rows["quantity"].str.startswith("slope[")]
+        return table.assign(**{c: rows[c].to_numpy() for c in STATISTICS})
+
+    @property
+    def region(self):
+        """Regions of significance as reported."""
+        if self.reported is None:
+            return self.tables["region"]
+        regions = self.tables["sensitivity_region"]
+        return regions[regions["method"] == self.method]
 
     @property
     def unit(self):
@@ -98,8 +137,10 @@ class ModelResult:
 
     def who(self):
         """Return who is in the model: ``41 children (20 control, 21 treatment)``."""
-        text = f"{count(self.fit('n'))} {population_label(self.entry['population'])}"
         arms = words(f"{count(n)} {arm}" for arm, n in self.counts.items())
+        text = f"{count(self.n)} {population_label(self.entry['population'])}"
+        if self.n != self.fit("n"):
+            arms = f"complete cases: {arms}" if arms else f"complete cases: {count(self.fit('n'))}"
         return f"{text} ({arms})" if arms else text
 
 
@@ -162,13 +203,13 @@ def difference_sentence(result, row):
 
 def pair_of(result, contrast):
     """Return (arm, reference) of a contrast ``a - b``; names of arms may hold dashes themselves."""
-    arms = [str(a) for a in result.tables["slopes"]["moderator"]]
+    arms = [str(a) for a in result.slopes["moderator"]]
     return next((a, b) for a in arms for b in arms if f"{a} - {b}" == contrast)
 
 
 def slope_of(result, arm):
     """Return the row of the slope in one arm."""
-    slopes = result.tables["slopes"]
+    slopes = result.slopes
     return slopes[slopes["moderator"].astype(str) == arm].iloc[0]
 
 

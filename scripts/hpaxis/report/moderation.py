@@ -4,6 +4,7 @@ from hpaxis.report.blocks import Figure, Heading, Items, Notice, Paragraph, Sect
 from hpaxis.report.labels import column_label, contrast_label, model_title, population_label, term_label
 from hpaxis.report.models import difference_sentence, in_order, pair_of
 from hpaxis.report.numbers import bounded, count, digits_for, fixed, interval, p_value, significant, words
+from hpaxis.report.scrutiny import scrutiny_blocks
 
 ESTIMATE = ("b", "SE", "CI", "t", "df", "p")
 REGIONS = {
@@ -138,6 +139,7 @@ def model_blocks(result, smallest):
         slope_table(result, folded),
         region_table(result, folded),
         fit_table(result, folded),
+        *scrutiny_blocks(result),
     ]
 
 
@@ -167,7 +169,7 @@ def _figures(result):
     said = "; ".join(
         f"slope {fixed(r['estimate'], digits_for(r['se']))} "
         f"{interval(r['low'], r['high'], digits_for(r['se']))} at {_place(r['moderator'])}"
-        for _, r in result.tables["slopes"].iterrows()
+        for _, r in result.slopes.iterrows()
     )
     figures = []
     if "slopes" in result.figures:
@@ -198,7 +200,7 @@ def _figures(result):
 
 def _region_sentence(result):
     """Return where the arms differ (or the slope differs from zero), from the unadjusted region."""
-    region = result.tables["region"]
+    region = result.region
     parts = []
     for _, row in region[region["adjustment"] == "none"].iterrows():
         where = _region_words(row)
@@ -246,7 +248,7 @@ def slope_table(result, folded=False):
     """Return the simple slopes and, under them, their differences."""
     rows = [
         (f"Slope {'in' if result.counts else 'at'} {_place(row['moderator'])}", count(row["n"]), *_numbers(row))
-        for _, row in result.tables["slopes"].iterrows()
+        for _, row in result.slopes.iterrows()
     ]
     rows += [
         (f"Difference: {contrast_label(row['contrast'])}", "", *_numbers(row))
@@ -270,7 +272,7 @@ def slope_table(result, folded=False):
 def region_table(result, folded=False):
     """Return the Johnson–Neyman region, unadjusted and with the false discovery rate held."""
     rows = []
-    for _, row in result.tables["region"].iterrows():
+    for _, row in result.region.iterrows():
         ends = "–" if row["low"] != row["low"] else f"{significant(row['low'])} and {significant(row['high'])}"
         if row["low"] == row["low"]:
             sides = f"{count(row['n_below'])} / {count(row['n_between'])} / {count(row['n_above'])}"
@@ -285,7 +287,7 @@ def region_table(result, folded=False):
             sides,
             f"{count(row['n_significant'])} of {count(row['n'])}",
         ))  # fmt: skip
-    on = column_label(str(result.tables["region"]["across"].iloc[0]))
+    on = column_label(str(result.region["across"].iloc[0]))
     return Table(
         f"Region of significance of model {result.name}",
         (
