@@ -89,7 +89,10 @@ def _power(result):
     return (
         f"At this n, leverage and reliability an interaction of f² = {fixed(found)} is found with {row['power']:.0%} "
         "power."
-    )def _versions(result):
+    )
+
+
+def _versions(result):
     versions, joint = result.tables["multiverse"], result.tables["multiverse_joint"]
     if versions.empty:
         return []
