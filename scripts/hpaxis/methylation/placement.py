@@ -27,6 +27,10 @@ class Placement:
     forward: np.ndarray
     anchor: np.ndarray
 
+    def set(self, reads, target, forward, anchor):
+        """Place some of the reads."""
+        self.target[reads], self.forward[reads], self.anchor[reads] = target, forward, anchor
+
 
 class WordIndex:
     """Unique 16-base words of all targets, both read directions, in the two three-letter alphabets."""
@@ -44,37 +48,69 @@ class WordIndex:
                 if (alphabet == "CT") == ((target.strand == "top") == forward)
                 for entry in _words(i, target, forward, letters)
             ]
-            self.tables[alphabet] = (letters, *_unique(entries))
+            self.tables[alphabet] = _WordTable(letters, entries)
 
     def place(self, reads):
-        """Place each read by the first of its words that is found; `Placement` of the reads' length."""
+        """Place each read by the first of its words that lies in one place; `Placement` of the reads' length.
+
+        A word with no converted base in it may lie on both strands. A read whose words all do is taken for the strand
+        that lacks the base it has fewer of.
+        """
         n = len(reads)
         found = Placement(np.full(n, -1, dtype=np.int32), np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64))
+        either = {}
         longest = int(reads.length.max(initial=0))
         pending = np.arange(n)
         for start in [*FIRST_STARTS, *(s for s in range(0, longest - WORD + 1, STEP) if s not in FIRST_STARTS)]:
             pending = pending[found.target[pending] < 0]
             inside = pending[reads.length[pending] >= start + WORD]
             if len(inside):
-                self._look_up(reads, inside, start, found)
+                self._look_up(reads, inside, start, found, either)
+        for read, entries in either.items():
+            if found.target[read] < 0:
+                text = reads.text(reads.sequence[read], reads.length[read]).upper()
+                found.set(read, *entries["CT" if text.count(b"C") <= text.count(b"G") else "GA"])
         return found
 
-    def _look_up(self, reads, rows, start, found):
+    def _look_up(self, reads, rows, start, found, either):
         words = windows(reads.data, WORD)[reads.sequence[rows] + start]
-        for letters, keys, target, forward, offset in self.tables.values():
-            if not len(keys):
-                continue
-            key = _keys(letters[words])
-            at = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
-            hit = keys[at] == key
-            read, at = rows[hit], at[hit]
-            found.target[read] = target[at]
-            found.forward[read] = forward[at]
-            # Words against the reference are kept by the offset one past their first base: see `_words`.
-            found.anchor[read] = np.where(forward[at], offset[at] - start, offset[at] + start)
+        entries = {alphabet: table.find(words, start) for alphabet, table in self.tables.items()}
+        hits = {alphabet: entry[0] for alphabet, entry in entries.items()}
+        both = hits["CT"] & hits["GA"]
+        for alphabet, (hit, *values) in entries.items():
+            alone = np.flatnonzero(hit & ~both)
+            found.set(rows[alone], *(value[alone] for value in values))
+            for i in np.flatnonzero(both):
+                either.setdefault(rows[i], {}).setdefault(alphabet, tuple(value[i] for value in values))
+
+
+class _WordTable:
+    """Sorted keys of the unique words of one alphabet, and where each lies."""
+
+    def __init__(self, letters, entries):
+        self.letters = letters
+        keys = np.array([e[0] for e in entries], dtype=np.uint64)
+        values, first, times = np.unique(keys, return_index=True, return_counts=True)
+        # A word that occurs twice tells nothing of place.
+        self.keys = values[times == 1]
+        kept = [entries[i] for i in first[times == 1]]
+        self.target = np.array([e[1] for e in kept], dtype=np.int32)
+        self.forward = np.array([e[2] for e in kept], dtype=bool)
+        self.offset = np.array([e[3] for e in kept], dtype=np.int64)
+
+    def find(self, words, start):
+        """For words found ``start`` bases into a read: whether known, and the read's target, direction and anchor."""
+        if not len(self.keys):
+            none = np.zeros(len(words), dtype=np.int64)
+            return none.astype(bool), none, none.astype(bool), none
+        key = _keys(self.letters[words])
+        at = np.minimum(np.searchsorted(self.keys, key), len(self.keys) - 1)
+        forward, offset = self.forward[at], self.offset[at]
+        return self.keys[at] == key, self.target[at], forward, np.where(forward, offset - start, offset + start)
 
 
 def _words(index, target, forward, letters):
+    """Words of one target in one direction: key, target, direction, offset (one past the first base if against)."""
     sequence = target.reference if forward else reverse_complement(target.reference)
     codes = np.frombuffer(sequence.encode(), dtype=np.uint8)
     if len(codes) < WORD:
@@ -92,12 +128,3 @@ def _words(index, target, forward, letters):
 def _keys(words):
     halves = np.ascontiguousarray(words).view(np.uint64)
     return halves[:, 0] * HALF[0] + halves[:, 1] * HALF[1]
-
-
-def _unique(entries):
-    """Arrays of the words that occur once, sorted by key: a word that occurs twice tells nothing of place."""
-    keys = np.array([e[0] for e in entries], dtype=np.uint64)
-    values, first, times = np.unique(keys, return_index=True, return_counts=True)
-    kept = first[times == 1]
-    columns = [np.array([entries[i][c] for i in kept]) for c in (1, 2, 3)]
-    return values[times == 1], columns[0].astype(np.int32), columns[1].astype(bool), columns[2].astype(np.int64)

@@ -1,15 +1,19 @@
 """Read FASTQ in chunks of arrays: bytes stay in one buffer, and records are offsets into it."""
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import dnaio
 import numpy as np
+from isal import igzip_lib
 from xopen import xopen
 
 from hpaxis.problems import InputError, Problem, raise_if_any
 
 CHUNK_BYTES = 4_000_000
+# What the decompressors and dnaio raise for streams that end early, are damaged, or are no FASTQ.
+STREAM_ERRORS = (EOFError, OSError, ValueError, zlib.error, igzip_lib.IsalError, dnaio.FileFormatError)
 NEWLINE, RETURN, AT, PLUS, SPACE, TAB, SLASH = (ord(c) for c in "\n\r@+ \t/")
 
 
@@ -101,10 +105,7 @@ def _raw_chunks(paths, handles, chunk_bytes):
                 yield [chunk]
         else:
             yield from dnaio.read_paired_chunks(*handles, chunk_bytes)
-    except dnaio.FileFormatError as error:
-        raise InputError(_stream_problems(paths, error)) from None
-    except (EOFError, OSError, ValueError) as error:
-        # zlib and isal raise their own error types for damaged streams; all of them are one of these.
+    except STREAM_ERRORS as error:
         raise InputError(_stream_problems(paths, error)) from None
 
 
@@ -119,7 +120,7 @@ def _stream_problems(paths, error):
             problems += fault.problems
         except EOFError:
             problems.append(Problem(str(path), "the gzip stream ends early", "copy or sequence the file again"))
-        except (OSError, ValueError):
+        except STREAM_ERRORS:
             problems.append(Problem(str(path), "the gzip stream is damaged", "copy or sequence the file again"))
     if not problems and len(set(records)) > 1:
         shown = " and ".join(str(n) for n in records)

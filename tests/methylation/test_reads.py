@@ -1,0 +1,103 @@
+"""Read files that are whole, damaged, or out of step."""
+
+import gzip
+
+import pytest
+
+from hpaxis.methylation.reads import check_read_files, read_chunks
+from hpaxis.problems import InputError
+
+PAIRS = [(("ACGT" * 10, "I" * 40), ("TTGA" * 10, "I" * 40))] * 300
+
+
+def messages(paths, **options):
+    return [f"{p.file.rsplit('/', 1)[-1]}: {p.what}" for p in check_read_files(paths, **options)]
+
+
+def test_good_files_have_no_problems_and_keep_their_pairs_in_order(bench):
+    paths = bench.write(PAIRS)
+    assert messages(paths) == []
+    chunks = list(read_chunks(paths, chunk_bytes=1_000))
+    assert len(chunks) > 10
+    names = [r.text(r.name[i], r.name_length[i]) for chunk in chunks for r in chunk[:1] for i in range(len(r))]
+    assert names == [b"read%d" % i for i in range(300)]
+    one = chunks[0][0]
+    assert one.text(one.sequence[1], one.length[1]) == b"ACGT" * 10
+    assert one.text(one.quality[1], one.length[1]) == b"I" * 40
+
+
+def test_names_lose_comment_and_mate_number(bench):
+    paths = []
+    for mate in (1, 2):
+        path = bench.folder / f"old_{mate}.fastq"
+        path.write_text(f"@r1/{mate}\nACGT\n+r1/{mate}\nIIII\n@r2/{mate} x\tq\nACG\n+\nIII")
+        paths.append(path)
+    chunks = list(read_chunks(paths))
+    assert [one.text(a, n) for one, _ in chunks for a, n in zip(one.name, one.name_length)] == [b"r1", b"r2"]
+    assert [int(n) for _, two in chunks for n in two.length] == [4, 3]
+
+
+def test_windows_line_ends_are_read(bench):
+    paths = bench.write(PAIRS[:3], ending="\r\n")
+    ((one, two),) = read_chunks(paths)
+    assert one.length.tolist() == two.length.tolist() == [40] * 3
+    assert one.text(one.quality[2], 41)[-1:] == b"\r"
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda raw: raw[: len(raw) // 2], "bad_R1.fastq.gz: the gzip stream ends early"),
+        (lambda raw: raw[:200] + bytes([raw[200] ^ 255]) + raw[201:], "bad_R1.fastq.gz: the gzip stream is damaged"),
+    ],
+)
+def test_a_damaged_gzip_stream_is_named(bench, damage, expected):
+    import random
+
+    rng = random.Random(0)
+    varied = [((("".join(rng.choice("ACGT") for _ in range(40))), "I" * 40),) * 2 for _ in range(300)]
+    paths = bench.write(varied, "bad")
+    paths[0].write_bytes(damage(paths[0].read_bytes()))
+    assert messages(paths) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (">a\nACGT\n>b\nACGT\n", "is not FASTQ: the first line does not begin with @"),
+        ("@a\nACGT\n+\nIII\n@b\nACGT\n+\nIIII\n", "sequence and qualities differ in length"),
+        ("@a\nACGT\n-\nIIII\n", "is not FASTQ: the third line of a record does not begin with +"),
+        ("@a\nACGT\n+\nIIII\nb\nACGT\n+\nIIII\n", "is not FASTQ: a record does not begin with @"),
+        ("@a\nACGT\n+\nIIII\n@b\nAC", "the last record is incomplete"),
+    ],
+)
+def test_text_that_is_no_fastq_is_told_with_its_line(tmp_path, text, what):
+    path = tmp_path / "x.fastq.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    assert [p.what for p in check_read_files([path])] in ([what], ["a record is incomplete"])
+    assert all(p.row for p in check_read_files([path]))
+
+
+def test_mates_out_of_step_are_told_by_name_or_number(bench):
+    paths = bench.write(PAIRS[:4], names=["a", "b", "c", "d"])
+    other = bench.write(PAIRS[:4], "other", names=["a", "c", "b", "d"])
+    assert messages([paths[0], other[1]]) == [
+        "other_R2.fastq.gz: mates are out of step: the read's name is not that of reads_R1.fastq.gz"
+    ]
+    assert check_read_files([paths[0], other[1]])[0].row == 5
+    short = bench.write(PAIRS[:3], "short", names=["a", "b", "c"])
+    assert messages([paths[0], short[1]]) == [
+        "short_R2.fastq.gz: mates are out of step: 4 and 3 reads in the two files"
+    ]
+
+
+def test_an_empty_library_is_a_problem_unless_it_may_be_empty(bench):
+    paths = bench.write([])
+    assert messages(paths) == ["reads_R1.fastq.gz: holds no reads", "reads_R2.fastq.gz: holds no reads"]
+    assert messages(paths, may_be_empty=True) == []
+
+
+def test_missing_files_are_named(tmp_path):
+    assert messages([tmp_path / "no_R1.fastq.gz"]) == ["no_R1.fastq.gz: no such file"]
+    with pytest.raises(InputError, match="cannot be opened"):
+        list(read_chunks([tmp_path / "no_R1.fastq.gz"]))
