@@ -1,60 +1,85 @@
 # Two commands do everything on a machine with Python 3.11-3.13, pip, make and git:
 #   make demo    the demo study, from simulated reads and plates to its report
 #   make test    lint and the whole test suite
+# `make help` lists the rest.
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= 2
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+.PHONY: help demo test environment simulate sheets real benchmark calibration crosscheck test-slurm lock reference clean
 
-.PHONY: demo test test-slurm environment lock reference clean
-
-demo: $(VENV)/.run
+demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
 	$(SNAKEMAKE) --report results/report/snakemake_report.html
 	@echo
 	@echo "The report:              $(CURDIR)/results/report/report.html"
 	@echo "Snakemake's own report:  $(CURDIR)/results/report/snakemake_report.html"
 
-test: $(VENV)/.test
+test: $(VENV)/.test  ## lint and the whole test suite, with coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/python -m pytest -n $(CORES) --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup --cov --cov-report=term
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1  \2/p' $(MAKEFILE_LIST) | awk '{name = $$1; $$1 = ""; printf "make %-14s%s\n", name, $$0}'
+
+environment: $(VENV)/.test  ## only set up the private environment, with what the tests need
 
 # The private environment: versions and hashes come from the lock, nothing else.
 $(VENV)/.run: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	  || { echo "hpaxis needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run requirements-test.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock
+	$(PIP) --require-hashes -r requirements-test.lock
 	@touch $@
-
-# Longer checks, each its own.
-test-slurm: $(VENV)/.slurm
-	VENV=$(VENV) tests/executors/run_slurm.sh
 
 $(VENV)/.slurm: $(VENV)/.run requirements-slurm.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-slurm.lock
+	$(PIP) --require-hashes -r requirements-slurm.lock
 	@touch $@
 
-environment: $(VENV)/.test
+simulate: $(VENV)/.run  ## another simulated study: OUT=folder DYADS=200 PAIRS=5000
+	@test -n "$(OUT)" || { echo "make simulate OUT=folder [DYADS=44] [PAIRS=2000]"; exit 2; }
+	$(BIN)/python scripts/simulate_study.py --out $(OUT) $(if $(DYADS),--dyads $(DYADS)) $(if $(PAIRS),--pairs $(PAIRS)) --cores $(CORES)
 
-# For maintainers: resolve the lock again, and write what is generated from the schemas.
+sheets: $(VENV)/.run  ## write the demo's sheets in config/ anew, after a change of its simulation section
+	$(BIN)/python scripts/simulate_study.py --sheets
+
+real: $(VENV)/.run  ## the methylation stage on a folder of reads and reference.fa: DATA=folder [OUT=real]
+	@test -n "$(DATA)" || { echo "make real DATA=folder [OUT=real]"; exit 2; }
+	$(BIN)/python scripts/run_real.py $(DATA) $(or $(OUT),real) $(CORES)
+
+benchmark: $(VENV)/.run  ## speed beside other tools, in one run, as ratios
+	$(BIN)/python benchmarks/amplicon_calling.py
+
+calibration: $(VENV)/.run  ## does 95 % mean 95 %? writes docs/calibration_*.md (hours)
+	$(BIN)/python benchmarks/calibrate_methylation.py --cores $(CORES)
+	$(BIN)/python benchmarks/calibrate_moderation.py --cores $(CORES)
+
+crosscheck: $(VENV)/.test  ## the moderation stage against R (installs Debian's R packages; root)
+	@command -v Rscript >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends r-base-core r-cran-mass r-cran-sandwich r-cran-car r-cran-emmeans r-cran-lavaan >/dev/null; }
+	$(BIN)/python tests/moderation/crosscheck/compare.py
+
+test-slurm: $(VENV)/.slurm  ## the demo through a real one-node SLURM, bytes compared (Debian, root)
+	VENV=$(VENV) tests/executors/run_slurm.sh
+
+# For maintainers: resolve the locks again, and write what is generated from the schemas.
+LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml
 lock:
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra test -c requirements.lock pyproject.toml -o requirements-test.lock
-
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra slurm -c requirements.lock pyproject.toml -o requirements-slurm.lock
+	$(LOCK) -o requirements.lock
+	$(LOCK) --extra test -c requirements.lock -o requirements-test.lock
+	$(LOCK) --extra slurm -c requirements.lock -o requirements-slurm.lock
 
 reference: $(VENV)/.run
 	$(BIN)/python -m hpaxis.reference > config/README.md
 
-clean:
-	rm -rf results logs benchmarks_run .snakemake
+clean:  ## remove the demo's results and logs
+	rm -rf results logs .snakemake
