@@ -16,6 +16,8 @@ with logged(snakemake.log[0]) as log:
         snakemake.params.seed,
         locked=read_lock(snakemake.params.settings["lock"]),
     )
+    for problem in tables["refused"]["problem"]:
+        log.error("refused: %s", problem)
     for name, path in snakemake.output.items():
         write_table(tables[name], path)
         log.info("%s: %d rows", name, len(tables[name]))

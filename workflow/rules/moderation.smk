@@ -4,6 +4,7 @@ rule fit_model:
         lock=[p for p in [study.config["moderation"]["lock"]] if p and Path(p).exists()],
         library=library("moderation"),
     output:
+        refused="<results>/moderation/{model}/refused.tsv",
         plan="<results>/moderation/{model}/plan.tsv",
         used="<results>/moderation/{model}/used.tsv",
         predictor_by_arm="<results>/moderation/{model}/predictor_by_arm.tsv",
@@ -31,25 +32,89 @@ rule fit_model:
         complier="<results>/moderation/{model}/complier.tsv",
         multiverse="<results>/moderation/{model}/multiverse.tsv",
         multiverse_joint="<results>/moderation/{model}/multiverse_joint.tsv",
-    params:
-        entry=lambda w: study.models[w.model],
-        settings=study.config["moderation"],
-        arms=study.config["arms"],
-        seed=study.config["seed"],
     log:
         "<logs>/fit_model/{model}.log",
     benchmark:
         "<benchmarks>/fit_model/{model}.tsv"
     conda:
         "../envs/hpaxis.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
+    params:
+        entry=lambda w: study.models[w.model],
+        settings=study.config["moderation"],
+        arms=study.config["arms"],
+        seed=study.config["seed"],
     script:
         "../../scripts/fit_model.py"
 
 
+rule plot_model:
+    input:
+        **{
+            name: f"<results>/moderation/{{model}}/{name}.tsv"
+            for name in (
+                "refused",
+                "lines",
+                "points",
+                "slopes",
+                "region",
+                "effects",
+                "influence",
+                "multiverse",
+                "multiverse_joint",
+                "power",
+                "detectable",
+            )
+        },
+        library=library("moderation"),
+    output:
+        slopes=report(
+            "<results>/report/figures/models/{model}/slopes.svg",
+            caption="../report/slopes.rst",
+            category="Moderation",
+            subcategory="{model}",
+            labels={"figure": "Slopes by arm"},
+        ),
+        effects=report(
+            "<results>/report/figures/models/{model}/effects.svg",
+            caption="../report/effects.rst",
+            category="Moderation",
+            subcategory="{model}",
+            labels={"figure": "Region of significance"},
+        ),
+        influence=report(
+            "<results>/report/figures/models/{model}/influence.svg",
+            caption="../report/influence.rst",
+            category="Moderation",
+            subcategory="{model}",
+            labels={"figure": "Influence of single cases"},
+        ),
+        versions=report(
+            "<results>/report/figures/models/{model}/versions.svg",
+            caption="../report/versions.rst",
+            category="Moderation",
+            subcategory="{model}",
+            labels={"figure": "Specification curve"},
+        ),
+        power=report(
+            "<results>/report/figures/models/{model}/power.svg",
+            caption="../report/power.rst",
+            category="Moderation",
+            subcategory="{model}",
+            labels={"figure": "Power"},
+        ),
+    log:
+        "<logs>/plot_model/{model}.log",
+    benchmark:
+        "<benchmarks>/plot_model/{model}.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        entry=lambda w: study.models[w.model],
+    script:
+        "../../scripts/plot_model.py"
+
+
 rule moderation:
     input:
-        expand(rules.fit_model.output, model=study.models),
+        tables=expand(rules.fit_model.output, model=study.models),
+        figures=expand(rules.plot_model.output, model=study.models),

@@ -100,11 +100,12 @@ rule write_report:
         audit="<results>/cohort/join_audit.tsv",
         checksums=rules.checksum_inputs.output.checksums,
         cortisol=rules.cortisol.input.tables,
-        models=rules.moderation.input,
+        models=rules.moderation.input.tables,
         figures=[
             *(path for name, path in rules.plot_methylation.output.items() if name != "levels"),
             *rules.plot_cohort.output,
             *rules.cortisol.input.figures,
+            *rules.moderation.input.figures,
         ],
         library=library("report"),
     output:

@@ -20,8 +20,15 @@ from hpaxis.moderation.power import detectable_table, power_table
 from hpaxis.moderation.resample import family_table, resampling_table
 from hpaxis.moderation.seeds import generator
 from hpaxis.moderation.sensitivity import sensitivity
-from hpaxis.problems import raise_if_any
+from hpaxis.problems import InputError, raise_if_any
 from hpaxis.schemas import load
+
+TABLES = (
+    *("refused", "plan", "used", "predictor_by_arm", "coefficients", "slopes", "slope_differences", "region", "fit"),
+    *("lines", "points", "effects", "resampling", "influence", "region_without", "sensitivity", "sensitivity_region"),
+    *("reliability", "imputations", "power", "detectable", "warnings", "family", "mediation", "dose", "complier"),
+    *("multiverse", "multiverse_joint"),
+)
 
 
 def run_model(name, table, entry, settings, arms, seed, locked=None):
@@ -30,24 +37,34 @@ def run_model(name, table, entry, settings, arms, seed, locked=None):
     ``table`` is cohort/analysis.tsv, ``entry`` the model's entry and ``settings`` the config's moderation
     section, both with defaults filled; ``arms`` the config's arms, reference first; ``locked`` the plan lock's
     hashes by model, None without a lock file. Where a lock is asked for and there is none, arms are shuffled
-    before anything is looked at. A part that the entry does not ask for gives an empty table. Raises
-    `InputError` before anything is fitted.
+    before anything is looked at. A part that the entry does not ask for gives an empty table. A model whose
+    rows cannot carry it is refused: ``refused`` has one row a problem, and all other tables but ``plan`` are
+    empty, so that the study's other models still reach the report.
     """
-    minimum = settings["minimum_per_arm"]
-    raise_if_any(check_model(name, entry, table=table, arms=arms, minimum_per_arm=minimum))
     plan = plan_table(name, entry, settings, arms, locked)
     if plan.loc[0, "masked"]:
         table = shuffle_arms(table, seed)
+    tables = {"plan": plan}
+    try:
+        tables |= _fitted(name, table, entry, settings, arms, seed)
+    except InputError as error:
+        tables["refused"] = pd.DataFrame({"problem": [str(p) for p in error.problems]})
+    return {name: _shaped(name, tables.get(name, pd.DataFrame())) for name in TABLES}
+
+
+def _fitted(name, table, entry, settings, arms, seed):
+    """Every table but plan and refused; raises `InputError`."""
+    minimum = settings["minimum_per_arm"]
+    raise_if_any(check_model(name, entry, table=table, arms=arms, minimum_per_arm=minimum))
     data, left_out = model_rows(table, entry, arms)
     spec = spec_of(entry, arms, settings["alpha"], minimum)
     result = fit_spec(data, spec, entry["covariance"], entry["slopes_at"], source=f"models.{name}")
-    tables = {"plan": plan, **_main(result, left_out)}
+    tables = _main(result, left_out)
     tables |= _scrutiny(name, result, data, entry, settings, seed)
     tables |= _questions(name, data, spec, entry, settings, seed)
     grid = settings["multiverse"]
     curve, joint = multiverse(table, entry, grid, arms, settings, grid["draws"], seed, name)
-    tables |= {"multiverse": curve, "multiverse_joint": joint}
-    return {name: _shaped(name, table) for name, table in tables.items()}
+    return {**tables, "multiverse": curve, "multiverse_joint": joint}
 
 
 def _main(result, left_out):

@@ -1,0 +1,218 @@
+"""Figures of a moderation, drawn from its tables: slopes, floodlight, influence, specification curve and power."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from hpaxis.figures import COLOURS, GREY, LINES, MARKERS, arm_styles, use_style
+
+SHADE = "#0072B2"
+
+
+def plot_model(tables, entry):
+    """Return every figure of a model by name: slopes, effects, influence, versions, power.
+
+    ``tables`` are the model's, by name, as `run_model` gives them; ``entry`` its entry in the config. A refused model
+    has figures that say so.
+    """
+    names = ("slopes", "effects", "influence", "versions", "power")
+    if len(tables["refused"]):
+        return {name: plot_refused(len(tables["refused"])) for name in names}
+    unit = {role: " (SD)" if role in entry["standardise"] else "" for role in ("outcome", "predictor", "moderator")}
+    outcome, predictor = entry["outcome"] + unit["outcome"], entry["predictor"] + unit["predictor"]
+    arms = tables["region"]["across"].iloc[0] != entry["moderator"]
+    across = predictor if arms else entry["moderator"] + unit["moderator"]
+    effect = "difference of arms" if arms else f"slope of {entry['predictor']}"
+    return {
+        "slopes": plot_slopes(
+            tables["lines"], tables["points"], tables["slopes"], tables["region"], predictor, outcome
+        ),
+        "effects": plot_floodlight(tables["effects"], tables["region"], tables["points"], across, effect),
+        "influence": plot_influence(tables["influence"]),
+        "versions": plot_specifications(tables["multiverse"], tables["multiverse_joint"]),
+        "power": plot_power(tables["power"], tables["detectable"]),
+    }
+
+
+def plot_slopes(lines, points, slopes, region, predictor, outcome):
+    """Draw each arm's line (or the lines at moderator values) with its band and the people behind it.
+
+    ``lines``, ``points``, ``slopes`` and ``region`` are the model's tables (region: the unadjusted row of two arms is
+    shaded within the observed range); ``predictor`` and ``outcome`` label the axes.
+    """
+    use_style()
+    figure, axis = plt.subplots(figsize=(6.4, 4.4))
+    values = list(dict.fromkeys(lines["moderator"]))
+    arms = points["moderator"].isin(values).all()
+    styles = arm_styles(values)
+    shown = region[region["adjustment"] == "none"]
+    if arms and len(shown) == 1:
+        _shade(axis, shown.iloc[0])
+    rows = slopes.set_index("moderator")
+    for value in values:
+        line, style = lines[lines["moderator"] == value], styles[value]
+        label = _line_label(value, rows.loc[value], arms)
+        axis.fill_between(line["predictor"], line["low"], line["high"], color=style["color"], alpha=0.15, linewidth=0)
+        axis.plot(line["predictor"], line["estimate"], color=style["color"], linestyle=style["linestyle"], label=label)
+        if arms:
+            own = points[points["moderator"] == value]
+            axis.scatter(own["predictor"], own["outcome_adjusted"], s=22, color=style["color"], marker=style["marker"],
+                         alpha=0.75, linewidths=0)  # fmt: skip
+    if not arms:
+        axis.scatter(points["predictor"], points["outcome_adjusted"], s=18, color=GREY, alpha=0.7, linewidths=0)
+    axis.set(xlabel=predictor, ylabel=outcome, title=f"n = {len(points)}")
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1)
+    return figure
+
+
+def _line_label(value, row, arms):
+    name = f"{value} (n = {int(row['n'])})" if arms else f"{row['at']}: {float(value):.3g}"
+    return f"{name}: slope {row['estimate']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+
+
+def _shade(axis, row):
+    """Shade where the effect is significant within the observed range."""
+    low, high, minimum, maximum = row["observed_low"], row["observed_high"], row["minimum"], row["maximum"]
+    spans = {"outside": [(minimum, low), (high, maximum)], "none": []}.get(row["observed_kind"], [(low, high)])
+    for start, end in spans:
+        axis.axvspan(start, end, color=SHADE, alpha=0.09, linewidth=0)
+
+
+def plot_floodlight(effects, region, points, across, effect):
+    """Draw the effect over the observed range with its band, shaded where it differs from zero, n on each side.
+
+    ``effects``, ``region`` and ``points`` are the model's tables; one row of axes for each contrast. ``across``
+    labels what the effect is drawn over, ``effect`` the effect itself.
+    """
+    use_style()
+    contrasts = list(dict.fromkeys(effects["contrast"]))
+    figure, axes = plt.subplots(
+        len(contrasts), 1, figsize=(6.4, 0.7 + 3.1 * len(contrasts)), squeeze=False, sharex=True
+    )
+    arms = set(points["moderator"].astype(str)) & {p for c in contrasts for p in c.split(" - ")}
+    values = points["predictor"] if arms else points["moderator"].astype(float)
+    for axis, contrast in zip(axes[:, 0], contrasts, strict=True):
+        rows = effects[effects["contrast"] == contrast]
+        own = region[(region["contrast"] == contrast) & (region["adjustment"] == "none")].iloc[0]
+        fdr = region[(region["contrast"] == contrast) & (region["adjustment"] == "fdr")]
+        _shade(axis, own)
+        axis.fill_between(rows["value"], rows["low"], rows["high"], color=GREY, alpha=0.25, linewidth=0)
+        axis.plot(rows["value"], rows["estimate"], color="black", linewidth=1.4)
+        axis.axhline(0, color=GREY, linewidth=0.8)
+        here = values[points["moderator"].astype(str).isin(contrast.split(" - "))] if arms else values
+        axis.plot(
+            here, np.full(len(here), 0.015), "|", color="black", markersize=7, transform=axis.get_xaxis_transform()
+        )
+        for end in ("low", "high"):
+            if own["minimum"] < own[end] < own["maximum"]:
+                axis.axvline(own[end], color=SHADE, linewidth=1)
+            if len(fdr) and own["minimum"] < fdr.iloc[0][end] < own["maximum"]:
+                axis.axvline(fdr.iloc[0][end], color=COLOURS[1], linewidth=1, linestyle="--")
+        axis.set_title(f"{contrast}\n{_counts(own)}", fontsize=9.5)
+        axis.set_ylabel(effect)
+    axes[-1, 0].set_xlabel(f"{across}\nshaded: differs from zero; dashed: ends with the false discovery rate held")
+    return figure
+
+
+def _counts(row):
+    total = int(row["n"])
+    if np.isnan(row["low"]):
+        return f"{int(row['n_significant'])} of {total} in the region"
+    sides = f"{int(row['n_below'])} below, {int(row['n_between'])} between, {int(row['n_above'])} above"
+    return f"{sides} the two ends; {int(row['n_significant'])} of {total} in the region"
+
+
+def plot_influence(influence, labels=False):
+    """Draw b3 with each case left out, in order, and Cook's distance against leverage.
+
+    ``influence`` is the model's table (the first product term is drawn); flagged cases are triangles. ``labels`` writes
+    the ids of flagged cases beside them.
+    """
+    use_style()
+    table = influence[influence["term"] == influence["term"].iloc[0]].sort_values("estimate_without", ignore_index=True)
+    flagged = table["flags"].astype(str).str.contains("cook|dfbetas|sign")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.6), width_ratios=(1.3, 1))
+    rank = np.arange(1, len(table) + 1)
+    left.errorbar(rank, table["estimate_without"], yerr=1.96 * table["se_without"], fmt="none", ecolor=GREY, alpha=0.5,
+                  linewidth=0.8)  # fmt: skip
+    for axis, x, y in ((left, rank, table["estimate_without"]), (right, table["leverage"], table["cooks_d"])):
+        axis.scatter(np.asarray(x)[~flagged], y[~flagged], s=16, color=COLOURS[0], linewidths=0)
+        axis.scatter(np.asarray(x)[flagged], y[flagged], s=34, color=COLOURS[1], marker="^", linewidths=0)
+        if labels:
+            for i in np.flatnonzero(flagged):
+                axis.annotate(str(table.iloc[i, 0]), (np.asarray(x)[i], y[i]), fontsize=7, xytext=(3, 3),
+                              textcoords="offset points")  # fmt: skip
+    left.axhline(0, color=GREY, linewidth=0.8)
+    left.set(xlabel=f"case left out, in order (n = {len(table)})", ylabel="b₃ without it, ± 1.96 SE")
+    right.set(xlabel="leverage", ylabel="Cook’s distance")
+    return figure
+
+
+def plot_specifications(curve, joint):
+    """Draw the specification curve: every version's b3 with its interval, in order, and what each version chose.
+
+    ``curve`` and ``joint`` are the model's multiverse tables. Black: interval excludes zero; ringed: the config's own.
+    """
+    use_style()
+    table = curve[curve["estimate"].notna()].sort_values(["estimate", "version"], ignore_index=True)
+    choices = [
+        c for c in ("predictor", "scale", "covariates", "covariance", "outliers", "rows") if table[c].nunique() > 1
+    ]
+    marks = [(c, v) for c in choices for v in dict.fromkeys(curve[c])]
+    height = 3.0 + 0.19 * len(marks)
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(7.4, height), sharex=True, height_ratios=(2.4, 0.19 * len(marks) + 0.2)
+    )
+    rank = np.arange(1, len(table) + 1)
+    clear = ((table["low"] > 0) | (table["high"] < 0)).to_numpy()
+    for mask, colour in ((clear, "black"), (~clear, GREY)):
+        top.errorbar(rank[mask], table["estimate"][mask], yerr=(table["high"] - table["estimate"])[mask], fmt="o",
+                     markersize=3, color=colour, elinewidth=0.7, alpha=0.9)  # fmt: skip
+    own = table["own"].eq(True).to_numpy()
+    top.scatter(
+        rank[own], table["estimate"][own], s=90, facecolors="none", edgecolors=COLOURS[1], linewidths=1.5, zorder=3
+    )
+    top.axhline(0, color=GREY, linewidth=0.8)
+    share = joint.set_index("statistic")
+    text = "\n".join(f"{name} {row['observed']:.2f}, joint p {_p(row['p'])}" for name, row in share.iterrows())
+    n = f"n = {int(table['n'].min())}" + (f"–{int(table['n'].max())}" if table["n"].min() < table["n"].max() else "")
+    top.set_title(f"{len(table)} versions, {n}\n{text}", fontsize=9)
+    top.set_ylabel("standardised b₃")
+    for y, (choice, value) in enumerate(marks):
+        chosen = (table[choice] == value).to_numpy()
+        bottom.plot(rank[chosen], np.full(chosen.sum(), y), "|", color="black", markersize=5)
+    bottom.set_yticks(range(len(marks)), [f"{c}: {v}" for c, v in marks], fontsize=7.5)
+    bottom.set_ylim(len(marks) - 0.4, -0.6)
+    bottom.set_xlabel("version, in order of its estimate; ringed: the model as it stands in the config")
+    return figure
+
+
+def _p(value):
+    return "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".")
+
+
+def plot_power(power, detectable):
+    """Draw simulated power over f2, with normal theory beside it and the effect found with 80 % power."""
+    use_style()
+    figure, axis = plt.subplots(figsize=(5.6, 3.6))
+    n, kind = int(power["n"].iloc[0]), power["covariance"].iloc[0]
+    axis.errorbar(power["f2"], power["power"], yerr=1.96 * power["se"], color=COLOURS[0], marker=MARKERS[0],
+                  label=f"simulated at this design, {kind} (n = {n})")  # fmt: skip
+    axis.plot(power["f2"], power["exact"], color=GREY, linestyle=LINES[1], label="normal theory, no measurement error")
+    axis.axhline(0.8, color=GREY, linewidth=0.8)
+    found = detectable["f2_simulated"].iloc[0]
+    if np.isfinite(found):
+        axis.axvline(found, color=COLOURS[1], linewidth=1)
+        axis.annotate(f"f² = {found:.2f}", (found, 0.5), xytext=(4, 0), textcoords="offset points", fontsize=9)
+    axis.set(xlabel="f² of the interaction", ylabel="power", ylim=(0, 1.02))
+    axis.legend(loc="lower right")
+    return figure
+
+
+def plot_refused(count):
+    """Draw the place of a figure whose model was refused: why, in words."""
+    use_style()
+    figure, axis = plt.subplots(figsize=(6.4, 1.2))
+    axis.axis("off")
+    text = f"No figure: the model was refused ({count} problem(s))."
+    axis.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
+    return figure
