@@ -128,6 +128,8 @@ def test_what_the_demo_lacks_is_said(demo):
     dyads += list(faulty["participant_id"].str[:3])
     dyads += list(demo.hair.loc[demo.hair["mass_mg"] < 2, "participant_id"].str[:3])
     assert len(dyads) == len(set(dyads)) == 9  # no dyad has two troubles
+    arm = sheet.drop_duplicates("dyad_id").set_index("dyad_id")["arm"]
+    assert sorted(arm[dyads].value_counts()) == [4, 5]  # and no arm has more of them
 
 
 def test_faulty_tubes_are_faulty_and_others_are_not(demo):

@@ -5,6 +5,7 @@ instrument. Each table has its own random stream, so that one more covariate cha
 """
 
 from dataclasses import dataclass, fields
+from itertools import zip_longest
 
 import numpy as np
 import pandas as pd
@@ -273,13 +274,28 @@ def _person_levels(settings, seed, people, profile):
 
 
 def _missing(settings, seed, people):
-    """Which dyads lack what, or have a sample spoilt: name of the fault to dyad ids, no dyad twice."""
-    order = random_stream(seed, "missing").permutation(people["dyad_id"].unique())
+    """Which dyads lack what, or have a sample spoilt: name of the fault to dyad ids, no dyad twice.
+
+    Faults are dealt to the arms in turn, so that what is missing does not differ by arm.
+    """
+    rng = random_stream(seed, "missing")
+    dyads = people.drop_duplicates("dyad_id")
+    dealt = [rng.permutation(group["dyad_id"]) for _, group in dyads.groupby("arm_index")]
+    order = np.array([d for turn in zip_longest(*dealt) for d in turn if d is not None])
     share = settings["missing_percent"] / 100
     each = max(1, round(share * order.size)) if share else 0
-    counts = dict.fromkeys(("child_saliva", "parent_saliva", "child_hair", "parent_hair", "competence"), each)
     spoilt = int(settings["failing_libraries"])
-    counts |= dict.fromkeys(("shallow", "unconverted", "starved", "little_hair"), spoilt)
+    counts = {
+        "child_saliva": each,
+        "competence": each,
+        "unconverted": spoilt,
+        "shallow": spoilt,
+        "child_hair": each,
+        "little_hair": spoilt,
+        "parent_saliva": each,
+        "parent_hair": each,
+        "starved": spoilt,
+    }
     ends = np.minimum(np.cumsum(list(counts.values())), order.size)
     return {name: set(part) for name, part in zip(counts, np.split(order, ends)[:-1])}
 
