@@ -70,13 +70,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: ``svg`` is the text of an SVG file, ``alt`` says what it shows to who cannot see it."""
+    """A figure: ``svg`` is the text of an SVG file, ``alt`` says what it shows to who cannot see it.
+
+    ``folded`` figures open on demand.
+    """
 
     key: str
     title: str
     alt: str
     svg: str
     note: str | None = None
+    folded: bool = False
     number: int | None = None
     kind: str = field(default="figure", init=False)
 

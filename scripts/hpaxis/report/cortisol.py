@@ -71,9 +71,10 @@ def _opening(curves, samples):
     below, above = ((samples["censored"] == side).sum() for side in ("below", "above"))
     known = samples["cortisol_pg_per_mg"].notna().sum()
     return Paragraph(
-        f"Of {plural(len(curves), 'plate')}, {said}. Of {plural(len(samples), 'hair sample')}, {count(known)} have a "
-        f"concentration; {count(below)} {'lies' if below == 1 else 'lie'} below and {count(above)} above what the "
-        "standards cover. Those are censored, never extrapolated. Concentrations are in pg of cortisol a mg of hair."
+        f"Of {plural(len(curves), 'plate')}, {said}. Of {plural(len(samples), 'hair sample')}, {count(known)} "
+        f"{'has' if known == 1 else 'have'} a concentration; {count(below)} {'lies' if below == 1 else 'lie'} below "
+        f"and {count(above)} above what the standards cover. Those are censored, never extrapolated. Concentrations "
+        "are in pg of cortisol a mg of hair."
     )
 
 

@@ -188,16 +188,16 @@ def plain_sentence(result, row):
 def difference_sentence(result, row):
     """Return what one difference of slopes says, with its interval, in plain words."""
     outcome, predictor = column_label(result.entry["outcome"]), column_label(result.entry["predictor"])
-    numbers = f"b₃ = {statistics(row, result.confidence)} (two-sided, {result.covariance})"
+    numbers = f"b₃ = {statistics(row, result.confidence)}, two-sided, {result.covariance}"
     shown = "" if excludes_zero(row) else "; the interval includes zero, so that a difference is not shown"
     if not result.counts:
         moderator = column_label(result.entry["moderator"])
-        return f"the slope of {outcome} on {predictor} changes with {moderator} by {numbers}{shown}"
+        return f"the slope of {outcome} on {predictor} changes with {moderator} ({numbers}){shown}"
     arm, reference = pair_of(result, row["contrast"])
     where = "higher" if row["estimate"] > 0 else "lower"
     return (
-        f"the slope of {outcome} on {predictor} is estimated {where} in {arm} than in {reference}, by {numbers}, in "
-        f"{result.unit}{shown}"
+        f"the slope of {outcome} on {predictor} is estimated {where} in {arm} than in {reference} ({numbers}, in "
+        f"{result.unit}){shown}"
     )
 
 

@@ -96,22 +96,23 @@ def overview_table(results):
             rows.append((name, model_title(result.entry), "refused", *("–",) * 6))
             continue
         for _, row in result.differences.iterrows():
+            several = len(result.differences) > 1
             rows.append((
-                name,
+                f"{name}: {contrast_label(row['contrast'])}" if several else name,
                 model_title(result.entry),
-                contrast_label(row["contrast"]),
-                count(result.fit("n")),
+                result.method,
+                count(result.n),
                 *_numbers(row)[:3],
                 p_value(row["p"]),
                 bounded(result.fit("delta_r2")),
             ))  # fmt: skip
     return Table(
         "The interaction (b₃) in every model",
-        ("Model", "Outcome on predictor × moderator", "Difference of slopes", "n", "b₃", "SE", "CI", "p", "ΔR²"),
+        ("Model", "Outcome on predictor × moderator", "Rows", "n", "b₃", "SE", "CI", "p", "ΔR²"),
         tuple(rows),
-        frozenset({"Outcome on predictor × moderator", "Difference of slopes"}),
-        "b₃ is the difference between slopes; ΔR² is what the product terms add to R². "
-        "A model’s outcome and predictor are in SD where its entry says so.",
+        frozenset({"Outcome on predictor × moderator", "Rows"}),
+        "b₃ is the difference between slopes, outcome and predictor in SD where the model’s entry says so. ΔR² is what "
+        "the product terms add to R² in complete cases.",
     )
 
 
@@ -128,11 +129,12 @@ def model_blocks(result, smallest):
             Items(result.problems),
         ]
     said = [difference_sentence(result, row) for _, row in result.differences.iterrows()]
-    text = f"Model {result.name}, {result.who()}: {'; '.join(said)}. {_region_sentence(result)}"
+    text = f"Model {result.name}, {result.who()}: {'; '.join(said)}. {region_sentence(result, result.region)}"
     folded = not result.entry["primary"]
     return [
         heading,
         Paragraph(text),
+        _treatment(result),
         _left_out(result, smallest),
         *_figures(result),
         coefficient_table(result, folded),
@@ -143,20 +145,32 @@ def model_blocks(result, smallest):
     ]
 
 
+def _treatment(result):
+    if result.reported is None:
+        return None
+    return Paragraph(
+        f"These are the numbers of {result.method} ({result.reported['note']}), since some values of hair cortisol are "
+        "only known to lie beyond a limit; so are the tables of slopes and region. Figures, coefficients and fit are "
+        "of complete cases; both stand side by side in the table of other treatments."
+    )
+
+
 def _left_out(result, smallest):
     reasons = result.left_out()
     if not reasons:
-        return Paragraph("No row of this population was left out.")
+        return Paragraph("Every row of this population is complete.")
     total = sum(reasons.values())
     few = smallest > 0 and any(n < smallest for n in reasons.values())
     if few:
         shown = words(_reason(r) for r in reasons)
         return Paragraph(
-            f"Left out were {count(total)} of {population_label(result.entry['population'])}, for want of complete "
-            f"rows ({shown}); the numbers for each reason are withheld."
+            f"Complete cases leave out {count(total)} {population_label(result.entry['population'])} "
+            f"({shown}); the numbers for each reason are withheld."
         )
     shown = words(f"{_reason(r)} ({count(n)})" for r, n in reasons.items())
-    return Paragraph(f"Left out were {count(total)} {population_label(result.entry['population'])}: {shown}.")
+    return Paragraph(
+        f"Complete cases leave out {count(total)} {population_label(result.entry['population'])}: {shown}."
+    )
 
 
 def _reason(reason):
@@ -169,15 +183,16 @@ def _figures(result):
     said = "; ".join(
         f"slope {fixed(r['estimate'], digits_for(r['se']))} "
         f"{interval(r['low'], r['high'], digits_for(r['se']))} at {_place(r['moderator'])}"
-        for _, r in result.slopes.iterrows()
+        for _, r in result.tables["slopes"].iterrows()
     )
+    where = region_sentence(result, result.tables["region"])
     figures = []
     if "slopes" in result.figures:
         figures.append(
             Figure(
                 f"{result.name}-slopes",
                 f"{outcome[0].upper()}{outcome[1:]} and {predictor} by {column_label(result.entry['moderator'])}",
-                f"Points and fitted lines with bands: {said}. {_region_sentence(result)}",
+                f"Points and fitted lines with bands: {said}. {where}",
                 result.figures["slopes"],
                 f"Lines are the model’s, covariates at their means, with pointwise {result.confidence} bands; each "
                 "point is a person, its outcome moved to the means of the covariates. Shaded: the region of "
@@ -189,7 +204,7 @@ def _figures(result):
             Figure(
                 f"{result.name}-effects",
                 "Where the effect differs from zero (Johnson–Neyman)",
-                f"The effect with its band over the observed range. {_region_sentence(result)}",
+                f"The effect with its band over the observed range. {where}",
                 result.figures["effects"],
                 f"Band: pointwise {result.confidence} interval from the same covariance. Shaded: where it leaves out "
                 "zero.",
@@ -198,9 +213,8 @@ def _figures(result):
     return figures
 
 
-def _region_sentence(result):
-    """Return where the arms differ (or the slope differs from zero), from the unadjusted region."""
-    region = result.region
+def region_sentence(result, region):
+    """Return where the arms differ (or the slope differs from zero), from the unadjusted rows of a region table."""
     parts = []
     for _, row in region[region["adjustment"] == "none"].iterrows():
         where = _region_words(row)
@@ -236,12 +250,16 @@ def coefficient_table(result, folded=False):
         f"CI = {result.confidence} confidence interval; errors from {result.covariance} with t; p two-sided."
     )
     return Table(
-        f"Coefficients of model {result.name}",
+        f"Coefficients of model {result.name}{_complete(result)}",
         ("Term", *ESTIMATE, *(("SE (OLS)", "p (OLS)") if beside else ())),
         tuple(rows),
         note=note,
         folded=folded,
     )
+
+
+def _complete(result):
+    return "" if result.reported is None else ", complete cases"
 
 
 def slope_table(result, folded=False):
@@ -330,7 +348,7 @@ def fit_table(result, folded=False):
         ("Largest leverage", bounded(result.fit("max_leverage"), 2), "", ""),
     ]
     return Table(
-        f"Fit of model {result.name}",
+        f"Fit of model {result.name}{_complete(result)}",
         ("Statistic", "Value", "df", "p"),
         tuple(rows),
         note="Each is recomputed from its parts; formulas stand in the model’s fit.tsv.",

@@ -24,14 +24,31 @@ ASKED = {
     "dose": "Dose received (not randomised)",
     "complier": "Effect among compliers",
 }
+FIGURES = {
+    "versions": (
+        "The interaction in every version",
+        "Versions in the order of their estimate, with intervals; the marks below say what each version chose.",
+    ),
+    "influence": (
+        "What single people do to the interaction",
+        "The interaction with each person left out, in order, and Cook’s distance against leverage. Nobody is named.",
+    ),
+    "power": (
+        "Power at this study’s own n, leverage and reliability",
+        "Simulated power over the size of the interaction, with normal theory beside it.",
+    ),
+}
 
 
 def scrutiny_blocks(result):
-    """Return the blocks that put one model to the test, tables folded; nobody is named in them."""
+    """Return the blocks that put one model to the test, tables and figures folded; nobody is named in them."""
+    influence, power = _influence(result), _power(result)
     return [
         _warnings(result),
-        Paragraph(" ".join(part for part in (_influence(result), _reliability(result), _power(result)) if part)),
+        Paragraph(" ".join(part for part in (influence, _reliability(result), power) if part)),
         *_versions(result),
+        *_figure(result, "influence", influence),
+        *_figure(result, "power", power),
         sensitivity_table(result),
         resampling_table(result),
         *(asked_table(result, name) for name in ASKED if len(result.tables[name])),
@@ -50,9 +67,10 @@ def _influence(result):
     for term, rows in result.tables["influence"].groupby("term", sort=False):
         without = rows["estimate_without"]
         digits = digits_for(rows["se_without"].median())
+        low, high = fixed(without.min(), digits), fixed(without.max(), digits)
         parts.append(
-            f"Leaving out one person at a time, {_term(term)} ranges from {fixed(without.min(), digits)} to "
-            f"{fixed(without.max(), digits)}; its sign turns {_times(rows['sign_flips'].sum())}."
+            f"Leaving out one person at a time, the interaction {_term(term)} ranges from {low} to {high}; its sign turns "
+            f"{_times(rows['sign_flips'].sum())}."
         )
     regions = result.tables["region_without"]
     usual = result.tables["region"]
@@ -103,18 +121,15 @@ def _versions(result):
         f"{fixed(estimates.min())} to {fixed(estimates.max())} over them, median {fixed(estimates.median())}. Joint "
         f"permutation tests over all versions: {tests}."
     )
-    blocks = [Paragraph(text)]
-    if "multiverse" in result.figures:
-        blocks.append(
-            Figure(
-                f"{result.name}-multiverse",
-                "The interaction in every version of the model",
-                text,
-                result.figures["multiverse"],
-                "Versions in the order of their estimate, with intervals; marks below say what each version chose.",
-            )
-        )
-    return blocks
+    return [Paragraph(text), *_figure(result, "versions", text)]
+
+
+def _figure(result, name, alt):
+    if name not in result.figures:
+        return []
+    title, note = FIGURES[name]
+    key = f"{result.name}-{name}"
+    return [Figure(key, f"{title}, model {result.name}", alt, result.figures[name], note, folded=True)]
 
 
 def sensitivity_table(result):
