@@ -47,12 +47,15 @@ rule fit_model:
         "../../scripts/fit_model.py"
 
 
-rule plot_model:
+rule present_model:
     input:
         **{
             name: f"<results>/moderation/{{model}}/{name}.tsv"
             for name in (
                 "refused",
+                "coefficients",
+                "slope_differences",
+                "fit",
                 "lines",
                 "points",
                 "slopes",
@@ -67,6 +70,9 @@ rule plot_model:
         },
         library=library("moderation"),
     output:
+        apa_tsv="<results>/moderation/{model}/apa/table.tsv",
+        apa_html="<results>/moderation/{model}/apa/table.html",
+        apa_tex="<results>/moderation/{model}/apa/table.tex",
         slopes=report(
             "<results>/report/figures/models/{model}/slopes.svg",
             caption="../report/slopes.rst",
@@ -103,18 +109,22 @@ rule plot_model:
             labels={"figure": "Power"},
         ),
     log:
-        "<logs>/plot_model/{model}.log",
+        "<logs>/present_model/{model}.log",
     benchmark:
-        "<benchmarks>/plot_model/{model}.tsv"
+        "<benchmarks>/present_model/{model}.tsv"
     conda:
         "../envs/hpaxis.yaml"
     params:
         entry=lambda w: study.models[w.model],
     script:
-        "../../scripts/plot_model.py"
+        "../../scripts/present_model.py"
 
 
 rule moderation:
     input:
         tables=expand(rules.fit_model.output, model=study.models),
-        figures=expand(rules.plot_model.output, model=study.models),
+        figures=expand(
+            [path for name, path in rules.present_model.output.items() if not name.startswith("apa")],
+            model=study.models,
+        ),
+        apa=expand(rules.present_model.output.apa_tsv, model=study.models),
