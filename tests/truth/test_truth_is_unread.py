@@ -1,0 +1,33 @@
+"""The truth can be moved away: no job reads it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_no_job_takes_the_truth_as_input(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(tmp_path), "-n"]
+    plan = subprocess.run([*command, "--forceall"], capture_output=True, text=True, timeout=300)
+    assert plan.returncode == 0, plan.stderr
+    blocks = re.split(r"\n(?=(?:local)?(?:rule|checkpoint) )", plan.stdout)
+    jobs = [block for block in blocks if re.match(r"(?:local)?(?:rule|checkpoint) ", block)]
+    assert len(jobs) > 100
+    readers = {re.match(r"\S+ (\w+)", job).group(1) for job in jobs if _line_of(job, "input", "simulation/truth")}
+    writers = {re.match(r"\S+ (\w+)", job).group(1) for job in jobs if _line_of(job, "output", "simulation/truth")}
+    # The targets ask for it to be made; nothing else names it.
+    assert readers <= {"all", "simulation"} and writers == {"simulate_truth"}
+
+
+def test_no_module_outside_the_simulator_names_the_truth():
+    modules = [p for p in (ROOT / "scripts").rglob("*.py") if "simulat" not in p.as_posix()]
+    assert len(modules) > 40
+    assert not [p.name for p in modules if "simulation/truth" in p.read_text(encoding="utf-8")]
+
+
+def _line_of(job, kind, name):
+    return any(line.strip().startswith(f"{kind}:") and name in line for line in job.splitlines())
