@@ -8,6 +8,7 @@ the concentration half way between (4PL), ``g`` > 0 the asymmetry. A falling cur
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ SLOPE_BOUNDS = (0.05, 20.0)
 ASYMMETRY_BOUNDS = (0.05, 20.0)
 CENTRE_FOLD = 1e3  # c may lie this many fold outside the standards
 ASYMPTOTE_SPANS = 5.0  # a and d may lie this many response spans outside the responses
+UNIDENTIFIED = 0.5  # a slope, centre or asymmetry with a larger relative standard error is not determined
 TOLERANCE = {"ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-12, "max_nfev": 400}
 GRID = 4001  # points of ln(concentration) on which intervals are found
 
@@ -358,25 +360,25 @@ def pooled_variance(means, variances, dfs, relative_floor=1e-4):
 
 
 def _gamma_fit(m, s2, df, floor):
-    """Maximum gamma likelihood of E[s2] = constant + quadratic m^2, both >= 0, each s2 with its df."""
+    """Maximum gamma likelihood of E[s2] = constant + quadratic m^2, both >= 0, each s2 with its df.
 
-    def loss(logs):
-        v = np.exp(logs[0]) + np.exp(logs[1]) * m**2
-        return np.sum(df / 2 * (np.log(v) + s2 / v))
+    The scale has a closed form for each share of the constant part, so one number is searched.
+    """
+    square = np.maximum(m**2, 1e-300) / max(float(np.mean(m**2)), 1e-300)
+    total = df.sum()
 
-    typical = max(float(np.average(s2, weights=df)), floor)
-    scale = max(float(np.mean(m**2)), 1e-300)
-    best = None
-    for share in (0.1, 0.5, 0.9):
-        start = np.log([typical * share, typical * (1 - share) / scale])
-        bounds = [
-            (np.log(floor / 100 + 1e-300), np.log(typical * 100)),
-            (np.log(typical / scale * 1e-6), np.log(typical / scale * 100)),
-        ]
-        found = optimize.minimize(loss, start, method="L-BFGS-B", bounds=bounds)
-        if best is None or found.fun < best.fun:
-            best = found
-    return tuple(float(v) for v in np.exp(best.x))
+    def scale(share):
+        return np.sum(df * s2 / (share + (1 - share) * square)) / total
+
+    def loss(share):
+        return np.sum(df * np.log(share + (1 - share) * square)) + total * np.log(max(scale(share), floor))
+
+    grid = 1 / (1 + np.exp(-np.linspace(-14, 14, 57)))
+    best = int(np.argmin([loss(share) for share in grid]))
+    around = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
+    share = float(optimize.minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-10}).x)
+    level = max(float(scale(share)), floor)
+    return max(level * share, floor / 100), level * (1 - share) / max(float(np.mean(m**2)), 1e-300)
 
 
 def _standards(concentration, response, n_parameters):
@@ -406,8 +408,8 @@ def _fixed_weights(y, weights):
     return 1 / y if weights == "1/y" else 1 / y**2
 
 
-def _minimise(x, y, w, model):
-    """Best bounded least-squares solution over a few starts, polished to machine precision."""
+def _minimise(x, y, w, model, near=None):
+    """Best bounded least-squares solution over a few starts (or from ``near``), polished to machine precision."""
     levels = np.unique(x)
     means = np.array([y[x == level].mean() for level in levels])
     positive = levels[levels > 0]
@@ -440,17 +442,24 @@ def _minimise(x, y, w, model):
 
     middle = (means[0] + means[-1]) / 2
     nearest = positive[np.argmin(np.abs(means[levels > 0] - middle))]
-    best = None
-    for b in (0.7, 1.5, 4.0):
-        for fold in (1 / 3, 1.0, 3.0):
-            for g in (1.0,) if model == "4PL" else (0.5, 1.0, 2.0):
-                start = [means[0], b, np.log(nearest * fold), means[-1]] + ([np.log(g)] if model == "5PL" else [])
-                start = np.clip(start, np.array(lower) + 1e-9, np.array(upper) - 1e-9)
-                found = optimize.least_squares(
-                    residuals, start, jacobian, bounds=(lower, upper), x_scale="jac", **TOLERANCE
-                )
-                if best is None or (found.status > 0, -found.cost) > (best.status > 0, -best.cost):
-                    best = found
+    best, agreeing = None, 0
+    asymmetries = (1.0,) if model == "4PL" else (1.0, 0.5, 2.0)
+    starts = [
+        [means[0], b, np.log(nearest * fold), means[-1]] + ([np.log(g)] if model == "5PL" else [])
+        for b, fold, g in product((1.5, 0.7, 4.0), (1.0, 1 / 3, 3.0), asymmetries)
+    ]
+    if near is not None:
+        starts = [[near[0], near[1], np.log(near[2]), near[3], *np.log(near[4:])]]
+    for start in starts:
+        start = np.clip(start, np.array(lower) + 1e-9, np.array(upper) - 1e-9)
+        found = optimize.least_squares(residuals, start, jacobian, bounds=(lower, upper), x_scale="jac", **TOLERANCE)
+        if best is not None and abs(found.cost - best.cost) <= 1e-9 * best.cost + 1e-24:
+            agreeing += 1
+        elif best is None or (found.status > 0, -found.cost) > (best.status > 0, -best.cost):
+            best, agreeing = found, 0
+        # Further starts are for fits whose minimum is in doubt.
+        if agreeing and best.status > 0:
+            break
     if best.status <= 0:
         raise CurveError(f"the {model} fit did not converge")
     return natural(_polish(best.x, residuals, jacobian, np.array(lower), np.array(upper)))
@@ -474,16 +483,19 @@ def _polish(p, residuals, jacobian, lower, upper):
 def _fit_with_variance(x, y, model, variance):
     """Alternate between the curve and its variance function until the weights stand still."""
     theta = _minimise(x, y, np.ones_like(y), model)
-    df = len(x) - len(theta)
-    for _ in range(25):
+    df, log_v = len(x) - len(theta), None
+    for step in range(40):
         fitted = respond(x, theta)
         v = variance if variance is not None else _residual_variance(fitted, y - fitted, df)
-        w = 1 / v(fitted)
-        w = w / w.mean()
-        new = _minimise(x, y, w, model)
-        if np.allclose(new, theta, rtol=1e-8, atol=1e-12):
-            return w, new
-        theta = new
+        new = np.log(v(fitted))
+        # Half steps after a while: whole ones may swing between two solutions.
+        new = new if step < 4 else (log_v + new) / 2
+        settled = log_v is not None and np.abs(new - log_v).max() < 1e-3
+        log_v = new
+        w = np.exp(log_v.mean() - log_v)
+        theta = _minimise(x, y, w, model, near=theta)
+        if settled:
+            return w, theta
     raise CurveError("the variance function and the curve did not settle; use fixed weights")
 
 
@@ -542,10 +554,11 @@ def _notes(x, y, theta, covariance, condition):
     ):
         if not low * 1.001 < value < high * 0.999:
             notes.append(f"{name} ended at its bound")
-    if not notes and (condition > 1e12 or se[1] > theta[1] or se[2] > theta[2]):
-        notes.append("the parameters are not identified by these standards")
-    if not notes and len(theta) == 5 and se[4] > theta[4]:
-        notes.append("the asymmetry of the 5PL is not identified by these standards: use the 4PL")
+    relative = np.max(se[[1, 2]] / theta[[1, 2]])
+    if not notes and len(theta) == 5 and max(relative, se[4] / theta[4]) > UNIDENTIFIED:
+        notes.append("the asymmetry is not identified by these standards: use the 4PL")
+    elif not notes and (condition > 1e12 or relative > UNIDENTIFIED):
+        notes.append("slope and centre are not identified by these standards")
     return tuple(notes)
 
 
