@@ -8,7 +8,7 @@ b = (p - e) / (1 - e - g). e comes from each library's own cytosines outside CpG
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import t as student
 
 from hpaxis.methylation.calls import METHYLATED, UNMETHYLATED
 
@@ -37,15 +37,16 @@ class Molecules:
 
 @dataclass(frozen=True)
 class Rate:
-    """An estimated share, its sampling variance, and the number of independent trials that would give that variance."""
+    """An estimated share, its sampling variance, the independent trials that would give it, and its d.f.."""
 
     value: float
     variance: float
     trials: float
+    df: float = np.inf
 
-    def limits(self, z):
+    def limits(self, confidence):
         """Wilson score limits for the equivalent number of trials."""
-        return wilson(self.value, self.trials, z)
+        return wilson(self.value, self.trials, quantile(confidence, self.df))
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,33 @@ def non_conversion(parts, templates):
     e = sum((m.count * m.unconverted).sum() for m in parts) / sites
     variance = sum((m.count * conversion_influence(m, e, sites) ** 2).sum() * duplication(m, templates) for m in parts)
     nominal = sites / max(duplication(m, templates) for m in parts)
-    return Rate(e, variance, equivalent_trials(e, variance, nominal))
+    fourth = sum(
+        (m.count * conversion_influence(m, e, sites) ** 4).sum() * duplication(m, templates) ** 3 for m in parts
+    )
+    return Rate(
+        e, variance, float(equivalent_trials(e, variance, nominal)), float(degrees_of_freedom(variance, fourth))
+    )
 
 
 def conversion_influence(molecules, e, sites):
     """What each molecule contributes to the error of e (linearised ratio)."""
     return (molecules.unconverted - e * molecules.sites) / sites
+
+
+def degrees_of_freedom(variance, fourth):
+    """Degrees of freedom of a variance that is a sum over molecules: 2 V² / var(V) (Satterthwaite's approximation).
+
+    ``fourth``: sum of the fourth powers of what the molecules contribute. Where few molecules carry most of the
+    variance, as a handful of fully methylated ones may, it is itself poorly known, and a normal interval too short.
+    """
+    variance, fourth = np.asarray(variance, dtype=float), np.asarray(fourth, dtype=float)
+    known = (variance > 0) & (fourth > 0)
+    return np.where(known, np.maximum(2 * variance**2 / np.where(known, fourth, 1), 1), np.inf)
+
+
+def quantile(confidence, df):
+    """Two-sided quantile of Student's t."""
+    return student.ppf(0.5 + confidence / 2, df)
 
 
 def equivalent_trials(p, variance, nominal):
@@ -124,12 +146,13 @@ def wilson(p, n, z):
 
 @dataclass(frozen=True)
 class Shares:
-    """Observed unconverted shares of weighted sets of CpGs, their variances and covariances with e."""
+    """Observed unconverted shares of weighted sets of CpGs: variances, covariances with e, trials and d.f."""
 
     p: np.ndarray
     variance: np.ndarray
     covariance: np.ndarray
     trials: np.ndarray
+    df: np.ndarray | float = np.inf
 
 
 def observed_shares(parts, weights, conversion, templates):
@@ -140,7 +163,7 @@ def observed_shares(parts, weights, conversion, templates):
     """
     sites = sum((m.count * m.sites).sum() for m in parts)
     n_sets = weights[0].shape[1]
-    p, variance, covariance = (np.zeros(n_sets) for _ in range(3))
+    p, variance, covariance, fourth = (np.zeros(n_sets) for _ in range(4))
     depth = np.full(n_sets, np.inf)
     for m, weight in zip(parts, weights):
         n = m.count @ m.known
@@ -153,11 +176,16 @@ def observed_shares(parts, weights, conversion, templates):
         factor = duplication(m, templates)
         p += np.where((weight > 0), weight * share[:, None], 0).sum(axis=0)
         variance += factor * (m.count @ influence**2)
+        fourth += factor**3 * (m.count @ influence**4)
         if sites > 0:
             from_sites = conversion_influence(m, conversion.value, sites)
             covariance += factor * ((m.count * from_sites) @ influence)
         depth = np.minimum(depth, np.where(weight > 0, n[:, None] / factor, np.inf).min(axis=0))
-    return Shares(p, variance, covariance, equivalent_trials(p, variance, np.where(np.isfinite(depth), depth, 0)))
+    trials = equivalent_trials(p, variance, np.where(np.isfinite(depth), depth, 0))
+    # The variance of a single CpG follows from its share; only that of several has to be learnt from the molecules.
+    single = sum(np.count_nonzero(weight > 0, axis=0) for weight in weights) == 1
+    df = np.where(single, np.inf, degrees_of_freedom(variance, fourth))
+    return Shares(p, variance, covariance, trials, df)
 
 
 def correct(shares, conversion, over, confidence):
@@ -167,7 +195,6 @@ def correct(shares, conversion, over, confidence):
     limits of p and e by the method of variance estimates recovery (MOVER, Zou 2007, with their correlation), so that
     it stays right at 0 where a symmetric one does not; g enters through its variance. Returns `Estimate`.
     """
-    z = norm.ppf(0.5 + confidence / 2)
     e, g = conversion.value, over.value
     scale = 1 - e - g
     p = shares.p
@@ -175,12 +202,13 @@ def correct(shares, conversion, over, confidence):
     slope = 1 - beta
     from_over = beta**2 * over.variance
     variance = shares.variance - 2 * slope * shares.covariance + slope**2 * conversion.variance + from_over
-    p_low, p_high = wilson(p, shares.trials, z)
-    e_low, e_high = conversion.limits(z)
+    p_low, p_high = wilson(p, shares.trials, quantile(confidence, shares.df))
+    e_low, e_high = conversion.limits(confidence)
     spread = np.sqrt(shares.variance * conversion.variance)
     rho = np.divide(shares.covariance, spread, out=np.zeros_like(p), where=spread > 0)
-    down = _recover(p - p_low, slope * (e_high - e), rho) + z**2 * from_over
-    up = _recover(p_high - p, slope * (e - e_low), rho) + z**2 * from_over
+    reach = quantile(confidence, np.inf) ** 2 * from_over
+    down = _recover(p - p_low, slope * (e_high - e), rho) + reach
+    up = _recover(p_high - p, slope * (e - e_low), rho) + reach
     return Estimate(
         raw=p,
         beta=beta,

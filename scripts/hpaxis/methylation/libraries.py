@@ -154,7 +154,7 @@ def _calls(sample, over, settings):
 
 
 def _library_row(sample, over, settings):
-    z_low, z_high = sample.conversion.limits(estimate.norm.ppf(0.5 + settings["confidence"] / 2))
+    z_low, z_high = sample.conversion.limits(settings["confidence"])
     depth = sample.depth
     region = _level(sample, depth >= settings["depth_fail"], over, settings)
     row = {

@@ -1,0 +1,94 @@
+"""Folders of reads of any origin; and real amplicons of known methylation, where they are at hand."""
+
+import pytest
+import yaml
+
+from hpaxis.methylation.calls import count_library
+from hpaxis.methylation.panel import make_panel, read_panel
+from hpaxis.methylation.real import expected_percent, prepare_study, summarise_study
+from hpaxis.problems import InputError
+from hpaxis.study import read_study
+from hpaxis.tables import write_table
+
+
+@pytest.mark.parametrize(
+    ("name", "percent"),
+    [
+        ("brca1_000pct", 0.0),
+        ("x_100pct_2", 100.0),
+        ("a_12.5PCT", 12.5),
+        ("no", None),
+        ("x_250pct", None),
+        ("1000pct", None),
+    ],
+)
+def test_known_methylation_is_read_from_the_name(name, percent):
+    assert expected_percent(name) == percent
+
+
+def test_a_folder_becomes_a_study_that_the_workflow_accepts(bench):
+    bench.write([bench.pair(bench.molecule())], "s1_050pct")
+    single = bench.write([bench.pair(bench.molecule())], "odd name")
+    single[1].unlink()
+    (bench.folder / "reference.fa").write_text(f">toy\n{bench.reference}\n")
+    out = bench.folder / "out"
+    config = yaml.safe_load(prepare_study(bench.folder, out).read_text())
+    study, problems = read_study(config)
+    assert problems == []
+    assert study.library_ids() == ["odd-name", "s1_050pct"]
+    assert study.fastq("odd-name") == [str(single[0])]
+    assert study.library("s1_050pct")["expected_percent"] == 50
+    assert read_panel(out / "panel").insert_bounds("toy") == (0, 150)
+
+
+def test_primers_beside_the_reads_are_used(bench):
+    bench.write([bench.pair(bench.molecule())])
+    (bench.folder / "reference.fa").write_text(f">toy\nTTGAC{bench.reference}\n")
+    (bench.folder / "primers.tsv").write_text(
+        f"amplicon\tforward_primer\treverse_primer\ntoy\t{bench.forward_primer}\t{bench.reverse_primer}\n"
+    )
+    prepare_study(bench.folder, bench.folder / "out")
+    assert read_panel(bench.folder / "out" / "panel").references["toy"] == bench.reference
+
+
+def test_a_folder_without_reads_or_reference_is_refused_with_both_reasons(tmp_path):
+    with pytest.raises(InputError) as error:
+        prepare_study(tmp_path, tmp_path / "out")
+    assert [p.what for p in error.value.problems] == ["holds no *_R1.fastq.gz", "is missing"]
+
+
+def test_the_summary_holds_known_beside_estimated(bench):
+    calls = count_library(bench.write([bench.pair(bench.molecule((0,)))] * 4), bench.panel(), "x_010pct")
+    results = bench.folder / "results" / "methylation"
+    write_table(calls.counts, results / "calls" / "x_010pct.cpg.tsv")
+    write_table(calls.counts, results / "methylpy" / "x_010pct.tsv")
+    row = {"library_id": "x_010pct", "pairs_in": 5, "passed": 4, "region_mean_beta_raw": 1 / 7, "region_mean_beta": 0.14,
+           "region_mean_beta_low": 0.1, "region_mean_beta_high": 0.2, "non_conversion": 0.005}  # fmt: skip
+    import pandas as pd
+
+    write_table(pd.DataFrame([row]), results / "libraries.tsv")
+    summary = summarise_study(bench.folder).iloc[0]
+    assert summary["expected_percent"] == 10 and summary["calls"] == 28 and summary["cpgs"] == 7
+    assert summary["weighted_percent"] == summary["methylpy_percent"] == pytest.approx(100 / 7)
+    assert summary["used_percent"] == 80 and summary["conversion_percent"] == pytest.approx(99.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    # Known 0 and 100 %; eight other callers read .33 to .78 and 92.6 to 96.6 % of these two libraries.
+    [("brca1_000pct", 0.0, 0.8), ("brca1_100pct", 92.5, 96.7)],
+)
+def test_real_amplicons_of_known_methylation(real_data, name, low, high):
+    folder = real_data / "brca1_amplicons"
+    panel = make_panel(folder / "reference.fa")
+    assert panel.amplicons["start"].tolist() == [43124861]
+    calls = count_library([folder / f"{name}_R{mate}.fastq.gz" for mate in (1, 2)], panel, name)
+    counts = calls.counts
+    assert (counts["depth"] > 0).sum() == 51
+    percent = 100 * counts["methylated"].sum() / counts["depth"].sum()
+    assert low <= percent <= high
+    row = calls.reads.iloc[0]
+    # End-to-end aligners map 258-303 of the 500 pairs, local ones 442-457.
+    assert row["passed"] >= 445
+    conversion = row["non_cpg_converted"] / (row["non_cpg_converted"] + row["non_cpg_unconverted"])
+    assert conversion > 0.995
