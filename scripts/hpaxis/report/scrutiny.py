@@ -69,20 +69,19 @@ def _influence(result):
         digits = digits_for(rows["se_without"].median())
         low, high = fixed(without.min(), digits), fixed(without.max(), digits)
         parts.append(
-            f"Leaving out one person at a time, the interaction {_term(term)} ranges from {low} to {high}; its sign turns "
-            f"{_times(rows['sign_flips'].sum())}."
+            f"Leaving out one person at a time, the interaction {_term(term)} ranges from {low} to {high}; its sign "
+            f"{_times('turns', rows['sign_flips'].sum())}."
         )
     regions = result.tables["region_without"]
     usual = result.tables["region"]
     usual = usual[usual["adjustment"] == "none"].set_index("contrast")["observed_kind"]
     moved = regions["observed_kind"].to_numpy() != regions["contrast"].map(usual).to_numpy()
-    kinds = "keeps its shape each time" if not moved.any() else f"changes its shape {_times(moved.sum())}"
-    parts.append(f"The region of significance {kinds}.")
+    parts.append(f"The shape of the region of significance {_times('changes', moved.sum())}.")
     return " ".join(parts)
 
 
-def _times(n):
-    return "never" if n == 0 else "once" if n == 1 else f"{count(n)} times"
+def _times(verb, n):
+    return f"never {verb}" if n == 0 else f"{verb} once" if n == 1 else f"{verb} {count(n)} times"
 
 
 def _reliability(result):

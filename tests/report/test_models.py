@@ -1,0 +1,134 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpaxis.report.models import pair_of
+from hpaxis.report.moderation import coefficient_table, model_blocks, overview_table, slope_table
+from hpaxis.report.numbers import fixed
+from hpaxis.report.read import read_run
+from hpaxis.report.scrutiny import scrutiny_blocks
+from hpaxis.tables import write_table
+
+
+@pytest.fixture
+def main(fitted):
+    return next(r for r in fitted() if r.entry["primary"])
+
+
+@pytest.fixture
+def censored(fitted, config):
+    """A model of cortisol, some of it below the limit: its numbers come from the censored regression."""
+    entry = config["models"]["main"] | {"outcome": "log_cortisol"}
+    return fitted(config=config | {"models": {"cortisol": entry}})[0]
+
+
+def words_of(blocks):
+    return "\n".join(str(getattr(b, "text", "")) for b in blocks if b is not None and b.kind in ("paragraph", "notice"))
+
+
+def test_complete_cases_are_reported_where_nothing_is_censored(main):
+    assert main.reported is None and main.method == "complete cases"
+    assert main.n == 38 and main.who() == "38 children (19 control and 19 treatment)"
+    pd.testing.assert_frame_equal(main.differences, main.tables["slope_differences"])
+
+
+def test_a_censored_outcome_reports_the_censored_regression_throughout(censored):
+    rows = censored.tables["sensitivity"]
+    tobit = rows[rows["method"] == "Tobit"]
+    assert censored.method == "Tobit"
+    term = tobit[~tobit["quantity"].str.startswith("slope[")].iloc[0]
+    b3 = censored.differences.iloc[0]
+    assert b3["estimate"] == term["estimate"] != censored.tables["slope_differences"]["estimate"].iloc[0]
+    assert (b3["low"], b3["high"], b3["p"]) == (term["low"], term["high"], term["p"])
+    control = tobit[tobit["quantity"] == "slope[control]"].iloc[0]
+    assert censored.slopes["estimate"].iloc[0] == control["estimate"]
+    # The difference of the slopes that are shown is the b3 that is shown.
+    assert np.diff(censored.slopes["estimate"])[0] == pytest.approx(b3["estimate"])
+    assert censored.n > censored.fit("n") and "complete cases: " in censored.who()
+    text = words_of(model_blocks(censored, 0))
+    assert "numbers of Tobit" in text and "only known to lie beyond a limit" in text
+    row = overview_table([censored]).rows[0]
+    assert row[2] == "Tobit" and row[4] == fixed(b3["estimate"])
+    assert coefficient_table(censored).title.endswith("complete cases")
+    assert fixed(b3["estimate"]) in slope_table(censored).rows[-1]
+
+
+def test_names_of_arms_may_hold_dashes(main):
+    slopes = main.tables["slopes"].assign(moderator=["usual - care", "home-visits"])
+    renamed = dataclasses.replace(main, tables=main.tables | {"slopes": slopes})
+    assert pair_of(renamed, "home-visits - usual - care") == ("home-visits", "usual - care")
+
+
+def test_left_out_rows_are_counted_by_reason(main):
+    assert main.left_out() == {"missing: competence": 1, "missing: region_mean_beta": 1}
+    text = words_of(model_blocks(main, 0))
+    assert "leave out 2 children: missing competence (1) and missing methylation (region mean) (1)" in text
+    assert "numbers for each reason are withheld" in words_of(model_blocks(main, 5))
+
+
+def test_scrutiny_tells_the_range_of_the_interaction_without_naming_anyone(main):
+    blocks = [b for b in scrutiny_blocks(main) if b is not None]
+    without = main.tables["influence"]["estimate_without"]
+    text = words_of(blocks)
+    assert f"ranges from {fixed(without.min())} to {fixed(without.max())}; its sign never turns" in text
+    assert "reliability of the predictor" in text and "versions of its choices" in text
+    tables = {b.title: b for b in blocks if b.kind == "table"}
+    treatments = next(t for title, t in tables.items() if "other treatments" in title)
+    assert treatments.rows[0][0] == "complete cases (reported)"
+    assert treatments.rows[0][3] == fixed(main.differences["estimate"].iloc[0])
+    resampling = next(t for title, t in tables.items() if "Resampling" in title)
+    assert resampling.rows[0][0] == "restricted wild bootstrap" and resampling.rows[0][6] == "199"
+
+
+def test_signs_and_regions_that_turn_are_counted(main):
+    influence = main.tables["influence"].copy()
+    influence["sign_flips"] = [True, True] + [False] * (len(influence) - 2)
+    region = main.tables["region_without"].copy()
+    region["observed_kind"] = main.tables["region"]["observed_kind"].iloc[0]
+    region.loc[0, "observed_kind"] = "none"
+    changed = dataclasses.replace(main, tables=main.tables | {"influence": influence, "region_without": region})
+    text = words_of(scrutiny_blocks(changed))
+    assert "its sign turns 2 times" in text and "region of significance changes once" in text
+
+
+def test_tables_that_an_entry_asks_for_are_shown(main):
+    dose = pd.DataFrame(
+        [{"term": "region_mean_beta:sessions", "estimate": 0.1234, "p": 0.0004, "n": 38.0, "x": np.nan}]
+    )
+    asked = dataclasses.replace(main, tables=main.tables | {"dose": dose})
+    table = next(b for b in scrutiny_blocks(asked) if b is not None and "not randomised" in getattr(b, "title", ""))
+    assert table.columns == ("term", "estimate", "p", "n")
+    assert table.rows == (("methylation (region mean) × sessions", "0.123", "< .001", "38"),)
+
+
+def test_a_run_is_read_from_its_folder(run, fitted, tmp_path):
+    files = {"cortisol": [], "models": [], "figures": []}
+    for name in ("libraries", "levels", "concordance", "analysis", "attrition", "audit", "checksums"):
+        files[name] = tmp_path / f"{name}.tsv"
+        write_table(getattr(run, name), files[name])
+    files["sheet"] = tmp_path / "sheet.tsv"
+    write_table(run.sheet.assign(panel="p"), files["sheet"])
+    for result in run.results:
+        for name, table in result.tables.items():
+            files["models"].append(tmp_path / "moderation" / result.name / f"{name}.tsv")
+            write_table(table, files["models"][-1])
+        files["figures"].append(tmp_path / "figures" / "models" / result.name / "slopes.svg")
+    files["figures"] += [tmp_path / "figures" / "cohort" / "flow.svg"]
+    for path in files["figures"]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("<svg/>")
+    read = read_run(files, run.config, snps=2)
+    assert [r.name for r in read.results] == list(run.config["models"])
+    assert read.results[0].figures == {"slopes": "<svg/>"} and read.figures["cohort"] == {"flow": "<svg/>"}
+    assert read.results[1].differences["estimate"].iloc[0] == pytest.approx(
+        run.results[1].differences["estimate"].iloc[0]
+    )
+    assert read.analysis["participant_id"].iloc[0] == "10000" and read.cortisol is None and read.snps == 2
+
+    write_table(pd.DataFrame({"problem": ["too few"]}), tmp_path / "moderation" / "main" / "refused.tsv")
+    again = read_run(
+        files | {"models": [*files["models"], tmp_path / "moderation" / "main" / "refused.tsv"]}, run.config
+    )
+    assert again.results[1].refused and again.results[1].problems == ("too few",)
