@@ -26,9 +26,9 @@ def read_reader_file(path):
     for module in FORMATS:
         if module.recognise(sheets):
             return module.parse(sheets, str(path))
-    tried = "; ".join(f"{module.NAME} ({module.SIGN})" for module in FORMATS)
+    tried = ", ".join(f"{module.NAME} ({module.SIGN})" for module in FORMATS)
     remedy = "export the plate as one of these, or copy its values into a plain grid"
-    raise InputError(Problem(str(path), f"is no plate-reader export that is known here: looked for {tried}", remedy))
+    raise InputError(Problem(str(path), f"is no known export: looked for {tried}", remedy))
 
 
 def choose_read(reads, path, plate_id, plate=None, reading=None):

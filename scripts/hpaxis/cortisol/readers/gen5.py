@@ -10,7 +10,7 @@ from hpaxis.cortisol.readers.cells import NUMBER, PlateRead, find_grids, well_na
 from hpaxis.problems import InputError, Problem
 
 NAME = "Gen5"
-SIGN = "a line 'Software Version' and a line 'Plate Number' or 'Results'"
+SIGN = "'Software Version'"
 # What Gen5 computes from a reading, as its lines are named.
 DERIVED = ("blank ", "[", "mean", "std dev", "cv", "conc", "corrected")
 

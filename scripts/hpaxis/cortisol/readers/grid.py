@@ -7,7 +7,7 @@ In a workbook every sheet with a grid is a plate (or a reading) of its own. A lo
 from hpaxis.cortisol.readers.cells import PlateRead, find_grids, well_name, wells_table
 
 NAME = "plain grid"
-SIGN = "column numbers 1, 2, 3, ... over row letters A, B, C, ..."
+SIGN = "1, 2, 3 over A, B, C"
 
 
 def recognise(sheets):

@@ -10,7 +10,7 @@ from hpaxis.cortisol.readers.cells import PlateRead, find_grids, well_name, well
 from hpaxis.problems import InputError, Problem
 
 NAME = "Magellan"
-SIGN = "a column 'Well positions', or a grid with '<>' in its corner"
+SIGN = "'Well positions' or '<>'"
 WELLS = ("well positions", "well position")
 ABOUT = ("plate", "layout", "replicate info", "dilution", "dilutions", "conc", "concentration", "sample ids", *WELLS)
 WAVELENGTH = re.compile(r"^(?:measurement wavelength:?\s*)?(\d{3,4})\s*nm$", re.I)

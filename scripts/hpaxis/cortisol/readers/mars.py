@@ -10,7 +10,7 @@ from hpaxis.cortisol.readers.cells import PlateRead, Sheet, find_grids, well_nam
 from hpaxis.problems import InputError, Problem
 
 NAME = "BMG MARS"
-SIGN = "lines that begin with 'User:' and 'Test name:'"
+SIGN = "'User:' and 'Test name:'"
 
 
 def recognise(sheets):

@@ -13,7 +13,7 @@ from hpaxis.cortisol.readers.cells import ROWS, PlateRead, well_name, wells_tabl
 from hpaxis.problems import InputError, Problem
 
 NAME = "SoftMax Pro"
-SIGN = "a first line '##BLOCKS=' or a line 'Plate:' with its settings"
+SIGN = "'##BLOCKS=' or 'Plate:'"
 FORMATS = ("plateformat", "timeformat")
 
 
