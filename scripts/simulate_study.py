@@ -11,8 +11,9 @@ from pathlib import Path
 import yaml
 
 from hpaxis import schemas
-from hpaxis.problems import InputError
+from hpaxis.problems import InputError, raise_if_any
 from hpaxis.simulation.study import simulate, write_sheets, write_study
+from hpaxis.study import check_config
 
 
 def main(arguments=None):
@@ -28,13 +29,16 @@ def main(arguments=None):
     parser.add_argument("--cores", type=int, default=2)
     given = parser.parse_args(arguments)
     config = yaml.safe_load(Path(given.config).read_text(encoding="utf-8"))
+    if config.get("simulation") is None:
+        parser.error(f"{given.config} has no section simulation")
     for key, value in (("dyads", given.dyads), ("pairs_per_library", given.pairs)):
         if value is not None:
             config["simulation"][key] = value
     if given.seed is not None:
         config["seed"] = given.seed
-    config = schemas.with_defaults(config, schemas.config_schema())
     try:
+        raise_if_any(check_config(config, given.config))
+        config = schemas.with_defaults(config, schemas.config_schema())
         if given.sheets:
             write_sheets(simulate(config), config["sheets"])
         else:

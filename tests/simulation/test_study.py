@@ -1,6 +1,7 @@
 """A simulated study on disk: whole, checked, and the same bytes whatever the machine does meanwhile."""
 
 import hashlib
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,29 @@ def test_a_library_s_reads_do_not_depend_on_its_place_in_the_sheet(small, tmp_pa
     studies.write_reads(shuffled, tmp_path / "shuffled")
     assert tubes["hopped"].sum() > 3
     assert digests(tmp_path / "all") == digests(tmp_path / "shuffled")
+
+
+@pytest.fixture
+def command(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    return importlib.import_module("simulate_study").main
+
+
+def test_the_command_writes_a_study_of_the_size_asked_for(command, tmp_path, capsys):
+    asked = ["--config", str(ROOT / "config" / "config.yaml"), "--out", str(tmp_path / "made"), "--cores", "1"]
+    assert command([*asked, "--dyads", "14", "--pairs", "60", "--seed", "3"]) == 0
+    assert "--configfile" in capsys.readouterr().out
+    sheet = read_table(tmp_path / "made" / "participants.tsv")
+    assert len(sheet) == 28
+    config = yaml.safe_load((tmp_path / "made" / "config.yaml").read_text(encoding="utf-8"))
+    assert config["seed"] == 3 and config["sheets"]["libraries"] == (tmp_path / "made" / "libraries.tsv").as_posix()
+
+
+def test_the_command_refuses_what_the_schema_forbids(command, tmp_path, capsys):
+    config = str(ROOT / "config" / "config.yaml")
+    assert command(["--config", config, "--out", str(tmp_path / "made"), "--dyads", "3"]) == 1
+    assert "simulation.dyads" in capsys.readouterr().err and not (tmp_path / "made").exists()
+    (tmp_path / "bare.yaml").write_text("seed: 1\n", encoding="utf-8")
+    with pytest.raises(SystemExit):
+        command(["--config", str(tmp_path / "bare.yaml"), "--sheets"])
+    assert "no section simulation" in capsys.readouterr().err
