@@ -11,6 +11,7 @@ from hpaxis.report.models import ModelResult
 
 ARMS = ["control", "treatment"]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72"><g id="a"><path d="M 0 0 L 9 9"/></g></svg>'
+FIGURES = ("slopes", "effects", "influence", "versions", "power")
 STANDARDISED = {"outcome": "competence", "predictor": "region_mean_beta", "standardise": ["outcome", "predictor"]}
 
 
@@ -163,7 +164,7 @@ def fitted(config, analysis):
         results = []
         for name, entry in config["models"].items():
             tables = model_tables(name, entry, analysis, config)
-            results.append(ModelResult(name, entry, tables, {"slopes": SVG}))
+            results.append(ModelResult(name, entry, tables, dict.fromkeys(FIGURES, SVG)))
         return tuple(results)
 
     return fit

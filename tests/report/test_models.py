@@ -132,3 +132,32 @@ def test_a_run_is_read_from_its_folder(run, fitted, tmp_path):
         files | {"models": [*files["models"], tmp_path / "moderation" / "main" / "refused.tsv"]}, run.config
     )
     assert again.results[1].refused and again.results[1].problems == ("too few",)
+
+
+def test_a_continuous_moderator_has_slopes_at_values_and_a_region(fitted, config):
+    entry = config["models"]["main"] | {"moderator": "age_months"}
+    result = fitted(config=config | {"models": {"age": entry}})[0]
+    text = words_of(model_blocks(result, 0))
+    assert "changes with age months (b₃ = " in text
+    assert (
+        "The slope of methylation (region mean) differs from zero nowhere in the observed range of age months" in text
+    )
+    rows = slope_table(result).rows
+    assert len(rows) == 4 and rows[0][0].startswith("Slope at ") and rows[-1][0] == "Difference: per unit of age months"
+
+
+def test_a_complete_population_is_said_to_be_so(main):
+    used = main.tables["used"].assign(included=True, reason="")
+    assert "Every row of this population is complete" in words_of(
+        model_blocks(dataclasses.replace(main, tables=main.tables | {"used": used}), 0)
+    )
+
+
+def test_what_was_not_computed_leaves_no_gap(main):
+    empty = {n: main.tables[n].iloc[:0] for n in ("warnings", "reliability", "detectable", "multiverse")}
+    bare = dataclasses.replace(main, tables=main.tables | empty, figures={})
+    text = words_of(scrutiny_blocks(bare))
+    assert "reliability" not in text and "power" not in text and "versions" not in text
+    beyond = main.tables["detectable"].assign(f2_simulated=np.nan)
+    text = words_of(scrutiny_blocks(dataclasses.replace(main, tables=main.tables | {"detectable": beyond})))
+    assert "No effect of the simulated range reaches 80% power" in text

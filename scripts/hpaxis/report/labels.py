@@ -48,8 +48,11 @@ def model_title(entry):
 
 
 def contrast_label(contrast):
-    """Return a contrast with a true minus sign, in one piece: ``treatment - control`` is ``treatment − control``."""
-    return str(contrast).replace(" - ", "\u00a0−\u00a0")
+    """Return a contrast in words, with a true minus sign and in one piece: ``a - b`` is ``a − b``."""
+    for start in ("per unit of ", "slope of ", "slope on "):
+        if contrast.startswith(start):
+            return start + column_label(contrast.removeprefix(start))
+    return contrast.replace(" - ", "\u00a0−\u00a0")
 
 
 def _parts(term):

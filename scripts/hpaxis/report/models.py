@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import pandas as pd
-
-from hpaxis.report.labels import column_label, population_label, term_label
+from hpaxis.report.labels import column_label, population_label
 from hpaxis.report.numbers import count, digits_for, fixed, interval, p_phrase, words
 
 COMPLETE = "complete cases"
@@ -231,15 +229,3 @@ def shape_sentence(result, row):
     if abs(here["estimate"]) < abs(there["estimate"]):
         return f"{slopes}: as estimated, {arm} weakens the slope, as buffering would."
     return f"{slopes}: as estimated, the slope is steeper in {arm}, the opposite of buffering."
-
-
-def interaction_rows(result):
-    """Return the product terms' rows of the coefficient table, with their label."""
-    table = result.own_coefficients()
-    product = table["term"].str.startswith(f"{predictor_column(result)}:")
-    return pd.DataFrame(table[product]).assign(label=table.loc[product, "term"].map(term_label))
-
-
-def predictor_column(result):
-    """Return the predictor's column on the scale of the model: the second term of the design."""
-    return result.tables["coefficients"]["term"].iloc[1]

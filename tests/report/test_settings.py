@@ -1,0 +1,30 @@
+from types import SimpleNamespace
+
+from hpaxis.report.settings import gates, masked_positions, primary_index
+from hpaxis.study import RESOURCES
+
+
+def test_the_index_is_the_primary_models():
+    first = {"predictor": "ngfi_a_beta", "primary": False}
+    assert primary_index({"a": first, "b": {"predictor": "cpg_1_4_beta", "primary": True}}) == "cpg_1_4"
+    assert primary_index({"a": first, "b": first | {"predictor": "x"}}) == "ngfi_a"
+    assert primary_index({"a": {"predictor": "age", "primary": True}}) == "region_mean"
+
+
+def test_gates_pair_the_limits():
+    settings = {"conversion_fail": 0.98, "conversion_warn": 0.99, "depth_fail": 100, "depth_warn": 500, "other": 1}
+    assert gates(settings) == {"conversion": (0.98, 0.99), "depth": (100, 500)}
+
+
+def test_masked_positions_are_counted_once_a_panel(tmp_path):
+    shipped = RESOURCES / "panels" / "nr3c1_exon1f"
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for path in shipped.iterdir():
+        (mine / path.name).write_bytes(path.read_bytes())
+    panels = {"L1": shipped, "L2": mine, "L3": mine}
+    study = SimpleNamespace(library_ids=lambda: list(panels), panel=panels.get)
+    assert masked_positions(study) == 0
+    header = (mine / "snp_mask.tsv").read_text().splitlines()[0]
+    (mine / "snp_mask.tsv").write_text(f"{header}\nchr5\t143404074\tC\tT\t0.01\thand-made\n")
+    assert masked_positions(study) == 1
