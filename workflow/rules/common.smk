@@ -52,6 +52,11 @@ def schemas_of(*stages):
     return sorted(workflow.source_path(str(p)) for s in stages for p in folder.glob(f"{s}_*.yaml"))
 
 
+def growing(amount):
+    """A resource that a failed job asks for again in a larger measure: twice, then three times the amount."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 # What the simulator's rules are given, and the tables of truth they write; None where a study brings its own reads.
 simulated = (
     {
@@ -78,3 +83,7 @@ TRUTH = (
 from hpaxis.cortisol.check import split_plates
 
 measured_plates, finished_plates = split_plates(study.plates, study.config["cortisol"]["kits"])
+
+
+# Report: what its rules are given.
+from hpaxis.report import settings as report_settings

@@ -17,8 +17,8 @@ rule count_amplicon_reads:
         "../envs/hpaxis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         filters={
             key: study.config["methylation"][key]
@@ -48,8 +48,8 @@ rule estimate_methylation:
         "../envs/hpaxis.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         settings=study.config["methylation"],
     script:
@@ -74,8 +74,8 @@ rule call_methylpy:
         "../envs/hpaxis.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         panels={
             panel: sorted(rows["library_id"])
@@ -101,8 +101,8 @@ rule compare_callers:
         "../envs/hpaxis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         confidence=study.config["methylation"]["confidence"],
     script:

@@ -38,6 +38,9 @@ rule fit_model:
         "<benchmarks>/fit_model/{model}.tsv"
     conda:
         "../envs/hpaxis.yaml"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         entry=lambda w: study.models[w.model],
         settings=study.config["moderation"],

@@ -18,8 +18,8 @@ rule simulate_reads:
         "../envs/hpaxis.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         config=simulated,
     script:
