@@ -51,10 +51,11 @@ def new_checkout(root, folder):
 
 
 def small_config(folder="study"):
-    """The demo's config for 12 dyads, shallow libraries and two models."""
+    """The demo's config for 14 dyads, shallow libraries, two models and few draws."""
     config = yaml.safe_load(Path(__file__).parents[2].joinpath("config/config.yaml").read_text())
     config["models"] = {name: config["models"][name] for name in ("competence", "cortisol")}
-    config["simulation"] = {"dyads": 12, "pairs_per_library": 300}
+    config["simulation"] = {"dyads": 14, "pairs_per_library": 300, "missing_percent": 5, "failing_libraries": False}
+    config["moderation"] = {"draws": 199}
     return config
 
 

@@ -1,6 +1,7 @@
 """The whole workflow on a small study: what comes out, what reruns, and that the bytes are the same each time."""
 
 import importlib.util
+import os
 import shutil
 import signal
 import subprocess
@@ -93,7 +94,7 @@ def test_the_pipeline_never_reads_the_truth(study, finished, tmp_path):
     checkout = study.copy_to(tmp_path / "checkout")
     shutil.rmtree(checkout.folder / "study" / "truth")
     shutil.rmtree(checkout.folder / "results", ignore_errors=True)
-    checkout.snakemake(*CONFIG, "cohort")
+    checkout.snakemake("cohort", *CONFIG)
     for name in ("analysis.tsv", "attrition.tsv", "join_audit.tsv"):
         here = (checkout.folder / "results" / "cohort" / name).read_bytes()
         assert here == (finished.folder / "results" / "cohort" / name).read_bytes()
@@ -116,8 +117,10 @@ def test_a_killed_run_resumes_to_the_same_bytes(study, finished, tmp_path):
     while not (counted.is_dir() and len(list(counted.glob("*.tsv"))) >= 5) and time.monotonic() < deadline:
         time.sleep(0.1)
     # The whole process group at once: no job gets a chance to tidy up.
-    subprocess.run(["kill", f"-{signal.SIGKILL.value}", f"-{run.pid}"], check=True)
+    assert run.poll() is None
+    os.killpg(run.pid, signal.SIGKILL)
     assert run.wait() == -signal.SIGKILL
+    assert not (checkout.folder / "results" / "report" / "report.html").exists()
     checkout.snakemake("--unlock", *CONFIG)
     checkout.snakemake(*CONFIG)
     assert same_bytes.differences(finished.folder / "results", checkout.folder / "results") == []

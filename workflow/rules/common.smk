@@ -4,9 +4,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+# This checkout's library, here and in every job, even where another one is installed.
 sys.path.insert(0, str(ROOT / "scripts"))
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "scripts"), *filter(None, [os.environ.get("PYTHONPATH")])])
 
+from hpaxis.cortisol.check import split_plates
 from hpaxis.problems import InputError
+from hpaxis.report import settings as report_settings
 from hpaxis.study import load_study, read_study
 
 RESULTS = workflow.pathvars.get("results")
@@ -38,18 +42,19 @@ wildcard_constraints:
 
 
 def library(*stages):
-    """The modules a rule runs: naming them as input makes an edited module rerun what depends on it."""
+    """The modules that a job runs: named as its input, so that an edited module reruns what depends on it."""
     package = ROOT / "scripts" / "hpaxis"
     modules = [package / f"{m}.py" for m in ("figures", "problems", "schemas", "sheets", "tables")]
     for stage in stages:
         modules += [p for p in (package / stage).rglob("*") if p.suffix in (".py", ".html", ".css")]
-    return sorted(workflow.source_path(str(m)) for m in modules)
+    # Relative, so that a study that is moved together with its checkout stays up to date.
+    return sorted(os.path.relpath(m) for m in modules)
 
 
 def schemas_of(*stages):
-    """The schemas a rule checks its tables against."""
+    """The schemas that a job checks its tables against."""
     folder = ROOT / "workflow" / "schemas"
-    return sorted(workflow.source_path(str(p)) for s in stages for p in folder.glob(f"{s}_*.yaml"))
+    return sorted(os.path.relpath(p) for stage in stages for p in folder.glob(f"{stage}_*.yaml"))
 
 
 def growing(amount):
@@ -68,22 +73,7 @@ simulated = (
     if "simulation" in study.config
     else None
 )
-TRUTH = (
-    "people",
-    "levels",
-    "indices",
-    "tubes",
-    "samples",
-    "wells",
-    "coefficients",
-)
+TRUTH = ("people", "levels", "indices", "tubes", "samples", "wells", "coefficients")
 
-
-# Cortisol: plates that are evaluated here, and tables of concentrations that were finished elsewhere.
-from hpaxis.cortisol.check import split_plates
-
+# Plates that are evaluated here, and tables of concentrations that were finished elsewhere.
 measured_plates, finished_plates = split_plates(study.plates, study.config["cortisol"]["kits"])
-
-
-# Report: what its rules are given.
-from hpaxis.report import settings as report_settings

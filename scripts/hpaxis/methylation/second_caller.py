@@ -34,9 +34,14 @@ def call_methylpy(bams, panel, min_base_quality, folder=None):
         reference = Path(work) / "reference.fa"
         reference.write_text("".join(f">{name}\n{text.upper()}\n" for name, text in panel.references.items()))
         pysam.faidx(str(reference))
+        # methylpy splits its commands at spaces: everything it is told of stands in the temporary folder.
+        (Path(work) / "shims").symlink_to(SHIMS)
         found = {}
         for library, bam in bams.items():
-            allc = _run_methylpy(Path(bam).resolve(), library, reference, Path(work), min_base_quality)
+            linked = Path(work) / f"{library}.bam"
+            linked.symlink_to(Path(bam).resolve())
+            linked.with_suffix(".bam.bai").symlink_to(f"{Path(bam).resolve()}.bai")
+            allc = _run_methylpy(linked, library, reference, Path(work), min_base_quality)
             found[library] = _cpg_table(allc, library, panel)
         return found
 
@@ -60,7 +65,7 @@ def _run_methylpy(bam, library, reference, work, min_base_quality):
                 min_mapq=MIN_MAPPING_QUALITY,
                 min_base_quality=max(min_base_quality, 1),
                 remove_chr_prefix=False,
-                path_to_samtools=str(SHIMS),
+                path_to_samtools=str(work / "shims"),
                 path_to_files=str(work),
             )
     finally:
