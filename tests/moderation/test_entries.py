@@ -2,7 +2,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from hpaxis.moderation.checks import check_model
+from hpaxis.moderation.checks import check_model, check_settings
 from hpaxis.moderation.run import run_model
 from hpaxis.schemas import load, with_defaults
 from hpaxis.tables import read_table, write_table
@@ -98,6 +98,24 @@ def test_a_mistake_in_an_entry_is_told_from_names_alone(dyads, changes, what):
     lines = check(dyads.columns, **changes)
     assert any(what in line for line in lines), lines
     assert all(line.startswith("c.yaml, models.m: ") for line in lines)
+
+
+def test_the_grids_columns_and_the_number_of_primary_models_are_checked(dyads):
+    settings = with_defaults(
+        {
+            "multiverse": {
+                "predictors": ["ngfi_a_beta"],
+                "covariates": [[], ["age_month"]],
+                "rows": {"done": {"ended": [1]}},
+            }
+        },
+        load("config/moderation"),
+    )
+    models = {"a": entry(primary=True), "b": entry(primary=True), "c": entry()}
+    problems = check_settings(settings, models, list(dyads.columns), "c.yaml")
+    assert [p.value for p in problems] == ["ngfi_a_beta", "age_month", "ended", "a, b"]
+    assert "did you mean 'age_months'" in str(problems[1])
+    assert check_settings(SETTINGS, {"a": entry(primary=True)}, list(dyads.columns)) == []
 
 
 def refusal(table, **changes):

@@ -28,9 +28,9 @@ def apa_files(tables, title):
 def apa_table(coefficients, slopes, slope_differences, alpha=0.05):
     """Return the table as text: coefficients, then simple slopes and their differences, one row each.
 
-    The inputs are the model's tables; of the coefficients the model's own covariance is shown. Columns: part, Term, b,
-    SE, "95% CI" (by ``alpha``), t, df, p. Numbers have two decimals and p three, without a leading zero where a
-    number cannot exceed one.
+    The inputs are the model's tables; of the coefficients the model's own covariance is shown. Columns: part,
+    Term, b, SE, "95% CI" (by ``alpha``), t, df, p. Numbers have two decimals and p three, without a leading
+    zero where a number cannot exceed one.
     """
     kind = slopes["covariance"].iloc[0]
     own = coefficients[coefficients["covariance"] == kind]
@@ -49,7 +49,9 @@ def apa_table(coefficients, slopes, slope_differences, alpha=0.05):
 
 
 def apa_note(fit, kind):
-    """Return the note under the table: N, R2 with its F, the rise by the interaction, and the covariance, as text."""
+    """Return the note under the table: N, R2 with its F, the rise by the interaction, and the covariance, as
+    text.
+    """
     s = fit.set_index("statistic")
     omnibus, interaction = s.loc["f_omnibus"], s.loc["f_interaction"]
     groups = [f"n = {int(v)} {k[2:-1]}" for k, v in s["value"].items() if k.startswith("n[")]

@@ -27,6 +27,35 @@ def check_model(name, entry, columns=None, arms=(), table=None, config_file="con
     return [_placed(p, name, config_file) for p in problems]
 
 
+def check_settings(settings, models, columns, config_file="config"):
+    """Return the problems of the moderation section and of the models together: the grid's columns, one
+    primary.
+    """
+    grid, problems = settings["multiverse"], []
+    named = [
+        *grid["predictors"],
+        *(c for s in grid["covariates"] for c in s),
+        *(c for k in grid["rows"].values() for c in k),
+    ]
+    for name in dict.fromkeys(named):
+        if name not in columns:
+            remedy = f"correct the name, or declare it under cohort.columns{closest(name, columns)}"
+            problems.append(
+                Problem(
+                    config_file,
+                    "is not a column of the analysis table",
+                    remedy,
+                    column="moderation.multiverse",
+                    value=name,
+                )
+            )
+    primary = [name for name, entry in models.items() if entry["primary"]]
+    if len(primary) > 1:
+        remedy = "mark one model as primary: the one that answers the question"
+        problems.append(Problem(config_file, "are all primary", remedy, column="models", value=", ".join(primary)))
+    return problems
+
+
 def _unknown_columns(entry, columns):
     return [
         Problem("config", "is not a column of the analysis table",

@@ -240,9 +240,9 @@ def code_moderator(column, reference=None):
     distinct = np.unique(values)
     block = values[:, None]
     if len(distinct) == 2:
-        low, high = (float(v) for v in distinct)
+        low, high = (int(v) if float(v).is_integer() else float(v) for v in distinct)
         levels = (high, low) if reference is not None and float(reference) == high else (low, high)
-        return Moderator(name, (name,), levels, {v: np.array([v]) for v in levels}), block
+        return Moderator(name, (name,), levels, {v: np.array([float(v)]) for v in levels}), block
     return Moderator(name, (name,), None), block
 
 

@@ -44,7 +44,8 @@ def model_rows(table, entry, arms=()):
     data = data.set_index("participant_id")
     if entry["scale"] == "logit":
         m_value = scaled_name(entry["predictor"], "m_value")
-        data = data.assign(**{scaled_name(entry["predictor"], "logit"): data[m_value] * LOG2})
+        if m_value in data:
+            data = data.assign(**{scaled_name(entry["predictor"], "logit"): data[m_value] * LOG2})
     reasons = pd.Series("", index=data.index)
     for column, values in entry["keep"].items():
         column_values = data[column]

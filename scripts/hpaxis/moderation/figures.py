@@ -11,8 +11,8 @@ SHADE = "#0072B2"
 def plot_model(tables, entry):
     """Return every figure of a model by name: slopes, effects, influence, versions, power.
 
-    ``tables`` are the model's, by name, as `run_model` gives them; ``entry`` its entry in the config. A refused model
-    has figures that say so.
+    ``tables`` are the model's, by name, as `run_model` gives them; ``entry`` its entry in the config. A refused
+    model has figures that say so.
     """
     names = ("slopes", "effects", "influence", "versions", "power")
     if len(tables["refused"]):
@@ -36,8 +36,8 @@ def plot_model(tables, entry):
 def plot_slopes(lines, points, slopes, region, predictor, outcome):
     """Draw each arm's line (or the lines at moderator values) with its band and the people behind it.
 
-    ``lines``, ``points``, ``slopes`` and ``region`` are the model's tables (region: the unadjusted row of two arms is
-    shaded within the observed range); ``predictor`` and ``outcome`` label the axes.
+    ``lines``, ``points``, ``slopes`` and ``region`` are the model's tables (region: the unadjusted row of two
+    arms is shaded within the observed range); ``predictor`` and ``outcome`` label the axes.
     """
     use_style()
     figure, axis = plt.subplots(figsize=(6.4, 4.4))
@@ -124,8 +124,8 @@ def _counts(row):
 def plot_influence(influence, labels=False):
     """Draw b3 with each case left out, in order, and Cook's distance against leverage.
 
-    ``influence`` is the model's table (the first product term is drawn); flagged cases are triangles. ``labels`` writes
-    the ids of flagged cases beside them.
+    ``influence`` is the model's table (the first product term is drawn); flagged cases are triangles.
+    ``labels`` writes the ids of flagged cases beside them.
     """
     use_style()
     table = influence[influence["term"] == influence["term"].iloc[0]].sort_values("estimate_without", ignore_index=True)
@@ -148,9 +148,11 @@ def plot_influence(influence, labels=False):
 
 
 def plot_specifications(curve, joint):
-    """Draw the specification curve: every version's b3 with its interval, in order, and what each version chose.
+    """Draw the specification curve: every version's b3 with its interval, in order, and what each version
+    chose.
 
-    ``curve`` and ``joint`` are the model's multiverse tables. Black: interval excludes zero; ringed: the config's own.
+    ``curve`` and ``joint`` are the model's multiverse tables. Black: interval excludes zero; ringed: the
+    config's own.
     """
     use_style()
     table = curve[curve["estimate"].notna()].sort_values(["estimate", "version"], ignore_index=True)

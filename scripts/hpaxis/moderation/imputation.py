@@ -1,9 +1,9 @@
 """Multiple imputation within arm, and Rubin's rules carried into coefficients, slopes and region.
 
-Chained Bayesian regressions: van Buuren (2018). Pooling: Rubin (1987), degrees of freedom Barnard & Rubin
-(1999). The product term enters as just another variable (von Hippel, 2009): imputing each arm on its own lets
-every relation differ by arm. Censored values are drawn from their fitted distribution beyond their limit (data
-augmentation: Tanner & Wong, 1987).
+Chained Bayesian linear regressions, as the method norm of R's mice draws them. Pooling: Rubin (1987), degrees
+of freedom Barnard & Rubin (1999). The product term enters as just another variable (von Hippel, 2009): imputing
+each arm on its own lets every relation differ by arm. Censored values are drawn from their fitted distribution
+beyond their limit.
 """
 
 from dataclasses import dataclass, replace
@@ -138,7 +138,7 @@ def _draw_number(y, missing, X, bounds, rng):
     n, k = known.sum(), X.shape[1]
     scale = np.sqrt((X[known] ** 2).mean(axis=0))
     Z = X / scale
-    # A trace of ridge keeps the draw defined when an arm has few rows (van Buuren's 1e-5).
+    # A trace of ridge keeps the draw defined when an arm has few rows (as in mice).
     A = Z[known].T @ Z[known]
     A += np.diag(np.diag(A)) * 1e-5
     inverse = np.linalg.inv(A)

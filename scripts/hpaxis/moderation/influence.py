@@ -13,11 +13,11 @@ from hpaxis.moderation.region import region_table
 def influence_table(fit):
     """Return one row a case and product term, with what the case does to that term.
 
-    Columns: row label, term, leverage, studentised (externally studentised residual), cooks_d (Cook, 1977;
-    always from the classical covariance), dfbetas (change of the estimate in its own SE), estimate_without,
-    se_without (the case left out, same covariance; NaN where that is refused), sign_flips, flags. Deletion
-    formulas: Belsley, Kuh & Welsch (1980). Flags: leverage over 3k/n, Cook's D over 4/n, |DFBETAS| over
-    2/sqrt(n), sign.
+    Columns: row label, term, leverage, studentised (externally studentised residual), cooks_d (Cook & Weisberg,
+    1982; always from the classical covariance), dfbetas (change of the estimate in its own SE),
+    estimate_without, se_without (the case left out, same covariance; NaN where that is refused), sign_flips,
+    flags. Deletion formulas: Belsley, Kuh & Welsch (1980). Flags: leverage over 3k/n, Cook's D over 4/n,
+    |DFBETAS| over 2/sqrt(n), sign.
     """
     design, e = fit.design, fit.residuals
     h = np.minimum(fit.hat, 1 - 1e-12)

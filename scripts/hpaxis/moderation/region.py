@@ -1,6 +1,6 @@
 """Johnson and Neyman's region of significance, in closed form, from the covariance of the coefficient table.
 
-Johnson & Neyman (1936); Bauer & Curran (2005) for the continuous moderator; Esarey & Sumner (2018) for the
+Johnson & Neyman (1936); Bauer & Curran (2005) for the continuous moderator; Esarey & Sumner (2017) for the
 critical value that holds the false discovery rate over the range.
 """
 
