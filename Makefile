@@ -59,6 +59,7 @@ real: $(VENV)/.run  ## the methylation stage on a folder of reads and reference.
 
 benchmark: $(VENV)/.run  ## speed beside other tools, in one run, as ratios
 	$(BIN)/python benchmarks/amplicon_calling.py
+	$(BIN)/python benchmarks/whole_run.py --cores $(CORES)
 
 calibration: $(VENV)/.run  ## does 95 % mean 95 %? writes docs/calibration_*.md (hours)
 	$(BIN)/python benchmarks/calibrate_methylation.py --cores $(CORES)
