@@ -150,6 +150,7 @@ def concordance(libraries):
         "methylpy_mean": study["region_mean_beta"] - 0.0002,
         "difference": 0.0002,
         "difference_se": 0.0009,
+        "discordant_calls": 3,
         "flag": None,
     })  # fmt: skip
     table.loc[2, ["difference", "flag"]] = [0.0071, "beyond sampling error"]

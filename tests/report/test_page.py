@@ -128,6 +128,7 @@ def test_numbers_of_the_libraries_are_those_of_their_table(run, page):
     control = run.libraries.set_index("library_id").loc["S03-1"]
     cells = row_of(page, "S03-1")
     assert cells[1] == "3%" and cells[2].startswith(percent(control["region_mean_beta"]))
+    assert "60 single calls of all differ" in page and "1 library is flagged" in page
     assert "20 study libraries, 18 passed, 1 passed with a warning and 1 failed" in page
 
 
@@ -243,7 +244,8 @@ def test_cortisol_numbers_are_those_of_its_tables(run, hair):
 def test_hair_ids_stay_inside_unless_asked_for(run, hair):
     words = Outline(build_page(dataclasses.replace(run, cortisol=hair))).words
     assert not re.search(r"H1000\d", words)
-    assert "1 hair sample flagged" in words and "control high reads 130 %" in words
+    assert "1 hair sample flagged" in words and "series of control high" in words
+    assert "control high reads 130 %" in words
     config = run.config | {"report": run.config["report"] | {"library_ids": True}}
     named = Outline(build_page(dataclasses.replace(run, cortisol=hair, config=config))).words
     assert "H10000: wells differ" in named and "Every hair sample" in named
@@ -283,6 +285,8 @@ def hair():
     quality = pd.DataFrame(
         [
             ("P01", "duplicate_cv", "H10000", "warn", "H10000: wells differ by a CV of 53 %", "repeat in duplicate"),
+            ("all", "sample_on_no_plate", "H10009", "warn", "H10009 stands on no plate", "add it to a layout"),
+            ("P01", "parallelism", "high", "warn", "the series of control high is not parallel", "use less matrix"),
             ("P01", "control_recovery", "high", "fail", "control high reads 130 % of its nominal", "repeat"),
             ("P01", "position", "edge", "pass", None, None),
         ],

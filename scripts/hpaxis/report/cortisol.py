@@ -25,6 +25,8 @@ CHECKS = {
     "inter_assay_cv": "inter-assay CV",
     "sample_on_no_plate": "sample on no plate",
 }
+# Checks whose subject may be a hair sample, which belongs to a person.
+OF_SAMPLES = ("duplicate_cv", "spike_recovery", "parallelism", "sample_on_no_plate")
 FIGURES = {
     "curves": (
         "Standard curve of each plate",
@@ -56,7 +58,7 @@ def cortisol_section(tables, figures, library_ids):
         Heading("plates", "Plates and their curves"),
         *_drawn(figures, curves),
         curve_table(curves),
-        check_table(tables["quality"], samples, library_ids),
+        check_table(tables["quality"], samples, set(tables["controls"]["control"]), library_ids),
         control_table(tables["controls"]),
         Heading("hair", "Hair samples"),
         sample_table(samples, library_ids),
@@ -123,13 +125,16 @@ def curve_table(curves):
     )
 
 
-def check_table(quality, samples, library_ids):
-    """Return every check that did not pass, with its reason and remedy; checks of hair samples are counted together."""
-    known = set(samples["hair_id"])
+def check_table(quality, samples, controls, library_ids):
+    """Return every check that did not pass, with its reason and remedy; checks of hair samples are counted together.
+
+    ``controls``: the names of controls, which belong to nobody.
+    """
     flagged = quality[quality["verdict"] != "pass"]
     if flagged.empty:
         return Paragraph("Every check of every plate passed.")
-    personal = flagged["subject"].isin(known) & (not library_ids)
+    of_people = flagged["check"].isin(OF_SAMPLES) | flagged["subject"].isin(samples["hair_id"])
+    personal = of_people & ~flagged["subject"].isin(controls) & (not library_ids)
     rows = [
         (row.plate_id, _check(row.check), row.verdict, _text(row.reason), _text(row.remedy))
         for row in flagged[~personal].itertuples()

@@ -249,11 +249,12 @@ def _concordance_blocks(concordance, libraries, figures, library_ids):
     bias, spread = 100 * known["difference"].mean(), 100 * known["difference"].std(ddof=1)
     blocks = [
         Paragraph(
-            f"methylpy called the same reads of {plural(len(known), 'library', 'libraries')} on its own. The mean "
-            f"difference of the uncorrected region mean (methylpy − hpaxis) is {fixed(bias, 3)} percentage points (SD "
-            f"{fixed(spread, 3)}); {count(len(flagged))} "
-            f"{'is' if len(flagged) == 1 else 'are'} flagged: a difference beyond sampling error, or molecules that "
-            "methylpy did not see."
+            f"methylpy called the same molecules of {plural(len(known), 'library', 'libraries')} on its own; "
+            f"{plural(known['discordant_calls'].sum(), 'single call')} of all differ. The mean difference of the "
+            f"uncorrected region mean (methylpy − hpaxis) is {fixed(bias, 3)} percentage points "
+            f"(SD {fixed(spread, 3)}). "
+            f"{plural(len(flagged), 'library is', 'libraries are')} flagged: a difference beyond sampling error, or "
+            "molecules that methylpy did not see."
         ),
         Figure(
             "concordance",
