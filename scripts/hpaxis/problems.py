@@ -47,5 +47,7 @@ def raise_if_any(problems):
 
 
 def _one_line(text, limit=200):
-    text = " ".join(str(text).split())
+    """One line of what can be seen: control and direction characters, which could redraw a terminal, are spelt out."""
+    text = " ".join(str(text).split())[: 2 * limit]
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return text if len(text) <= limit else text[: limit - 3] + "..."

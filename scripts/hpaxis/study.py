@@ -126,7 +126,7 @@ def check_config(config, config_file="config"):
         key = ".".join(str(p) for p in error.absolute_path)
         if error.validator == "additionalProperties":
             known = error.schema.get("properties", {})
-            for name in sorted(set(error.instance) - set(known)):
+            for name in sorted(set(error.instance) - set(known), key=str):
                 full = f"{key}.{name}" if key else str(name)
                 problems.append(
                     Problem(config_file, "is not a known key", f"remove it{closest(name, known)}", column=full)

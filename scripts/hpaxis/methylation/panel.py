@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpaxis.problems import Problem, raise_if_any
+from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.tables import whole_file, write_table
 
 # IUPAC nucleotide codes as the set of bases each stands for.
@@ -135,7 +135,7 @@ def primer_mismatches(primer, reference):
 
 def _read_references(path, problems):
     references, name = {}, None
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_text(path).splitlines(), 1):
         line = line.strip()
         if line.startswith(">"):
             name = line[1:].split()[0] if line[1:].split() else ""
@@ -157,7 +157,7 @@ def _read_references(path, problems):
 
 
 def _read_text(path, name, problems):
-    table = pd.read_csv(path, sep="\t", dtype="str", na_values=["NA"], keep_default_na=False, comment=None)
+    table = _text_table(path)
     wanted = COLUMNS[name]
     for column in [c for c in wanted if c not in table.columns]:
         problems.append(Problem(str(path), "column is missing", f"the columns are {', '.join(wanted)}", 1, column))
@@ -171,6 +171,35 @@ def _read_text(path, name, problems):
         for row in table.index[table[column].isna() | (table[column] == "")]:
             problems.append(Problem(str(path), "is empty", "give it a value", row + 2, column))
     return table.reindex(columns=list(wanted))
+
+
+def _text(path):
+    """The text of a file of the panel; raises `InputError` unless it is UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        raise InputError(Problem(str(path), "cannot be read as UTF-8 text", "save it as UTF-8 text")) from None
+
+
+def _text_table(path):
+    """A tab-separated table as text, NA as missing; raises `InputError` unless each row has the header's cells."""
+    lines = [line.split("\t") for line in _text(path).splitlines()]
+    if not lines:
+        raise InputError(Problem(str(path), "is empty", "write its header row"))
+    header = lines[0]
+    problems = [
+        Problem(str(path), "stands twice in the header", "remove one", 1, value=name)
+        for name in dict.fromkeys(name for name in header if header.count(name) > 1)
+    ]
+    rows = {number: cells for number, cells in enumerate(lines[1:], start=2) if cells != [""]}
+    for number, cells in rows.items():
+        if len(cells) != len(header):
+            what = f"has {len(cells)} cells where the header has {len(header)}"
+            problems.append(Problem(str(path), what, "give the row one cell for each column", number))
+    raise_if_any(problems)
+    # The index is the row's line less two, as problems are numbered, empty lines or not.
+    table = pd.DataFrame(list(rows.values()), columns=header, index=[n - 2 for n in rows], dtype="str")
+    return table.mask(table == "NA")
 
 
 def _numbers(table, columns, path, problems):
@@ -407,7 +436,7 @@ def _panel_of(amplicons, references):
 
 
 def _read_primers(path, records):
-    table = pd.read_csv(path, sep="\t", dtype="str")
+    table = _text_table(path)
     wanted = ("amplicon", "forward_primer", "reverse_primer")
     missing = [c for c in wanted if c not in table.columns]
     raise_if_any(

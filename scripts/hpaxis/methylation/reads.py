@@ -13,7 +13,7 @@ from hpaxis.problems import InputError, Problem, raise_if_any
 
 CHUNK_BYTES = 4_000_000
 # What the decompressors and dnaio raise for streams that end early, are damaged, or are no FASTQ.
-STREAM_ERRORS = (EOFError, OSError, ValueError, zlib.error, igzip_lib.IsalError, dnaio.FileFormatError)
+STREAM_ERRORS = (EOFError, OSError, ValueError, OverflowError, zlib.error, igzip_lib.IsalError, dnaio.FileFormatError)
 NEWLINE, RETURN, AT, PLUS, SPACE, TAB, SLASH = (ord(c) for c in "\n\r@+ \t/")
 
 

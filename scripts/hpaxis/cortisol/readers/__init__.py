@@ -25,7 +25,10 @@ def read_reader_file(path):
     sheets = load_sheets(path)
     for module in FORMATS:
         if module.recognise(sheets):
-            return module.parse(sheets, str(path))
+            if reads := module.parse(sheets, str(path)):
+                return reads
+            what = f"looks like an export of {module.NAME}, but holds no values of wells"
+            raise InputError(Problem(str(path), what, "export the plate again"))
     tried = ", ".join(f"{module.NAME} ({module.SIGN})" for module in FORMATS)
     remedy = "export the plate as one of these, or copy its values into a plain grid"
     raise InputError(Problem(str(path), f"is no known export: looked for {tried}", remedy))

@@ -81,7 +81,7 @@ def _spans(columns, layout):
     """Return one ``{column index: well or number}`` for each wavelength: names start anew where they repeat."""
     spans, current = [], {}
     for j, cell in enumerate(columns[2:], start=2):
-        label = well_name(cell) if layout == "timeformat" else (int(cell) if cell.isdigit() else None)
+        label = well_name(cell) if layout == "timeformat" else (int(cell) if cell.isdecimal() else None)
         if label is None:
             continue
         if label in current.values():
