@@ -3,17 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import yaml
 from scipy.stats import binom, ttest_ind
 
 from hpaxis import schemas
-from hpaxis.methylation.calls import ReadFilters, count_library
-from hpaxis.methylation.libraries import estimate_study
+from hpaxis.methylation.calls import ReadFilters
 from hpaxis.methylation.panel import read_panel
 from hpaxis.simulation import recovery
-from hpaxis.simulation import study as studies
 from hpaxis.simulation.reads import panel_amplicon
 
 ROOT = Path(__file__).parents[2]
@@ -107,73 +103,3 @@ def test_conversion_that_differs_by_arm_fakes_an_effect_only_in_raw_levels():
     corrected, corrected_p = arm_difference("estimate")
     assert raw == pytest.approx(1.1 * 0.97, abs=0.15) and raw_p < 1e-6
     assert abs(corrected) < 0.12 and corrected_p > 0.01
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """The demo study through the library functions that its rules call: (simulation, estimates)."""
-    folder = tmp_path_factory.mktemp("demo")
-    text = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8")
-    config = schemas.with_defaults(yaml.safe_load(text), schemas.config_schema())
-    simulation = studies.simulate(config)
-    studies.write_reads(simulation, folder)
-    counted = {
-        i: count_library([str(folder / f"{i}_R{mate}.fastq.gz") for mate in (1, 2)], PANEL, i, FILTERS)
-        for i in simulation.cohort.libraries["library_id"]
-    }
-    return simulation, estimate_study(simulation.cohort.libraries, {PANEL.name: PANEL}, counted, SETTINGS)
-
-
-def test_every_index_of_the_demo_is_within_its_interval_at_its_rate(demo):
-    simulation, found = demo
-    truth = studies.truth_tables(simulation)["indices"]
-    owner = simulation.cohort.libraries.set_index("library_id")["participant_id"]
-    truth = truth.assign(participant_id=truth["library_id"].map(owner)).dropna(subset=["participant_id"])
-    estimates = found.indices.set_index("participant_id")
-    for index, rows in truth.groupby("index"):
-        level = rows.set_index("participant_id")["level"]
-        here = estimates.dropna(subset=[f"{index}_beta"])
-        level = level[here.index]
-        covered = (here[f"{index}_beta_low"] <= level) & (level <= here[f"{index}_beta_high"])
-        assert len(here) == 84  # 86 libraries, two of which fail
-        assert rate_is(covered.sum(), len(covered), 0.95), index
-
-
-def test_the_demo_s_region_means_are_close_to_the_truth(demo):
-    simulation, found = demo
-    people = simulation.cohort.people.set_index("participant_id")["region_mean"]
-    estimates = found.indices.set_index("participant_id")["region_mean_beta"].dropna()
-    error = 100 * (estimates - people[estimates.index])
-    assert error.abs().mean() < 0.15 and abs(error.mean()) < 0.05
-    assert np.corrcoef(estimates, people[estimates.index])[0, 1] > 0.95
-
-
-def test_standards_and_controls_of_the_demo_read_what_they_are(demo):
-    _, found = demo
-    table = found.libraries.set_index("library_id")
-    for stem, level in (
-        ("C0-1", 0),
-        ("C0-2", 0),
-        ("S03-1", 3),
-        ("S05-1", 5),
-        ("S07-1", 7),
-        ("S10-1", 10),
-        ("C100-1", 100),
-    ):
-        row = 100 * table.loc[stem, ["region_mean_beta", "region_mean_beta_se"]].astype(float)
-        assert abs(row["region_mean_beta"] - level) < 3.3 * row["region_mean_beta_se"], stem
-
-
-def test_spoilt_libraries_get_the_verdict_they_deserve(demo):
-    simulation, found = demo
-    fault = simulation.cohort.tubes.set_index("library_id")["fault"]
-    table = found.libraries.set_index("library_id")
-    wanted = {"shallow": ("fail", "depth"), "unconverted": ("fail", "conversion"), "starved": ("warn", "templates")}
-    for name, (verdict, word) in wanted.items():
-        row = table.loc[fault[fault == name].index[0]]
-        assert row["verdict"] == verdict and word in row["reasons"], row["reasons"]
-    others = table[fault[table.index].isna() & (table["kind"] == "study")]
-    assert set(others["verdict"]) <= {"pass", "warn"} and (others["verdict"] == "pass").mean() > 0.5
-    assert table.loc["NTC-1", "verdict"] == "pass" and table.loc["NTC-1", "passed"] < 20
-    failed = found.indices.set_index("participant_id")["region_mean_beta"].isna()
-    assert failed.sum() == 2 and pd.isna(found.indices["reasons"]).sum() < len(found.indices)

@@ -396,7 +396,7 @@ def _tube(settings, seed, row):
     if row["fault"] == "unconverted":
         non_conversion, failed = 0.027, 0.03
     if row["fault"] == "starved":
-        input_ng, junk["dimers"] = 15, 0.3
+        input_ng, junk["dimers"] = 8, 0.2
     if row["kind"] == "no_template":
         pairs, input_ng, junk = pairs * 0.04, np.nan, {"dimers": 0.8, "off_target": 0.12, "hopped": 0.08}
     own = max(0.0, 1 - sum(junk.values())) if row["kind"] != "no_template" else 0.0
