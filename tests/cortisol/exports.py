@@ -54,7 +54,14 @@ def softmax(plates, form="PlateFormat", wavelengths=("450",), kinetic=(), group=
             for k, reads in enumerate(times):
                 for i, row in enumerate(ROWS):
                     head = [kinetic[k] if kinetic and i == 0 else "", "24.0" if i == 0 else ""]
-                    lines.append("\t".join([*head, *[str(v.get(f"{row}{c}", "")) if c else "" for v in reads for c in [*range(1, 13), 0]]]))
+                    lines.append(
+                        "\t".join(
+                            [
+                                *head,
+                                *[str(v.get(f"{row}{c}", "")) if c else "" for v in reads for c in [*range(1, 13), 0]],
+                            ]
+                        )
+                    )
                 lines.append("")
         lines.append("~End")
     if group:

@@ -59,7 +59,9 @@ def test_workbooks_hold_magellan_lists_matrices_and_plain_grids(tmp_path):
     path = exports.workbook(tmp_path / "a.xlsx", {"Magellan Sheet 1": exports.magellan_rows(ONE)})
     read = only(path)
     assert (read.reader, read.reading, values(read)) == ("Magellan", "450", ONE)
-    read = only(exports.workbook(tmp_path / "b.xlsx", {"S": [["Method"], [], *exports.grid_rows(ONE, "<>"), ["450nm"]]}))
+    read = only(
+        exports.workbook(tmp_path / "b.xlsx", {"S": [["Method"], [], *exports.grid_rows(ONE, "<>"), ["450nm"]]})
+    )
     assert (read.reader, read.reading, values(read)) == ("Magellan", "450", ONE)
     path = exports.workbook(tmp_path / "c.xlsx", {"P01": exports.grid_rows(ONE), "P02": exports.grid_rows(TWO)})
     reads = read_reader_file(path)
@@ -68,7 +70,17 @@ def test_workbooks_hold_magellan_lists_matrices_and_plain_grids(tmp_path):
 
 
 def test_words_for_wells_without_a_value(tmp_path):
-    odd = {**ONE, "A1": "OVRFLW", "A2": "", "A3": ">4.000", "A4": "*****", "A5": "?????", "A6": "NaN", "A7": "OVER", "A8": "#Sat"}
+    odd = {
+        **ONE,
+        "A1": "OVRFLW",
+        "A2": "",
+        "A3": ">4.000",
+        "A4": "*****",
+        "A5": "?????",
+        "A6": "NaN",
+        "A7": "OVER",
+        "A8": "#Sat",
+    }
     read = only(write(tmp_path / "p.txt", exports.gen5(odd)))
     status = dict(zip(read.wells["well"], read.wells["status"]))
     assert [status[f"A{c}"] for c in range(1, 10)] == [
@@ -82,7 +94,9 @@ def test_several_plates_in_a_gen5_file_are_told_by_name(tmp_path):
     reads = read_reader_file(write(tmp_path / "p.txt", text))
     assert [r.plates for r in reads] == [("P01",), ("P02",)]
     assert values(choose_read(reads, "p.txt", "P02")) == TWO
-    with pytest.raises(InputError, match="'P03' is not a plate of this file; name one in the column reader_plate: 'P01', 'P02'"):
+    with pytest.raises(
+        InputError, match="'P03' is not a plate of this file; name one in the column reader_plate: 'P01', 'P02'"
+    ):
         choose_read(reads, "p.txt", "P03")
     assert values(choose_read(reads, "p.txt", "P03", plate="P01")) == ONE
 
@@ -117,7 +131,9 @@ def test_wavelengths_are_chosen_or_subtracted(tmp_path):
         exports.softmax({"Plate1": [[TWO, ONE]]}, wavelengths=("450", "650")),
         exports.softmax({"Plate1": [[TWO, ONE]]}, wavelengths=("450", "650"), form="TimeFormat"),
         exports.gen5(TWO, label="450") + "\r\n".join(["", "Results", *exports.grid_lines(ONE, "\t", label="650")]),
-        exports.mars({"450": TWO, "650": ONE}).replace("450\r\n", "Raw Data (450 1)\r\n").replace("650\r\n", "Raw Data (650 2)\r\n"),
+        exports.mars({"450": TWO, "650": ONE})
+        .replace("450\r\n", "Raw Data (450 1)\r\n")
+        .replace("650\r\n", "Raw Data (650 2)\r\n"),
     ):
         reads = read_reader_file(write(tmp_path / "p.txt", text))
         names = [r.reading for r in reads]

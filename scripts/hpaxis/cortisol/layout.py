@@ -107,21 +107,18 @@ def _grid(sheets, path):
     table = pd.DataFrame(list(records.values()))
     if "role" in table:
         # A cell that is empty in the role grid is a well that is not used.
-        stray = table[
-            (table["role"].fillna("") == "")
-            & table.reindex(columns=["sample", "nominal"]).fillna("").ne("").any(axis=1)
-        ]
-        for row in stray.itertuples():
-            problems.append(
-                Problem(path, "is named, but has no role", "fill the role grid", row.row, f"well {row.well}")
-            )
-        table = table[table["role"].fillna("") != ""]
+        unused = table["role"].fillna("") == ""
+        named = table.reindex(columns=["sample", "nominal"]).astype(object).fillna("").ne("").any(axis=1)
+        for row in table[unused & named].itertuples():
+            well = f"well {row.well}"
+            problems.append(Problem(path, "is named, but has no role", "fill the role grid", row.row, well))
+        table = table[~unused]
     return table, problems
 
 
 def _typed(table, path, kit):
     problems, records, used = [], [], {}
-    for row in table.fillna("").to_dict("records"):
+    for row in table.astype(object).fillna("").to_dict("records"):
         at = row["row"]
         well, role = well_name(row.get("well", "")), row["role"].strip().lower()
         if well is None:
