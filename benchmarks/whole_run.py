@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from hpaxis.tables import read_table
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -76,20 +78,19 @@ def main():
         subprocess.run(command, check=True)
         wall = time.perf_counter() - before
         table = seconds_by_rule(Path(work) / "logs" / "benchmarks")
-        libraries = sum(1 for _ in open(f"{work}/study/libraries.tsv")) - 1
-        plates = sum(1 for _ in open(f"{work}/study/plates.tsv")) - 1
+        libraries, plates = (len(read_table(f"{work}/study/{name}.tsv")) for name in ("libraries", "plates"))
     scripts = scripts_by_rule()
-    table["start_up"] = [
-        jobs * start_up(scripts[rule]) for rule, jobs in zip(table["rule"], table["jobs"], strict=True)
-    ]
+    table["start_up"] = table["jobs"] * table["rule"].map(lambda rule: start_up(scripts[rule]))
     table = table.sort_values("seconds", ascending=False)
     print(table.round(1).to_string(index=False))
     busy, idle = table["seconds"].sum(), wall * given.cores
+    starting = table["start_up"].sum()
+    print(f"\n{libraries} libraries of about {given.pairs} pairs, {plates} plates, {given.cores} cores: {wall:.0f} s")
     print(
-        f"\n{libraries} libraries of about {given.pairs} pairs and {plates} plates on {given.cores} cores: {wall:.0f} s"
+        f"of {idle:.0f} core seconds: start-up of jobs {starting / idle:.0%}, work {(busy - starting) / idle:.0%},",
+        end=" ",
     )
-    print(f"start-up of jobs: {table['start_up'].sum() / idle:.0%} of {idle:.0f} core seconds; work: ", end="")
-    print(f"{(busy - table['start_up'].sum()) / idle:.0%}; scheduling and waiting: {(idle - busy) / idle:.0%}")
+    print(f"scheduling and waiting {(idle - busy) / idle:.0%}")
 
 
 if __name__ == "__main__":
