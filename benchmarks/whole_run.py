@@ -90,7 +90,7 @@ def main():
         f"of {idle:.0f} core seconds: start-up of jobs {starting / idle:.0%}, work {(busy - starting) / idle:.0%},",
         end=" ",
     )
-    print(f"scheduling and waiting {(idle - busy) / idle:.0%}")
+    print(f"work {(busy - starting) / idle:.0%}, scheduling and waiting {(idle - busy) / idle:.0%}")
 
 
 if __name__ == "__main__":
