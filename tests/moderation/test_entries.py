@@ -8,7 +8,15 @@ from hpaxis.schemas import load, with_defaults
 from hpaxis.tables import read_table, write_table
 
 ARMS = ["control", "treatment"]
-SETTINGS = with_defaults({}, load("config/moderation"))
+SETTINGS = with_defaults(
+    {
+        "draws": 199,
+        "power_draws": 200,
+        "error_draws": 100,
+        "multiverse": {"draws": 199, "scales": ["beta"], "covariances": ["HC3"]},
+    },
+    load("config/moderation"),
+)
 ENTRY = {"outcome": "competence", "predictor": "region_mean_beta", "standardise": ["outcome", "predictor"]}
 
 
@@ -18,7 +26,7 @@ def entry(**changes):
 
 @pytest.fixture(scope="module")
 def tables(dyads):
-    return run_model("competence", dyads, entry(), {**SETTINGS, "draws": 199}, ARMS, seed=1)
+    return run_model("competence", dyads, entry(), SETTINGS, ARMS, seed=1)
 
 
 def test_every_table_is_as_its_schema_says(tables, tmp_path):
@@ -50,21 +58,20 @@ def test_coefficients_stand_beside_those_of_ols(tables):
 
 
 def test_the_reference_is_the_configs_first_arm(dyads):
-    reverse = run_model("m", dyads, entry(), {**SETTINGS, "draws": 199}, ["treatment", "control"], seed=1)
+    reverse = run_model("m", dyads, entry(), SETTINGS, ["treatment", "control"], seed=1)
     assert "region_mean_beta:arm[control]" in set(reverse["coefficients"]["term"])
 
 
 def test_scale_and_rows_to_keep(dyads):
-    settings = {**SETTINGS, "draws": 199}
-    m_value = run_model("m", dyads, entry(scale="m_value"), settings, ARMS, seed=1)
-    logit = run_model("m", dyads, entry(scale="logit"), settings, ARMS, seed=1)
+    m_value = run_model("m", dyads, entry(scale="m_value"), SETTINGS, ARMS, seed=1)
+    logit = run_model("m", dyads, entry(scale="logit"), SETTINGS, ARMS, seed=1)
     raw = entry(scale="logit", standardise=[])
     assert m_value["slopes"]["estimate"].tolist() == pytest.approx(logit["slopes"]["estimate"].tolist())
-    slope = run_model("m", dyads, raw, settings, ARMS, seed=1)["slopes"]["estimate"]
+    slope = run_model("m", dyads, raw, SETTINGS, ARMS, seed=1)["slopes"]["estimate"]
     child = dyads[(dyads["role"] == "child") & (dyads["arm"] == "control")].dropna(subset="competence")
     z = np.log(child["region_mean_beta"] / (1 - child["region_mean_beta"]))
     assert slope[0] == pytest.approx(np.polyfit(z, child["competence"], 1)[0])
-    girls = run_model("m", dyads, entry(keep={"sex": ["f"]}), settings, ARMS, seed=1)["used"]
+    girls = run_model("m", dyads, entry(keep={"sex": ["f"]}), SETTINGS, ARMS, seed=1)["used"]
     assert (girls["reason"] == "not kept: sex").sum() == ((dyads["role"] == "child") & (dyads["sex"] == "m")).sum()
 
 

@@ -18,7 +18,9 @@ ENTRY = with_defaults(
 
 @pytest.fixture(scope="module")
 def tables(dyads):
-    settings = with_defaults({"draws": 199, "power_draws": 200}, load("config/moderation"))
+    settings = with_defaults(
+        {"draws": 199, "power_draws": 200, "multiverse": {"draws": 199}}, load("config/moderation")
+    )
     return run_model("competence", dyads, ENTRY, settings, ARMS, 1)
 
 

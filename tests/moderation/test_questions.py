@@ -29,7 +29,10 @@ def entry(**changes):
 
 
 def settings(**changes):
-    return with_defaults({"draws": 199, "power_draws": 200, **changes}, load("config/moderation"))
+    return with_defaults(
+        {"draws": 199, "power_draws": 200, "error_draws": 100, "multiverse": {"draws": 199}, **changes},
+        load("config/moderation"),
+    )
 
 
 # Mediation and treatment received
