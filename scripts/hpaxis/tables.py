@@ -13,7 +13,7 @@ TEXT_SUFFIXES = ("_id", "_file")
 TEXT_COLUMNS = frozenset({
     "timepoint", "arm", "role", "kind", "flags", "verdict", "reasons", "reason", "panel", "plate", "well", "pattern",
     "amplicon", "strand", "chrom", "library", "kit", "model", "term", "censored", "segment", "step", "sheet",
-    "sample", "subject", "control", "wells", "platform", "reading", "reader_plate", "notes",
+    "sample", "subject", "wells", "platform", "reading", "reader_plate", "notes",
 })  # fmt: skip
 
 

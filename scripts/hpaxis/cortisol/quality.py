@@ -134,23 +134,21 @@ def inter_assay(controls, settings):
 
 
 def plate_by_arm(measurements, arms):
-    """Count hair samples by plate and arm: DataFrame plate_id, then one column an arm, in the order of ``arms``."""
-    table = pd.crosstab(measurements["plate_id"], measurements["arm"])
-    return table.reindex(columns=list(arms), fill_value=0).reset_index().rename_axis(columns=None)
+    """Count hair samples by plate and arm: DataFrame plate_id, arm, samples, with a row for every pair."""
+    table = pd.crosstab(measurements["plate_id"], measurements["arm"]).reindex(columns=list(arms), fill_value=0)
+    return table.rename_axis(columns="arm").stack().rename("samples").reset_index()
 
 
 def aliased(counts):
     """Whether arms cannot be told from plates: some arm is linked with the rest by no plate, nor by way of others."""
-    plates = counts.drop(columns="plate_id")
-    present = [arm for arm in plates if plates[arm].sum() > 0]
-    if len(present) < 2:
-        return False
-    linked, grew = {present[0]}, True
+    here = counts[counts["samples"] > 0]
+    present = set(here["arm"])
+    linked, grew = set(sorted(present)[:1]), True
     while grew:
-        touched = plates.loc[plates[list(linked)].sum(axis=1) > 0]
-        reached = {arm for arm in present if touched[arm].sum() > 0}
+        plates = set(here.loc[here["arm"].isin(linked), "plate_id"])
+        reached = set(here.loc[here["plate_id"].isin(plates), "arm"])
         grew, linked = reached != linked, reached
-    return linked != set(present)
+    return linked != present
 
 
 def _row(check, subject, value, limit, state, reason=None, remedy=None, wells=None):

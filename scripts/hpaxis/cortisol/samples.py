@@ -379,8 +379,8 @@ def _unknown_samples(finished, hair):
 
 def _aliasing(counts):
     shown = "; ".join(
-        f"{row['plate_id']}: " + ", ".join(f"{row[arm]} {arm}" for arm in counts.columns[1:])
-        for row in counts.to_dict("records")
+        f"{plate_id}: " + ", ".join(f"{row.samples} {row.arm}" for row in group.itertuples())
+        for plate_id, group in counts.groupby("plate_id", sort=True)
     )
     what = f"arms cannot be told from plates ({shown})"
     return Problem("plates.tsv", what, "measure samples of every arm on common plates, and deal arms over plates")
