@@ -5,6 +5,7 @@ work starts and raises one `InputError`; what it returns can be relied on.
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import jsonschema
 import pandas as pd
 
 from hpaxis import schemas
+from hpaxis.identifying import identifying_problems, tellable
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.sheets import closest, empty_sheet, read_sheet, sheet_schema
 
@@ -63,8 +65,8 @@ class Study:
         return panel_folder(self.library(library_id)["panel"])
 
     def panel_files(self, library_id):
-        """Return the files of a library's panel, sorted."""
-        return sorted(str(p) for p in self.panel(library_id).iterdir() if p.is_file())
+        """Return the files of a library's panel, sorted; as paths from the working folder, so that both may move."""
+        return sorted(os.path.relpath(p) for p in self.panel(library_id).iterdir() if p.is_file())
 
     def plate_ids(self):
         """Return the ids of the cortisol plates, sorted."""
@@ -153,6 +155,7 @@ def check_across(study):
         *_check_hair(study),
         *_check_plates(study),
         *_check_coverage(study),
+        *_check_identifying(study),
     ]
 
 
@@ -162,7 +165,7 @@ def _check_participants(study):
     for row in table.itertuples():
         if pd.notna(row.arm) and row.arm not in arms:
             remedy = f"use one of the config's arms: {', '.join(arms)}{closest(row.arm, arms)}"
-            problems.append(Problem(path, "is not an arm of this study", remedy, row.row, "arm", row.arm))
+            problems.append(Problem(path, "is not an arm of this study", remedy, row.row, "arm", tellable(row.arm)))
     for dyad, members in table.dropna(subset=["dyad_id"]).groupby("dyad_id"):
         for role in ("child", "parent"):
             if (members["role"] == role).sum() > 1:
@@ -309,6 +312,12 @@ def _check_coverage(study):
                     )
                 )
     return problems
+
+
+def _check_identifying(study):
+    sheets = {name: getattr(study, name) for name in ("participants", "libraries", "hair")}
+    clusters = {entry["cluster"] for entry in study.models.values()}
+    return identifying_problems(sheets, study.config["sheets"], study.config["cohort"]["columns"], clusters)
 
 
 def check_panels(study):

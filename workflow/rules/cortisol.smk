@@ -3,7 +3,7 @@ rule quantify_plate:
         reader=lambda w: study.plate(w.plate)["reader_file"],
         layout=lambda w: study.plate(w.plate)["layout_file"],
         hair=study.config["sheets"]["hair"] or [],
-        kits=study.config["cortisol"]["kits"] or workflow.source_path("../../resources/kits.tsv"),
+        kits=study.config["cortisol"]["kits"] or os.path.relpath(ROOT / "resources" / "kits.tsv"),
         library=library("cortisol"),
     output:
         summary="<results>/cortisol/plates/{plate}/summary.tsv",
@@ -36,7 +36,7 @@ rule collect_cortisol:
         finished=[study.plate(p)["reader_file"] for p in finished_plates],
         hair=study.config["sheets"]["hair"] or [],
         participants=study.config["sheets"]["participants"],
-        kits=study.config["cortisol"]["kits"] or workflow.source_path("../../resources/kits.tsv"),
+        kits=study.config["cortisol"]["kits"] or os.path.relpath(ROOT / "resources" / "kits.tsv"),
         library=library("cortisol"),
         schemas=schemas_of("cortisol"),
     output:
