@@ -76,9 +76,11 @@ def test_the_wording_follows_from_when_methylation_was_measured(fitted, after, s
 def test_a_difference_of_the_predictor_between_arms_is_told(fitted):
     results = fitted()
     table = results[0].tables["predictor_by_arm"].copy()
-    assert "was not shown in methylation" in text_of(answer(results, True))
+    assert "was not shown in region mean methylation" in text_of(answer(results, True))
     table.loc[table["test"] == "t", ["low", "high", "p"]] = [0.1, 0.9, 0.02]
-    assert "The arms differ in methylation" in text_of(answer(with_tables(results, predictor_by_arm=table), True))
+    assert "The arms differ in region mean methylation" in text_of(
+        answer(with_tables(results, predictor_by_arm=table), True)
+    )
 
 
 def test_a_refused_primary_model_gives_its_reason(fitted):

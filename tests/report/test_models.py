@@ -50,7 +50,7 @@ def test_a_censored_outcome_reports_the_censored_regression_throughout(censored)
     text = words_of(model_blocks(censored, 0))
     assert "numbers of Tobit" in text and "only known to lie beyond a limit" in text
     row = overview_table([censored]).rows[0]
-    assert row[2] == "Tobit" and row[4] == fixed(b3["estimate"])
+    assert row[3] == "Tobit" and row[5] == fixed(b3["estimate"])
     assert coefficient_table(censored).title.endswith("complete cases")
     assert fixed(b3["estimate"]) in slope_table(censored).rows[-1]
 
@@ -64,7 +64,7 @@ def test_names_of_arms_may_hold_dashes(main):
 def test_left_out_rows_are_counted_by_reason(main):
     assert main.left_out() == {"missing: competence": 1, "missing: region_mean_beta": 1}
     text = words_of(model_blocks(main, 0))
-    assert "leave out 2 children: missing competence (1) and missing methylation (region mean) (1)" in text
+    assert "leave out 2 children: missing competence (1) and missing region mean methylation (1)" in text
     assert "numbers for each reason are withheld" in words_of(model_blocks(main, 5))
 
 
@@ -100,7 +100,7 @@ def test_tables_that_an_entry_asks_for_are_shown(main):
     asked = dataclasses.replace(main, tables=main.tables | {"dose": dose})
     table = next(b for b in scrutiny_blocks(asked) if b is not None and "not randomised" in getattr(b, "title", ""))
     assert table.columns == ("term", "estimate", "p", "n")
-    assert table.rows == (("methylation (region mean) × sessions", "0.123", "< .001", "38"),)
+    assert table.rows == (("region mean methylation × sessions", "0.123", "< .001", "38"),)
 
 
 def test_a_run_is_read_from_its_folder(run, fitted, tmp_path):
@@ -139,9 +139,7 @@ def test_a_continuous_moderator_has_slopes_at_values_and_a_region(fitted, config
     result = fitted(config=config | {"models": {"age": entry}})[0]
     text = words_of(model_blocks(result, 0))
     assert "changes with age months (b₃ = " in text
-    assert (
-        "The slope of methylation (region mean) differs from zero nowhere in the observed range of age months" in text
-    )
+    assert "The slope of region mean methylation differs from zero nowhere in the observed range of age months" in text
     rows = slope_table(result).rows
     assert len(rows) == 4 and rows[0][0].startswith("Slope at ") and rows[-1][0] == "Difference: per unit of age months"
 

@@ -1,6 +1,8 @@
 from types import SimpleNamespace
 
-from hpaxis.report.settings import gates, masked_positions, primary_index
+import pandas as pd
+
+from hpaxis.report.settings import gates, input_files, masked_positions, primary_index
 from hpaxis.study import RESOURCES
 
 
@@ -28,3 +30,8 @@ def test_masked_positions_are_counted_once_a_panel(tmp_path):
     header = (mine / "snp_mask.tsv").read_text().splitlines()[0]
     (mine / "snp_mask.tsv").write_text(f"{header}\nchr5\t143404074\tC\tT\t0.01\thand-made\n")
     assert masked_positions(study) == 1
+
+
+def test_input_files_are_named_once():
+    sheet = pd.DataFrame({"fastq_1": ["b", "a", None], "bam": [None, None, "a"]})
+    assert input_files(sheet, "fastq_1", "bam") == ["a", "b"]

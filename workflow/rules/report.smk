@@ -74,8 +74,8 @@ rule checksum_inputs:
     input:
         sheets=[path for path in study.config["sheets"].values() if path],
         panels=sorted({path for name in study.library_ids() for path in study.panel_files(name)}),
-        reads=[path for name in study.library_ids() for path in study.fastq(name)],
-        plates=sorted({str(p) for c in ("reader_file", "layout_file") for p in study.plates[c].dropna()}),
+        reads=report_settings.input_files(study.libraries, "fastq_1", "fastq_2", "bam", "counts"),
+        plates=report_settings.input_files(study.plates, "reader_file", "layout_file"),
         library=library("report"),
     output:
         checksums="<results>/report/checksums.tsv",

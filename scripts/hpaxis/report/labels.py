@@ -12,20 +12,20 @@ POPULATIONS = {"child": "children", "parent": "parents"}
 
 
 def column_label(name):
-    """Return a column of the analysis table in words: ``region_mean_beta`` is ``methylation (region mean)``."""
+    """Return a column of the analysis table in words: ``region_mean_beta`` is ``region mean methylation``."""
     if name in WORDS:
         return WORDS[name]
     for partner in PARTNERS:
         if name.startswith(f"{partner}_"):
             return f"{partner}’s {column_label(name.removeprefix(f'{partner}_'))}"
-    for suffix, scale in (("_beta", ""), ("_m", ", M value"), ("_logit", ", logit")):
+    for suffix, scale in (("_beta", ""), ("_m", " (M value)"), ("_logit", " (logit)")):
         if name.endswith(suffix):
-            return f"methylation ({name.removesuffix(suffix).replace('_', ' ')}{scale})"
+            return f"{name.removesuffix(suffix).replace('_', ' ')} methylation{scale}"
     return name.replace("_", " ")
 
 
 def term_label(term):
-    """Return a model term in words: ``x:arm[treatment]`` is ``methylation … × treatment``."""
+    """Return a model term in words: ``x:arm[treatment]`` is ``x × treatment``."""
     if term == "(Intercept)":
         return "Intercept"
     return " × ".join(_factor_label(part) for part in _parts(term))

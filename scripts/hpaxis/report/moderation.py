@@ -7,13 +7,14 @@ from hpaxis.report.numbers import bounded, count, digits_for, fixed, interval, p
 from hpaxis.report.scrutiny import scrutiny_blocks
 
 ESTIMATE = ("b", "SE", "CI", "t", "df", "p")
+# Where an effect differs from zero, within the observed range.
 REGIONS = {
-    "inside": "between {low} and {high}",
-    "outside": "below {low} and above {high}",
-    "below": "up to {high}",
-    "above": "from {low} on",
-    "all": "everywhere in the observed range",
-    "none": "nowhere in the observed range",
+    "inside": "where {on} is between {low} and {high}",
+    "outside": "where {on} is below {low} or above {high}",
+    "below": "where {on} is at most {high}",
+    "above": "where {on} is at least {low}",
+    "all": "everywhere in the observed range of {on}",
+    "none": "nowhere in the observed range of {on}",
 }
 
 
@@ -92,14 +93,15 @@ def overview_table(results):
     rows = []
     for result in results:
         name = f"{result.name} (primary)" if result.entry["primary"] else result.name
+        about = (column_label(result.entry["outcome"]), population_label(result.entry["population"]))
         if result.refused:
-            rows.append((name, model_title(result.entry), "refused", *("–",) * 6))
+            rows.append((name, *about, "refused", *("–",) * 6))
             continue
         for _, row in result.differences.iterrows():
             several = len(result.differences) > 1
             rows.append((
                 f"{name}: {contrast_label(row['contrast'])}" if several else name,
-                model_title(result.entry),
+                *about,
                 result.method,
                 count(result.n),
                 *_numbers(row)[:3],
@@ -108,9 +110,9 @@ def overview_table(results):
             ))  # fmt: skip
     return Table(
         "The interaction (b₃) in every model",
-        ("Model", "Outcome on predictor × moderator", "Rows", "n", "b₃", "SE", "CI", "p", "ΔR²"),
+        ("Model", "Outcome", "Of", "Rows", "n", "b₃", "SE", "CI", "p", "ΔR²"),
         tuple(rows),
-        frozenset({"Outcome on predictor × moderator", "Rows"}),
+        frozenset({"Outcome", "Of", "Rows"}),
         "b₃ is the difference between slopes, outcome and predictor in SD where the model’s entry says so. ΔR² is what "
         "the product terms add to R² in complete cases.",
     )
@@ -217,24 +219,18 @@ def region_sentence(result, region):
     """Return where the arms differ (or the slope differs from zero), from the unadjusted rows of a region table."""
     parts = []
     for _, row in region[region["adjustment"] == "none"].iterrows():
-        where = _region_words(row)
         if result.counts:
             arm, reference = pair_of(result, row["contrast"])
             what = f"The outcome differs between {arm} and {reference}"
         else:
             what = f"The {contrast_label(row['contrast'])} differs from zero"
-        on = column_label(str(row["across"]))
-        parts.append(
-            f"{what} {where} of {on} ({count(row['n_significant'])} of {count(row['n'])} people)"
-            if row["observed_kind"] in ("all", "none")
-            else f"{what} {where} on {on} ({count(row['n_significant'])} of {count(row['n'])} people)"
-        )
-    return ". ".join(parts) + "." if parts else ""
+        parts.append(f"{what} {_where(row)} ({count(row['n_significant'])} of {count(row['n'])} people).")
+    return " ".join(parts)
 
 
-def _region_words(row):
+def _where(row):
     low, high = significant(row["observed_low"]), significant(row["observed_high"])
-    return REGIONS[row["observed_kind"]].format(low=low, high=high)
+    return REGIONS[row["observed_kind"]].format(low=low, high=high, on=column_label(str(row["across"])))
 
 
 def coefficient_table(result, folded=False):
@@ -301,7 +297,7 @@ def region_table(result, folded=False):
             "FDR held" if row["adjustment"] == "fdr" else "none",
             fixed(row["critical_t"]),
             ends,
-            _region_words(row),
+            _where(row),
             sides,
             f"{count(row['n_significant'])} of {count(row['n'])}",
         ))  # fmt: skip

@@ -16,6 +16,11 @@ def gates(settings):
     return {name: (settings[f"{name}_fail"], settings[f"{name}_warn"]) for name in ("conversion", "depth")}
 
 
+def input_files(sheet, *columns):
+    """Return the files that a sheet names in some columns, sorted, each once."""
+    return sorted({str(path) for column in columns for path in sheet[column].dropna()})
+
+
 def masked_positions(study):
     """Return how many positions the SNP masks of the study's panels hold."""
     from hpaxis.methylation.panel import read_panel
