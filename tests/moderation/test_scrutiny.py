@@ -144,6 +144,17 @@ def test_imputing_nothing_is_the_complete_case_fit():
     assert table["df"].tolist() == pytest.approx([57 / 59 * 56] * 3)
 
 
+def test_clusters_keep_their_own_degrees_of_freedom_through_imputation():
+    data = study(80).assign(family=lambda d: np.arange(80) // 4)
+    data.loc[::9, "x"] = np.nan
+    spec = Spec("y", "x", "arm", cluster="family")
+    pooled, _ = fit_imputed(data, spec, "CR2", 20, np.random.default_rng(2))
+    df = quantity_table(pooled)["df"]
+    assert (df < 20).all()
+    assert df.nunique() == 3
+    assert np.isfinite(region_table(pooled).loc[0, "critical_t"])
+
+
 def test_region_of_imputed_fits_is_where_their_own_interval_touches_zero():
     data = study(200, slopes=(-0.8, 0.8))
     data.loc[::7, "x"] = np.nan

@@ -49,9 +49,7 @@ def apa_table(coefficients, slopes, slope_differences, alpha=0.05):
 
 
 def apa_note(fit, kind):
-    """Return the note under the table: N, R2 with its F, the rise by the interaction, and the covariance, as
-    text.
-    """
+    """Return the note under the table: N, R2 with its F, the rise by the interaction, and the covariance."""
     s = fit.set_index("statistic")
     omnibus, interaction = s.loc["f_omnibus"], s.loc["f_interaction"]
     groups = [f"n = {int(v)} {k[2:-1]}" for k, v in s["value"].items() if k.startswith("n[")]

@@ -38,9 +38,7 @@ def fit_tobit(design, side, kind="HC3"):
 
 
 def _maximum(X, y, side, counts, start=None):
-    """Return ``(theta, information)`` at the maximum, theta = (beta / sigma, 1 / sigma); Newton on a concave
-    function.
-    """
+    """Return ``(theta, information)`` at the maximum, theta = (beta / sigma, 1 / sigma), by Newton's method."""
     k = X.shape[1]
     if start is None:
         b, *_ = np.linalg.lstsq(X, y, rcond=None)
@@ -67,9 +65,7 @@ def _maximum(X, y, side, counts, start=None):
 
 
 def _log_likelihood(W, side, counts, theta):
-    """Log likelihood, gradient and observed information in Olsen's parameters; W = (X, -y), r = W theta =
-    -residual.
-    """
+    """Log likelihood, gradient and information in Olsen's parameters; W = (X, -y), W theta = -residual."""
     r = W @ theta
     exact, g = side == 0, theta[-1]
     # A value below its limit has probability Phi(-r); one above Phi(r).

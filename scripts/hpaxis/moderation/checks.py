@@ -28,9 +28,7 @@ def check_model(name, entry, columns=None, arms=(), table=None, config_file="con
 
 
 def check_settings(settings, models, columns, config_file="config"):
-    """Return the problems of the moderation section and of the models together: the grid's columns, one
-    primary.
-    """
+    """Return the problems of the moderation section: the grid's columns, more than one primary model."""
     grid, problems = settings["multiverse"], []
     named = [
         *grid["predictors"],

@@ -148,8 +148,7 @@ def plot_influence(influence, labels=False):
 
 
 def plot_specifications(curve, joint):
-    """Draw the specification curve: every version's b3 with its interval, in order, and what each version
-    chose.
+    """Draw the specification curve: every version's b3 with its interval, and what each version chose.
 
     ``curve`` and ``joint`` are the model's multiverse tables. Black: interval excludes zero; ringed: the
     config's own.

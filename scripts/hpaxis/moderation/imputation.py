@@ -32,6 +32,7 @@ class PooledCovariance:
     m: int
     df_residual: int
     clusters: int | None = None
+    each: tuple = ()
     df_is_constant: bool = False
 
     @property
@@ -47,7 +48,8 @@ class PooledCovariance:
         """Return Barnard and Rubin's degrees of freedom of each contrast."""
         between = (1 + 1 / self.m) * np.einsum("ij,jk,ik->i", C, self.between, C)
         share = between / self.variance(C)
-        complete = self.df_residual
+        # Under CR2 each contrast has Satterthwaite's df in every imputation: their mean stands for complete data.
+        complete = np.mean([c.df(C) for c in self.each], axis=0) if self.each else self.df_residual
         observed = (complete + 1) / (complete + 3) * complete * (1 - share)
         with np.errstate(divide="ignore"):
             old = (self.m - 1) / share**2
@@ -233,7 +235,15 @@ def pool(fits):
     within = np.mean([f.cov.matrix for f in fits], axis=0)
     between = np.atleast_2d(np.cov(betas, rowvar=False))
     first = fits[0]
-    cov = PooledCovariance(first.cov.kind, within, between, len(fits), first.cov.df_residual, first.cov.clusters)
+    cov = PooledCovariance(
+        first.cov.kind,
+        within,
+        between,
+        len(fits),
+        first.cov.df_residual,
+        first.cov.clusters,
+        tuple(f.cov for f in fits),
+    )
     data = first.design.data.copy()
     for name in first.design.scales.index:
         data[name] = np.mean([f.design.data[name].to_numpy(float) for f in fits], axis=0)

@@ -14,9 +14,7 @@ STATISTICS = ["estimate", "se", "t", "df", "p", "low", "high"]
 
 @dataclass(frozen=True)
 class LinearFit:
-    """Coefficients ``beta`` (k,), ``residuals`` (n,), leverage ``hat`` (n,) and the ``cov`` all errors come
-    from.
-    """
+    """Coefficients ``beta`` (k,), ``residuals`` (n,), leverage ``hat`` (n,) and the covariance ``cov``."""
 
     design: Design
     beta: np.ndarray

@@ -19,9 +19,7 @@ LOCKED_SETTINGS = ("alpha", "minimum_per_arm")
 
 
 def plan_hash(entry, settings, arms):
-    """Return the hash of one model: its entry (defaults filled, title aside), locked settings and the order of
-    arms.
-    """
+    """Return the hash of one model: its entry without the title, locked settings and the order of arms."""
     plan = {
         "entry": {k: v for k, v in entry.items() if k != "title"},
         "settings": {k: settings[k] for k in LOCKED_SETTINGS},

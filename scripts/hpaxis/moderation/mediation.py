@@ -16,9 +16,7 @@ STAGES = ("none", "first", "second")
 
 @dataclass(frozen=True)
 class Paths:
-    """The two regressions of a mediation: designs ``A`` (mediator) and ``B`` (outcome), and where the paths
-    are.
-    """
+    """The two regressions of a mediation: designs ``A`` (of the mediator) and ``B`` (of the outcome)."""
 
     A: np.ndarray
     B: np.ndarray

@@ -92,8 +92,7 @@ def multiverse(table, entry, grid, arms, settings, draws, seed, name=""):
 
 
 def joint_tests(fits, draws, rng, alpha):
-    """Return the joint tests of versions that share participants: Freedman-Lane with one shuffle of
-    participants each draw.
+    """Return the joint tests of versions: Freedman-Lane with one shuffle of the participants each draw.
 
     Each participant draws one random key; in every version its restricted residuals are put in the order of the
     keys of the rows it uses. Needs at least one fit; several product terms of a version count as several

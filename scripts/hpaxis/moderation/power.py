@@ -1,5 +1,4 @@
-"""What interaction would have been found: power by simulation at the data's own design, or at one that is
-planned.
+"""What interaction would be found: power by simulation, at the data's own design or a planned one.
 
 Effects are Cohen's f2 = dR2 / (1 - R2) of the product terms. The exact power under normal theory has the
 noncentral F with noncentrality f2 n (Cohen, 1988; the convention of G*Power).
@@ -75,9 +74,7 @@ def design_power(
 
 
 def _curve(X, columns, moderators, errors, noise, kind, effects, alpha):
-    """Simulated power at each effect; ``X`` (n, k) for all draws or (draws, n, k), ``errors`` and ``noise``
-    (draws, n).
-    """
+    """Simulated power at each effect; ``X`` (n, k) or (draws, n, k), ``errors`` and ``noise`` (draws, n)."""
     draws, n = errors.shape
     X = np.broadcast_to(X, (draws, n, X.shape[-1]))
     k, q = X.shape[-1], len(columns)
@@ -101,9 +98,7 @@ def _curve(X, columns, moderators, errors, noise, kind, effects, alpha):
 
 
 def detectable_table(table, n, terms, tested, alpha):
-    """Return the f2 found with 80 % power: by interpolation of the simulated curve, and exact under normal
-    theory.
-    """
+    """Return the f2 found with 80 % power: on the simulated curve, and exact under normal theory."""
     power = np.maximum.accumulate(table["power"].to_numpy())
     reached = np.flatnonzero(power >= TARGET)
     simulated = np.nan

@@ -42,7 +42,7 @@ def region_table(fit, adjustment="none"):
         else:
             t = stats.t.isf(alpha / 2, df)
         if not fit.cov.df_is_constant and adjustment == "none":
-            low, high, kind = _searched(fit, contrast, alpha)
+            low, high, kind = _searched(fit, contrast, observed, alpha)
         else:
             low, high, kind = _closed_form(fit, base, step, t)
         rows.append({
@@ -79,7 +79,7 @@ def johnson_neyman(b, V, t):
     return roots[0], roots[1], "outside" if A > 0 else "inside"
 
 
-def _searched(fit, contrast, alpha):
+def _searched(fit, contrast, observed, alpha):
     """As `johnson_neyman`, where the degrees of freedom change along the line: roots by bisection.
 
     The line is mapped to angles so that all of it is searched.
@@ -92,9 +92,7 @@ def _searched(fit, contrast, alpha):
         C = np.cos(angle)[:, None] * base + np.sin(angle)[:, None] * step
         return np.abs(C @ fit.beta) - fit.cov.critical(C, alpha) * np.sqrt(fit.cov.variance(C))
 
-    scale = np.ptp(effects(fit.design)[0][2]) or 1.0
-    centre = effects(fit.design)[0][2].mean()
-    z = centre + scale * np.tan(np.linspace(-math.pi / 2, math.pi / 2, 2001)[1:-1])
+    z = observed.mean() + np.ptp(observed) * np.tan(np.linspace(-math.pi / 2, math.pi / 2, 2001)[1:-1])
     angles = np.concatenate([[-math.pi / 2], np.arctan(z), [math.pi / 2]])
     values = excess(angles)
     crossings = np.flatnonzero(np.sign(values[:-1]) != np.sign(values[1:]))

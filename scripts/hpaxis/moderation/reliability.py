@@ -12,7 +12,7 @@ import pandas as pd
 from hpaxis.moderation.batches import many_designs, weighted_coefficients
 from hpaxis.moderation.linear import STATISTICS, least_squares, t_table
 from hpaxis.moderation.resample import bootstrap_counts, units
-from hpaxis.moderation.slopes import moderator_values
+from hpaxis.moderation.slopes import quantities
 
 # Error added, in units of the error there is; the fit in these is carried to -1 (no error).
 SIMEX_STEPS = np.array([0.5, 1.0, 1.5, 2.0])
@@ -72,7 +72,7 @@ def corrected_table(fit, error, draws, rng, at="mean_sd"):
     """
     design = fit.design
     scaled = error / predictor_sd(design)
-    names, C = _quantities(fit, at)
+    names, C = quantities(design, at)
     tables = [fit.contrasts(C).assign(method="naive")]
     calibrated = calibrate(design, scaled)
     if calibrated is not None:
@@ -81,14 +81,6 @@ def corrected_table(fit, error, draws, rng, at="mean_sd"):
     for table in tables:
         table.insert(0, "quantity", names)
     return pd.concat(tables, ignore_index=True)[["method", "quantity", *STATISTICS]]
-
-
-def _quantities(fit, at):
-    design = fit.design
-    values, _ = moderator_values(design, at)
-    names = [*design.interaction_terms, *(f"slope[{v:.6g}]" if isinstance(v, float) else f"slope[{v}]" for v in values)]
-    rows = [np.eye(len(fit.beta))[j] for j in design.interactions] + [design.slope_contrast(v) for v in values]
-    return names, np.array(rows)
 
 
 def calibrate(design, error, counts=None):

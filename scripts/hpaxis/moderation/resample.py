@@ -1,5 +1,4 @@
-"""The interaction without normal theory: BCa bootstrap, restricted wild bootstrap, Freedman-Lane permutation,
-max-T.
+"""The interaction without normal theory: bootstrap, wild bootstrap, permutation, max-T.
 
 BCa: Efron (1987), with the several-sample acceleration of Davison & Hinkley (1997). Restricted wild bootstrap:
 Davidson & Flachaire (2008), Rademacher weights. Permutation of reduced-model residuals: Freedman & Lane (1983),
@@ -16,7 +15,7 @@ from hpaxis.moderation.batches import studentiser, t_and_f, weighted_coefficient
 from hpaxis.moderation.covariance import hat_values
 from hpaxis.moderation.linear import least_squares
 from hpaxis.moderation.seeds import generator
-from hpaxis.moderation.slopes import moderator_values
+from hpaxis.moderation.slopes import quantities
 
 COLUMNS = ["method", "quantity", "estimate", "statistic", "p", "se", "low", "high", "draws", "failed"]
 # A redrawn statistic equal to the observed one counts as reaching it, whatever the order of summation.
@@ -121,17 +120,14 @@ def left_out_counts(unit, stratum):
 
 
 def bootstrap_table(fit, draws, rng, at="mean_sd"):
-    """Return percentile and BCa intervals of the product terms and the slopes, rows (or clusters) drawn within
-    arm.
+    """Return percentile and BCa intervals of products and slopes, rows or clusters drawn within arm.
 
     Standardised columns keep the sample's scale in every draw. ``failed`` counts draws that could not carry the
     model.
     """
     design = fit.design
     unit, stratum = units(design)
-    values, _ = moderator_values(design, at)
-    C = np.array([np.eye(len(fit.beta))[j] for j in design.interactions] + [design.slope_contrast(v) for v in values])
-    names = [*design.interaction_terms, *(f"slope[{v:.6g}]" if isinstance(v, float) else f"slope[{v}]" for v in values)]
+    names, C = quantities(design, at)
     drawn = weighted_coefficients(design.X, design.y, bootstrap_counts(unit, stratum, draws, rng)) @ C.T
     left_out = weighted_coefficients(design.X, design.y, left_out_counts(unit, stratum)) @ C.T
     return interval_rows(names, C @ fit.beta, drawn, left_out, stratum, design.spec.alpha)
@@ -153,9 +149,7 @@ def interval_rows(names, estimates, drawn, left_out, stratum, alpha):
 
 
 def acceleration(left_out, stratum):
-    """Return the acceleration of BCa from leave-one-out values (units,), in several samples ``stratum``
-    (units,).
-    """
+    """Return BCa's acceleration from leave-one-out values (units,) in samples ``stratum`` (units,)."""
     third = second = 0.0
     for s in np.unique(stratum):
         values = left_out[(stratum == s) & np.isfinite(left_out)]

@@ -16,16 +16,14 @@ from hpaxis.moderation.multiverse import without_outliers
 from hpaxis.moderation.region import region_table
 from hpaxis.moderation.reliability import corrected_table, reliability_table
 from hpaxis.moderation.seeds import generator
-from hpaxis.moderation.slopes import moderator_values
+from hpaxis.moderation.slopes import quantities
 from hpaxis.problems import InputError
 
 COLUMNS = ["method", "role", "quantity", *STATISTICS, "n", "covariance", "note"]
 
 
 def censoring_limits(data, column):
-    """Return the bounds (low, high) of a log cortisol column's censored values, NaN elsewhere; None for other
-    columns.
-    """
+    """Return the bounds (low, high) of a log cortisol column's censored values; None for other columns."""
     if not column.endswith("log_cortisol"):
         return None
     lender = column.removesuffix("log_cortisol")
@@ -38,18 +36,14 @@ def censoring_limits(data, column):
 
 def quantity_table(fit, at="mean_sd"):
     """Return the product terms and slopes of any fit with a covariance: quantity, estimate ... high."""
-    design = fit.design
-    values, _ = moderator_values(design, at)
-    names = [*design.interaction_terms, *(f"slope[{v:.6g}]" if isinstance(v, float) else f"slope[{v}]" for v in values)]
-    C = [np.eye(len(fit.beta))[j] for j in design.interactions] + [design.slope_contrast(v) for v in values]
-    table = fit.contrasts(np.array(C))
+    names, C = quantities(fit.design, at)
+    table = fit.contrasts(C)
     table.insert(0, "quantity", names)
     return table
 
 
 def censored_cases(data, spec):
-    """Return ``(data, side)`` with a censored outcome at its limit; side is -1 below, 1 above, 0 a value; None
-    if none is.
+    """Return ``(data, side)`` with a censored outcome at its limit (side -1 below, 1 above), or None.
 
     Only rows that are complete but for the outcome count.
     """
@@ -64,9 +58,7 @@ def censored_cases(data, spec):
 
 
 def tobit_fit(data, spec, kind):
-    """Fit the censored regression of ``spec``; standardised columns take the scale of the uncensored complete
-    cases.
-    """
+    """Fit the censored regression of ``spec``, standardised by the uncensored complete cases."""
     filled, side = censored_cases(data, spec)
     scales = build_design(data, spec).scales
     for name in scales.index[scales["standardised"]]:
@@ -83,8 +75,7 @@ def robust_fit(design, kind):
 
 
 def sensitivity(fit, data, entry, settings, seed, name=""):
-    """Return ``(table, regions, reliability, imputations)`` of a model under every other treatment that
-    applies.
+    """Return ``(table, regions, reliability, imputations)``: a model under all other treatments.
 
     ``fit``: the model on complete cases; ``data``: all its rows. ``table`` has one row a method and quantity
     (COLUMNS), role primary (the one to report) or sensitivity; ``regions`` the regions of the methods that have

@@ -39,6 +39,14 @@ def slope_table(fit, at="mean_sd"):
     return table.assign(n=counts, at=labels, covariance=fit.cov.kind, sided="two")
 
 
+def quantities(design, at="mean_sd"):
+    """Return ``(names, C)`` of what other methods estimate too: the product terms, then the slopes, (m, k)."""
+    values, _ = moderator_values(design, at)
+    names = [*design.interaction_terms, *(f"slope[{v:.6g}]" if isinstance(v, float) else f"slope[{v}]" for v in values)]
+    products = np.eye(design.X.shape[1])[design.interactions]
+    return names, np.vstack([products, [design.slope_contrast(v) for v in values]])
+
+
 def slope_difference_table(fit):
     """Return the differences between slopes: one row a pair of arms, or b3 per unit of a continuous moderator.
 

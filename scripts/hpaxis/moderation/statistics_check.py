@@ -56,9 +56,7 @@ def check_statistics(claims, level=0.95):
 
 
 class Printed:
-    """A printed number: its text, its value, and the range ``low`` to ``high`` of numbers that it may stand
-    for.
-    """
+    """A printed number: its text, its value, and the range ``low`` to ``high`` it may stand for."""
 
     def __init__(self, text, value, low, high):
         self.text, self.value, self.low, self.high = text, value, low, high
