@@ -73,7 +73,8 @@ def softmax(plates, form="PlateFormat", wavelengths=("450",), kinetic=(), group=
 
 def mars(blocks, plate="Plate 7", separator=",", decimal="."):
     """``blocks``: title -> values."""
-    lines = [f"User: USER{separator}Path: C:\\Data{separator}Test run no.: 12", f"Test name: ELISA{separator}Date: 1/2/2024", "",
+    lines = [f"User: USER{separator}Path: C:\\Data{separator}Test run no.: 12",
+             f"Test name: ELISA{separator}Date: 1/2/2024", "",
              f"ID1: {plate}{separator}ID2: {separator}ID3: ", "Absorbance", ""]  # fmt: skip
     for title, values in blocks.items():
         lines += [title, "", *grid_lines(values, separator, decimal), ""]

@@ -24,7 +24,7 @@ def test_percent_bound():
 
 
 def test_dilution_spike_and_recovery():
-    # 100 pg/mL in the well, diluted 1:4, of .25 mL from half of the methanol: 200 pg; less 80 of spike, over 6 mg at 80 %.
+    # 100 pg/mL diluted 1:4, of .25 mL from half of the methanol: 200 pg; less 80 of spike, over 6 mg at 80 %.
     found = assay.hair_cortisol(100, 6, 2.0, 1.0, 0.25, dilution=4, spike_pg=80, recovery=0.8)
     assert found == pytest.approx(120 / 4.8)
     np.testing.assert_allclose(assay.hair_cortisol(np.array([100, 200]), np.array([10, 20]), 1, 1, 1), 10)

@@ -10,7 +10,8 @@ from hpaxis.figures import save
 def wells():
     rows = [("A1", "standard", "S1", 100.0, 20.0, 100.0, ""), ("A2", "standard", "S1", 100.0, 30.0, 100.0, ""),
             ("B1", "sample", "H1", np.nan, 50.0, 40.0, ""), ("B2", "sample", "H1", np.nan, 50.0, 40.0, ""),
-            ("C1", "sample", "H2", np.nan, 99.0, np.nan, "below_standards"), ("C2", "nsb", None, np.nan, 0.0, np.nan, ""),
+            ("C1", "sample", "H2", np.nan, 99.0, np.nan, "below_standards"),
+            ("C2", "nsb", None, np.nan, 0.0, np.nan, ""),
             ("D1", "control", "low", 50.0, 45.0, 50.0, "")]  # fmt: skip
     table = pd.DataFrame(rows, columns=["well", "role", "sample", "nominal", "response", "concentration", "flags"])
     return table.assign(plate_id="P01", dilution=np.nan)
@@ -62,7 +63,8 @@ def test_a_384_well_plate_has_its_own_grid(wells):
 
 def test_controls_have_their_lines():
     table = pd.DataFrame({
-        "plate_id": ["P1", "P2", "P3"], "kit": "k", "control": "low", "nominal": 100.0, "concentration": [98.0, 100.0, 105.0],
+        "plate_id": ["P1", "P2", "P3"], "kit": "k", "control": "low", "nominal": 100.0,
+        "concentration": [98.0, 100.0, 105.0],
         "mean": 101.0, "sd": 3.0, "verdict": ["pass", "pass", "fail"],
     })  # fmt: skip
     axis = figures.plot_controls(table).axes[0]

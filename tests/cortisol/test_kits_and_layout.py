@@ -19,14 +19,13 @@ def test_the_shipped_kits(kit):
 def test_a_new_kit_is_a_row(tmp_path):
     path = tmp_path / "kits.tsv"
     path.write_text(
-        HEADER
-        + "mine\tcompetitive_elisa\tug/dL\t3;1;0.333;0.111;0.037;0.012\traw\t5PL\t1/y2\tyes\tbooklet 1-3002, revision 2\n"
+        HEADER + "mine\tcompetitive_elisa\tug/dL\t3;1;0.333;0.111;0.037;0.012\traw\t5PL\t1/y2\tyes\tbooklet\n"
     )
     kit = kit_named("mine", path)
     assert (kit.unit, kit.model, kit.weights, kit.signal, kit.zero_in_fit) == ("ug/dL", "5PL", "1/y2", "raw", True)
     assert kit.standards[2] == 0.333
     with pytest.raises(
-        InputError, match="'mina' is not a known kit; use a row of .*kits.tsv or add one: mine .did you mean 'mine'"
+        InputError, match=r"'mina' is not a known kit; use a row of .*kits\.tsv or add one: mine .did you mean 'mine'"
     ):
         kit_named("mina", path)
 
@@ -54,7 +53,7 @@ def test_a_long_layout(tmp_path, kit):
     assert table["well"].tolist() == ["A1", "A2", "B2", "C1"]
     assert table["nominal"].tolist()[:2] == [4000.0, 62.5]
     assert table.loc[2, ["role", "sample", "dilution"]].tolist() == ["sample", "00012", 2.0]
-    assert np.isnan(table.loc[3, "dilution"]) and table.loc[3, "sample"] is None or table.isna().loc[3, "sample"]
+    assert (np.isnan(table.loc[3, "dilution"]) and table.loc[3, "sample"] is None) or table.isna().loc[3, "sample"]
 
 
 def test_a_grid_layout_names_a_block_in_its_corner_or_above_it(tmp_path, kit):

@@ -64,8 +64,9 @@ def measurements(repeats, segments):
     for person in range(30):
         level = rng.normal(1.8, 0.6)
         for segment in range(segments):
+            here = level + rng.normal(0, 0.3)
             for plate in range(repeats):
-                value = np.exp(level + 0.3 * segment * rng.normal() + rng.normal(0, 0.1))
+                value = np.exp(here + rng.normal(0, 0.1))
                 rows.append(
                     (
                         f"P{plate}",

@@ -42,7 +42,8 @@ def tables(plates, hair, settings):
 
 def estimate_row(**changes):
     row = {
-        "plate_id": "P1", "kit": "k", "unit": "pg/mL", "role": "sample", "sample": "H1", "dilution": np.nan, "nominal": np.nan,
+        "plate_id": "P1", "kit": "k", "unit": "pg/mL", "role": "sample", "sample": "H1", "dilution": np.nan,
+        "nominal": np.nan,
         "wells": "A1;A2", "n_wells": 2, "response": 50.0, "concentration": 100.0, "low": 90.0, "high": 111.0, "se": 5.0,
         "cv_percent": 3.0, "censored": "none", "flags": "",
     }  # fmt: skip
@@ -60,9 +61,10 @@ def one_plate(*rows, **summary):
 
 def sheet(**changes):
     row = {
-        "hair_id": "H1", "participant_id": "00001", "timepoint": "m", "mass_mg": 10.0, "segment_from_cm": 0.0, "segment_to_cm": 3.0,
-        "methanol_added_ml": 1.5, "methanol_recovered_ml": 1.0, "reconstitution_ml": 0.2, "dilution": 1.0, "spike_pg": 0.0,
-        "recovery": 1.0,
+        "hair_id": "H1", "participant_id": "00001", "timepoint": "m", "mass_mg": 10.0,
+        "segment_from_cm": 0.0, "segment_to_cm": 3.0,
+        "methanol_added_ml": 1.5, "methanol_recovered_ml": 1.0, "reconstitution_ml": 0.2, "dilution": 1.0,
+        "spike_pg": 0.0, "recovery": 1.0,
     }  # fmt: skip
     return pd.DataFrame([row | changes])
 
@@ -217,7 +219,7 @@ def test_arms_aliased_with_plates_are_an_error(plates, hair, settings):
     where = plates["estimates"].query("role == 'sample'").set_index("sample")["plate_id"]
     arm = hair["hair_id"].map(where).map({"P01": "control", "P02": "treatment"})
     people = pd.DataFrame({"participant_id": hair["participant_id"], "arm": arm})
-    with pytest.raises(InputError, match="arms cannot be told from plates .P01: 20 control, 0 treatment"):
+    with pytest.raises(InputError, match=r"arms cannot be told from plates .P01: 20 control, 0 treatment"):
         collect(plates, NOTHING, hair, people, ARMS, settings)
 
 
@@ -248,7 +250,8 @@ def test_one_plate_read_twice_under_two_names_is_an_error(plates, hair, settings
 
 def controls(values, nominal=100.0):
     return pd.DataFrame([
-        estimate_row(plate_id=f"P{i}", role="control", sample="low", nominal=nominal, concentration=v) for i, v in enumerate(values)
+        estimate_row(plate_id=f"P{i}", role="control", sample="low", nominal=nominal, concentration=v)
+        for i, v in enumerate(values)
     ])  # fmt: skip
 
 
@@ -363,8 +366,8 @@ def both_platforms(n=30):
         ("elisa-1", "N3", "elisa", np.nan, 0.0, 3.0, np.nan, "below", 3.0, "censored_below"),
         ("elisa-1", "N4", "elisa", np.nan, 500.0, np.inf, np.nan, "above", 500.0, "censored_above"),
     ]
-    names = ["plate_id", "hair_id", "platform", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "censored",
-             "limit_pg_per_mg", "flags"]  # fmt: skip
+    names = ["plate_id", "hair_id", "platform", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se",
+             "censored",              "limit_pg_per_mg", "flags"]  # fmt: skip
     table = pd.DataFrame(rows, columns=names)
     more = {"participant_id": table["hair_id"], "timepoint": "m", "segment": "0-3cm", "segment_from_cm": 0.0,
             "segment_to_cm": 3.0, "n_wells": 2.0, "cv_percent": 5.0}  # fmt: skip
@@ -424,7 +427,7 @@ def test_a_bridge_that_cannot_be_built_is_an_error_only_when_asked_for():
     few = both_platforms(5)
     _, bridging = bridge_platforms(few, None)
     assert "a bridge needs 8" in bridging["note"].iloc[0]
-    with pytest.raises(InputError, match="cortisol.bridge_to: 'lcms' elisa: 5 hair samples were measured on both"):
+    with pytest.raises(InputError, match=r"cortisol.bridge_to: 'lcms' elisa: 5 hair samples were measured on both"):
         bridge_platforms(few, "lcms")
     with pytest.raises(InputError, match="'rocket' is no platform of this study; use one of elisa, lcms, or null"):
         bridge_platforms(few, "rocket")
@@ -439,5 +442,5 @@ def test_a_study_of_finished_concentrations_only(tmp_path, settings, hair):
     assert len(found.samples) == len(hair) and set(found.samples["platform"]) == {"lc_ms_ms"}
     assert found.curves.empty and found.rerun.empty and found.controls.empty
     stranger = finished.assign(hair_id="H7777")
-    with pytest.raises(InputError, match="'H7777' is not in hair.tsv"):
+    with pytest.raises(InputError, match=r"'H7777' is not in hair.tsv"):
         collect(no_plates(), stranger, hair, hair[["participant_id", "arm"]], ARMS, settings)
