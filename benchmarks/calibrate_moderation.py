@@ -6,6 +6,8 @@ The same table whatever the cores: every chunk of simulations has its own seed.
 
 import argparse
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +62,10 @@ def simulate(cell, chunk, size, draws):
     events = {"skew warned": int((np.abs(stats.skew(x, axis=1)) > SKEW).sum())}
     for kind in ANALYTIC:
         events |= analytic(kind, X, y, x)
+    template = build_design(pd.DataFrame({"y": y[0], "x": x[0], "arm": ARM}), Spec("y", "x", "arm"))
     for i in range(size):
-        for name, happened in drawn(x[i], y[i], draws, rng).items():
+        design = replace(template, X=X[i], y=y[i])
+        for name, happened in drawn(design, draws, rng).items():
             events[name] = events.get(name, 0) + int(happened)
     return events
 
@@ -89,30 +93,35 @@ def analytic(kind, X, y, x):
     }
 
 
+@cache
+def fdr_levels(df):
+    """Return the critical t of the levels i / m alpha, i from 1 to m = STEPS + 1."""
+    return stats.t.isf(np.arange(1, STEPS + 2) / (STEPS + 1) * ALPHA / 2, df)
+
+
 def fdr_critical(b, C, x, df):
     """Esarey and Sumner's critical t, as `hpaxis.moderation.region.fdr_critical_t`, from two coefficients."""
     z = np.linspace(x.min(), x.max(), STEPS + 1)
     t = np.abs(b[0] + b[1] * z) / np.sqrt(C[0, 0] + 2 * z * C[0, 1] + z**2 * C[1, 1])
     # The rule on p is one on t: the i-th largest t against the critical t of level i / m alpha.
-    critical = stats.t.isf(np.arange(1, STEPS + 2) / (STEPS + 1) * ALPHA / 2, df)
+    critical = fdr_levels(df)
     passed = np.flatnonzero(np.sort(t)[::-1] >= critical)
     return critical[passed[-1] if len(passed) else 0]
 
 
-def drawn(x, y, draws, rng):
+def drawn(design, draws, rng):
     """Events of the resampling methods in one study, HC3 studentised: name to whether it happened."""
-    data = pd.DataFrame({"y": y, "x": x, "arm": ARM})
-    fit = fit_linear(build_design(data, Spec("y", "x", "arm")), "HC3")
-    student = studentiser(fit.design, "HC3", fit.design.interactions)
-    t = abs(t_and_f(*student(fit.design.y[None]))[0][0, 0])
+    fit = fit_linear(design, "HC3")
+    student = studentiser(design, "HC3", design.interactions)
+    t = abs(t_and_f(*student(design.y[None]))[0][0, 0])
     events = {}
     for name, make in (("restricted wild bootstrap", wild_outcomes), ("Freedman-Lane", permuted_outcomes)):
         null = np.abs(t_and_f(*student(make(fit, draws, rng)))[0][:, 0])
         events[f"{name}|interaction"] = share_reaching(null, t) <= ALPHA
-    unit, stratum = units(fit.design)
+    unit, stratum = units(design)
     C = np.array([[0, 0, 0, 1.0], [0, 1.0, 0, 1.0]])
-    b = weighted_coefficients(fit.design.X, y, bootstrap_counts(unit, stratum, draws, rng)) @ C.T
-    left_out = weighted_coefficients(fit.design.X, y, left_out_counts(unit, stratum)) @ C.T
+    b = weighted_coefficients(design.X, design.y, bootstrap_counts(unit, stratum, draws, rng)) @ C.T
+    left_out = weighted_coefficients(design.X, design.y, left_out_counts(unit, stratum)) @ C.T
     for j, (event, wrong) in enumerate((("interaction", True), ("slope covered", False))):
         kept = b[np.isfinite(b[:, j]), j]
         ends = {

@@ -76,7 +76,8 @@ def weighted_coefficients(X, y, counts):
     scale = np.sqrt(np.einsum("Njj->Nj", XtX))
     scale[scale == 0] = 1
     scaled = XtX / (scale[:, :, None] * scale[:, None, :])
-    good = np.linalg.cond(scaled) < 1e12
+    values = np.linalg.eigvalsh(scaled)
+    good = values[:, 0] > 1e-12 * values[:, -1]
     b = np.full((len(counts), k), np.nan)
     b[good] = np.linalg.solve(scaled[good], (Xty[good] / scale[good])[..., None])[..., 0] / scale[good]
     return b
