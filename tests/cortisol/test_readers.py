@@ -203,3 +203,26 @@ def test_the_real_exports(real_data):
     mars = only(folder / "mars.csv")
     assert (mars.reader, mars.plates[1], values(mars)["D10"]) == ("BMG MARS", "Plate 1", 0.836)
     assert all(len(r.wells) == 96 for r in (read, softmax, magellan, mars))
+
+
+def test_grids_and_columns_of_words_are_not_readings(tmp_path):
+    names = dict.fromkeys(ONE, "Sample X1")
+    read = only(write(tmp_path / "p.csv", exports.mars({"Content": names, "Raw Data (450)": ONE})))
+    assert (read.reading, values(read)) == ("Raw Data (450)", ONE)
+    rows = exports.magellan_rows(ONE)
+    rows = [[*rows[0], "Single conc.", "Layout"], *([*r, "<Min", "SM1_1"] if len(r) > 1 else r for r in rows[1:])]
+    read = only(exports.workbook(tmp_path / "p.xlsx", {"S": rows}))
+    assert values(read) == ONE
+    text = "\n".join([*exports.grid_lines(names, corner="layout"), "", *exports.grid_lines(ONE, corner="OD")])
+    read = only(write(tmp_path / "p.csv", text))
+    assert (read.reading, values(read)) == ("OD", ONE)
+    with pytest.raises(InputError, match="is a grid without numbers"):
+        read_reader_file(write(tmp_path / "p.csv", "\n".join(exports.grid_lines(names))))
+
+
+def test_what_gen5_computes_from_a_kinetic_read_is_left_aside(tmp_path):
+    lines = exports.gen5(ONE, label="Step 1:450").split("\r\n")
+    head = next(i for i, line in enumerate(lines) if line.startswith("A\t"))
+    for i in range(7, -1, -1):
+        lines[head + i + 1 : head + i + 1] = ["\t".join(["", *["0:05:00"] * 12, "Lagtime [450]"])]
+    assert values(only(write(tmp_path / "p.txt", "\r\n".join(lines)))) == ONE

@@ -120,6 +120,16 @@ def wells_table(cells, path, where, comma_separated=False):
     return pd.DataFrame(rows, columns=["well", "value", "status"])
 
 
+def holds_numbers(cells):
+    """Whether any of ``{well: text}`` is a number: a grid of names is a layout, not a reading."""
+    return any(NUMBER.match(text) or COMMA_NUMBER.match(text) for text in cells.values())
+
+
+def only_numbers(cells):
+    """Whether every filled cell of ``{well: text}`` is a number."""
+    return holds_numbers(cells) and all(NUMBER.match(t) or COMMA_NUMBER.match(t) or t == "" for t in cells.values())
+
+
 @dataclass(frozen=True)
 class Grid:
     """A block of rows A, B, ... under columns 1, 2, ...
@@ -162,7 +172,7 @@ def find_grids(sheet, path, start=0, end=None):
     end = len(sheet.rows) if end is None else end
     grids, i = [], start
     while i < end:
-        header = _header(sheet.rows[i])
+        header = grid_header(sheet.rows[i])
         if header is None:
             i += 1
             continue
@@ -173,7 +183,7 @@ def find_grids(sheet, path, start=0, end=None):
     return grids
 
 
-def _header(row):
+def grid_header(row):
     """Return (column of 1, number of columns) where a row holds 1, 2, 3, ... (at least 3), else None."""
     for j, cell in enumerate(row):
         if _integer(cell) == 1 and j >= 1:

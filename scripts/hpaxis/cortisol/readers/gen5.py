@@ -4,14 +4,17 @@ The file opens with ``Software Version``; each plate has a block from ``Plate Nu
 (lines Well ID, Conc/Dil, Name) and a ``Results`` grid whose every line is named behind its last column.
 """
 
+import re
+
 import pandas as pd
 
-from hpaxis.cortisol.readers.cells import NUMBER, PlateRead, find_grids, well_name, wells_table
+from hpaxis.cortisol.readers.cells import PlateRead, find_grids, only_numbers, well_name, wells_table
 from hpaxis.problems import InputError, Problem
 
 NAME = "Gen5"
 SIGN = "'Software Version'"
-# What Gen5 computes from a reading, as its lines are named.
+# A reading is named by its wavelengths, alone or after its step; what Gen5 computes from it begins otherwise.
+READING = re.compile(r"^([^\[\]]*:)?\s*\d{3,4}(\s*[,/]\s*\d{3,4})*$")
 DERIVED = ("blank ", "[", "mean", "std dev", "cv", "conc", "corrected")
 
 
@@ -53,21 +56,19 @@ def _plate(sheet, path, start, end):
 
 
 def _results(grid, names, declared, sheet, path):
-    labels = grid.labels()
+    lines = sorted({number for _, number, _, _, _ in grid.lines})
+    labels = dict.fromkeys(lines, "Results") | grid.labels()
+    plain = {line for line in lines if READING.match(labels[line]) and not labels[line].lower().startswith(DERIVED)}
+    plain = plain or {line for line in lines if not labels[line].lower().startswith(DERIVED)}
     reads = []
-    for line in sorted({number for _, number, _, _, _ in grid.lines}):
-        label = labels.get(line, "Results")
-        derived = label.lower().startswith(DERIVED)
-        # Only readings count as optical densities; a computed line may hold any word of the software.
-        if derived and not _numeric(grid.cells(line)):
+    for line in lines:
+        derived = line not in plain
+        # Only readings must be optical densities; a computed line may hold any word of the software.
+        if derived and not only_numbers(grid.cells(line)):
             continue
-        wells = wells_table(grid.cells(line), path, label, sheet.comma_separated)
-        reads.append(PlateRead(NAME, names, label, wells, derived, declared))
+        wells = wells_table(grid.cells(line), path, labels[line], sheet.comma_separated)
+        reads.append(PlateRead(NAME, names, labels[line], wells, derived, declared))
     return reads
-
-
-def _numeric(cells):
-    return all(NUMBER.match(text) or text == "" for text in cells.values())
 
 
 def _declared(grids):

@@ -4,7 +4,8 @@ In a workbook every sheet with a grid is a plate (or a reading) of its own. A lo
 ``well`` and one value column is read too.
 """
 
-from hpaxis.cortisol.readers.cells import PlateRead, find_grids, well_name, wells_table
+from hpaxis.cortisol.readers.cells import PlateRead, find_grids, grid_header, holds_numbers, well_name, wells_table
+from hpaxis.problems import InputError, Problem
 
 NAME = "plain grid"
 SIGN = "1, 2, 3 over A, B, C"
@@ -19,7 +20,7 @@ def parse(sheets, path):
     """Return one `PlateRead` for each grid, named by its title or, in a workbook, by its sheet."""
     reads = []
     for sheet in sheets:
-        grids = find_grids(sheet, path)
+        grids = [grid for grid in find_grids(sheet, path) if holds_numbers(grid.cells())]
         head = _long_header(sheet)
         if not grids and head is not None:
             reads.append(_long(sheet, head, path))
@@ -28,13 +29,13 @@ def parse(sheets, path):
             names = tuple(dict.fromkeys(n for n in (sheet.name if len(sheets) > 1 else None, title) if n))
             wells = wells_table(grid.cells(), path, title or "the grid", sheet.comma_separated)
             reads.append(PlateRead(NAME, names, title or sheet.name or "signal", wells))
+    if not reads:
+        raise InputError(Problem(path, "is a grid without numbers", "give the optical densities of the wells"))
     return reads
 
 
 def _has_grid(sheet):
-    from hpaxis.cortisol.readers.cells import _header
-
-    return any(_header(row) for row in sheet.rows)
+    return any(grid_header(row) for row in sheet.rows)
 
 
 def _long_header(sheet):

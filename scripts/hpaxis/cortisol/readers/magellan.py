@@ -6,7 +6,7 @@ A well that comes again begins the next plate. In a matrix, each reading has its
 
 import re
 
-from hpaxis.cortisol.readers.cells import PlateRead, find_grids, well_name, wells_table
+from hpaxis.cortisol.readers.cells import PlateRead, find_grids, holds_numbers, only_numbers, well_name, wells_table
 from hpaxis.problems import InputError, Problem
 
 NAME = "Magellan"
@@ -29,7 +29,9 @@ def parse(sheets, path):
         names = (sheet.name,) if sheet.name and len(sheets) > 1 else ()
         for head, end in zip(heads, [*heads[1:], len(sheet.rows)]):
             reads += _list(sheet, head, end, names, path)
-        grids = [grid for grid in find_grids(sheet, path) if grid.corner == "<>"] if not heads else []
+        grids = (
+            [g for g in find_grids(sheet, path) if g.corner == "<>" and holds_numbers(g.cells())] if not heads else []
+        )
         for number, grid in enumerate(grids, start=1):
             label = _wavelength(sheet.rows[grid.end :]) if len(grids) == 1 else (grid.title or f"reading {number}")
             wells = wells_table(grid.cells(), path, label, sheet.comma_separated)
@@ -63,8 +65,11 @@ def _list(sheet, head, end, names, path):
         for j in columns:
             reading = header[j] if len(columns) > 1 else label
             cells = {well: row[j] if j < len(row) else "" for well, row in rows.items()}
+            derived = not header[j].lower().startswith("raw data")
+            if derived and not only_numbers(cells):
+                continue
             wells = wells_table(cells, path, header[j], sheet.comma_separated)
-            reads.append(PlateRead(NAME, here, reading, wells, not header[j].lower().startswith("raw data")))
+            reads.append(PlateRead(NAME, here, reading, wells, derived))
     return reads
 
 

@@ -6,7 +6,7 @@ The file opens with ``User: ...`` and ``Test name: ...``; ``ID1``-``ID3`` name t
 
 import re
 
-from hpaxis.cortisol.readers.cells import PlateRead, Sheet, find_grids, well_name, wells_table
+from hpaxis.cortisol.readers.cells import PlateRead, find_grids, holds_numbers, only_numbers, well_name, wells_table
 from hpaxis.problems import InputError, Problem
 
 NAME = "BMG MARS"
@@ -27,6 +27,8 @@ def parse(sheets, path):
             names = _names(sheet.rows[start:end])
             for grid in find_grids(sheet, path, start, end):
                 label = grid.corner or grid.title
+                if not holds_numbers(grid.cells()):
+                    continue
                 wells = wells_table(grid.cells(), path, label, sheet.comma_separated)
                 reads.append(PlateRead(NAME, names, label, wells, not _raw(label)))
             reads += _table(sheet, start, end, names, path)
@@ -49,10 +51,10 @@ def _names(rows):
 
 
 def _raw(label):
-    return label.lower().startswith("raw data") or "raw data" in label.lower()
+    return "raw data" in label.lower()
 
 
-def _table(sheet: Sheet, start, end, names, path):
+def _table(sheet, start, end, names, path):
     """Readings of a table view: columns Well (or Well Row and Well Col), Content, and one or more of data."""
     head = next(
         (i for i in range(start, end) if any(c.lower() in ("well", "well row") for c in sheet.rows[i])), None
@@ -81,7 +83,7 @@ def _table(sheet: Sheet, start, end, names, path):
                 cells[well] = row[j] if j < len(row) else ""
         label = sheet.rows[head][j]
         reading = f"{label} at {times[j]}" if times.get(j) else label
-        if cells:
+        if cells and (_raw(label) or only_numbers(cells)):
             wells = wells_table(cells, path, reading, sheet.comma_separated)
             reads.append(PlateRead(NAME, names, reading, wells, not _raw(label)))
     return reads
