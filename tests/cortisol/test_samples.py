@@ -1,4 +1,5 @@
 import importlib.util
+import re
 from pathlib import Path
 
 import jsonschema
@@ -11,7 +12,7 @@ from hpaxis.cortisol.finished import bridge, convert, read_finished
 from hpaxis.cortisol.kits import read_kits
 from hpaxis.cortisol.plate import quantify_plate
 from hpaxis.cortisol.quality import aliased, control_table, inter_assay
-from hpaxis.cortisol.samples import MEASUREMENT_COLUMNS, bridge_platforms, collect, no_plates, sample_table
+from hpaxis.cortisol.samples import DOUBTFUL, MEASUREMENT_COLUMNS, bridge_platforms, collect, no_plates, sample_table
 from hpaxis.problems import InputError
 from hpaxis.schemas import load
 from hpaxis.tables import read_table, write_table
@@ -444,3 +445,18 @@ def test_a_study_of_finished_concentrations_only(tmp_path, settings, hair):
     stranger = finished.assign(hair_id="H7777")
     with pytest.raises(InputError, match=r"'H7777' is not in hair.tsv"):
         collect(no_plates(), stranger, hair, hair[["participant_id", "arm"]], ARMS, settings)
+
+
+def test_every_flag_and_check_is_explained(root):
+    text = (root / "docs" / "cortisol.md").read_text(encoding="utf-8")
+    folder = root / "scripts" / "hpaxis" / "cortisol"
+    code = {
+        name: (folder / f"{name}.py").read_text(encoding="utf-8")
+        for name in ("plate", "quality", "samples", "finished")
+    }
+    checks = set(re.findall(r'_row\(\s*"(\w+)"', code["quality"]))
+    flags = set(re.findall(r'flags(?:\.| \+ \[)append?\(?"?(\w+)"', code["plate"] + code["samples"]))
+    flags |= {"unusual", "repeats", "no_interval", "beyond_bridge", "no_curve", "no_value", "discordant", "overflow"}
+    flags |= {"spike_exceeds_total", "censored_below", "censored_above", *DOUBTFUL}
+    assert len(checks) >= 12 and {"below_lloq", "cv_warn", "single_well"} <= flags
+    assert [name for name in sorted(checks | flags) if f"`{name}`" not in text] == []
