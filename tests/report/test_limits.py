@@ -47,7 +47,7 @@ def test_simulated_people_are_named_so(limits):
 
 def test_censored_hair_is_counted(limits):
     samples = pd.DataFrame({"censored": ["none", "below", "above"]})
-    assert "2 hair samples of 3 lie beyond" in limits(samples=samples)
+    assert "2 hair samples lie beyond the assay’s limits, of 3" in limits(samples=samples)
     assert "lie beyond" not in limits(samples=samples.assign(censored="none"))
 
 

@@ -50,7 +50,7 @@ def test_a_censored_outcome_reports_the_censored_regression_throughout(censored)
     text = words_of(model_blocks(censored, 0))
     assert "numbers of Tobit" in text and "only known to lie beyond a limit" in text
     row = overview_table([censored]).rows[0]
-    assert row[3] == "Tobit" and row[5] == fixed(b3["estimate"])
+    assert row[2] == "Tobit" and row[4] == fixed(b3["estimate"])
     assert coefficient_table(censored).title.endswith("complete cases")
     assert fixed(b3["estimate"]) in slope_table(censored).rows[-1]
 

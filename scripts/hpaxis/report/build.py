@@ -80,7 +80,7 @@ def build_page(run):
             run.snps,
             run.panel_checked,
         ),
-        methods_section(config, run.results, samples is not None),
+        methods_section(config, samples is not None),
         provenance_section(run.checksums, config, run.software),
     ]
     return render(

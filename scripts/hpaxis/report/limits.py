@@ -154,8 +154,8 @@ def _cortisol(samples):
         return "Hair cortisol was not measured."
     censored = samples["censored"].isin(["below", "above"]).sum()
     return bool(censored) and (
-        f"{plural(censored, 'hair sample')} of {count(len(samples))} lie beyond the assay’s limits. Their value is not "
-        "known, and models that need one leave those people out unless they say otherwise."
+        f"{plural(censored, 'hair sample lies', 'hair samples lie')} beyond the assay’s limits, of "
+        f"{count(len(samples))}. Such a value is not known: a model that needs it fits a censored regression or imputes it, and says so."
     )
 
 

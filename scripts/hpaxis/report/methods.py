@@ -1,19 +1,18 @@
 """The methods in short, worded from the config of the run."""
 
 from hpaxis.report.blocks import Items, Section
-from hpaxis.report.labels import column_label
-from hpaxis.report.models import in_order
-from hpaxis.report.numbers import words
+from hpaxis.report.numbers import count
 
 
-def methods_section(config, results, with_hair):
+def methods_section(config, with_hair):
     """Return the section on methods: one item a stage."""
     items = [
-        "Methylation: reads are trimmed, mates merged so that a molecule counts once, assigned to an amplicon by their "
-        "primers (whose bases never count), and aligned in three letters. Each read’s cytosines outside CpGs give its "
-        "conversion. Per-CpG levels are corrected for incomplete conversion, with intervals that carry that "
-        "correction. Nothing is removed by position and depth has no cap. methylpy calls the same alignments as a "
-        "second opinion.",
+        "Methylation: a read finds its amplicon by words of its sequence in three letters; both mates are laid over the "
+        "reference and become one molecule, so that no base counts twice and primers and adapters, outside the insert, "
+        "count not at all. Cytosines outside CpGs give each library’s conversion. Per-CpG levels are corrected for "
+        "incomplete conversion, with intervals that carry that correction and how many templates the molecules can "
+        "stand for. Nothing is removed by position, and depth has no cap. methylpy calls the same molecules as a second "
+        "opinion.",
     ]
     if with_hair:
         items.append(
@@ -23,25 +22,12 @@ def methods_section(config, results, with_hair):
         )
     items += [
         "Cohort: stages are joined on participant and timepoint; every row of every sheet is accounted for.",
-        _models(config, results),
-        "Regions of significance are Johnson and Neyman’s, in closed form, from the covariance of the coefficients. "
-        "Every p value is two-sided.",
+        f"Moderation: least squares on complete cases, {config['arms'][0]} the reference arm, one covariance for every "
+        "number of a model, Student’s t. Where hair cortisol is censored, a censored (Tobit) regression if it is the "
+        "outcome, multiple imputation under its limits if it is a covariate. Regions of significance are Johnson and "
+        "Neyman’s, in closed form. Every p value is two-sided.",
+        f"Scrutiny: BCa bootstrap within arm, restricted wild bootstrap and Freedman–Lane permutation "
+        f"({count(config['moderation']['draws'])} draws each), leaving out each person, correction for measurement "
+        "error, power by simulation, and every version of the model’s choices with joint permutation tests.",
     ]
     return Section("methods", "Methods in short", (Items(tuple(items)),))
-
-
-def _models(config, results):
-    parts = []
-    for result in in_order(results):
-        entry = result.entry
-        text = (
-            f"{result.name}: {column_label(entry['outcome'])} on {column_label(entry['predictor'])} × "
-            f"{column_label(entry['moderator'])}"
-        )
-        if entry["covariates"]:
-            text += f" with {words(column_label(c) for c in entry['covariates'])}"
-        parts.append(f"{text}, errors {entry['covariance']}")
-    return (
-        f"Moderation: least squares on complete cases, {config['arms'][0]} the reference arm, errors with Student’s t "
-        f"({'; '.join(parts)})."
-    )

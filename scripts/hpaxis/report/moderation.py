@@ -34,7 +34,7 @@ def predictor_section(results):
         blocks.append(
             Table(
                 "Predictor by arm, in every model",
-                ("Model", "n", "Comparison", "Mean (SD) by arm", "Difference", "CI", "Test", "p"),
+                ("Model", "Comparison", "Mean (SD) by arm", "Difference", "CI", "Test", "p"),
                 tuple(rows),
                 frozenset({"Comparison", "Mean (SD) by arm"}),
                 "CI = confidence interval of the difference of means, with the model’s covariance; p values are "
@@ -60,8 +60,7 @@ def _predictor_rows(result):
         first = row["test"] == "t"
         name = "F" if "F" in str(row["test"]) else "t"
         rows.append((
-            result.name if not rows else "",
-            count(row["n"]),
+            f"{result.name} (n = {count(row['n'])})" if not rows else "",
             contrast_label(row["comparison"]),
             means if not rows else "",
             fixed(row["estimate"], digits) if first else "–",
@@ -93,15 +92,15 @@ def overview_table(results):
     rows = []
     for result in results:
         name = f"{result.name} (primary)" if result.entry["primary"] else result.name
-        about = (column_label(result.entry["outcome"]), population_label(result.entry["population"]))
+        about = f"{column_label(result.entry['outcome'])} ({population_label(result.entry['population'])})"
         if result.refused:
-            rows.append((name, *about, "refused", *("–",) * 6))
+            rows.append((name, about, "refused", *("–",) * 6))
             continue
         for _, row in result.differences.iterrows():
             several = len(result.differences) > 1
             rows.append((
                 f"{name}: {contrast_label(row['contrast'])}" if several else name,
-                *about,
+                about,
                 result.method,
                 count(result.n),
                 *_numbers(row)[:3],
@@ -110,9 +109,9 @@ def overview_table(results):
             ))  # fmt: skip
     return Table(
         "The interaction (b₃) in every model",
-        ("Model", "Outcome", "Of", "Rows", "n", "b₃", "SE", "CI", "p", "ΔR²"),
+        ("Model", "Outcome", "Rows", "n", "b₃", "SE", "CI", "p", "ΔR²"),
         tuple(rows),
-        frozenset({"Outcome", "Of", "Rows"}),
+        frozenset({"Outcome", "Rows"}),
         "b₃ is the difference between slopes, outcome and predictor in SD where the model’s entry says so. ΔR² is what "
         "the product terms add to R² in complete cases.",
     )
