@@ -7,6 +7,7 @@ work starts and raises one `InputError`; what it returns can be relied on.
 import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import jsonschema
@@ -51,9 +52,19 @@ class Study:
             table = table[table["assay"] == assay]
         return sorted(table["library_id"])
 
+    # Snakemake asks for these again and again: a thousand libraries are planned in seconds when they are kept.
+    @cached_property
+    def _library_rows(self):
+        return {row["library_id"]: row for row in self.libraries.to_dict("records")}
+
+    @cached_property
+    def _panel_files(self):
+        folders = {name: panel_folder(name) for name in self.libraries["panel"].unique()}
+        return {name: sorted(os.path.relpath(p) for p in f.iterdir() if p.is_file()) for name, f in folders.items()}
+
     def library(self, library_id):
-        """Return the row of a library."""
-        return self.libraries.set_index("library_id", drop=False).loc[library_id]
+        """Return the row of a library, as a dict."""
+        return self._library_rows[library_id]
 
     def fastq(self, library_id):
         """Return the one or two FASTQ paths of a library."""
@@ -66,7 +77,7 @@ class Study:
 
     def panel_files(self, library_id):
         """Return the files of a library's panel, sorted; as paths from the working folder, so that both may move."""
-        return sorted(os.path.relpath(p) for p in self.panel(library_id).iterdir() if p.is_file())
+        return self._panel_files[self.library(library_id)["panel"]]
 
     def plate_ids(self):
         """Return the ids of the cortisol plates, sorted."""
@@ -111,10 +122,14 @@ def load_study(config, config_file="config", made_by_workflow=None, cache=None):
     study, problems = read_study(config, config_file)
     if study is not None:
         made = (str(Path(made_by_workflow)) + "/") if made_by_workflow else None
-        problems += check_across(study)
+        identifying = check_identifying(study)
+        problems += identifying
         problems += check_panels(study)
         problems += check_models(study, config_file)
-        problems += check_files(study, made, cache)
+        # What joins sheets and files repeats ids, as values or as hints: not while one of them may be a name.
+        if not identifying:
+            problems += check_across(study)
+            problems += check_files(study, made, cache)
     raise_if_any(problems)
     return study
 
@@ -155,7 +170,6 @@ def check_across(study):
         *_check_hair(study),
         *_check_plates(study),
         *_check_coverage(study),
-        *_check_identifying(study),
     ]
 
 
@@ -314,7 +328,8 @@ def _check_coverage(study):
     return problems
 
 
-def _check_identifying(study):
+def check_identifying(study):
+    """Return the problems of cells that look like a name or a date, without repeating them."""
     sheets = {name: getattr(study, name) for name in ("participants", "libraries", "hair")}
     clusters = {entry["cluster"] for entry in study.models.values()}
     return identifying_problems(sheets, study.config["sheets"], study.config["cohort"]["columns"], clusters)
