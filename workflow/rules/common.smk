@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
 # This checkout's library, here and in every job, even where another one is installed.
 sys.path.insert(0, str(ROOT / "scripts"))
-os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "scripts"), *filter(None, [os.environ.get("PYTHONPATH")])])
+os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT / "scripts"), *filter(None, [os.getenv("PYTHONPATH")])]))
 
 from hpaxis.cortisol.check import split_plates
 from hpaxis.problems import InputError
@@ -77,3 +77,11 @@ TRUTH = ("people", "levels", "indices", "tubes", "samples", "wells", "coefficien
 
 # Plates that are evaluated here, and tables of concentrations that were finished elsewhere.
 measured_plates, finished_plates = split_plates(study.plates, study.config["cortisol"]["kits"])
+
+# Libraries that are counted from reads here, or come as counts.
+counted = sorted([*study.library_ids(assay="amplicon"), *study.library_ids(assay="counts")])
+
+
+def one_of(names):
+    """A wildcard that is one of these names, or none at all."""
+    return "|".join(names) or "none"
