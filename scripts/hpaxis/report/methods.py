@@ -7,12 +7,12 @@ from hpaxis.report.numbers import count
 def methods_section(config, with_hair):
     """Return the section on methods: one item a stage."""
     items = [
-        "Methylation: a read finds its amplicon by words of its sequence in three letters; both mates are laid over the "
-        "reference and become one molecule, so that no base counts twice and primers and adapters, outside the insert, "
-        "count not at all. Cytosines outside CpGs give each library’s conversion. Per-CpG levels are corrected for "
-        "incomplete conversion, with intervals that carry that correction and how many templates the molecules can "
-        "stand for. Nothing is removed by position, and depth has no cap. methylpy calls the same molecules as a second "
-        "opinion.",
+        "Methylation: a read finds its amplicon by words of its sequence in three letters; both mates are laid over "
+        "the reference and become one molecule, so that no base counts twice and primers and adapters, outside the "
+        "insert, count not at all. Cytosines outside CpGs give each library’s conversion. Per-CpG levels are corrected "
+        "for incomplete conversion, with intervals that carry that correction and how many templates the molecules can "
+        "stand for. Nothing is removed by position, and depth has no cap. methylpy calls the same molecules as a "
+        "second opinion.",
     ]
     if with_hair:
         items.append(
