@@ -85,6 +85,8 @@ rule checksum_inputs:
         "<benchmarks>/checksum_inputs.tsv"
     conda:
         "../envs/hpaxis.yaml"
+    resources:
+        runtime=growing(60),
     script:
         "../../scripts/checksum_inputs.py"
 

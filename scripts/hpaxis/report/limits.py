@@ -155,8 +155,8 @@ def _cortisol(samples):
     censored = samples["censored"].isin(["below", "above"]).sum()
     return bool(censored) and (
         f"{plural(censored, 'hair sample lies', 'hair samples lie')} beyond the assay’s limits, of "
-        f"{count(len(samples))}. Such a value is not known: a model that needs it fits a censored regression or imputes "
-        "it, and says so."
+        f"{count(len(samples))}. Such a value is not known: a model that needs it fits a censored regression or "
+        "imputes it, and says so."
     )
 
 
