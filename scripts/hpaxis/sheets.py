@@ -9,6 +9,7 @@ import jsonschema
 import pandas as pd
 
 from hpaxis import schemas
+from hpaxis.identifying import tellable
 from hpaxis.problems import Problem
 
 MISSING = ("", "NA")
@@ -36,7 +37,8 @@ DECLARED = {
     "number": {"type": "number", "description": "A number the models may use."},
     "category": {
         "type": "string",
-        "pattern": r"^[\w+./-]{1,20}$",
+        "pattern": r"^\w[\w+./-]{0,19}$",
+        "remedy": "give one word of up to 20 letters, digits and + . / - that begins with a letter or a digit",
         "description": "A category the models may use: one word, up to 20 characters.",
     },
 }
@@ -68,13 +70,13 @@ def read_sheet(path, schema):
                 continue
             value, fault = _parse(text, part)
             if fault:
-                problems.append(Problem(path, *fault, number, column, text))
+                problems.append(Problem(path, *fault, number, column, tellable(text)))
             record[column] = value
         errors = validator.iter_errors({k: v for k, v in record.items() if k != "row" and v is not None})
         for error in sorted(errors, key=lambda e: list(e.path)):
             column = error.path[0]
             part = schema["properties"][column]
-            problems.append(Problem(path, *_in_words(error, part), number, column, cells.get(column)))
+            problems.append(Problem(path, *_in_words(error, part), number, column, tellable(cells.get(column))))
         records.append(record)
     key = schema["key"]
     seen = {}
@@ -87,7 +89,7 @@ def read_sheet(path, schema):
                     "give every row its own id, or delete one",
                     record["row"],
                     key,
-                    record[key],
+                    tellable(record[key]),
                 )
             )
         seen.setdefault(record[key], record["row"])

@@ -1,5 +1,6 @@
 """A copy of the repository to run in, and a small study with reads, so that a test may change either."""
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -59,6 +60,25 @@ def small_config(folder="study"):
     return config
 
 
+# Who must not be met again: written where instruments and people write such things, in the files of the small study.
+CANARIES = ("Zebulon", "Quackenbush", "1987-06-05", "05.06.1987", "zebulon.q@example.org")
+CANARY = "Zebulon Quackenbush, born 1987-06-05 (05.06.1987), zebulon.q@example.org"
+
+
+def plant_canaries(folder):
+    """Write a person into the comments of read names and into the header of a plate reader's file."""
+    for path in sorted((folder / "reads").glob("*.fastq.gz"))[:8]:
+        lines = gzip.decompress(path.read_bytes()).decode("ascii").splitlines()
+        lines[::4] = [f"{line} {CANARY}" for line in lines[::4]]
+        path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode("ascii"), mtime=0))
+    for path in sorted((folder / "plates").glob("*.txt")):
+        text = path.read_text(encoding="utf-8")
+        assert "Experiment File Path:\tsimulated" in text
+        path.write_text(
+            text.replace("Path:\tsimulated", f"Path:\tC:\\Users\\{CANARY}", 1), encoding="utf-8", newline=""
+        )
+
+
 @pytest.fixture(scope="session")
 def study(root, tmp_path_factory):
     """A checkout with a small simulated study in study/, as a user's own would stand there; nothing has run yet."""
@@ -71,6 +91,7 @@ def study(root, tmp_path_factory):
         write_study(small_config(), "study")
     finally:
         os.chdir(before)
+    plant_canaries(checkout.folder / "study")
     return checkout
 
 
@@ -80,3 +101,9 @@ def finished(study, tmp_path_factory):
     checkout = study.copy_to(tmp_path_factory.mktemp("finished") / "checkout")
     checkout.first_run = checkout.snakemake("--configfile", "study/config.yaml")
     return checkout
+
+
+@pytest.fixture(scope="session")
+def canaries():
+    """What nothing that a run writes may hold."""
+    return CANARIES
