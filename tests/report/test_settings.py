@@ -1,8 +1,6 @@
-from types import SimpleNamespace
-
 import pandas as pd
 
-from hpaxis.report.settings import gates, input_files, masked_positions, primary_index
+from hpaxis.report.settings import gates, input_files, masked_positions, panel_files, primary_index
 from hpaxis.study import RESOURCES
 
 
@@ -24,12 +22,12 @@ def test_masked_positions_are_counted_once_a_panel(tmp_path):
     mine.mkdir()
     for path in shipped.iterdir():
         (mine / path.name).write_bytes(path.read_bytes())
-    panels = {"L1": shipped, "L2": mine, "L3": mine}
-    study = SimpleNamespace(library_ids=lambda: list(panels), panel=panels.get)
-    assert masked_positions(study) == 0
+    libraries = pd.DataFrame({"panel": ["nr3c1_exon1f", str(mine), str(mine), None]})
+    assert len(panel_files(libraries)) == 2 * len(list(mine.iterdir()))
+    assert masked_positions(libraries) == 0
     header = (mine / "snp_mask.tsv").read_text().splitlines()[0]
     (mine / "snp_mask.tsv").write_text(f"{header}\nchr5\t143404074\tC\tT\t0.01\thand-made\n")
-    assert masked_positions(study) == 1
+    assert masked_positions(libraries) == 1
 
 
 def test_input_files_are_named_once():

@@ -73,7 +73,7 @@ rule plot_cohort:
 rule checksum_inputs:
     input:
         sheets=[path for path in study.config["sheets"].values() if path],
-        panels=sorted({path for name in study.library_ids() for path in study.panel_files(name)}),
+        panels=report_settings.panel_files(study.libraries),
         reads=report_settings.input_files(study.libraries, "fastq_1", "fastq_2", "bam", "counts"),
         plates=report_settings.input_files(study.plates, "reader_file", "layout_file"),
         library=library("report"),
@@ -125,7 +125,7 @@ rule write_report:
         "../envs/hpaxis.yaml"
     params:
         config=study.config,
-        snps=report_settings.masked_positions(study),
+        snps=report_settings.masked_positions(study.libraries),
     script:
         "../../scripts/write_report.py"
 

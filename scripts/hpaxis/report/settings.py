@@ -1,5 +1,7 @@
 """What the report's rules need to know of a study when the workflow is planned; light to import."""
 
+from hpaxis.study import panel_folder
+
 
 def primary_index(models):
     """Return the methylation index of the primary model (else the first), ``region_mean`` where it has none.
@@ -21,9 +23,18 @@ def input_files(sheet, *columns):
     return sorted({str(path) for column in columns for path in sheet[column].dropna()})
 
 
-def masked_positions(study):
-    """Return how many positions the SNP masks of the study's panels hold."""
+def panel_folders(libraries):
+    """Return the folders of the panels that a sheet of libraries names, sorted, each once."""
+    return sorted({panel_folder(name) for name in libraries["panel"].dropna().unique()})
+
+
+def panel_files(libraries):
+    """Return the files of those panels, sorted."""
+    return sorted(str(path) for folder in panel_folders(libraries) for path in folder.iterdir() if path.is_file())
+
+
+def masked_positions(libraries):
+    """Return how many positions the SNP masks of those panels hold."""
     from hpaxis.methylation.panel import read_panel
 
-    folders = {str(study.panel(name)) for name in study.library_ids()}
-    return sum(len(read_panel(folder).snps) for folder in sorted(folders))
+    return sum(len(read_panel(folder).snps) for folder in panel_folders(libraries))
