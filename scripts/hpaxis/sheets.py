@@ -1,6 +1,5 @@
 """Reading a study's sheets: every cell as text first, then checked against the sheet's schema."""
 
-import csv
 import difflib
 import math
 from pathlib import Path
@@ -118,7 +117,7 @@ def _rows(path, schema):
     except (OSError, UnicodeDecodeError) as error:
         reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "cannot be read"
         return None, [Problem(path, reason, "save the sheet as tab-separated UTF-8 text")]
-    lines = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    lines = [line.split("\t") if line else [] for line in text.splitlines()]
     if not lines:
         return None, [Problem(path, "is empty", "write the header row and the study's rows")]
     header = [name.strip() for name in lines[0]]

@@ -126,6 +126,28 @@ SHEETS = {
 }
 
 
+# What longer runs came upon.
+FOUND = {
+    "participants.tsv": b"A" * 140000,
+    "grid.tsv": b"A" * 140000,
+    "mars.csv": b"User: USER,Test run no.: 12\nTest name: ELISA\nAbsorbance\nWell Row\nA,1",
+    "reference.fa": b">g\nACGTTACGGTCAACGTTTACGATCGATTACG\n",
+}
+
+
+def test_what_longer_runs_came_upon(folder):
+    for name, data in FOUND.items():
+        (folder / name).write_bytes(data)
+    assert read_sheet(folder / "participants.tsv", sheet_schema("participants"))[1]
+    for name, parse in (("grid.tsv", read_layout), ("grid.tsv", read_reader_file), ("mars.csv", read_reader_file)):
+        with pytest.raises(InputError):
+            parse(folder / name)
+    (folder / "primers.tsv").write_bytes(b"amplicon\tforward_primer\treverse_primer\ng\tAT\x00T\tNA\n")
+    with pytest.raises(InputError) as refused:
+        make_panel(folder / "reference.fa", folder / "primers.tsv")
+    assert [(p.row, p.column) for p in refused.value.problems] == [(2, "forward_primer"), (2, "reverse_primer")]
+
+
 @pytest.mark.parametrize("name", SHEETS)
 def test_sheets(folder, name):
     schema = sheet_schema(name, {"age": "number", "sex": "category"} if name == "participants" else None)

@@ -143,7 +143,7 @@ def test_a_damaged_read_is_not_shown(study, tmp_path, canaries, damage):
 
 def test_what_a_run_writes_has_the_permissions_asked_for(study, tmp_path):
     checkout = study.copy_to(tmp_path / "checkout")
-    before = {p for p in checkout.folder.rglob("*")}
+    before = set(checkout.folder.rglob("*"))
     command = [sys.executable, "-m", "snakemake", "--cores", "1", *CONFIG, "--", "results/report/checksums.tsv"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     subprocess.run(command, cwd=checkout.folder, check=True, capture_output=True, umask=0o077, env=environment)

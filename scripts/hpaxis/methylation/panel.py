@@ -447,6 +447,11 @@ def _read_primers(path, records):
         Problem(str(path), "is not in the reference", "mend the name", i + 2, "amplicon", table.loc[i, "amplicon"])
         for i in unknown
     ])  # fmt: skip
+    raise_if_any([
+        Problem(str(path), "is no primer", "use IUPAC codes, 5'→3'", i + 2, column)
+        for column in wanted[1:] for i in table.index
+        if pd.isna(table.loc[i, column]) or not table.loc[i, column] or set(table.loc[i, column].upper()) - set(IUPAC)
+    ])  # fmt: skip
     return {name: list(zip(rows["forward_primer"], rows["reverse_primer"])) for name, rows in table.groupby("amplicon")}
 
 

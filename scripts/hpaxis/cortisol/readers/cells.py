@@ -67,7 +67,10 @@ def load_sheets(path):
     text = _decode(data, path)
     lines = text.splitlines()
     delimiter = _delimiter(lines)
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+    except csv.Error as error:
+        raise InputError(Problem(str(path), f"is no table ({error})", "export the plate again")) from None
     return [Sheet(None, rows, comma_separated=delimiter == ",")]
 
 

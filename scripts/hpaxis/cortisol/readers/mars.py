@@ -63,6 +63,9 @@ def _table(sheet, start, end, names, path):
         return []
     header = [cell.lower() for cell in sheet.rows[head]]
     split = "well row" in header and "well col" in header
+    if not split and "well" not in header:
+        remedy = "export the table view with both columns"
+        raise InputError(Problem(path, "has Well Row without Well Col, or the other way about", remedy, head + 1))
     at = header.index("well row") if split else header.index("well")
     content = header.index("content") if "content" in header else at
     first = max(at + split, content) + 1
