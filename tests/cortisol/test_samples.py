@@ -407,10 +407,16 @@ def test_bridged_values_their_intervals_and_what_lies_beyond(settings):
     assert found.loc["N4", "censored"] == "none" and "beyond_bridge" in found.loc["N4", "flags"]
 
 
+def test_a_value_with_more_error_than_the_bridges_samples_keeps_it():
+    table = both_platforms()
+    table.loc[table["hair_id"] == "N1", "log_se"] = 0.5
+    found = bridge_platforms(table, "lcms")[0].set_index("hair_id")
+    assert found.loc["N1", "log_se"] > 0.9 * np.sqrt(0.5**2 - 0.1**2)
+
+
 def test_a_converted_interval_covers():
     line_source, line_target = pairs(60, seed=1)
     line = bridge(line_source, line_target)
-    line["covariance"] = line.get("covariance", 0.0)
     source, target = pairs(1000, seed=2)
     table = pd.DataFrame({
         "platform": "a", "cortisol_pg_per_mg": source, "limit_pg_per_mg": np.nan, "censored": "none", "flags": "",

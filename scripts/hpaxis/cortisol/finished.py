@@ -56,7 +56,8 @@ def bridge(source, target, log_se_source=None, log_se_target=None):
     variances comes from the mean squared standard errors of ln(value) where both are given, and is 1 otherwise.
 
     Returns dict: n, intercept, slope, their standard errors and covariance (jackknife over samples), residual_sd
-    (of ln target around the line), error_ratio, lowest and highest (range of ``source``), r.
+    (of ln target around the line), source_log_se (root mean square, NaN where not given), error_ratio, lowest and
+    highest (range of ``source``), r.
     Raises ValueError with fewer than 8 pairs or no spread.
     """
     x, y = np.log(np.asarray(source, dtype=float)), np.log(np.asarray(target, dtype=float))
@@ -65,10 +66,8 @@ def bridge(source, target, log_se_source=None, log_se_target=None):
         raise ValueError(f"{n} hair samples were measured on both platforms, and a bridge needs {MINIMUM_PAIRS}")
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         raise ValueError("the samples measured on both platforms all have the same value")
-    ratio = 1.0
-    if log_se_source is not None and log_se_target is not None:
-        errors = np.nanmean(np.square(log_se_target)), np.nanmean(np.square(log_se_source))
-        ratio = float(errors[0] / errors[1]) if np.isfinite(errors).all() and min(errors) > 0 else 1.0
+    error_x, error_y = _mean_square(log_se_source), _mean_square(log_se_target)
+    ratio = error_y / error_x if error_x > 0 and error_y > 0 else 1.0
     intercept, slope = _deming(x, y, ratio)
     left_out = np.array([_deming(np.delete(x, i), np.delete(y, i), ratio) for i in range(n)])
     deviation = left_out - left_out.mean(axis=0)
@@ -82,6 +81,7 @@ def bridge(source, target, log_se_source=None, log_se_target=None):
         "slope_se": np.sqrt(covariance[1, 1]),
         "covariance": covariance[0, 1],
         "residual_sd": np.sqrt(np.sum(residual**2) / (n - 2)),
+        "source_log_se": np.sqrt(error_x),
         "error_ratio": ratio,
         "lowest": float(np.exp(x.min())),
         "highest": float(np.exp(x.max())),
@@ -93,7 +93,8 @@ def convert(measurements, line, target):
     """Convert measurements of a source platform to ``target`` by a `bridge`.
 
     Values outside the range of the bridge's own samples, and censored ones beyond it, are not converted: they keep
-    no number and the flag beyond_bridge. The interval gains the error of the line and the scatter around it.
+    no number and the flag beyond_bridge. The interval carries the error of the line, the scatter around it, and what
+    the value's own error exceeds that of the bridge's samples by.
     """
     out = measurements.copy()
     values = measurements["cortisol_pg_per_mg"]
@@ -105,6 +106,7 @@ def convert(measurements, line, target):
     variance = (
         line["intercept_se"] ** 2 + 2 * log_value * line["covariance"] + (log_value * line["slope_se"]) ** 2
         + line["residual_sd"] ** 2
+        + line["slope"] ** 2 * (measurements["log_se"] ** 2 - line["source_log_se"] ** 2).clip(lower=0).fillna(0)
     )  # fmt: skip
     half = stats.t.ppf(0.975, line["n"] - 2) * np.sqrt(variance)
     out["cortisol_pg_per_mg"] = np.exp(moved).where(inside)
@@ -127,6 +129,12 @@ def convert(measurements, line, target):
         for flags, gone, name in zip(measurements["flags"].fillna(""), lost, names)
     ]
     return out
+
+
+def _mean_square(log_se):
+    known = np.array([] if log_se is None else log_se, dtype=float)
+    known = known[np.isfinite(known)]
+    return float(np.mean(known**2)) if known.size else np.nan
 
 
 def _deming(x, y, ratio):

@@ -22,8 +22,8 @@ SAMPLE_COLUMNS = (
     "censored", "limit_pg_per_mg", "flags",
 )  # fmt: skip
 BRIDGING_COLUMNS = (
-    "source", "target", "n", "intercept", "intercept_se", "slope", "slope_se", "residual_sd", "error_ratio", "lowest",
-    "highest", "r", "note",
+    "source", "target", "n", "intercept", "intercept_se", "slope", "slope_se", "residual_sd", "source_log_se",
+    "error_ratio", "lowest", "highest", "r", "note",
 )  # fmt: skip
 Z = stats.norm.ppf(0.975)
 # A measurement with one of these is used for a sample's value only if the sample has no better one.
