@@ -285,6 +285,20 @@ def test_sensitivity_to_a_censored_covariate_is_imputation():
     assert roles[roles == "primary"].index.tolist() == ["multiple imputation"]
 
 
+def test_sensitivity_takes_slopes_at_the_same_moderator_values_in_every_method():
+    data = study(120).rename(columns={"z": "m"})
+    data.loc[::8, "m"] = np.nan
+    one = fit(data, outcome="y", predictor="x", moderator="m").linear
+    settings, entry = settings_and_entry(outcome="y", moderator="m", impute=True)
+    table, _, _, _ = sensitivity(one, data, entry, settings, 1, "m")
+    names = ["x:m", "slope[mean - 1 SD]", "slope[mean]", "slope[mean + 1 SD]"]
+    for method in ("complete cases", "multiple imputation", "robust regression"):
+        rows = table[table["method"] == method].set_index("quantity")["estimate"]
+        assert rows.index.tolist() == names
+        sd = data["m"].std(ddof=1)
+        assert rows["slope[mean + 1 SD]"] - rows["slope[mean]"] == pytest.approx(sd * rows["x:m"])
+
+
 def test_sensitivity_of_complete_data_is_primary_as_it_is():
     data = study()
     data.loc[3, "y"] = 40.0

@@ -37,7 +37,7 @@ class Covariance:
         """
         if self._parts is None:
             return np.full(len(C), float(self.df_residual))
-        return np.array([_satterthwaite(self._parts, c) for c in C])
+        return _satterthwaite(self._parts, C)
 
     @property
     def df_is_constant(self):
@@ -125,9 +125,10 @@ def _cr2(X, residuals, clusters, bread, df, source):
         raise InputError(Problem(source, what, "use HC3, or cluster on a column with more values"))
     adjusted = cr2_scores(X, clusters, bread)
     scores = np.einsum("n,gnk->gk", residuals, adjusted)
-    # For the Satterthwaite df: s_g = (I - H)_g' A_g X_g (X'X)^-1 c, kept as (groups, n, k).
+    # For the Satterthwaite df: s_g = (I - H)_g' A_g X_g (X'X)^-1 c; only their products are needed.
     parts = adjusted - X @ (bread @ (X.T @ adjusted))
-    return Covariance("CR2", scores.T @ scores, df, len(groups), parts)
+    products = np.einsum("gnk,hnl->ghkl", parts, parts, optimize=True)
+    return Covariance("CR2", scores.T @ scores, df, len(groups), products)
 
 
 def cr2_scores(X, clusters, bread):
@@ -150,7 +151,7 @@ def _groups(clusters):
     return [np.flatnonzero(clusters == g) for g in sorted(set(clusters.tolist()), key=str)]
 
 
-def _satterthwaite(parts, c):
-    S = parts @ c
-    G = S @ S.T
-    return np.trace(G) ** 2 / (G**2).sum()
+def _satterthwaite(products, C):
+    """Return (trace G)^2 / trace(G^2) of each contrast, G_gh = c' products_gh c; products (groups, groups, k, k)."""
+    G = np.einsum("mk,ghkl,ml->mgh", C, products, C, optimize=True)
+    return np.einsum("mgg->m", G) ** 2 / (G**2).sum(axis=(1, 2))

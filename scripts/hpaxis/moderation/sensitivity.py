@@ -16,7 +16,7 @@ from hpaxis.moderation.multiverse import without_outliers
 from hpaxis.moderation.region import region_table
 from hpaxis.moderation.reliability import corrected_table, reliability_table
 from hpaxis.moderation.seeds import generator
-from hpaxis.moderation.slopes import quantities
+from hpaxis.moderation.slopes import moderator_values, quantities
 from hpaxis.problems import InputError
 
 COLUMNS = ["method", "role", "quantity", *STATISTICS, "n", "covariance", "note"]
@@ -85,9 +85,15 @@ def sensitivity(fit, data, entry, settings, seed, name=""):
     spec, kind, at = fit.design.spec, fit.cov.kind, entry["slopes_at"]
     tables, regions = [], []
 
+    names, _ = quantities(fit.design, at)
+    # A continuous moderator's values are those of the complete cases in every method.
+    places = at if fit.design.moderator.levels is not None else moderator_values(fit.design, at)[0]
+
     def add(method, role, one, note=""):
-        tables.append(quantity_table(one, at).assign(method=method, role=role, n=one.design.n, covariance=one.cov.kind,
-                                                     note=note))  # fmt: skip
+        table = quantity_table(one, places)
+        tables.append(
+            table.assign(quantity=names, method=method, role=role, n=one.design.n, covariance=one.cov.kind, note=note)
+        )
         regions.append(region_table(one).assign(method=method))
 
     censored = censored_cases(data, spec)

@@ -6,6 +6,7 @@ from statsmodels.stats.multitest import multipletests
 
 PERCENTILES = (16, 50, 84)
 GRID = 101
+AS_ASKED = "as asked"
 
 
 def moderator_values(design, at="mean_sd"):
@@ -21,7 +22,7 @@ def moderator_values(design, at="mean_sd"):
         return [m - s, m, m + s], ["mean - 1 SD", "mean", "mean + 1 SD"]
     if isinstance(at, str) and at == "percentiles":
         return list(np.percentile(z, PERCENTILES)), [f"{p}th percentile" for p in PERCENTILES]
-    return [float(v) for v in at], ["as asked"] * len(at)
+    return [float(v) for v in at], [AS_ASKED] * len(at)
 
 
 def slope_table(fit, at="mean_sd"):
@@ -41,9 +42,10 @@ def slope_table(fit, at="mean_sd"):
 
 def quantities(design, at="mean_sd"):
     """Return ``(names, C)`` of what other methods estimate too: the product terms, then the slopes, (m, k)."""
-    values, _ = moderator_values(design, at)
-    names = [*design.interaction_terms, *(f"slope[{v:.6g}]" if isinstance(v, float) else f"slope[{v}]" for v in values)]
+    values, labels = moderator_values(design, at)
+    places = [f"{v:.6g}" if label == AS_ASKED else label for v, label in zip(values, labels, strict=True)]
     products = np.eye(design.X.shape[1])[design.interactions]
+    names = [*design.interaction_terms, *(f"slope[{p}]" for p in places)]
     return names, np.vstack([products, [design.slope_contrast(v) for v in values]])
 
 
