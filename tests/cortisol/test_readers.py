@@ -226,3 +226,34 @@ def test_what_gen5_computes_from_a_kinetic_read_is_left_aside(tmp_path):
     for i in range(7, -1, -1):
         lines[head + i + 1 : head + i + 1] = ["\t".join(["", *["0:05:00"] * 12, "Lagtime [450]"])]
     assert values(only(write(tmp_path / "p.txt", "\r\n".join(lines)))) == ONE
+
+
+def test_a_part_of_a_plate_keeps_its_column_numbers(tmp_path):
+    text = "\n".join([",7,8,9", *(f"{r},{ONE[r + '7']},{ONE[r + '8']},{ONE[r + '9']}" for r in "BCD")])
+    read = only(write(tmp_path / "p.csv", text))
+    assert values(read) == {f"{r}{c}": ONE[f"{r}{c}"] for r in "BCD" for c in (7, 8, 9)}
+
+
+def test_files_that_hold_no_plate(tmp_path):
+    for text, said in (
+        ("Software Version\t3.12.08\nPlate Number\tPlate 1\n", "is a Gen5 export without a Results grid"),
+        ("##BLOCKS= 1\nNote: \n~End\n", "is a SoftMax Pro export without a plate"),
+        (exports.softmax({"Plate1": [[ONE]]}).split("~End")[0], "has a plate without its end"),
+        (exports.softmax({"Plate1": [[ONE]]}).replace("PlateFormat", "OtherFormat"), "in a form that is not known"),
+        ("User: x\nTest name: y\n", "is a MARS export without data"),
+        ("Well positions,Plate,Layout\nA1,P,x\n", "lists wells without a column of values"),
+        ("<>,a,b\n", "is a Magellan export without values"),
+        ("well,od\nX1,2\n", "is a grid without numbers"),
+    ):
+        with pytest.raises(InputError, match=said):
+            read_reader_file(write(tmp_path / "p.txt", text))
+    for data, said in ((b"\xff\xfea", "is damaged utf-16 text"), (b"A\x00\x01\x02BCDEFG", "is a binary file")):
+        (tmp_path / "p.txt").write_bytes(data)
+        with pytest.raises(InputError, match=said):
+            read_reader_file(tmp_path / "p.txt")
+
+
+def test_utf16_without_a_mark_and_an_empty_workbook(tmp_path):
+    assert values(only(write(tmp_path / "p.txt", exports.gen5(ONE), "utf-16-le"))) == ONE
+    with pytest.raises(InputError, match="holds no cells"):
+        read_reader_file(exports.workbook(tmp_path / "p.xlsx", {"S": []}))

@@ -31,7 +31,7 @@ def read_reader_file(path):
             raise InputError(Problem(str(path), what, "export the plate again"))
     tried = ", ".join(f"{module.NAME} ({module.SIGN})" for module in FORMATS)
     remedy = "export the plate as one of these, or copy its values into a plain grid"
-    raise InputError(Problem(str(path), f"is no known export: looked for {tried}", remedy))
+    raise InputError(Problem(str(path), f"is no export of {tried}", remedy))
 
 
 def choose_read(reads, path, plate_id, plate=None, reading=None):

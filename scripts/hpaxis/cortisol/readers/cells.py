@@ -187,14 +187,19 @@ def find_grids(sheet, path, start=0, end=None):
 
 
 def grid_header(row):
-    """Return (column of 1, number of columns) where a row holds 1, 2, 3, ... (at least 3), else None."""
-    for j, cell in enumerate(row):
-        if _integer(cell) == 1 and j >= 1:
-            n = 1
-            while j + n < len(row) and _integer(row[j + n]) == n + 1:
-                n += 1
-            if n >= 3 and n <= 24:
-                return j, n
+    """Return (index of the first column, its number, how many) where a row holds consecutive numbers, else None.
+
+    At least 3 of 1, 2, 3, ...; a part of a plate may begin at another column.
+    """
+    for j in range(1, len(row)):
+        first = _integer(row[j])
+        if first is None or not 1 <= first <= 22 or _integer(row[j - 1]) is not None:
+            continue
+        n = 1
+        while j + n < len(row) and _integer(row[j + n]) == first + n:
+            n += 1
+        if n >= 3 and first + n <= 25:
+            return j, first, n
     return None
 
 
@@ -203,14 +208,14 @@ def _integer(cell):
     return int(found[1]) if found else None
 
 
-def _read_grid(sheet, path, head, end, first, n):
+def _read_grid(sheet, path, head, end, first, number_of_first, n):
     rows = sheet.rows
     lines, problems, seen, letter, number = [], [], set(), None, 0
     i = head + 1
     while i < end:
         row = rows[i]
         label = row[first - 1] if len(row) >= first else ""
-        values = {c + 1: (row[first + c] if first + c < len(row) else "") for c in range(n)}
+        values = {number_of_first + c: (row[first + c] if first + c < len(row) else "") for c in range(n)}
         if len(label) == 1 and label.upper() in ROWS:
             letter, number = label.upper(), 0
             if letter in seen:
@@ -231,7 +236,7 @@ def _read_grid(sheet, path, head, end, first, n):
         raise InputError(problems)
     lines = [(letter, number, values, beyond[0] if beyond else "", at) for letter, number, values, beyond, at in lines]
     title = next((next(c for c in rows[k] if c) for k in range(head - 1, max(head - 4, -1), -1) if any(rows[k])), "")
-    return Grid(rows[head][first - 1], title, tuple(range(1, n + 1)), lines, head, i)
+    return Grid(rows[head][first - 1], title, tuple(range(number_of_first, number_of_first + n)), lines, head, i)
 
 
 def _continues(rows, first, letter):
@@ -283,10 +288,8 @@ def _strict(data, encoding, path):
 
 def _delimiter(lines):
     """Tabs, else semicolons, else commas: a tab- or semicolon-separated file may use decimal commas."""
-    for delimiter in ("\t", ";"):
-        if max((line.count(delimiter) for line in lines), default=0) >= 2:
-            return delimiter
-    return ","
+    most = {mark: max((line.count(mark) for line in lines), default=0) for mark in "\t;,"}
+    return next((mark for mark in "\t;," if most[mark] >= 2), "\t" if most["\t"] else ",")
 
 
 def _workbook(path):
