@@ -59,7 +59,9 @@ def plot_slopes(lines, points, slopes, region, predictor, outcome):
                          alpha=0.75, linewidths=0)  # fmt: skip
     if not arms:
         axis.scatter(points["predictor"], points["outcome_adjusted"], s=18, color=GREY, alpha=0.7, linewidths=0)
-    axis.set(xlabel=predictor, ylabel=outcome, title=f"n = {len(points)}")
+    sides = f"\n{_counts(shown.iloc[0])}" if arms and len(shown) == 1 else ""
+    axis.set_title(f"n = {len(points)}{sides}", fontsize=9.5)
+    axis.set(xlabel=predictor, ylabel=outcome)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1)
     return figure
 
