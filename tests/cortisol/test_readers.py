@@ -216,7 +216,7 @@ def test_grids_and_columns_of_words_are_not_readings(tmp_path):
     text = "\n".join([*exports.grid_lines(names, corner="layout"), "", *exports.grid_lines(ONE, corner="OD")])
     read = only(write(tmp_path / "p.csv", text))
     assert (read.reading, values(read)) == ("OD", ONE)
-    with pytest.raises(InputError, match="is a grid without numbers"):
+    with pytest.raises(InputError, match="is a grid or table without optical densities"):
         read_reader_file(write(tmp_path / "p.csv", "\n".join(exports.grid_lines(names))))
 
 
@@ -243,7 +243,7 @@ def test_files_that_hold_no_plate(tmp_path):
         ("User: x\nTest name: y\n", "is a MARS export without data"),
         ("Well positions,Plate,Layout\nA1,P,x\n", "lists wells without a column of values"),
         ("<>,a,b\n", "is a Magellan export without values"),
-        ("well,od\nX1,2\n", "is a grid without numbers"),
+        ("well,od\nX1,2\n", "is a grid or table without optical densities"),
     ):
         with pytest.raises(InputError, match=said):
             read_reader_file(write(tmp_path / "p.txt", text))

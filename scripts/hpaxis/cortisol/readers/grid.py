@@ -23,14 +23,14 @@ def parse(sheets, path):
         grids = [grid for grid in find_grids(sheet, path) if holds_numbers(grid.cells())]
         head = _long_header(sheet)
         if not grids and head is not None:
-            reads.append(_long(sheet, head, path))
+            reads += _long(sheet, head, path)
         for grid in grids:
             title = grid.corner or grid.title
             names = tuple(dict.fromkeys(n for n in (sheet.name if len(sheets) > 1 else None, title) if n))
             wells = wells_table(grid.cells(), path, title or "the grid", sheet.comma_separated)
             reads.append(PlateRead(NAME, names, title or sheet.name or "signal", wells))
     if not reads:
-        raise InputError(Problem(path, "is a grid without numbers", "give the optical densities of the wells"))
+        raise InputError(Problem(path, "is a grid or table without optical densities", "give the values of the wells"))
     return reads
 
 
@@ -55,4 +55,6 @@ def _long(sheet, head, path):
         well = well_name(row[at]) if at < len(row) else None
         if well is not None:
             cells[well] = row[value] if value < len(row) else ""
-    return PlateRead(NAME, (), sheet.rows[head][value], wells_table(cells, path, "the table"))
+    if not holds_numbers(cells):
+        return []
+    return [PlateRead(NAME, (), sheet.rows[head][value], wells_table(cells, path, "the table"))]
