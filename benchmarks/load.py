@@ -1,0 +1,147 @@
+"""How hpaxis carries a load: `make load`, or parts of it with  python benchmarks/load.py plan run deep.
+
+plan   2,000 libraries and 100 plates with their files: checked, planned and dry-run
+run    1,000 libraries of 2,000 read pairs (--libraries, --pairs): the methylation stage, memory of its jobs
+deep   one library of 20 million read pairs (--deep): memory and time of its job
+
+Each part prints one line for docs/reliability.md. Times are of this machine, so no test asserts them.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from hpaxis import schemas  # noqa: E402
+from hpaxis.simulation.reads import random_stream, simulate_reads, write_fastq  # noqa: E402
+from hpaxis.simulation.study import (  # noqa: E402
+    chemistry,
+    simulate,
+    write_plates,
+    write_reads,
+    write_sheets,
+    write_study,
+)
+from hpaxis.tables import read_table, write_table  # noqa: E402
+
+
+def snakemake(folder, *arguments):
+    """Run Snakemake on the study in `folder`; return seconds on the clock and of the CPU (its own and its jobs')."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    command = [sys.executable, "-m", "snakemake", *arguments, "-s", str(ROOT / "Snakefile"), "--cores", "2"]
+    command += ["--quiet", "rules", "--configfile", "study/config.yaml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stdout[-3000:] + done.stderr[-3000:])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.monotonic() - start, cpu
+
+
+def settings(dyads, pairs):
+    """The demo's config for so many dyads and read pairs a library, the sheets in study/."""
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+    config["simulation"] |= {"dyads": dyads, "pairs_per_library": pairs}
+    config["sheets"] = {name: f"study/{name}.tsv" for name in config["sheets"]}
+    return schemas.with_defaults(config, schemas.config_schema())
+
+
+def copies_study(libraries, plates, pairs):
+    """A study of so many libraries and plates in ./study whose files are copies of a few simulated ones."""
+    per_dyad = 2 * 96 / 89  # two libraries, and seven controls a plate of 96
+    config = settings(round(libraries / per_dyad), pairs)
+    simulation = simulate(config, "study")
+    Path("study").mkdir()
+    write_sheets(simulation, config["sheets"])
+    write_plates(simulation, "study/plates")
+    few = simulate(settings(12, pairs), "few")
+    write_reads(few, "few/reads", cores=2)
+    ordinary = few.libraries[0].library_id
+    Path("study/reads").mkdir()
+    for library in simulation.libraries:  # controls stay controls
+        stem = library.library_id.split("-")[0] + "-1" if "-" in library.library_id else ordinary
+        for mate in (1, 2):
+            shutil.copy(f"few/reads/{stem}_R{mate}.fastq.gz", f"study/reads/{library.library_id}_R{mate}.fastq.gz")
+    table = read_table("study/plates.tsv")
+    more = max(plates - len(table), 0)  # finished plates again, under other ids
+    again = table.iloc[[i % len(table) for i in range(more)]].assign(plate_id=[f"X{i:03d}" for i in range(more)])
+    write_table(pd.concat([table, again]), "study/plates.tsv")
+    del config["simulation"]
+    Path("study/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    return len(simulation.libraries), len(table) + more
+
+
+def plan(given):
+    """Time the first plan, which reads every file through, and the next."""
+    libraries, plates = copies_study(2000, 100, 300)
+    first, first_cpu = snakemake(".", "--dry-run")
+    again, again_cpu = snakemake(".", "--dry-run")
+    print(f"plan: {libraries} libraries, {plates} plates: every file read and dry-run in {first:.0f} s "
+          f"({first_cpu:.0f} s CPU), dry-run again in {again:.0f} s ({again_cpu:.0f} s CPU)")  # fmt: skip
+
+
+def run(given):
+    """Run the methylation stage on many libraries."""
+    libraries, _ = copies_study(given.libraries, 0, given.pairs)
+    wall, cpu = snakemake(".", "methylation")
+    measured = [pd.read_csv(p, sep="\t") for p in sorted(Path("logs/benchmarks/count_amplicon_reads").glob("*.tsv"))]
+    rss = pd.concat(measured)["max_rss"]
+    whole = {p.stem: pd.read_csv(p, sep="\t")["max_rss"].max() for p in sorted(Path("logs/benchmarks").glob("*.tsv"))}
+    print(f"run: {libraries} libraries of {given.pairs} read pairs in {wall:.0f} s ({cpu:.0f} s CPU); memory of a "
+          f"counting job {rss.min():.0f}-{rss.max():.0f} MB, of "
+          + ", ".join(f"{name} {mb:.0f} MB" for name, mb in whole.items()))  # fmt: skip
+
+
+def deep(given):
+    """Count one very deep library: a hundred thousand different read pairs, over and over."""
+    write_study(settings(12, 300), "study", cores=2)
+    different = min(100_000, given.deep)
+    shallow = simulate(settings(12, 300), "study")
+    library = replace(shallow.libraries[0], own=different, hopped=0, dimer=0, off_target=0)
+    name = library.library_id
+    paths = [Path(f"study/reads/{name}_R{mate}.fastq.gz") for mate in (1, 2)]
+    stream = random_stream(given.deep, name)
+    write_fastq(simulate_reads(shallow.amplicon, library, stream, (), chemistry(shallow.settings)), *paths)
+    for path in paths:  # gzip members one after another are one gzip file
+        member = path.read_bytes()
+        with open(path, "ab") as file:
+            for _ in range(given.deep // different - 1):
+                file.write(member)
+    wall, cpu = snakemake(".", f"results/methylation/counts/{name}.tsv")
+    pairs = read_table(f"results/methylation/reads/{name}.tsv")["pairs_in"].iloc[0]
+    memory = pd.read_csv(f"logs/benchmarks/count_amplicon_reads/{name}.tsv", sep="\t")["max_rss"].iloc[0]
+    print(f"deep: {pairs} read pairs checked and counted in {wall:.0f} s ({cpu:.0f} s CPU); at most {memory:.0f} MB")
+
+
+PARTS = {"plan": plan, "run": run, "deep": deep}
+
+
+def main():
+    """Do the parts that are asked for, each in a folder of its own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help="default: all")
+    parser.add_argument("--libraries", type=int, default=1000)
+    parser.add_argument("--pairs", type=int, default=2000)
+    parser.add_argument("--deep", type=int, default=20_000_000)
+    given = parser.parse_args()
+    for name in given.parts or PARTS:
+        with tempfile.TemporaryDirectory(prefix=f"hpaxis-load-{name}.") as folder:
+            os.chdir(folder)
+            PARTS[name](given)
+            os.chdir(ROOT)
+
+
+if __name__ == "__main__":
+    main()
