@@ -1,0 +1,265 @@
+"""Harm runs of a small study at random points, rerun, and compare the bytes with a run left in peace.
+
+python tests/executors/chaos.py --points 50 --seed 1 [--faults kill_workflow,disk_full]     (or `make test-chaos`)
+
+After each fault two things must hold: whatever stands under its final name in results/ is whole (the bytes of the
+undisturbed run, unless Snakemake itself has marked it incomplete), and a plain rerun ends in the same bytes.
+Disk full and read-only need root on Linux (they mount), clock jump needs Debian's faketime.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "workflow"), str(HERE.parents[1] / "scripts")]
+
+from conftest import new_checkout, small_config  # noqa: E402
+from same_bytes import differences, digests  # noqa: E402
+
+COMMAND = [sys.executable, "-m", "snakemake", "--cores", "2", "--quiet", "all", "--configfile", "study/config.yaml"]
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+
+
+@dataclass
+class Run:
+    """One Snakemake run in a process group of its own, and the folder it runs in."""
+
+    folder: Path
+    environment: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.log = open(self.folder / "chaos.log", "ab")  # noqa: SIM115 (closed in `end`)
+        self.process = subprocess.Popen(
+            COMMAND, cwd=self.folder, stdout=self.log, stderr=self.log, start_new_session=True,
+            env={**os.environ, "XDG_CACHE_HOME": str(self.folder / ".cache"), **self.environment},
+        )  # fmt: skip
+
+    def wait_for(self, files):
+        """Wait until results/ holds so many files, or the run has ended; say whether it still runs."""
+        while self.process.poll() is None:
+            if count(self.folder / "results") >= files:
+                return True
+            time.sleep(0.05)
+        return False
+
+    def jobs(self):
+        """The process ids of the jobs (scripts) that run now."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                group = int((path / "stat").read_text().rsplit(")", 1)[1].split()[2])
+                words = (path / "cmdline").read_bytes()
+            except (OSError, ValueError):
+                continue
+            if group == self.process.pid and b".snakemake/scripts/" in words:
+                found.append(int(path.name))
+        return sorted(found)
+
+    def kill(self):
+        """SIGKILL to the whole group: neither Snakemake nor a job can tidy up."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.end()
+
+    def end(self):
+        """Wait for the end and return the exit status."""
+        status = self.process.wait()
+        self.log.close()
+        return status
+
+
+def count(folder):
+    """How many whole files a folder holds; what is still being written has a name with a leading dot."""
+    return sum(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
+
+
+# Each fault lets a run begin in `folder`, harms it once `files` files are there, and returns with no process left.
+def kill_workflow(folder, files, chance):
+    """SIGKILL of Snakemake and every job."""
+    run = Run(folder)
+    hit = run.wait_for(files)
+    time.sleep(chance.uniform(0, 1))
+    if run.process.poll() is None:
+        run.kill()
+        return hit
+    run.end()
+    return False
+
+
+def kill_job(folder, files, chance):
+    """SIGKILL of one job, as an out-of-memory killer does."""
+    run = Run(folder)
+    hit = run.wait_for(files)
+    deadline = time.monotonic() + 30
+    while hit and time.monotonic() < deadline and run.process.poll() is None:
+        jobs = run.jobs()
+        if jobs:
+            time.sleep(chance.uniform(0, 0.5))
+            try:
+                os.kill(chance.choice(jobs), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            return run.end() != 0
+        time.sleep(0.02)
+    run.end()
+    return False
+
+
+def disk_full(folder, files, chance):
+    """results/ on a small tmpfs that fills up."""
+    results = folder / "results"
+    size = chance.randint(40, 1500)
+    results.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(results)], check=True)
+    try:
+        status = Run(folder).end()
+        shutil.copytree(results, folder / "rescued", copy_function=shutil.copy2)
+    finally:
+        subprocess.run(["umount", str(results)], check=True)
+    results.rmdir()
+    (folder / "rescued").rename(results)
+    return status != 0
+
+
+def read_only(folder, files, chance):
+    """results/ turns read-only in the middle of the run."""
+    results = folder / "results"
+    results.mkdir()
+    subprocess.run(["mount", "--bind", str(results), str(results)], check=True)
+    try:
+        run = Run(folder)
+        hit = run.wait_for(files)
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(results)], check=True)
+        status = run.end()
+    finally:
+        subprocess.run(["umount", str(results)], check=True)
+    return hit and status != 0
+
+
+def clock_jump(folder, files, chance):
+    """Killed while the clock stood days off: the rerun sees files of the future, or of the past."""
+    days = chance.choice([-400, -1, 1, 400])
+    run = Run(folder, {"LD_PRELOAD": FAKETIME, "FAKETIME": f"{days:+d}d", "DONT_FAKE_MONOTONIC": "1"})
+    hit = run.wait_for(files)
+    if run.process.poll() is None:
+        run.kill()
+        return hit
+    run.end()
+    return False
+
+
+FAULTS = {f.__name__: f for f in (kill_workflow, kill_job, disk_full, read_only, clock_jump)}
+# What each needs beside Python.
+POSSIBLE = {
+    "disk_full": lambda: sys.platform == "linux" and os.geteuid() == 0,
+    "read_only": lambda: sys.platform == "linux" and os.geteuid() == 0,
+    "clock_jump": lambda: Path(FAKETIME).exists(),
+}
+
+
+def marked_incomplete(folder):
+    """The outputs that Snakemake itself knows it must make again."""
+    import base64
+
+    names = (p.name for p in (folder / ".snakemake" / "incomplete").glob("**/*") if p.is_file())
+    return {base64.b64decode(name + "==", altchars=b"-_").decode(errors="replace") for name in names}
+
+
+def partial_files(folder, whole):
+    """Files under their final name that are not the undisturbed run's, and that nobody has marked."""
+    marked = marked_incomplete(folder)
+    found = digests(folder / "results") if (folder / "results").exists() else {}
+    return [
+        name
+        for name, digest in found.items()
+        if not Path(name).name.startswith(".") and whole.get(name) != digest and f"results/{name}" not in marked
+    ]
+
+
+def trial(name, study, whole, where, chance):
+    """One fault and the rerun. Returns what went wrong: '' for nothing, 'missed' if the run ended before the fault."""
+    folder = where / name
+    shutil.copytree(study.folder, folder, symlinks=True)
+    total = len(whole)
+    try:
+        if not FAULTS[name](folder, chance.randrange(total), chance):
+            return "missed"
+        partial = partial_files(folder, whole)
+        if partial:
+            return f"taken for whole: {', '.join(partial[:3])}"
+        subprocess.run([*COMMAND, "--unlock"], cwd=folder, check=True, capture_output=True)
+        if Run(folder).end() != 0:
+            return f"the rerun failed: {(folder / 'chaos.log').read_text()[-800:]}"
+        return "; ".join(differences(study.results, folder / "results")[:3])
+    finally:
+        shutil.rmtree(folder)
+
+
+def main():
+    """Run the trials and print a table of counts; exit 1 if a fault was not survived."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", type=int, default=50, help="faults to inject")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", default=",".join(FAULTS), help="which, by name")
+    given = parser.parse_args()
+    names = [n for n in given.faults.split(",") if POSSIBLE.get(n, lambda: True)()]
+    for name in sorted(set(given.faults.split(",")) - set(names)):
+        print(f"{name}: not possible on this machine (see --help)")
+    injected, survived, failed = Counter(), Counter(), []
+    with tempfile.TemporaryDirectory(prefix="hpaxis-chaos.") as scratch:
+        where = Path(scratch)
+        study = peaceful(where)
+        whole = digests(study.results)
+        print(f"undisturbed: {len(whole)} files", flush=True)
+        for point in range(given.points):
+            name, again = names[point % len(names)], 0
+            while True:  # a run may end before its fault: another point of the same seed is tried
+                said = trial(name, study, whole, where, random.Random(f"{given.seed} {point} {again}"))
+                if said != "missed":
+                    break
+                again += 1
+            injected[name] += 1
+            survived[name] += not said
+            failed += [said] if said else []
+            print(f"{point + 1}/{given.points} {name}: {said or 'same bytes'}", flush=True)
+    print("\nfault\tinjected\tsurvived")
+    for name in names:
+        print(f"{name}\t{injected[name]}\t{survived[name]}")
+    print(f"all\t{injected.total()}\t{survived.total()}\t({len(whole)} files compared after each)")
+    sys.exit(bool(failed))
+
+
+def peaceful(where):
+    """A checkout with a small study, and the results of a run that nothing disturbs beside it."""
+    from hpaxis.simulation.study import write_study
+
+    study = new_checkout(HERE.parents[1], where / "study")
+    os.chdir(study.folder)
+    write_study(smallest_config(), "study")
+    done = where / "undisturbed"
+    shutil.copytree(study.folder, done, symlinks=True)
+    if Run(done).end() != 0:
+        sys.exit((done / "chaos.log").read_text())
+    study.results = done / "results"
+    return study
+
+
+def smallest_config():
+    """The small study of the workflow's tests, with one model: fifty reruns take their time."""
+    config = small_config()
+    config["simulation"] |= {"dyads": 12, "pairs_per_library": 200}
+    config["models"] = {"competence": config["models"]["competence"]}
+    return config
+
+
+if __name__ == "__main__":
+    main()
