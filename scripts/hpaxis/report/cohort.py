@@ -14,6 +14,7 @@ STEPS = {
     "hair": "with a hair sample",
     "cortisol": "cortisol known",
 }
+CENSORED = " Open triangles are censored values, drawn at their limit and pointing to where the true value lies."
 
 
 def cohort_section(arms, attrition, audit, analysis, index, figures, smallest):
@@ -24,6 +25,7 @@ def cohort_section(arms, attrition, audit, analysis, index, figures, smallest):
     the smallest count of people that may be told.
     """
     flow = shown_flow(attrition, smallest)
+    hair = analysis["cortisol_censored"].notna().any()
     blocks = [_opening(arms, attrition), _missing_arms(arms, attrition)]
     withheld = (flow["left"] == WITHHELD).any()
     note = (
@@ -44,16 +46,15 @@ def cohort_section(arms, attrition, audit, analysis, index, figures, smallest):
         _flow_table(flow, note),
         Figure(
             "distributions",
-            "Methylation and hair cortisol by arm",
+            "Methylation and hair cortisol by arm" if hair else "Methylation by arm",
             f"Points by arm for {words(population_label(r) for r in dict.fromkeys(analysis['role'].dropna()))}; "
             "the numbers stand in the tables below.",
             figures["distributions"],
             "Each point is a person; the thick line is the median of the known values, "
-            "the thin one their middle half. Open triangles are "
-            "censored values, drawn at their limit: the true value lies in the direction in which they point.",
+            "the thin one their middle half." + (CENSORED if hair else ""),
         ),
         methylation_table(arms, analysis, index),
-        cortisol_table(arms, analysis, smallest),
+        cortisol_table(arms, analysis, smallest) if hair else None,
         _audit_table(audit, smallest),
     ]
     return Section("participants", "Who is in it", tuple(b for b in blocks if b is not None))
@@ -124,9 +125,7 @@ def methylation_table(arms, analysis, index):
 
 
 def cortisol_table(arms, analysis, smallest):
-    """Return the table of hair cortisol by population and arm; None where nobody has a value or a limit."""
-    if not analysis["cortisol_censored"].notna().any():
-        return None
+    """Return the table of hair cortisol by population and arm."""
     rows = tuple((*who, *_cortisol_cells(group, smallest)) for who, group in _groups(arms, analysis))
     return Table(
         "Hair cortisol by arm",

@@ -175,12 +175,12 @@ def plain_sentence(result, row):
     else:
         where = f"for each further unit of {column_label(result.entry['moderator'])}"
     higher = "higher" if row["estimate"] > 0 else "lower"
-    clear = "clear of zero" if excludes_zero(row) else "not clear of zero"
-    return (
-        f"the change in {outcome} that goes with {one} more {predictor} is {fixed(abs(row['estimate']), digits)}{unit} "
-        f"{higher} {where} ({result.confidence} CI of this difference from {fixed(row['low'], digits)} to "
-        f"{fixed(row['high'], digits)}, {clear})"
-    )
+    change = f"the change in {outcome} that goes with {one} more {predictor}"
+    size = f"{fixed(abs(row['estimate']), digits)}{unit} {higher} {where}"
+    ends = f"{result.confidence} CI of this difference from {fixed(row['low'], digits)} to {fixed(row['high'], digits)}"
+    if excludes_zero(row):
+        return f"{change} is {size} ({ends}, without zero)"
+    return f"these data do not show a difference in {change}: it is estimated {size} ({ends}, zero included)"
 
 
 def difference_sentence(result, row):
