@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test environment simulate sheets real benchmark calibration crosscheck test-slurm lock reference clean
+.PHONY: help demo test environment simulate sheets real benchmark calibration crosscheck test-slurm test-containers test-chaos load lock reference clean
 
 demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
@@ -71,6 +71,15 @@ crosscheck: $(VENV)/.test  ## the moderation stage against R (installs Debian's 
 
 test-slurm: $(VENV)/.slurm  ## the demo through a real one-node SLURM, bytes compared (Debian, root)
 	VENV=$(VENV) tests/executors/run_slurm.sh
+
+test-containers: $(VENV)/.run  ## the demo in the image: podman, Apptainer, and a container a rule; bytes compared (Debian, root)
+	VENV=$(VENV) tests/executors/run_containers.sh
+
+test-chaos: $(VENV)/.test  ## harm runs at random points and compare the bytes after the rerun: POINTS=50 SEED=1 (root for some)
+	$(BIN)/python tests/executors/chaos.py --points $(or $(POINTS),50) --seed $(or $(SEED),1)
+
+load: $(VENV)/.run  ## plan 2,000 libraries, run 1,000, count 20 million read pairs (hours)
+	$(BIN)/python benchmarks/load.py
 
 # For maintainers: resolve the locks again, and write what is generated from the schemas.
 LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml

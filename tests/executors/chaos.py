@@ -2,8 +2,9 @@
 
 python tests/executors/chaos.py --points 50 --seed 1 [--faults kill_workflow,disk_full]     (or `make test-chaos`)
 
-After each fault two things must hold: whatever stands under its final name in results/ is whole (the bytes of the
-undisturbed run, unless Snakemake itself has marked it incomplete), and a plain rerun ends in the same bytes.
+Each run meets every fault once, in random order and at random points, and is rerun each time. After each fault,
+whatever stands under its final name in results/ must be whole: the bytes of the undisturbed run, unless Snakemake
+itself has marked it incomplete. At the end all bytes must be those of the undisturbed run.
 Disk full and read-only need root on Linux (they mount), clock jump needs Debian's faketime.
 """
 
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,9 +68,10 @@ class Run:
         return sorted(found)
 
     def kill(self):
-        """SIGKILL to the whole group: neither Snakemake nor a job can tidy up."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.end()
+        """SIGKILL to the whole group: neither Snakemake nor a job can tidy up. Say whether it came in time."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return self.end() == -signal.SIGKILL
 
     def end(self):
         """Wait for the end and return the exit status."""
@@ -82,79 +85,71 @@ def count(folder):
     return sum(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
 
 
-# Each fault lets a run begin in `folder`, harms it once `files` files are there, and returns with no process left.
+# Each fault lets a run go on in `folder`, harms it once `files` files are there, and returns with no process left:
+# whether it struck before the run was done.
 def kill_workflow(folder, files, chance):
     """SIGKILL of Snakemake and every job."""
     run = Run(folder)
-    hit = run.wait_for(files)
-    time.sleep(chance.uniform(0, 1))
-    if run.process.poll() is None:
-        run.kill()
-        return hit
-    run.end()
-    return False
+    if run.wait_for(files):
+        time.sleep(chance.uniform(0, 1))
+    return run.kill()
 
 
 def kill_job(folder, files, chance):
     """SIGKILL of one job, as an out-of-memory killer does."""
-    run = Run(folder)
-    hit = run.wait_for(files)
-    deadline = time.monotonic() + 30
-    while hit and time.monotonic() < deadline and run.process.poll() is None:
-        jobs = run.jobs()
-        if jobs:
+    run, struck = Run(folder), False
+    running = run.wait_for(files)
+    while running and not struck and run.process.poll() is None:
+        for job in chance.sample(run.jobs(), 1) if run.jobs() else []:
             time.sleep(chance.uniform(0, 0.5))
-            try:
-                os.kill(chance.choice(jobs), signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            return run.end() != 0
-        time.sleep(0.02)
-    run.end()
-    return False
+            with suppress(ProcessLookupError):
+                os.kill(job, signal.SIGKILL)
+                struck = True
+    return run.end() != 0 and struck
 
 
 def disk_full(folder, files, chance):
-    """results/ on a small tmpfs that fills up."""
-    results = folder / "results"
-    size = chance.randint(40, 1500)
+    """results/ on a tmpfs with little space left."""
+    results, kept = folder / "results", folder / "kept"
+    results.mkdir(exist_ok=True)
+    used = sum(-(-p.stat().st_size // 4096) * 4 for p in results.rglob("*") if p.is_file())
+    results.rename(kept)
     results.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(results)], check=True)
+    space = f"size={used + chance.randint(40, 1500)}k"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", space, "tmpfs", str(results)], check=True)
     try:
+        shutil.copytree(kept, results, dirs_exist_ok=True)
         status = Run(folder).end()
-        shutil.copytree(results, folder / "rescued", copy_function=shutil.copy2)
+        shutil.rmtree(kept)
+        shutil.copytree(results, kept)
     finally:
         subprocess.run(["umount", str(results)], check=True)
     results.rmdir()
-    (folder / "rescued").rename(results)
+    kept.rename(results)
     return status != 0
 
 
 def read_only(folder, files, chance):
     """results/ turns read-only in the middle of the run."""
     results = folder / "results"
-    results.mkdir()
+    results.mkdir(exist_ok=True)
     subprocess.run(["mount", "--bind", str(results), str(results)], check=True)
     try:
         run = Run(folder)
-        hit = run.wait_for(files)
+        running = run.wait_for(files)
         subprocess.run(["mount", "-o", "remount,ro,bind", str(results)], check=True)
         status = run.end()
     finally:
         subprocess.run(["umount", str(results)], check=True)
-    return hit and status != 0
+    return running and status != 0
 
 
 def clock_jump(folder, files, chance):
-    """Killed while the clock stood days off: the rerun sees files of the future, or of the past."""
+    """Killed while the clock stood days off: the next run sees files of the future, or of the past."""
     days = chance.choice([-400, -1, 1, 400])
-    run = Run(folder, {"LD_PRELOAD": FAKETIME, "FAKETIME": f"{days:+d}d", "DONT_FAKE_MONOTONIC": "1"})
-    hit = run.wait_for(files)
-    if run.process.poll() is None:
-        run.kill()
-        return hit
-    run.end()
-    return False
+    run = Run(folder, {"LD_PRELOAD": FAKETIME, "FAKETIME": f"{days:+d}d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+    run.wait_for(files)
+    return run.kill()
 
 
 FAULTS = {f.__name__: f for f in (kill_workflow, kill_job, disk_full, read_only, clock_jump)}
@@ -185,57 +180,56 @@ def partial_files(folder, whole):
     ]
 
 
-def trial(name, study, whole, where, chance):
-    """One fault and the rerun. Returns what went wrong: '' for nothing, 'missed' if the run ended before the fault."""
-    folder = where / name
+def harm(names, study, whole, where, chance):
+    """One run that meets every fault of `names` in random order, each rerun until the next, and then to its end.
+
+    Returns the faults that struck, and what went wrong as a list of lines.
+    """
+    folder = where / "harmed"
     shutil.copytree(study.folder, folder, symlinks=True)
-    total = len(whole)
-    try:
-        if not FAULTS[name](folder, chance.randrange(total), chance):
-            return "missed"
-        partial = partial_files(folder, whole)
-        if partial:
-            return f"taken for whole: {', '.join(partial[:3])}"
+    struck, wrong = [], []
+    points = sorted(chance.randrange(len(whole)) for _ in names)
+    for name, point in zip(chance.sample(names, len(names)), points, strict=True):
+        files = max(point, count(folder / "results") + 1)
+        if FAULTS[name](folder, files, chance):
+            struck.append(name)
+        wrong += [f"{name}: partial but taken for whole: {p}" for p in partial_files(folder, whole)]
         subprocess.run([*COMMAND, "--unlock"], cwd=folder, check=True, capture_output=True)
-        if Run(folder).end() != 0:
-            return f"the rerun failed: {(folder / 'chaos.log').read_text()[-800:]}"
-        return "; ".join(differences(study.results, folder / "results")[:3])
-    finally:
-        shutil.rmtree(folder)
+    if Run(folder).end() != 0:
+        wrong.append(f"the rerun failed: {(folder / 'chaos.log').read_text()[-800:]}")
+    wrong += differences(study.results, folder / "results")
+    shutil.rmtree(folder)
+    return struck, wrong
 
 
 def main():
-    """Run the trials and print a table of counts; exit 1 if a fault was not survived."""
+    """Harm runs until enough faults struck and print a table of counts; exit 1 if one was not survived."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--points", type=int, default=50, help="faults to inject")
+    parser.add_argument("--points", type=int, default=50, help="faults to inject at least")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", default=",".join(FAULTS), help="which, by name")
     given = parser.parse_args()
-    names = [n for n in given.faults.split(",") if POSSIBLE.get(n, lambda: True)()]
-    for name in sorted(set(given.faults.split(",")) - set(names)):
+    asked = given.faults.split(",")
+    names = [n for n in asked if POSSIBLE.get(n, lambda: True)()]
+    for name in sorted(set(asked) - set(names)):
         print(f"{name}: not possible on this machine (see --help)")
-    injected, survived, failed = Counter(), Counter(), []
+    injected, bad, rounds = Counter(), 0, 0
     with tempfile.TemporaryDirectory(prefix="hpaxis-chaos.") as scratch:
-        where = Path(scratch)
-        study = peaceful(where)
+        study = peaceful(Path(scratch))
         whole = digests(study.results)
-        print(f"undisturbed: {len(whole)} files", flush=True)
-        for point in range(given.points):
-            name, again = names[point % len(names)], 0
-            while True:  # a run may end before its fault: another point of the same seed is tried
-                said = trial(name, study, whole, where, random.Random(f"{given.seed} {point} {again}"))
-                if said != "missed":
-                    break
-                again += 1
-            injected[name] += 1
-            survived[name] += not said
-            failed += [said] if said else []
-            print(f"{point + 1}/{given.points} {name}: {said or 'same bytes'}", flush=True)
-    print("\nfault\tinjected\tsurvived")
+        while injected.total() < given.points:
+            rounds += 1
+            struck, wrong = harm(names, study, whole, Path(scratch), random.Random(f"{given.seed} {rounds}"))
+            injected.update(struck)
+            bad += bool(wrong)
+            print(f"run {rounds}: {', '.join(struck)}: {'; '.join(wrong[:3]) or 'same bytes'}", flush=True)
+    print("\nfault\tinjected")
     for name in names:
-        print(f"{name}\t{injected[name]}\t{survived[name]}")
-    print(f"all\t{injected.total()}\t{survived.total()}\t({len(whole)} files compared after each)")
-    sys.exit(bool(failed))
+        print(f"{name}\t{injected[name]}")
+    print(
+        f"{injected.total()} faults in {rounds} runs; {rounds - bad} ended in the same bytes, {len(whole)} files each"
+    )
+    sys.exit(bool(bad))
 
 
 def peaceful(where):
