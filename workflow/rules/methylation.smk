@@ -13,6 +13,8 @@ rule count_amplicon_reads:
         "<logs>/count_amplicon_reads/{library}.log",
     benchmark:
         "<benchmarks>/count_amplicon_reads/{library}.tsv"
+    wildcard_constraints:
+        library=one_of(study.library_ids(assay="amplicon")),
     conda:
         "../envs/hpaxis.yaml"
     threads: 1
@@ -28,16 +30,66 @@ rule count_amplicon_reads:
         "../../scripts/count_amplicon_reads.py"
 
 
+rule read_counts:
+    input:
+        table=lambda wildcards: study.library(wildcards.library)["counts"],
+        panel=lambda wildcards: study.panel_files(wildcards.library),
+        library=library("methylation"),
+    output:
+        counts="<results>/methylation/counts/{library}.tsv",
+        patterns="<results>/methylation/patterns/{library}.tsv",
+        reads="<results>/methylation/reads/{library}.tsv",
+    log:
+        "<logs>/read_counts/{library}.log",
+    benchmark:
+        "<benchmarks>/read_counts/{library}.tsv"
+    wildcard_constraints:
+        library=one_of(study.library_ids(assay="counts")),
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    script:
+        "../../scripts/read_counts.py"
+
+
+# What can be shared instead of reads; a study whose libraries are of assay `counts` begins from it.
+rule release_counts:
+    input:
+        counts=expand("<results>/methylation/counts/{library}.tsv", library=counted),
+        patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
+        reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),
+        library=library("methylation"),
+    output:
+        cpgs="<results>/methylation/release/cpgs.tsv",
+        molecules="<results>/methylation/release/molecules.tsv",
+        reads="<results>/methylation/release/reads.tsv",
+    log:
+        "<logs>/release_counts.log",
+    benchmark:
+        "<benchmarks>/release_counts.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    script:
+        "../../scripts/release_counts.py"
+
+
 rule estimate_methylation:
     input:
         sheet=study.config["sheets"]["libraries"],
-        counts=expand("<results>/methylation/counts/{library}.tsv", library=study.library_ids(assay="amplicon")),
-        patterns=expand("<results>/methylation/patterns/{library}.tsv", library=study.library_ids(assay="amplicon")),
-        reads=expand("<results>/methylation/reads/{library}.tsv", library=study.library_ids(assay="amplicon")),
+        counts=expand("<results>/methylation/counts/{library}.tsv", library=counted),
+        patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
+        reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),
         panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
         library=library("methylation"),
     output:
-        calls=expand("<results>/methylation/calls/{library}.cpg.tsv", library=study.library_ids(assay="amplicon")),
+        calls=expand("<results>/methylation/calls/{library}.cpg.tsv", library=counted),
         libraries="<results>/methylation/libraries.tsv",
         indices="<results>/methylation/indices.tsv",
     log:
@@ -113,3 +165,4 @@ rule methylation:
     input:
         rules.estimate_methylation.output,
         rules.compare_callers.output,
+        rules.release_counts.output,

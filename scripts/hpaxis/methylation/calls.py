@@ -173,14 +173,7 @@ class _Caller:
             for key, count in patterns.items():
                 unconverted, sites = np.frombuffer(key[-4:], dtype="<u2")
                 rows.append((name, key[:-4].decode("ascii"), int(unconverted), int(sites), count))
-        table = pd.DataFrame(rows, columns=["amplicon", "pattern", "unconverted", "sites", "count"])
-        order = {name: i for i, name in enumerate(self.patterns)}
-        table = table.sort_values(
-            ["amplicon", "count", "pattern", "unconverted", "sites"],
-            ascending=[True, False, True, True, True],
-            key=lambda column: column.map(order) if column.name == "amplicon" else column,
-        )
-        return table.reset_index(drop=True)
+        return patterns_table(rows, list(self.patterns))
 
     def _reads_table(self, library_id):
         fates = {fate: self.fates[fate] for fate in FATES}
@@ -190,6 +183,18 @@ class _Caller:
         for column in ("merged", "gapped", "forward", "reverse", "non_cpg_unconverted", "non_cpg_converted"):
             row[column] = self.passing[column]
         return pd.DataFrame([row])
+
+
+def patterns_table(rows, amplicons):
+    """Table of distinct molecules, amplicons in order, the commonest first."""
+    table = pd.DataFrame(rows, columns=["amplicon", "pattern", "unconverted", "sites", "count"])
+    order = {name: i for i, name in enumerate(amplicons)}
+    return table.sort_values(
+        ["amplicon", "count", "pattern", "unconverted", "sites"],
+        ascending=[True, False, True, True, True],
+        key=lambda column: column.map(order) if column.name == "amplicon" else column,
+        ignore_index=True,
+    )
 
 
 UNPLACED, DISCORDANT = -1, -2

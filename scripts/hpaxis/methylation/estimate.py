@@ -31,8 +31,8 @@ class Molecules:
 
     @property
     def total(self):
-        """Molecules read."""
-        return int(self.count.sum())
+        """Molecules read: the deepest CpG's, since counts that came without molecules show one CpG each."""
+        return int((self.count @ self.known).max(initial=0))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,10 @@ ALLC_COLUMNS = ("chrom", "pos", "strand", "context", "methylated", "covered", "t
 MIN_MAPPING_QUALITY = 30
 # Below this share of the first caller's depth the second has lost reads, whatever its mean says.
 SAME_DEPTH = 0.99
+COMPARED = (
+    "library_id", "n_cpgs", "hpaxis_depth", "methylpy_depth", "discordant_calls", "hpaxis_mean", "methylpy_mean",
+    "difference", "difference_se", "largest_difference",
+)  # fmt: skip
 
 
 def call_methylpy(bams, panel, min_base_quality, folder=None):
@@ -105,7 +109,7 @@ def compare_callers(counts, methylpy, confidence):
     ``depth`` when the second caller saw less than 99 % of the molecules. Returns a row a library.
     """
     rows = [_compare(library, counts[library], methylpy[library]) for library in sorted(counts)]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=list(COMPARED))
     z = norm.ppf(1 - (1 - confidence) / (2 * max(len(rows), 1)))
     differs = table["difference"].abs() > z * table["difference_se"]
     lost = table["methylpy_depth"] < SAME_DEPTH * table["hpaxis_depth"]

@@ -1,0 +1,16 @@
+"""Take one library from a table of counts: a release of this workflow, or counts by CpG."""
+
+from pathlib import Path
+
+from job import logged
+
+with logged(snakemake.log[0]) as log:
+    from hpaxis.methylation.panel import read_panel
+    from hpaxis.methylation.release import read_counts
+    from hpaxis.tables import write_table
+
+    panel = read_panel(Path(snakemake.input.panel[0]).parent)
+    calls = read_counts(snakemake.input.table, snakemake.wildcards.library, panel)
+    for name in ("counts", "patterns", "reads"):
+        write_table(getattr(calls, name), snakemake.output[name])
+    log.info("%d molecules", calls.reads["passed"].iloc[0])
