@@ -27,5 +27,6 @@ with logged(snakemake.log[0]) as log:
         write_table(found.calls[Path(path).name.removesuffix(".cpg.tsv")], path)
     write_table(found.libraries, snakemake.output.libraries)
     write_table(found.indices, snakemake.output.indices)
+    write_table(found.limits, snakemake.output.limits)
     for row in found.libraries.itertuples():
         log.info("%s: %s; %s", row.library_id, row.verdict, row.reasons)

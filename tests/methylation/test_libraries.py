@@ -186,6 +186,33 @@ def test_no_template_controls_are_judged_against_the_study(bench, n, verdict):
     assert len(found.indices) == 1
 
 
+def test_limits_of_blank_and_detection_by_hand(bench):
+    """Blanks at .1 and .3 %: LoB = .2 + 1.645 * SD; LoD adds 1.645 times the error at the low standard."""
+    blanks = [({"library_id": f"C{i}", "kind": "control_0", "input_ng": 1e6}, {"methylated": m}) for i, m in
+              enumerate((0.001, 0.003))]  # fmt: skip
+    low = ({"library_id": "S3", "kind": "standard", "expected_percent": 3.0, "input_ng": 1e6}, {"methylated": 0.03})
+    found = study(bench, *blanks, low, (person(), {"methylated": 0.004}), (person("L2", "p2"), {"methylated": 0.05}))
+    row = found.limits.set_index("index").loc["region_mean"]
+    assert (row["n_blanks"], row["n_low"]) == (2, 1)
+    assert row["lob"] == pytest.approx(0.002 + 1.645 * np.std([0.001, 0.003], ddof=1))
+    error = found.libraries.set_index("library_id").loc["S3", "region_mean_beta_se"]
+    assert row["lod"] == pytest.approx(row["lob"] + 1.645 * error)
+    reasons = found.libraries.set_index("library_id")["reasons"]
+    assert "region mean below the limit of detection" in reasons["L1"] and "limit of detection" not in reasons["L2"]
+
+
+def test_without_blanks_there_is_no_limit(bench):
+    found = study(bench, (person(), {"methylated": 0.004}))
+    assert found.limits["n_blanks"].tolist() == [0, 0] and found.limits["lod"].isna().all()
+
+
+def test_one_blank_counts_with_its_own_error(bench):
+    found = study(bench, ({"library_id": "C0", "kind": "control_0"}, {"methylated": 0.004, "e": 0.004}))
+    row = found.limits.set_index("index").loc["region_mean"]
+    error = found.libraries["region_mean_beta_se"].iloc[0]
+    assert row["lod"] == pytest.approx(2 * 1.645 * error, abs=1e-12)
+
+
 def test_every_library_can_be_a_control(bench):
     found = study(bench, ({"library_id": "NTC", "kind": "no_template"}, {"n": 5}))
     assert found.indices.empty and "region_mean_beta" in found.indices
@@ -200,7 +227,8 @@ def test_two_panels_may_not_name_an_index_alike(bench):
 
 def test_tables_are_as_their_schemas_say(bench, root):
     found = study(bench, (person(), {"methylated": 0.05}), (CONTROL, {"methylated": 0.98}))
-    for name, table in (("libraries", found.libraries), ("calls", found.calls["L1"]), ("indices", found.indices)):
+    for name, table in (("libraries", found.libraries), ("calls", found.calls["L1"]), ("indices", found.indices),
+                        ("limits", found.limits)):  # fmt: skip
         schema = yaml.safe_load((root / "workflow" / "schemas" / f"methylation_{name}.schema.yaml").read_text())
         assert [c for c in table.columns if c in schema["properties"]] == list(schema["properties"])
         import jsonschema

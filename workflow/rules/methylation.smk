@@ -92,6 +92,7 @@ rule estimate_methylation:
         calls=expand("<results>/methylation/calls/{library}.cpg.tsv", library=counted),
         libraries="<results>/methylation/libraries.tsv",
         indices="<results>/methylation/indices.tsv",
+        limits="<results>/methylation/limits.tsv",
     log:
         "<logs>/estimate_methylation.log",
     benchmark:

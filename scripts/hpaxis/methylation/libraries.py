@@ -8,16 +8,23 @@ import pandas as pd
 from hpaxis.methylation import estimate
 from hpaxis.problems import Problem, raise_if_any
 
+LIMIT_COLUMNS = ("panel", "index", "n_blanks", "n_low", "blank_mean", "blank_sd", "lob", "lod")
+ONE_SIDED = 1.645  # 95 % of a normal distribution lie below
+LOW_PERCENT = 5
 INDEX_PARTS = ("beta", "beta_se", "beta_low", "beta_high", "m", "m_se")
 
 
 @dataclass(frozen=True)
 class StudyEstimates:
-    """``calls``: a table a library (a row a CpG); ``libraries``: a row a library; ``indices``: a row a participant."""
+    """All results: ``calls`` is a table a library (a row a CpG); rows of the others are what their names say.
+
+    ``limits`` has a row an index: the limits of blank and of detection that the study's controls show.
+    """
 
     calls: dict
     libraries: pd.DataFrame
     indices: pd.DataFrame
+    limits: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -70,12 +77,18 @@ def estimate_study(sheet, panels, tables, settings):
         library_rows.append(row)
         if sample.row.kind == "study":
             index_rows += _index_rows(sample, row, g, settings)
+    limits = pd.DataFrame(
+        [row for name in panels for row in _limits(samples, name, panels[name], over[name], settings)],
+        columns=list(LIMIT_COLUMNS),
+    )
+    _note_undetected(library_rows, limits)
     indices = [dict.fromkeys(p.indices["index"]) for p in panels.values()]
     names = list(dict.fromkeys(name for panel in indices for name in panel))
     return StudyEstimates(
         calls=calls,
         libraries=pd.DataFrame(library_rows),
         indices=_participants(pd.DataFrame(index_rows), library_rows, names, settings),
+        limits=limits,
     )
 
 
@@ -274,6 +287,55 @@ def _index_rows(sample, library_row, over, settings):
             "reason": reason,
         })  # fmt: skip
     return rows
+
+
+def _limits(samples, name, panel, over, settings):
+    """Limits of blank and of detection of each index, from the 0 % controls.
+
+    LoB = mean + 1.645 SD of blanks, LoD = LoB + 1.645 SD at a low level (Armbruster and Pry, 2008). The SD of few
+    blanks is poorly known, so it is never taken below their own standard error. A low level is a standard of at most
+    `LOW_PERCENT`; without one the blanks' standard error serves.
+    """
+    cpgs = panel.cpgs["cpg_id"].to_numpy()
+    rows = []
+    for index, members in panel.indices.groupby("index", sort=False):
+        wanted = np.isin(cpgs, members["cpg_id"])
+        levels = {kind: [] for kind in ("blank", "low")}
+        for sample in samples:
+            kind = _limit_kind(sample.row)
+            if sample.panel is panel and kind and (sample.depth[wanted] >= settings["depth_fail"]).all():
+                level = _level(sample, wanted, over, settings)
+                levels[kind].append((float(level.beta[0]), float(level.se[0])))
+        rows.append({"panel": name, "index": index} | _limit(levels["blank"], levels["low"]))
+    return rows
+
+
+def _limit_kind(row):
+    if row.kind == "control_0":
+        return "blank"
+    return "low" if row.kind == "standard" and 0 < float(row.expected_percent) <= LOW_PERCENT else None
+
+
+def _limit(blanks, low):
+    found = {"n_blanks": len(blanks), "n_low": len(low), "blank_mean": np.nan, "blank_sd": np.nan, "lob": np.nan}
+    if not blanks:
+        return found | {"lod": np.nan}
+    values, errors = np.array(blanks).T
+    own = np.sqrt(np.mean(errors**2))
+    sd = max(values.std(ddof=1), own) if len(values) > 1 else own
+    low_sd = np.sqrt(np.mean(np.array(low)[:, 1] ** 2)) if low else own
+    lob = values.mean() + ONE_SIDED * sd
+    return found | {"blank_mean": values.mean(), "blank_sd": sd, "lob": lob, "lod": lob + ONE_SIDED * low_sd}
+
+
+def _note_undetected(library_rows, limits):
+    """Say of a study library whose region mean cannot be told from a blank that it cannot."""
+    known = limits[limits["index"] == "region_mean"].set_index("panel")["lod"]
+    for row in library_rows:
+        limit = known.get(row["panel"], np.nan)
+        if row["kind"] == "study" and row["region_mean_beta"] < limit:
+            note = f"region mean below the limit of detection, {100 * limit:.3g} %"
+            row["reasons"] = f"{row['reasons']}; {note}" if row["reasons"] else note
 
 
 def _participants(rows, library_rows, names, settings):
