@@ -1,4 +1,5 @@
 import numpy as np
+import openpyxl
 import pytest
 
 from hpaxis.cortisol.kits import kit_named, read_kits
@@ -86,3 +87,28 @@ def test_spiked_wells_need_what_was_added_and_numbers_must_be_positive(tmp_path)
     assert "row 3, dilution: '0' is no such number" in said
     assert "row 4, dilution: '-1' is no such number" in said
     assert "row 4, sample: is missing for a control well" in said
+
+
+def test_faults_of_grid_layouts(tmp_path):
+    columns = ",".join(map(str, range(1, 13)))
+    path = tmp_path / "layout.csv"
+    for text, said in (
+        (
+            f"sample,{columns}\nA,H1,H1,\n",
+            "is no layout: neither a table with columns well and role, nor a grid named role",
+        ),
+        (f"role,{columns}\nA,b0,b0,\n,nsb,nsb,\n", "is a line without a row letter"),
+        ("well,role\nA1,b0\nB1\n", "'' is not a known role"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=said):
+            read_layout(path)
+
+
+def test_a_sheet_of_a_workbook_may_name_the_grid(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.title = "role"
+    for row in ([None, 1, 2, 3], ["A", "b0", "b0", "nsb"]):
+        book.active.append(row)
+    book.save(tmp_path / "layout.xlsx")
+    assert read_layout(tmp_path / "layout.xlsx")["role"].tolist() == ["b0", "b0", "nsb"]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis.cortisol.check import check_plate, load_inputs, read_plate, split_plates
+from hpaxis.cortisol.check import check_layout, check_plate, compare, load_inputs, read_plate, split_plates
 from hpaxis.cortisol.curve import fit_curve, respond
 from hpaxis.cortisol.plate import limit_of_detection, quantify_plate
 from hpaxis.cortisol.quality import check_quality, rerun_table, verdict
@@ -363,3 +363,32 @@ def test_plates_and_finished_tables_are_told_apart():
         {"plate_id": ["P2", "P1", "L1", "X"], "kit": ["generic_competitive_elisa"] * 2 + ["lc_ms_ms", "nosuch"]}
     )
     assert split_plates(plates) == (["P1", "P2", "X"], ["L1"])
+
+
+def test_what_a_layout_and_a_file_cannot_both_be(plate, kit, hair):
+    layout, read = plate
+    assert "has no standard wells" in str(check_layout(layout[layout["role"] != "standard"], hair, "layout")[-1])
+    swapped = layout.assign(role=layout["role"].replace({"b0": "nsb", "nsb": "b0"}))
+    assert "has B0 (0.07" in str(compare(read, swapped, "file", "layout", kit)[0])
+    # Every other well is lost: no row or column as a whole, but more than half.
+    wells = read.wells.copy()
+    lost = [i for i, w in enumerate(wells["well"]) if ("ABCDEFGH".index(w[0]) + int(w[1:])) % 3]
+    wells.loc[lost, ["value", "status"]] = [np.nan, "blank"]
+    said = compare(dataclasses.replace(read, wells=wells), layout, "file", "layout", kit)
+    assert "has no value in" in str(said[0]) and "wells that the layout uses" in str(said[0])
+    assert compare(read, layout, "file", "layout", kit) == []
+
+
+def test_readers_standards_may_be_in_another_unit_but_not_in_another_order(plate, kit):
+    layout, read = plate
+    standards = layout[layout["role"] == "standard"]
+    declared = pd.DataFrame({"well": standards["well"], "name": "STD", "concentration": standards["nominal"] / 1000})
+    assert compare(dataclasses.replace(read, declared=declared), layout, "file", "layout", kit) == []
+    wrong = declared.assign(concentration=declared["concentration"].to_numpy()[::-1])
+    said = compare(dataclasses.replace(read, declared=wrong), layout, "file", "layout", kit)
+    assert "disagrees with the layout inside file" in str(said[0]) and "more" in str(said[0])
+    blank = declared.assign(name="BLK").iloc[:1]
+    said = compare(dataclasses.replace(read, declared=blank), layout, "file", "layout", kit)
+    assert "is BLK there and standard here" in str(said[0])
+    nsb = pd.DataFrame({"well": layout.loc[layout["role"] == "nsb", "well"], "name": "BLK", "concentration": np.nan})
+    assert compare(dataclasses.replace(read, declared=nsb), layout, "file", "layout", kit) == []

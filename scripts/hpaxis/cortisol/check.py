@@ -160,7 +160,7 @@ def _declared_otherwise(read, layout, path, layout_path):
             different.append(f"{row.well} is {row.concentration:g} there and {row.nominal:g} here")
     if not different:
         return []
-    shown = ", ".join(different[:6]) + (f" and {len(different) - 6} more" if len(different) > 6 else "")
+    shown = ", ".join(different[:3]) + (f" and {len(different) - 3} more" if len(different) > 3 else "")
     what = f"disagrees with the layout inside {path}: {shown}"
     return [Problem(layout_path, what, "correct the layout, or layout_file in plates.tsv")]
 

@@ -51,10 +51,10 @@ def quantify_plate(plate_id, read, layout, kit):
     wells = layout.merge(read.wells, on="well", how="left")
     wells["status"] = wells["status"].fillna("blank")
     scale = _scale(wells, kit)
-    wells["response"] = scale["to_response"](wells["value"])
+    wells["response"] = scale.response(wells["value"])
     groups = _replicates(wells)
     variance = pooled_variance(groups["mean"], groups["variance"], groups["n"] - 1)
-    curve, failure, models = None, scale["failure"], None
+    curve, failure, models = None, scale.failure, None
     if not failure:
         x, y = _curve_points(wells, kit)
         try:
@@ -86,26 +86,37 @@ def quantify_plate(plate_id, read, layout, kit):
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Scale:
+    """What turns a signal into a response: plate means (NaN where there are no such wells), or why nothing can."""
+
+    percent: bool
+    b0: float
+    nsb: float
+    blank: float
+    failure: str
+
+    def response(self, signal):
+        """Blank subtracted, and percent bound where the kit asks for it."""
+        if self.failure:
+            return signal * np.nan
+        net = signal if np.isnan(self.blank) else signal - self.blank
+        return assay.percent_bound(net, self.b0, 0.0 if np.isnan(self.nsb) else self.nsb) if self.percent else net
+
+
 def _scale(wells, kit):
-    """How a signal becomes a response: blank subtracted, then percent bound where the kit asks for it."""
     mean = {role: wells.loc[wells["role"] == role, "value"].mean() for role in ("blank", "nsb", "b0")}
-    blank = 0.0 if np.isnan(mean["blank"]) else mean["blank"]
     if np.isnan(mean["b0"]):
         # A zero standard is what other kits call B0.
         mean["b0"] = wells.loc[(wells["role"] == "standard") & (wells["nominal"] == 0), "value"].mean()
+    blank = 0.0 if np.isnan(mean["blank"]) else mean["blank"]
     b0, nsb = mean["b0"] - blank, mean["nsb"] - blank
-    failure, to_response = "", lambda signal: signal - blank
-    if kit.signal == "percent_bound":
-        floor = 0.0 if np.isnan(nsb) else nsb
-        if np.isnan(b0):
-            failure = "there is no B0 well with a value, so percent bound cannot be worked out"
-        elif b0 <= floor:
-            failure = f"B0 ({b0:.4g}) is not above NSB ({floor:.4g}): check the layout, or the conjugate was left out"
-        if failure:
-            to_response = lambda signal: signal * np.nan  # noqa: E731
-        else:
-            to_response = lambda signal: assay.percent_bound(signal - blank, b0, floor)  # noqa: E731
-    return {"to_response": to_response, "failure": failure, "b0": b0, "nsb": nsb, "blank": mean["blank"]}
+    percent, failure = kit.signal == "percent_bound", ""
+    if percent and np.isnan(b0):
+        failure = "there is no B0 well with a value, so percent bound cannot be worked out"
+    elif percent and b0 <= (0.0 if np.isnan(nsb) else nsb):
+        failure = f"B0 ({b0:.4g}) is not above NSB ({nsb:.4g}): check the layout, or the conjugate was left out"
+    return _Scale(percent, b0, nsb, mean["blank"], failure)
 
 
 def _curve_points(wells, kit):
@@ -199,8 +210,8 @@ def _summary(plate_id, read, kit, curve, models, scale, wells, variance):
         "plate_id": plate_id, "kit": kit.kit, "unit": kit.unit, "reader": read.reader,
         "reader_plate": " / ".join(read.plates) or None, "reading": read.reading, "signal": kit.signal,
         "model": kit.model, "weights": kit.weights, "zero_in_fit": "yes" if kit.zero_in_fit else "no",
-        "b0_signal": scale["b0"], "nsb_signal": scale["nsb"], "blank_signal": scale["blank"],
-        "nsb_percent_of_b0": 100 * scale["nsb"] / scale["b0"], "b0_cv_percent": assay.cv_percent(b0),
+        "b0_signal": scale.b0, "nsb_signal": scale.nsb, "blank_signal": scale.blank,
+        "nsb_percent_of_b0": 100 * scale.nsb / scale.b0, "b0_cv_percent": assay.cv_percent(b0),
         "n_standards": np.nan, "n_wells": np.nan,
     }  # fmt: skip
     for name in ("a", "b", "c", "d", "g"):

@@ -29,7 +29,7 @@ def check_quality(result, settings):
     else:
         rows = [
             *_curve(result, settings),
-            *_standards(result, settings),
+            *_standards(result),
             *_zero_wells(result, settings),
             *_controls(result, settings),
             *_spikes(result, settings),
@@ -204,8 +204,7 @@ def _outlying(wells, variance):
     return list(known.loc[away, "well"])
 
 
-def _standards(result, settings):
-    del settings
+def _standards(result):
     rows = []
     standards = result.wells[result.wells["role"] == "standard"]
     for nominal, group in standards.groupby("nominal", sort=True):
