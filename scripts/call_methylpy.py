@@ -5,9 +5,8 @@ from pathlib import Path
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.panel import read_panel
+    from hpaxis.methylation.panel import panel_folder, read_panel
     from hpaxis.methylation.second_caller import call_methylpy
-    from hpaxis.study import panel_folder
     from hpaxis.tables import write_table
 
     bams = {Path(path).stem: path for path in snakemake.input.bams}

@@ -7,10 +7,9 @@ from job import logged
 with logged(snakemake.log[0]) as log:
     from hpaxis.methylation.calls import LibraryCalls
     from hpaxis.methylation.libraries import estimate_study
-    from hpaxis.methylation.panel import read_panel
+    from hpaxis.methylation.panel import panel_folder, read_panel
     from hpaxis.problems import raise_if_any
     from hpaxis.sheets import read_sheet, sheet_schema
-    from hpaxis.study import panel_folder
     from hpaxis.tables import read_table, write_table
 
     sheet, problems = read_sheet(snakemake.input.sheet, sheet_schema("libraries"))

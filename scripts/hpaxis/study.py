@@ -15,10 +15,10 @@ import pandas as pd
 
 from hpaxis import schemas
 from hpaxis.identifying import identifying_problems, tellable
+from hpaxis.methylation.panel import SHIPPED, panel_folder
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.sheets import closest, empty_sheet, read_sheet, sheet_schema
 
-RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 # Which file columns an assay needs.
 FILES = {
     "amplicon": ("fastq_1", "fastq_2"),
@@ -86,12 +86,6 @@ class Study:
     def plate(self, plate_id):
         """Return the row of a plate."""
         return self.plates.set_index("plate_id", drop=False).loc[plate_id]
-
-
-def panel_folder(name):
-    """Return a panel's folder: a shipped panel by its name, any other by its path."""
-    shipped = RESOURCES / "panels" / name
-    return shipped if "/" not in name and shipped.is_dir() else Path(name)
 
 
 def read_study(config, config_file="config"):
@@ -344,7 +338,7 @@ def check_panels(study):
     for row in first.itertuples():
         folder = panel_folder(row.panel)
         if not folder.is_dir():
-            shipped = sorted(p.name for p in (RESOURCES / "panels").iterdir() if p.is_dir())
+            shipped = sorted(p.name for p in SHIPPED.iterdir() if p.is_dir())
             remedy = f"use a shipped panel ({', '.join(shipped)}) or the path of a panel folder"
             problems.append(
                 Problem(study.config["sheets"]["libraries"], "is no panel", remedy, row.row, "panel", row.panel)

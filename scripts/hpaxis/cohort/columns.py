@@ -35,7 +35,7 @@ def analysis_columns(study):
     The panels tell the names of their indices. Returns None where a panel cannot be read: its own check says why,
     and no model should be blamed for it.
     """
-    from hpaxis.study import panel_folder
+    from hpaxis.methylation.panel import panel_folder
 
     indices = []
     for name in sorted(study.libraries.loc[study.libraries["kind"] == "study", "panel"].dropna().unique()):

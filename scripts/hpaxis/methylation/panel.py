@@ -10,6 +10,7 @@ import pandas as pd
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.tables import whole_file, write_table
 
+SHIPPED = Path(__file__).resolve().parents[3] / "resources" / "panels"
 # IUPAC nucleotide codes as the set of bases each stands for.
 IUPAC = {
     "A": "A", "C": "C", "G": "G", "T": "T", "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",
@@ -61,6 +62,12 @@ class Panel:
         if pd.isna(row["forward_primer"]):
             return 0, length
         return len(row["forward_primer"]), length - len(row["reverse_primer"])
+
+
+def panel_folder(name):
+    """Return a panel's folder: a shipped panel by its name, any other by its path."""
+    shipped = SHIPPED / name
+    return shipped if "/" not in name and shipped.is_dir() else Path(name)
 
 
 def read_panel(folder):

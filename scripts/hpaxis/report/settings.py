@@ -1,6 +1,6 @@
 """What the report's rules need to know of a study when the workflow is planned; light to import."""
 
-from hpaxis.study import panel_folder
+from hpaxis.methylation.panel import panel_folder
 
 
 def primary_index(models):

@@ -9,12 +9,11 @@ import pandas as pd
 import yaml
 
 from hpaxis.cortisol.kits import kit_named
-from hpaxis.methylation.panel import read_panel
+from hpaxis.methylation.panel import panel_folder, read_panel
 from hpaxis.problems import Problem, raise_if_any
 from hpaxis.simulation.cohort import Cohort, default_settings, library_plan, simulate_cohort
 from hpaxis.simulation.plates import simulate_plates
 from hpaxis.simulation.reads import Amplicon, Chemistry, panel_amplicon, random_stream, simulate_reads, write_fastq
-from hpaxis.study import panel_folder
 from hpaxis.tables import whole_file, write_table
 
 SHEETS = ("participants", "libraries", "hair", "plates")
