@@ -1,7 +1,5 @@
 """Tables between stages: TSV, UTF-8, one header row, ``NA`` for missing, written whole or not at all."""
 
-import os
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,20 +17,18 @@ TEXT_COLUMNS = frozenset({
 
 @contextmanager
 def whole_file(path):
-    """Give a temporary path beside ``path`` that becomes ``path`` only if the block succeeds."""
+    """Give a path beside ``path`` that becomes ``path`` only if the block succeeds.
+
+    The name depends on ``path`` alone: what a killed job leaves behind is written over when it runs again.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(name, 0o666 & ~umask)
+    part = path.with_name(f".{path.name}.part")
     try:
-        yield Path(name)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_table(table, path):

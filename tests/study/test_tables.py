@@ -38,6 +38,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert os.listdir(tmp_path) == ["a.tsv"]
 
 
+def test_what_a_killed_write_left_is_written_over(tmp_path):
+    (tmp_path / ".a.tsv.part").write_text("half of a far longer table")
+    write_table(pd.DataFrame({"n": [1]}), tmp_path / "a.tsv")
+    assert (tmp_path / "a.tsv").read_text() == "n\n1\n"
+    assert os.listdir(tmp_path) == ["a.tsv"]
+
+
 @pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600)])
 def test_files_follow_the_umask(tmp_path, umask, mode):
     before = os.umask(umask)
