@@ -12,6 +12,7 @@ from hpaxis.methylation.target import BIT
 MAPPING_QUALITY = 60
 # Level 6 takes three times as long and saves an eighth of the size.
 COMPRESSION = "3"
+SORT_MEMORY = "256M"  # beyond that, samtools sorts in files beside the BAM
 LETTER = np.full(16, ord("N"), dtype=np.uint8)
 for _name, _bit in BIT.items():
     LETTER[_bit] = ord(_name)
@@ -53,7 +54,7 @@ class BamWriter:
         part = self.path.with_name(f".{self.path.name}.part")
         try:
             if kind is None:
-                pysam.sort("--no-PG", "-l", COMPRESSION, "-o", str(part), str(self.sam))
+                pysam.sort("--no-PG", "-l", COMPRESSION, "-m", SORT_MEMORY, "-o", str(part), str(self.sam))
                 pysam.index(str(part))
                 part.with_name(part.name + ".bai").replace(f"{self.path}.bai")
                 part.replace(self.path)
