@@ -46,14 +46,14 @@ base() {  # what python:3.11-slim-bookworm would give: Debian with Python
   podman image exists localhost/base:bookworm || podman import -q "$work/base.tar" localhost/base:bookworm >/dev/null
 }
 
-build() {  # the packages are fetched and checked outside, so that the build needs no network
+build() {  # packages are fetched and checked outside: pip sees no index in the build (chroot isolation has no network of its own)
   if [ ! -d "$work/wheels" ]; then
     "$bin/python" -m pip download -q --no-deps --require-hashes -r requirements.lock -d "$work/wheels.part"
     "$bin/python" -m pip download -q --no-deps wheel -d "$work/wheels.part"  # to build what is published as source only
     mv "$work/wheels.part" "$work/wheels"
   fi
   printf '[global]\nno-index = true\nfind-links = /wheels\n' > "$work/pip.conf"
-  podman build -q --network none --build-arg BASE=localhost/base:bookworm -v "$work/wheels:/wheels:ro" \
+  podman build -q --network host --build-arg BASE=localhost/base:bookworm -v "$work/wheels:/wheels:ro" \
     -v "$work/pip.conf:/etc/pip.conf:ro" -t "$image" . >/dev/null
 }
 
