@@ -97,7 +97,9 @@ def _arm_difference(result, predictor):
     ps = ", ".join(f"{contrast_label(r['comparison'])}: p {p_phrase(r['p'])}" for _, r in tests.iterrows())
     shown = any(excludes_zero(r) for _, r in tests.iterrows())
     said = "The arms differ in" if shown else "A difference between the arms was not shown in"
-    return f"{said} {predictor} ({ps}); see below." if result.counts else f"{predictor} on the moderator: {ps}."
+    return (
+        f"{said} {predictor} ({ps}); see below." if result.counts else sentence(f"{predictor} on the moderator: {ps}")
+    )
 
 
 def sentence(text):
