@@ -228,3 +228,11 @@ def test_a_given_variance_sets_the_standard_errors():
     expected = fit_curve(DOSE, SIGNAL, weights="1/y2").theta
     # Weights by the fitted, not the observed, response: close, not the same.
     np.testing.assert_allclose(weighted.theta[:3], expected[:3], rtol=0.02)
+
+
+def test_the_example_of_the_package_is_what_it_gives():
+    import doctest
+
+    import hpaxis.cortisol
+
+    assert doctest.testmod(hpaxis.cortisol) == (0, 3)

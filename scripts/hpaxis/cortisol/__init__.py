@@ -5,7 +5,7 @@
 >>> from hpaxis.cortisol import fit_curve
 >>> curve = fit_curve([0, 1, 2, 4, 8, 16], [100, 90, 75, 50, 25, 11])
 >>> curve.concentration([60, 40]).round(2)["estimate"].tolist()
-[3.14, 5.2]
+[3.09, 5.15]
 """
 
 from hpaxis.cortisol.assay import hair_cortisol, percent_bound
