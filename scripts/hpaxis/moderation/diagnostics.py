@@ -9,6 +9,7 @@ COLUMNS = ["code", "value", "limit", "what", "remedy"]
 # Leverage and skew from which the calibration table shows HC3 off its nominal level.
 SKEW = 1.0
 LEVERAGE = 0.5
+UNEQUAL = 0.05
 RELIABILITY_GAP = 0.10
 
 
@@ -38,9 +39,16 @@ def warning_table(result, influence=None, reliability=None, postbaseline=True):
              " show that there is none", "say so beside the claim")  # fmt: skip
     skew = float(stats.skew(design.x))
     p_variance = het_breuschpagan(result.linear.residuals, design.X)[1]
-    if result.linear.cov.kind == "OLS" and p_variance < 0.10:
-        warn("unequal_variance", p_variance, 0.10, "the error variance depends on the model's terms (Breusch-Pagan)",
-             "use covariance HC3")  # fmt: skip
+    if p_variance < UNEQUAL:
+        classical = result.linear.cov.kind == "OLS"
+        remedy = "use covariance HC3" if classical else "slopes' own intervals may be short: compare HC4"
+        warn(
+            "unequal_variance",
+            p_variance,
+            UNEQUAL,
+            "the error variance depends on the model's terms (Breusch-Pagan)",
+            f"{remedy}; docs/calibration_moderation.md",
+        )
     if abs(skew) > SKEW:
         warn("skewed_predictor", skew, SKEW, f"{design.spec.predictor} is skewed: robust errors may reject too often",
              "compare the M value scale and the restricted wild bootstrap; docs/calibration_moderation.md")  # fmt: skip
