@@ -8,6 +8,7 @@ Each stage is a subpackage with the stage's own name: ``methylation``, ``cortiso
 from importlib import import_module
 
 __version__ = "0.1.0"
+__released__ = "2026-11-22"
 STAGES = ("methylation", "cortisol", "cohort", "moderation", "report", "simulation")
 
 

@@ -126,10 +126,45 @@ rule write_report:
     params:
         config=study.config,
         snps=report_settings.masked_positions(study.libraries),
+        genome=report_settings.genome_check(study.libraries),
     script:
         "../../scripts/write_report.py"
+
+
+# Outputs that come one a library stand in the crate by role: their names are ids.
+rule write_crate:
+    input:
+        checksums=rules.checksum_inputs.output.checksums,
+        workflow=workflow.source_path("../Snakefile"),
+        methylation=[
+            rules.estimate_methylation.output.libraries,
+            rules.estimate_methylation.output.indices,
+            rules.compare_callers.output,
+        ],
+        each_library=rules.estimate_methylation.output.calls,
+        cohort=rules.build_cohort.output,
+        cortisol=rules.cortisol.input.tables,
+        models=rules.moderation.input.tables,
+        figures=rules.write_report.input.figures,
+        report=rules.write_report.output.page,
+        library=library("report"),
+    output:
+        metadata="<results>/report/crate/ro-crate-metadata.json",
+        workflow="<results>/report/crate/workflow/Snakefile",
+    log:
+        "<logs>/write_crate.log",
+    benchmark:
+        "<benchmarks>/write_crate.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        config=study.config,
+        results=RESULTS,
+    script:
+        "../../scripts/write_crate.py"
 
 
 rule report:
     input:
         rules.write_report.output.page,
+        rules.write_crate.output,
