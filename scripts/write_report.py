@@ -11,6 +11,7 @@ with logged(snakemake.log[0]) as log:
         dict(snakemake.input.items()),
         snakemake.params.config,
         snakemake.params.snps,
+        snakemake.params.genome,
     )
     page = build_page(run)
     with whole_file(snakemake.output.page) as part:

@@ -12,9 +12,9 @@ def said(section):
 
 @pytest.fixture
 def limits(config, fitted, libraries, sheet):
-    def ask(samples=None, results=None, snps=0, panel_checked=False, **changes):
+    def ask(samples=None, results=None, snps=0, genome="unchecked", **changes):
         changed = config | {k: (config[k] | v if k in config else v) for k, v in changes.items()}
-        return said(limits_section(changed, results or fitted(), libraries, samples, sheet, snps, panel_checked))
+        return said(limits_section(changed, results or fitted(), libraries, samples, sheet, snps, genome))
 
     return ask
 
@@ -37,8 +37,13 @@ def test_what_holds_is_said(limits):
 
 
 def test_what_does_not_hold_is_not_said(limits):
-    text = limits(snps=3, panel_checked=True, moderation={"predictor_after_randomisation": False})
+    text = limits(snps=3, genome="same", moderation={"predictor_after_randomisation": False})
     assert "genome" not in text and "SNP mask" not in text and "randomisation" not in text
+
+
+def test_a_panel_that_differs_from_its_genome_is_named(limits):
+    text = limits(genome="differs")
+    assert "differs from the genome" in text and "not compared with a genome" not in text
 
 
 def test_simulated_people_are_named_so(limits):
@@ -58,18 +63,18 @@ def test_a_measured_cell_mix_counts_only_where_a_model_has_it(limits, fitted, co
 
 def test_missing_controls_are_named(config, fitted, libraries, sheet):
     study = libraries[libraries["kind"] == "study"]
-    text = said(limits_section(config, fitted(), study, None, sheet, 0, False))
+    text = said(limits_section(config, fitted(), study, None, sheet, 0, "unchecked"))
     assert "Not sequenced" in text and "0% control" in text and "100% control" in text
 
 
 def test_a_prepared_pair_lifts_the_limit_on_replicates(config, fitted, libraries, sheet):
     twice = pd.concat([sheet, sheet.iloc[:1]])
-    assert "prepared twice" not in said(limits_section(config, fitted(), libraries, None, twice, 0, False))
+    assert "prepared twice" not in said(limits_section(config, fitted(), libraries, None, twice, 0, "unchecked"))
 
 
 def test_refused_models_leave_no_gap(config, fitted, libraries, sheet):
     results = [dataclasses.replace(r, tables={}, problems=("too few",)) for r in fitted()]
-    text = said(limits_section(config, results, libraries, None, sheet, 0, False))
+    text = said(limits_section(config, results, libraries, None, sheet, 0, "unchecked"))
     assert "rests on" not in text and "interactions are tested" in text
 
 

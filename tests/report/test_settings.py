@@ -1,7 +1,7 @@
 import pandas as pd
 
 from hpaxis.methylation.panel import SHIPPED
-from hpaxis.report.settings import gates, input_files, masked_positions, panel_files, primary_index
+from hpaxis.report.settings import gates, genome_check, input_files, masked_positions, panel_files, primary_index
 
 
 def test_the_index_is_the_primary_models():
@@ -33,3 +33,16 @@ def test_masked_positions_are_counted_once_a_panel(tmp_path):
 def test_input_files_are_named_once():
     sheet = pd.DataFrame({"fastq_1": ["b", "a", None], "bam": [None, None, "a"]})
     assert input_files(sheet, "fastq_1", "bam") == ["a", "b"]
+
+
+def test_every_panel_must_agree_with_a_genome(tmp_path):
+    folders = [tmp_path / name for name in ("a", "b")]
+    libraries = pd.DataFrame({"panel": [str(f) for f in folders]})
+    for folder in folders:
+        folder.mkdir()
+    (folders[0] / "genome_check.tsv").write_text("amplicon\tverdict\nx\tsame\n")
+    assert genome_check(libraries) == "unchecked"
+    (folders[1] / "genome_check.tsv").write_text("amplicon\tverdict\ny\tsame\n")
+    assert genome_check(libraries) == "same"
+    (folders[1] / "genome_check.tsv").write_text("amplicon\tverdict\ny\t3 bases differ\n")
+    assert genome_check(libraries) == "differs"

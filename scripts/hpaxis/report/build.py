@@ -25,7 +25,7 @@ class Run:
     methylation stage's tables, ``levels`` the CpG levels by arm; ``cortisol`` maps names to the cortisol stage's
     tables (None without hair); ``analysis``, ``attrition`` and ``audit`` are the cohort's; ``results`` the models
     (`ModelResult`); ``figures`` maps a stage to its figures' SVG text; ``checksums`` and ``software`` say what went
-    in; ``snps`` counts the panels' masked positions; ``panel_checked`` says whether they were compared with a genome.
+    in; ``snps`` counts the panels' masked positions; ``genome`` says whether they agree with a genome.
     """
 
     config: dict
@@ -42,7 +42,7 @@ class Run:
     checksums: pd.DataFrame
     software: list
     snps: int = 0
-    panel_checked: bool = False
+    genome: str = "unchecked"
 
 
 def build_page(run):
@@ -78,7 +78,7 @@ def build_page(run):
             samples,
             run.sheet,
             run.snps,
-            run.panel_checked,
+            run.genome,
         ),
         methods_section(config, samples is not None),
         provenance_section(run.checksums, config, run.software),

@@ -6,12 +6,12 @@ from hpaxis.report.models import in_order
 from hpaxis.report.numbers import bounded, count, fixed, plural, words
 
 
-def limits_section(config, results, libraries, samples, sheet, snps, panel_checked):
+def limits_section(config, results, libraries, samples, sheet, snps, genome):
     """Return the section on limits.
 
     ``results`` are the models, ``libraries`` the methylation stage's libraries, ``samples`` the hair samples (None
     without hair), ``sheet`` the sheet of libraries, ``snps`` the number of positions in the panels' SNP masks,
-    ``panel_checked`` whether the panel was compared with a genome.
+    ``genome`` whether the panels agree with a genome: same, differs or unchecked.
     """
     limits = [
         _simulated(config),
@@ -20,7 +20,7 @@ def limits_section(config, results, libraries, samples, sheet, snps, panel_check
         _warnings(results),
         _missing(results),
         _many(results),
-        _panel(panel_checked, snps),
+        _panel(genome, snps),
         _cell_mix(config, results),
         _controls(libraries),
         _replicates(sheet),
@@ -97,13 +97,15 @@ def _many(results):
     )
 
 
-def _panel(checked, snps):
+def _panel(genome, snps):
     parts = []
-    if not checked:
+    if genome == "unchecked":
         parts.append(
             "The panel’s reference and coordinates were not compared with a genome: what its provenance calls "
             "unchecked stays so until that is done."
         )
+    elif genome == "differs":
+        parts.append("The panel differs from the genome it was compared with: see genome_check.tsv in its folder.")
     if not snps:
         parts.append(
             "The panel’s SNP mask is empty: a C-to-T variant at a CpG reads as unmethylated, and one under a primer "

@@ -9,7 +9,7 @@ from hpaxis.sheets import read_sheet, sheet_schema
 from hpaxis.tables import read_table
 
 
-def read_run(files, config, snps=0, panel_checked=False):
+def read_run(files, config, snps=0, genome="unchecked"):
     """Return the `Run` of the files.
 
     ``files`` maps sheet, libraries, levels, concordance, analysis, attrition, audit and checksums to a path each,
@@ -48,7 +48,7 @@ def read_run(files, config, snps=0, panel_checked=False):
         figures=figures,
         software=versions(),
         snps=snps,
-        panel_checked=panel_checked,
+        genome=genome,
     )
 
 

@@ -38,3 +38,16 @@ def masked_positions(libraries):
     from hpaxis.methylation.panel import read_panel
 
     return sum(len(read_panel(folder).snps) for folder in panel_folders(libraries))
+
+
+def genome_check(libraries):
+    """Return whether the panels agree with a genome: ``same``, ``differs``, or ``unchecked`` if one was not compared.
+
+    Reads genome_check.tsv of each panel's folder, as `hpaxis.methylation.genome_check` writes it.
+    """
+    from hpaxis.tables import read_table
+
+    paths = [folder / "genome_check.tsv" for folder in panel_folders(libraries)]
+    if not all(path.is_file() for path in paths):
+        return "unchecked"
+    return "same" if all((read_table(path)["verdict"] == "same").all() for path in paths) else "differs"
