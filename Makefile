@@ -66,7 +66,7 @@ calibration: $(VENV)/.run  ## does 95 % mean 95 %? writes docs/calibration_*.md 
 	$(BIN)/python benchmarks/calibrate_moderation.py --cores $(CORES)
 
 crosscheck: $(VENV)/.test  ## the moderation stage against R (installs Debian's R packages; root)
-	@command -v Rscript >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends r-base-core r-cran-mass r-cran-sandwich r-cran-car r-cran-emmeans r-cran-lavaan >/dev/null; }
+	@Rscript -e 'for (p in c("sandwich", "car", "emmeans", "lavaan", "clubSandwich", "AER", "mice")) loadNamespace(p)' >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends r-base-core r-cran-sandwich r-cran-car r-cran-emmeans r-cran-lavaan r-cran-clubsandwich r-cran-aer r-cran-mice >/dev/null; }
 	$(BIN)/python tests/moderation/crosscheck/compare.py
 
 test-slurm: $(VENV)/.slurm  ## the demo through a real one-node SLURM, bytes compared (Debian, root)

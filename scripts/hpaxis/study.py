@@ -354,7 +354,7 @@ def check_panels(study):
 def check_models(study, config_file="config"):
     """Return the problems of the models, as far as they can be told before there are data."""
     from hpaxis.cohort import analysis_columns
-    from hpaxis.moderation.checks import check_model
+    from hpaxis.moderation.checks import check_model, check_settings
 
     columns = analysis_columns(study)
     if columns is None:
@@ -362,6 +362,7 @@ def check_models(study, config_file="config"):
     problems = []
     for name, entry in study.models.items():
         problems += check_model(name, entry, columns=columns, arms=study.config["arms"], config_file=config_file)
+    problems += check_settings(study.config["moderation"], study.models, columns, config_file)
     return problems
 
 

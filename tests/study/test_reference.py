@@ -40,3 +40,18 @@ def test_every_schema_is_a_valid_schema(root):
     assert len(paths) > 10
     for path in paths:
         jsonschema.Draft202012Validator.check_schema(yaml.safe_load(path.read_text()))
+
+
+def test_the_demo_runs_what_its_plan_lock_holds(root, monkeypatch):
+    from hpaxis.moderation.lock import plan_table, read_lock
+
+    monkeypatch.chdir(root)
+    config = yaml.safe_load((root / "config" / "config.yaml").read_text())
+    config = schemas.with_defaults(config, schemas.config_schema())
+    locked = read_lock(config["moderation"]["lock"])
+    for name, entry in config["models"].items():
+        table = plan_table(name, entry, config["moderation"], config["arms"], locked)
+        assert table["status"].tolist() == ["confirmatory"], name
+    changed = {**config["models"]["competence"], "covariates": ["age_months"]}
+    table = plan_table("competence", changed, config["moderation"], config["arms"], locked)
+    assert table["status"].tolist() == ["exploratory"]
