@@ -93,6 +93,7 @@ rule estimate_methylation:
         libraries="<results>/methylation/libraries.tsv",
         indices="<results>/methylation/indices.tsv",
         limits="<results>/methylation/limits.tsv",
+        read_level="<results>/methylation/read_level.tsv",
     log:
         "<logs>/estimate_methylation.log",
     benchmark:
