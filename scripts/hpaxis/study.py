@@ -297,7 +297,9 @@ def _check_coverage(study):
     """A participant without saliva or hair is an error unless the sheet says that it is missing."""
     path, problems = study.config["sheets"]["participants"], []
     saliva = set(study.libraries.loc[study.libraries["kind"] == "study", "participant_id"].dropna())
-    hair = None if study.config["sheets"]["hair"] is None else set(study.hair["participant_id"].dropna())
+    hair = set(study.hair["participant_id"].dropna())
+    saliva = saliva if study.config["sheets"]["libraries"] is not None else None
+    hair = hair if study.config["sheets"]["hair"] is not None else None
     for row in study.participants.itertuples():
         said = set(str(row.missing).split(";")) if pd.notna(row.missing) else set()
         for what, have, sheet in (("saliva", saliva, "libraries.tsv"), ("hair", hair, "hair.tsv")):

@@ -111,6 +111,13 @@ def test_the_proximal_segment_counts_and_repeats_are_averaged_on_the_log_scale(c
     assert row["cortisol_samples"] == 2
 
 
+def test_an_interval_that_reaches_zero_keeps_its_zero():
+    data = inputs()
+    data["samples"].loc[0, "cortisol_low"] = 0.0
+    row = build_cohort(**data).analysis.set_index("participant_id").loc["0011"]
+    assert (row["cortisol_low"], row["cortisol_pg_per_mg"]) == (0.0, pytest.approx(6.0))
+
+
 def test_a_censored_value_is_never_a_number(cohort):
     row = cohort.analysis.set_index("participant_id").loc["0021"]
     assert math.isnan(row["cortisol_pg_per_mg"])

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hpaxis.tables import read_table
 
@@ -145,3 +146,13 @@ def test_snakemake_lint_finds_nothing(study):
 def test_finished_run_leaves_no_partial_file(finished):
     partial = [p for p in (finished.folder / "results").rglob(".*") if p.is_file()]
     assert partial == []
+
+
+def test_a_laboratory_with_hair_only_plans_its_stage(study, tmp_path):
+    checkout = study.copy_to(tmp_path / "checkout")
+    config = yaml.safe_load((checkout.folder / "study" / "config.yaml").read_text())
+    del config["sheets"]["libraries"], config["models"]
+    (checkout.folder / "hair.yaml").write_text(yaml.safe_dump(config))
+    planned = jobs(checkout.snakemake("cortisol", "--configfile", "hair.yaml", "--dry-run"))
+    assert {"quantify_plate", "collect_cortisol"} <= planned.keys()
+    assert "count_amplicon_reads" not in planned

@@ -1,7 +1,7 @@
 rule build_cohort:
     input:
         participants=study.config["sheets"]["participants"],
-        libraries=study.config["sheets"]["libraries"],
+        libraries=study.config["sheets"]["libraries"] or [],
         hair=study.config["sheets"]["hair"] or [],
         plates=study.config["sheets"]["plates"] or [],
         quality="<results>/methylation/libraries.tsv",

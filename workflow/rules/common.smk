@@ -38,7 +38,7 @@ except InputError as error:
 wildcard_constraints:
     library="|".join(study.library_ids()) or "none",
     plate="|".join(study.plate_ids()) or "none",
-    model="|".join(study.models),
+    model="|".join(study.models) or "none",
 
 
 def library(*stages):

@@ -82,7 +82,7 @@ rule release_counts:
 
 rule estimate_methylation:
     input:
-        sheet=study.config["sheets"]["libraries"],
+        sheet=study.config["sheets"]["libraries"] or [],
         counts=expand("<results>/methylation/counts/{library}.tsv", library=counted),
         patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
         reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),

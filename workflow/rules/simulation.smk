@@ -1,7 +1,7 @@
 # Only a study with a section `simulation` in its config has anything to do here.
 rule simulate_reads:
     input:
-        sheet=study.config["sheets"]["libraries"],
+        sheet=study.config["sheets"]["libraries"] or [],
         panel=study.panel_files(study.library_ids()[0]) if simulated else [],
         library=library("simulation"),
     output:

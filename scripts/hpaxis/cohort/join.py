@@ -161,7 +161,9 @@ def _combine(samples):
 
 
 def _geometric_mean(values):
-    return float(values.iloc[0]) if len(values) == 1 else float(np.exp(np.log(values).mean()))
+    if len(values) == 1 or (values <= 0).any():
+        return float(values.min())
+    return float(np.exp(np.log(values).mean()))
 
 
 def _check_platforms(samples, settings):

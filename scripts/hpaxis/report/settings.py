@@ -9,7 +9,7 @@ def primary_index(models):
     ``models`` maps names to the config's entries.
     """
     entries = sorted(models.values(), key=lambda entry: not entry["primary"])
-    predictor = entries[0]["predictor"]
+    predictor = entries[0]["predictor"] if entries else ""
     return predictor.removesuffix("_beta") if predictor.endswith("_beta") else "region_mean"
 
 
