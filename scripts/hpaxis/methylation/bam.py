@@ -12,6 +12,7 @@ from hpaxis.methylation.target import BIT
 MAPPING_QUALITY = 60
 # Level 6 takes three times as long and saves an eighth of the size.
 COMPRESSION = "3"
+SORT_MEMORY = "400M"  # deeper libraries are sorted in parts, in the same order
 SORT_MEMORY = "256M"  # beyond that, samtools sorts in files beside the BAM
 LETTER = np.full(16, ord("N"), dtype=np.uint8)
 for _name, _bit in BIT.items():
