@@ -24,6 +24,18 @@ def test_checksums_are_sha256_by_role_and_name(tmp_path):
     assert table["bytes"].tolist() == [0, 5, 3_000_000]
 
 
+def test_files_of_the_code_are_named_the_same_wherever_it_is_installed(tmp_path, monkeypatch):
+    tables = []
+    for code in ("opt/hpaxis", "home/me/hpaxis"):
+        panel = tmp_path / code / "resources" / "reference.fa"
+        panel.parent.mkdir(parents=True)
+        panel.write_bytes(b">a\nACGT\n")
+        monkeypatch.chdir(tmp_path)
+        tables.append(provenance.checksum_table([("panels", f"{code}/resources/reference.fa")], code))
+    assert tables[0].equals(tables[1])
+    assert tables[0]["file"].tolist() == ["resources/reference.fa"]
+
+
 def test_a_role_tells_no_names_and_does_not_depend_on_them(checksums):
     shown = provenance.by_role(checksums)
     assert shown["role"].tolist() == ["sheets", "reads"]

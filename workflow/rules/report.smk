@@ -87,6 +87,8 @@ rule checksum_inputs:
         "../envs/hpaxis.yaml"
     resources:
         runtime=growing(60),
+    params:
+        code=os.path.relpath(ROOT),
     script:
         "../../scripts/checksum_inputs.py"
 

@@ -44,16 +44,18 @@ def sha256(path):
     return digest.hexdigest()
 
 
-def checksum_table(files):
+def checksum_table(files, code=None):
     """Return one row a file: role, file (as named), bytes, sha256.
 
-    ``files`` is an iterable of (role, path). Sorted by role, in the order of first mention, then by name.
+    ``files`` is an iterable of (role, path). Sorted by role, in the order of first mention, then by name. What lies
+    in the folder ``code`` is named from there, so that the table is the same wherever hpaxis is installed.
     """
     files = list(dict.fromkeys((role, str(path)) for role, path in files))
     rank = {role: i for i, role in enumerate(dict.fromkeys(role for role, _ in files))}
+    inside = f"{code}/" if code else None
     rows = [
-        (role, path, Path(path).stat().st_size, sha256(path))
-        for role, path in sorted(files, key=lambda f: (rank[f[0]], f[1]))
+        (role, path.removeprefix(inside) if inside else path, Path(path).stat().st_size, sha256(path))
+        for role, path in sorted(files, key=lambda f: (rank[f[0]], f[1].removeprefix(inside or "")))
     ]
     return pd.DataFrame(rows, columns=["role", "file", "bytes", "sha256"])
 
