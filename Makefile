@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test environment simulate sheets real benchmark calibration crosscheck test-slurm test-containers test-chaos load lock reference clean
+.PHONY: help demo test environment simulate sheets real benchmark calibration crosscheck test-slurm test-containers test-chaos load fuzz bundle verify lock reference clean
 
 demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
@@ -80,6 +80,16 @@ test-chaos: $(VENV)/.test  ## harm runs at random points and compare the bytes a
 
 load: $(VENV)/.run  ## plan 2,000 libraries, run 1,000, count 20 million read pairs (hours)
 	$(BIN)/python benchmarks/load.py
+
+fuzz: $(VENV)/.test  ## damage every kind of input file in many new ways (20 minutes)
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/study/test_fuzz.py
+
+bundle: $(VENV)/.run  ## what a reviewer may see, in one archive: [CONFIG=my_study.yaml] [PARTICIPANTS=yes]
+	$(SNAKEMAKE) $(if $(CONFIG),--configfile $(CONFIG)) -- results/bundle/$(if $(filter yes,$(PARTICIPANTS)),participants,shared).zip
+
+verify: $(VENV)/.run  ## check a bundle and run again what it allows: BUNDLE=results/bundle/participants.zip
+	@test -n "$(BUNDLE)" || { echo "make verify BUNDLE=bundle.zip"; exit 2; }
+	$(BIN)/python scripts/verify_bundle.py $(BUNDLE) $(CORES)
 
 # For maintainers: resolve the locks again, and write what is generated from the schemas.
 LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml

@@ -75,7 +75,8 @@ def copies_study(libraries, plates, pairs):
         for mate in (1, 2):
             shutil.copy(f"few/reads/{stem}_R{mate}.fastq.gz", f"study/reads/{library.library_id}_R{mate}.fastq.gz")
     table = read_table("study/plates.tsv")
-    more = max(plates - len(table), 0)  # finished plates again, under other ids
+    table["reader_plate"] = table["plate_id"]
+    more = max(plates - len(table), 0)  # plates again, under other ids
     again = table.iloc[[i % len(table) for i in range(more)]].assign(plate_id=[f"X{i:03d}" for i in range(more)])
     write_table(pd.concat([table, again]), "study/plates.tsv")
     del config["simulation"]

@@ -6,8 +6,8 @@ with logged(snakemake.log[0]) as log:
     import pandas as pd
 
     from hpaxis.figures import save
+    from hpaxis.labels import population_label
     from hpaxis.methylation.figures import cpg_levels, plot_concordance, plot_conversion_depth, plot_cpg_levels
-    from hpaxis.report.labels import population_label
     from hpaxis.tables import read_table, write_table
 
     arms = snakemake.params.arms

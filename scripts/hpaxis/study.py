@@ -20,12 +20,7 @@ from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.sheets import closest, empty_sheet, read_sheet, sheet_schema
 
 # Which file columns an assay needs.
-FILES = {
-    "amplicon": ("fastq_1", "fastq_2"),
-    "genome": ("bam",),
-    "pyrosequencing": ("counts",),
-    "counts": ("counts",),
-}
+FILES = {"amplicon": ("fastq_1", "fastq_2"), "counts": ("counts",)}
 
 
 @dataclass(frozen=True)
@@ -218,7 +213,7 @@ def _check_libraries(study):
         needed = FILES.get(row.assay, ())
         if needed and pd.isna(getattr(row, needed[0])):
             add("is missing", f"assay {row.assay} needs this file", needed[0])
-        for column in ("fastq_1", "fastq_2", "bam", "counts"):
+        for column in ("fastq_1", "fastq_2", "counts"):
             name = getattr(row, column)
             if pd.isna(name):
                 continue
@@ -393,7 +388,7 @@ def check_files(study, made=None, cache=None):
             signature = {p: _signature(p) for p in paths}
             if all(known.get(p) == s for p, s in signature.items()):
                 continue
-            found = check_read_files(paths)
+            found = check_read_files(paths, may_be_empty=row.kind == "no_template")
             problems += found
             if not found:
                 known.update(signature)

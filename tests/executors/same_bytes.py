@@ -18,8 +18,7 @@ def content(path):
     for entity in kept:
         if isinstance(entity.get("identifier"), list):
             entity["identifier"] = [part for part in entity["identifier"] if part != {"@id": "#git"}]
-    # With one entry left, the list may stand as that entry alone.
-    return json.dumps(kept, sort_keys=True).replace('[{"@id": "#code"}]', '{"@id": "#code"}').encode("utf-8")
+    return json.dumps(kept, sort_keys=True).encode("utf-8")
 
 
 def digests(folder):

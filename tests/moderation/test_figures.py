@@ -42,7 +42,7 @@ def test_slopes_show_every_complete_case_at_its_place(tables):
     assert np.array(sorted(map(tuple, drawn))) == pytest.approx(np.array(sorted(map(tuple, expected))))
     texts = [t.get_text() for t in axis.get_legend().get_texts()]
     assert [t.split(":")[0] for t in texts] == ["control (n = 21)", "treatment (n = 21)"]
-    assert axis.get_xlabel() == "region_mean_beta (SD)"
+    assert axis.get_xlabel() == "region mean methylation (SD)"
     own = tables["region"].iloc[0]
     assert axis.get_title(loc="left").startswith("n = 42\n")
     assert axis.get_title(loc="left").endswith(f"{own['n_significant']} of 42 in the region")

@@ -231,7 +231,8 @@ def test_a_model_that_names_no_column(study):
         ("libraries", "timepoint", "NA", "a study library needs its timepoint"),
         ("libraries", "expected_percent", "400", "is above 100"),
         ("libraries", "kind", "no_template", "is named for a library that is not of kind study"),
-        ("libraries", "bam", "x.bam", "assay amplicon does not read it"),
+        ("libraries", "counts", "x.tsv", "assay amplicon does not read it"),
+        ("libraries", "assay", "genome", "is not a known word"),
         ("libraries", "assay", "counts", "assay counts needs this file"),
         ("libraries", "panel", "../../etc", "is no panel"),
         ("hair", "participant_id", "99999", "is not in participants.tsv"),
@@ -267,7 +268,7 @@ def test_sound_files_are_remembered_and_looked_at_again_when_they_change(study, 
 
     looked = []
     real = reads.check_read_files
-    monkeypatch.setattr(reads, "check_read_files", lambda paths: looked.append(tuple(paths)) or real(paths))
+    monkeypatch.setattr(reads, "check_read_files", lambda paths, **kinds: looked.append(1) or real(paths, **kinds))
     cache = study.folder / "cache.json"
     load_study(study.config, cache=cache)
     first = len(looked)

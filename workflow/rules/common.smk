@@ -44,7 +44,7 @@ wildcard_constraints:
 def library(*stages):
     """The modules that a job runs: named as its input, so that an edited module reruns what depends on it."""
     package = ROOT / "scripts" / "hpaxis"
-    modules = [package / f"{m}.py" for m in ("figures", "problems", "schemas", "sheets", "tables")]
+    modules = [package / f"{m}.py" for m in ("figures", "labels", "problems", "schemas", "sheets", "tables")]
     for stage in stages:
         modules += [p for p in (package / stage).rglob("*") if p.suffix in (".py", ".html", ".css")]
     # Relative, so that a study that is moved together with its checkout stays up to date.

@@ -95,7 +95,7 @@ rule checksum_inputs:
 
 rule write_report:
     input:
-        sheet=study.config["sheets"]["libraries"],
+        sheet=study.config["sheets"]["libraries"] or [],
         libraries="<results>/methylation/libraries.tsv",
         levels=rules.plot_methylation.output.levels,
         concordance="<results>/methylation/concordance.tsv",
@@ -170,3 +170,43 @@ rule report:
     input:
         rules.write_report.output.page,
         rules.write_crate.output,
+
+
+# For reviewers, on request: what may be shared (`shared`), or all that is needed to run again (`participants`).
+rule write_bundle:
+    input:
+        counts=rules.release_counts.output,
+        tables=[
+            *rules.write_crate.input.methylation,
+            *rules.build_cohort.output,
+            *rules.cortisol.input.tables,
+            *rules.moderation.input.tables,
+        ],
+        report=[
+            rules.write_report.output.page,
+            *rules.write_report.input.figures,
+            *rules.write_crate.output,
+        ],
+        sheets=rules.checksum_inputs.input.sheets,
+        plates=rules.checksum_inputs.input.plates,
+        library=library("report"),
+    output:
+        "<results>/bundle/{kind}.zip",
+    log:
+        "<logs>/write_bundle/{kind}.log",
+    benchmark:
+        "<benchmarks>/write_bundle/{kind}.tsv"
+    wildcard_constraints:
+        kind="shared|participants",
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        config=study.config,
+        results=RESULTS,
+    script:
+        "../../scripts/write_bundle.py"
+
+
+rule bundle:
+    input:
+        "<results>/bundle/shared.zip",

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from hpaxis.figures import COLOURS, GREY, LINES, MARKERS, arm_styles, use_style
+from hpaxis.labels import column_label
 
 SHADE = "#0072B2"
 
@@ -18,10 +19,10 @@ def plot_model(tables, entry):
     if len(tables["refused"]):
         return {name: plot_refused(len(tables["refused"])) for name in names}
     unit = {role: " (SD)" if role in entry["standardise"] else "" for role in ("outcome", "predictor", "moderator")}
-    outcome, predictor = entry["outcome"] + unit["outcome"], entry["predictor"] + unit["predictor"]
+    outcome, predictor, moderator = (column_label(entry[role]) + unit[role] for role in unit)
     arms = tables["region"]["across"].iloc[0] != entry["moderator"]
-    across = predictor if arms else entry["moderator"] + unit["moderator"]
-    effect = "difference of arms" if arms else f"slope of {entry['predictor']}"
+    across = predictor if arms else moderator
+    effect = "difference of arms" if arms else f"slope of {column_label(entry['predictor'])}"
     return {
         "slopes": plot_slopes(
             tables["lines"], tables["points"], tables["slopes"], tables["region"], predictor, outcome
@@ -68,7 +69,8 @@ def plot_slopes(lines, points, slopes, region, predictor, outcome):
 
 def _line_label(value, row, arms):
     name = f"{value} (n = {int(row['n'])})" if arms else f"{row['at']}: {float(value):.3g}"
-    return f"{name}: slope {row['estimate']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    estimate, low, high = (f"{row[k]:.2f}".replace("-", "\u2212") for k in ("estimate", "low", "high"))
+    return f"{name}: slope {estimate} [{low}, {high}]"
 
 
 def _shade(axis, row):

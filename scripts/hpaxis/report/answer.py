@@ -1,7 +1,7 @@
 """The question's answer in plain words, with its uncertainty, from the primary model alone."""
 
+from hpaxis.labels import column_label, contrast_label
 from hpaxis.report.blocks import Items, Notice, Paragraph
-from hpaxis.report.labels import column_label, contrast_label
 from hpaxis.report.models import difference_sentence, excludes_zero, in_order, plain_sentence, shape_sentence
 from hpaxis.report.numbers import digits_for, fixed, p_phrase
 

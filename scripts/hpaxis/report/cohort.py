@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from hpaxis.labels import population_label
 from hpaxis.report.blocks import Figure, Notice, Paragraph, Section, Table
-from hpaxis.report.labels import population_label
 from hpaxis.report.numbers import count, fixed, interval, people, percent, plural, significant, words
 from hpaxis.report.privacy import WITHHELD, shown_flow
 

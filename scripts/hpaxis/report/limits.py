@@ -1,7 +1,7 @@
 """What this page cannot say, each limit only where the study's own tables and config show that it holds."""
 
+from hpaxis.labels import column_label
 from hpaxis.report.blocks import Items, Paragraph, Section
-from hpaxis.report.labels import column_label
 from hpaxis.report.models import in_order
 from hpaxis.report.numbers import bounded, count, fixed, plural, words
 

@@ -1,7 +1,7 @@
 """The section on methylation: how good the libraries are, what controls show, each CpG by arm, the second caller."""
 
+from hpaxis.labels import population_label
 from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
-from hpaxis.report.labels import population_label
 from hpaxis.report.numbers import (
     count,
     fixed,

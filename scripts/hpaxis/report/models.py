@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hpaxis.report.labels import column_label, population_label
+from hpaxis.labels import column_label, population_label
 from hpaxis.report.numbers import count, digits_for, fixed, interval, p_phrase, words
 
 COMPLETE = "complete cases"

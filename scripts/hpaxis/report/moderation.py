@@ -1,7 +1,7 @@
 """The sections on the arm's effect on methylation and on the moderation, model by model."""
 
+from hpaxis.labels import column_label, contrast_label, model_title, population_label, term_label
 from hpaxis.report.blocks import Figure, Heading, Items, Notice, Paragraph, Section, Table
-from hpaxis.report.labels import column_label, contrast_label, model_title, population_label, term_label
 from hpaxis.report.models import difference_sentence, in_order, pair_of
 from hpaxis.report.numbers import bounded, count, digits_for, fixed, interval, p_value, significant, words
 from hpaxis.report.scrutiny import scrutiny_blocks

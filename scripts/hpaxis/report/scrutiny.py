@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from hpaxis.labels import term_label
 from hpaxis.report.blocks import Figure, Items, Paragraph, Table
-from hpaxis.report.labels import term_label
 from hpaxis.report.numbers import (
     bounded,
     count,

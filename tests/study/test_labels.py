@@ -1,6 +1,6 @@
 import pytest
 
-from hpaxis.report import labels
+from hpaxis import labels
 
 
 @pytest.mark.parametrize(
