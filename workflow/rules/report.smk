@@ -74,7 +74,7 @@ rule checksum_inputs:
     input:
         sheets=[path for path in study.config["sheets"].values() if path],
         panels=report_settings.panel_files(study.libraries),
-        reads=report_settings.input_files(study.libraries, "fastq_1", "fastq_2", "bam", "counts"),
+        reads=report_settings.input_files(study.libraries, "fastq_1", "fastq_2", "counts"),
         plates=report_settings.input_files(study.plates, "reader_file", "layout_file"),
         library=library("report"),
     output:

@@ -71,7 +71,6 @@ def _config(out):
         "arms": ["all"],
         "methylation": {"depth_fail": DEPTH, "depth_warn": DEPTH, "depth_target": DEPTH, "min_cpg_share": 0.01},
         # A study must name a model; the methylation stage does not run it.
-        "models": {"none": {"outcome": "methylation_depth", "predictor": "region_mean_beta"}},
         "pathvars": {name: str(out / name) for name in ("results", "logs", "benchmarks")},
     }
 
