@@ -1,0 +1,228 @@
+"""The reviewer's bundle: one archive with what a reviewer may see, and the check of it.
+
+A shared bundle holds the counts (with libraries numbered), the tables without a participant, the report, the crate
+and the config. A participants' bundle also holds the sheets, the plates and every table, so that all of it can be
+run again from counts. Reads are in neither.
+"""
+
+import hashlib
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from scipy import stats
+
+from hpaxis.problems import InputError, Problem
+from hpaxis.report.provenance import sha256
+from hpaxis.sheets import read_sheet, sheet_schema
+from hpaxis.tables import FLOAT_FORMAT, read_table, whole_file
+
+MANIFEST = "manifest.tsv"
+# Columns that name a person, a sample of one, or a row of a sheet; a table that has one is not shared.
+PERSONAL = frozenset({"participant_id", "dyad_id", "library_id", "hair_id", "key", "sample", "subject"})
+# Counts by arm and step: the report tells them with small cells withheld, the table does not.
+SMALL_CELLS = frozenset({"cohort/attrition.tsv", "cortisol/plate_by_arm.tsv"})
+README = """# Reviewer's bundle of one hpaxis run
+
+{what}
+
+`manifest.tsv` names every file with its SHA-256. `report/report.html` is the answer, `report/crate` the run as an
+RO-Crate, `tables/` the numbers behind both, `counts/` the molecules that methylation was estimated from, and
+`config.yaml` every setting. In hpaxis' folder, `make verify BUNDLE=this.zip` checks the bundle and says what is equal.
+"""
+SHARED = "It holds no reads, no participant's row and no id of a participant, library or hair sample."
+PARTICIPANTS = (
+    "It holds participants' rows under their pseudonyms, and plate readers' files as they are: not for publication. "
+    "It holds no reads."
+)
+
+
+def bundle_files(config, tables, report, counts, participants):
+    """Return the content of each file of a bundle, as a dict of name to bytes.
+
+    ``tables`` and ``report``: dicts of name (below the results and the report folder) to path. ``counts``: dict
+    cpgs, molecules, reads to the path of the release. ``participants``: whether rows of participants go in.
+    """
+    files = {"README.md": README.format(what=PARTICIPANTS if participants else SHARED).encode("utf-8")}
+    sheet, _ = read_sheet(config["sheets"]["libraries"], sheet_schema("libraries"))
+    own = sheet[sheet["kind"] == "study"]
+    for name, path in report.items():
+        files[f"report/{name}"] = Path(path).read_bytes()
+    for name, path in tables.items():
+        if participants or (name not in SMALL_CELLS and is_shareable(path)):
+            files[f"tables/{name}"] = Path(path).read_bytes()
+    released = {name: read_table(path) for name, path in counts.items()}
+    if not participants:
+        released = numbered(released, set(own["library_id"]))
+    for name, table in released.items():
+        files[f"counts/{name}.tsv"] = _tsv(table)
+    if participants:
+        config, inputs = _inputs(config)
+        files |= inputs
+    kept = {key: value for key, value in config.items() if key not in ("pathvars", "simulation")}
+    files["config.yaml"] = yaml.safe_dump(kept, sort_keys=False).encode("utf-8")
+    return files
+
+
+def is_shareable(path):
+    """Whether a table names no participant, library, hair sample or row of a sheet in its columns."""
+    header = Path(path).read_text(encoding="utf-8").split("\n", 1)[0].split("\t")
+    return not PERSONAL & set(header)
+
+
+def numbered(released, own):
+    """Return the released tables with the libraries in ``own`` numbered, in an order that their ids do not tell."""
+    molecules = released["molecules"]
+    content = {
+        library: hashlib.sha256(_tsv(rows.drop(columns="library_id"))).hexdigest()
+        for library, rows in molecules[molecules["library_id"].isin(own)].groupby("library_id")
+    }
+    names = {library: f"library-{i:04d}" for i, library in enumerate(sorted(content, key=content.get), start=1)}
+    # A library without a molecule has no row to be ordered by, and none in the other tables that matters.
+    known = {name: table[~table["library_id"].isin(own - set(names))] for name, table in released.items()}
+    return {
+        name: table.assign(library_id=table["library_id"].replace(names)).sort_values("library_id", kind="stable")
+        for name, table in known.items()
+    }
+
+
+def write_bundle(path, files):
+    """Write the archive, with a manifest; the same files give the same bytes."""
+    rows = [(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in sorted(files.items())]
+    manifest = _tsv(pd.DataFrame(rows, columns=["file", "bytes", "sha256"]))
+    with whole_file(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in sorted({**files, MANIFEST: manifest}.items()):
+            archive.writestr(zipfile.ZipInfo(name), data)
+
+
+def unpack(path, folder):
+    """Unpack a bundle; return what its manifest finds at fault, as lines.
+
+    Raises `InputError` if it is no bundle, or names a file outside ``folder``.
+    """
+    folder = Path(folder).resolve()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [n for n in archive.namelist() if not n.endswith("/")]
+            outside = [n for n in names if not (folder / n).resolve().is_relative_to(folder)]
+            if outside or MANIFEST not in names:
+                what = "names files outside of itself" if outside else "has no manifest"
+                raise InputError(Problem(str(path), what, "give a bundle that hpaxis wrote"))
+            archive.extractall(folder)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(Problem(str(path), "cannot be read as a bundle", "give the path of a bundle")) from error
+    manifest = read_table(folder / MANIFEST, text=("file", "sha256")).set_index("file")["sha256"]
+    faults = [f"missing: {name}" for name in sorted(set(manifest.index) - set(names))]
+    faults += [f"not in the manifest: {name}" for name in sorted(set(names) - set(manifest.index) - {MANIFEST})]
+    faults += [f"changed: {n}" for n in sorted(set(names) & set(manifest.index)) if sha256(folder / n) != manifest[n]]
+    return faults
+
+
+def crate_faults(folder):
+    """Return (outputs compared, lines of those that differ): the crate's checksums against the bundle's files."""
+    crate = yaml.safe_load((Path(folder) / "report" / "crate" / "ro-crate-metadata.json").read_text(encoding="utf-8"))
+    compared, faults = 0, []
+    for entity in crate["@graph"]:
+        name = entity.get("name", "")
+        path = Path(folder) / (name if name.startswith("report/") else f"tables/{name}")
+        if entity["@id"].startswith("#output-") and path.is_file():
+            compared += 1
+            if entity["value"] != f"sha256:{sha256(path)}":
+                faults.append(f"not as the crate says: {name}")
+    return compared, faults
+
+
+def statistics_faults(folder):
+    """Return (numbers recomputed, lines of those that differ): t, p and intervals of every table of estimates.
+
+    t = estimate / se; p from Student's t with df, two-sided; the interval reaches as far on either side, by the same
+    t. Tolerance: tables have 10 digits, so 1e-7 of the number.
+    """
+    recomputed, faults = 0, []
+    for path in sorted(Path(folder).glob("tables/moderation/*/*.tsv")):
+        if path.stem not in ("coefficients", "slopes", "slope_differences"):
+            continue
+        table = read_table(path).dropna(subset=["estimate", "se", "t", "df", "p", "low", "high"])
+        table = table[table["se"] > 0]
+        if "sided" in table:
+            table = table[table["sided"].astype("str").isin(["two", "2", "two-sided"])]
+        half = (table["high"] - table["low"]) / 2
+        for what, told, expected in (
+            ("t", table["t"], table["estimate"] / table["se"]),
+            ("p", table["p"], 2 * stats.t.sf(table["t"].abs(), table["df"])),
+            ("interval", table["low"] + half, table["estimate"]),
+        ):
+            near = np.isclose(told, expected, rtol=1e-6, atol=1e-9)
+            recomputed += len(near)
+            faults += [
+                f"{what} does not follow: {path.parent.name}/{path.name}, row {i + 2}" for i in table.index[~near]
+            ]
+    return recomputed, faults
+
+
+def rerun_targets(folder):
+    """Return the tables of a participants' bundle that counts, plates and sheets are enough to make again."""
+    names = [p.relative_to(Path(folder) / "tables").as_posix() for p in Path(folder).glob("tables/**/*.tsv")]
+    # The second caller needs molecules with their bases.
+    return sorted(n for n in names if n != "methylation/concordance.tsv" and "/apa/" not in n)
+
+
+def _inputs(config):
+    """The config with paths into the bundle, and the files it names: sheets, plates, kits, panels and the lock."""
+    files, sheets = {}, {}
+    config = {**config, "moderation": dict(config["moderation"]), "cortisol": dict(config["cortisol"])}
+
+    def keep(name, path):
+        files[name] = Path(path).read_bytes()
+        return name
+
+    for name, path in config["sheets"].items():
+        sheets[name] = path and keep(f"sheets/{name}.tsv", path)
+    libraries = {"assay": "counts", "counts": "counts/molecules.tsv"}
+    sheet, _ = read_sheet(config["sheets"]["libraries"], sheet_schema("libraries"))
+    panels = {}
+    for panel in sheet["panel"].dropna().unique():
+        if "/" in panel:
+            panels[panel] = f"panels/{re.sub(r'[^A-Za-z0-9_.-]+', '_', panel).strip('._')}"
+            for path in sorted(p for p in Path(panel).iterdir() if p.is_file()):
+                keep(f"{panels[panel]}/{path.name}", path)
+
+    def library(row):
+        unread = {column: "NA" for column in ("fastq_1", "fastq_2", "bam") if column in row}
+        return {**libraries, **unread, "panel": panels.get(row["panel"], row["panel"])}
+
+    files["sheets/libraries.tsv"] = _rewritten(files["sheets/libraries.tsv"], library)
+    if sheets.get("plates"):
+
+        def plate(row):
+            given = {c: row[c] for c in ("reader_file", "layout_file") if row.get(c, "NA") not in ("", "NA")}
+            return {c: keep(f"plates/{row['plate_id']}_{c}{Path(p).suffix}", p) for c, p in given.items()}
+
+        files["sheets/plates.tsv"] = _rewritten(files["sheets/plates.tsv"], plate)
+    if config["cortisol"]["kits"]:
+        config["cortisol"]["kits"] = keep("kits.tsv", config["cortisol"]["kits"])
+    lock = config["moderation"]["lock"]
+    if lock and Path(lock).exists():
+        config["moderation"]["lock"] = keep("plan_lock.json", lock)
+    return {**config, "sheets": sheets}, files
+
+
+def _rewritten(data, change):
+    """A sheet with the columns of each row set as ``change(row)`` says; lines keep their numbers."""
+    header, *lines = data.decode("utf-8-sig").splitlines()
+    names = [name.strip() for name in header.split("\t")]
+    rows = [dict(zip(names, (c.strip() for c in line.split("\t")))) if line.strip() else None for line in lines]
+    rows = [row and {**row, **change(row)} for row in rows]
+    columns = [*names, *dict.fromkeys(c for row in rows if row for c in row if c not in names)]
+    out = ["\t".join(columns), *("\t".join(row.get(c, "NA") for c in columns) if row else "" for row in rows)]
+    return ("\n".join(out) + "\n").encode("utf-8")
+
+
+def _tsv(table):
+    buffer = io.StringIO()
+    table.to_csv(buffer, sep="\t", index=False, na_rep="NA", float_format=FLOAT_FORMAT, lineterminator="\n")
+    return buffer.getvalue().encode("utf-8")

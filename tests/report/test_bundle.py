@@ -1,0 +1,98 @@
+import hashlib
+import json
+import zipfile
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from hpaxis.problems import InputError
+from hpaxis.report.bundle import crate_faults, is_shareable, numbered, statistics_faults, unpack, write_bundle
+from hpaxis.tables import write_table
+
+
+def row(estimate=1.0, se=0.5, df=20, **more):
+    t = estimate / se
+    reach = stats.t.ppf(0.975, df) * se
+    p = 2 * stats.t.sf(abs(t), df)
+    made = {"term": "b", "estimate": estimate, "se": se, "t": t, "df": df, "p": p}
+    return {**made, "low": estimate - reach, "high": estimate + reach, "sided": "two", **more}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A bundle's folder with one model and a crate."""
+    write_table(pd.DataFrame([row(), row(-0.2, 0.3)]), tmp_path / "in/tables/moderation/m/coefficients.tsv")
+    digest = hashlib.sha256((tmp_path / "in/tables/moderation/m/coefficients.tsv").read_bytes()).hexdigest()
+    crate = {"@graph": [{"@id": "#output-a", "name": "moderation/m/coefficients.tsv", "value": f"sha256:{digest}"}]}
+    path = tmp_path / "in/report/crate/ro-crate-metadata.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(crate))
+    return tmp_path / "in"
+
+
+def packed(folder, path):
+    write_bundle(path, {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
+    return path
+
+
+def test_a_bundle_has_the_same_bytes_each_time_and_unpacks_to_what_it_was(folder, tmp_path):
+    one, two = packed(folder, tmp_path / "one.zip"), packed(folder, tmp_path / "two.zip")
+    assert one.read_bytes() == two.read_bytes()
+    assert unpack(one, tmp_path / "out") == []
+    assert crate_faults(tmp_path / "out") == (1, [])
+    assert statistics_faults(tmp_path / "out") == (6, [])
+
+
+def test_what_was_changed_is_told(folder, tmp_path):
+    bundle, changed = packed(folder, tmp_path / "one.zip"), tmp_path / "two.zip"
+    table = "tables/moderation/m/coefficients.tsv"
+    with zipfile.ZipFile(bundle) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, data.replace(b"0.5\t", b"0.25\t", 1) if name == table else data)
+        new.writestr("more.tsv", "x")
+    assert unpack(changed, tmp_path / "out") == ["not in the manifest: more.tsv", f"changed: {table}"]
+    assert crate_faults(tmp_path / "out") == (1, ["not as the crate says: moderation/m/coefficients.tsv"])
+    assert statistics_faults(tmp_path / "out")[1] == ["t does not follow: m/coefficients.tsv, row 2"]
+
+
+def test_numbers_that_contradict_each_other_are_told(folder):
+    bad = pd.DataFrame([row(p=0.04), row(low=-3.0)])
+    write_table(bad, folder / "tables/moderation/m/coefficients.tsv")
+    assert statistics_faults(folder)[1] == [
+        "p does not follow: m/coefficients.tsv, row 2",
+        "interval does not follow: m/coefficients.tsv, row 3",
+    ]
+
+
+def test_an_archive_that_is_no_bundle_or_writes_elsewhere_is_refused(tmp_path):
+    (tmp_path / "text.zip").write_text("no archive")
+    for name, files in (("empty", ["a.tsv"]), ("slip", ["manifest.tsv", "../../evil"])):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            for file in files:
+                archive.writestr(file, "x")
+    for name in ("text", "empty", "slip", "absent"):
+        with pytest.raises(InputError):
+            unpack(tmp_path / f"{name}.zip", tmp_path / "out" / "deep")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_libraries_are_numbered_in_an_order_that_their_ids_do_not_tell():
+    def release(names):
+        molecules = pd.DataFrame({"library_id": names, "pattern": ["01", "10", "11"], "count": [5, 6, 7]})
+        return {"molecules": molecules, "reads": pd.DataFrame({"library_id": names, "passed": [5, 6, 7]})}
+
+    one = numbered(release(["L1", "L2", "C0"]), {"L1", "L2"})
+    other = numbered(release(["L9", "L8", "C0"]), {"L8", "L9"})
+    for name in one:
+        assert one[name].to_csv() == other[name].to_csv()
+    assert set(one["reads"]["library_id"]) == {"library-0001", "library-0002", "C0"}
+    together = one["molecules"].merge(one["reads"], on="library_id")
+    assert (together["count"] == together["passed"]).all()
+
+
+def test_tables_that_name_people_or_samples_are_not_shared(tmp_path):
+    for header, shared in (("term\testimate", True), ("participant_id\tbeta", False), ("plate_id\tsample", False)):
+        (tmp_path / "t.tsv").write_text(header + "\n")
+        assert is_shareable(tmp_path / "t.tsv") is shared
