@@ -334,7 +334,7 @@ def check_panels(study):
     first = study.libraries.dropna(subset=["panel"]).drop_duplicates("panel")
     for row in first.itertuples():
         folder = panel_folder(row.panel)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             shipped = sorted(p.name for p in SHIPPED.iterdir() if p.is_dir())
             remedy = f"use a shipped panel ({', '.join(shipped)}) or the path of a panel folder"
             problems.append(
@@ -380,7 +380,7 @@ def check_files(study, made=None, cache=None):
             name = getattr(row, column)
             if pd.isna(name) or (made and name.startswith(made)):
                 continue
-            if not Path(name).is_file():
+            if not os.path.isfile(name):
                 problems.append(Problem(sheet, "does not exist", "correct the path", row.row, column, name))
             else:
                 paths.append(name)
@@ -394,7 +394,7 @@ def check_files(study, made=None, cache=None):
                 known.update(signature)
     for row in study.plates.itertuples():
         names = [n for n in (row.reader_file, row.layout_file) if pd.notna(n) and not (made and n.startswith(made))]
-        absent = [n for n in names if not Path(n).is_file()]
+        absent = [n for n in names if not os.path.isfile(n)]
         for name in absent:
             problems.append(
                 Problem(
@@ -412,7 +412,7 @@ def check_files(study, made=None, cache=None):
 
 
 def _well(name):
-    return f"{name[0]}{int(name[1:])}"
+    return f"{name[0]}{int(name[1:])}" if name[1:].isdecimal() else name
 
 
 def _signature(path):

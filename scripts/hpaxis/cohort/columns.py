@@ -1,5 +1,7 @@
 """Which columns the analysis table has, known before any of it is computed."""
 
+import os
+
 from hpaxis.tables import read_table
 
 KEYS = ("participant_id", "dyad_id", "role", "timepoint", "arm")
@@ -39,7 +41,7 @@ def analysis_columns(study):
 
     indices = []
     for name in sorted(study.libraries.loc[study.libraries["kind"] == "study", "panel"].dropna().unique()):
-        if not panel_folder(name).is_dir():
+        if not os.path.isdir(panel_folder(name)):
             continue
         try:
             found = read_table(panel_folder(name) / "indices.tsv", text=("index",))["index"]

@@ -1,5 +1,6 @@
 """A panel: the amplicons a study measures, their reference, primers and CpG registry, as a folder of tables."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ class Panel:
 def panel_folder(name):
     """Return a panel's folder: a shipped panel by its name, any other by its path."""
     shipped = SHIPPED / name
-    return shipped if "/" not in name and shipped.is_dir() else Path(name)
+    return shipped if "/" not in name and name not in (".", "..") and os.path.isdir(shipped) else Path(name)
 
 
 def read_panel(folder):
