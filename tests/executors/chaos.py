@@ -137,7 +137,11 @@ def read_only(folder, files, chance):
     try:
         run = Run(folder)
         running = run.wait_for(files)
-        subprocess.run(["mount", "-o", "remount,ro,bind", str(results)], check=True)
+        # Busy while a file is being written: again, until a moment comes.
+        while subprocess.run(["mount", "-o", "remount,ro,bind", str(results)], stderr=subprocess.DEVNULL).returncode:
+            if run.process.poll() is not None:
+                running = False
+                break
         status = run.end()
     finally:
         subprocess.run(["umount", str(results)], check=True)

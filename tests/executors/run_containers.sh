@@ -90,7 +90,7 @@ arguments=(--configfile "$name/config.yaml" --cores 2 --quiet rules)
 inside=(snakemake -s /opt/hpaxis/workflow/Snakefile "${arguments[@]}")
 
 timed local "$bin/snakemake" --directory "$(folder local)" --configfile "$work/runs/local/$name/config.yaml" --cores 2
-timed podman podman run --rm --network none --read-only --tmpfs /tmp --user 1000:1000 --cgroups=disabled \
+timed podman podman run --rm --network none --read-only --tmpfs /tmp --user 1000:1000 \
   -v "$(folder podman):/study" -w /study "$image" "${inside[@]}"
 here=$(folder apptainer)
 timed apptainer "$work/bin/apptainer" exec --drop-caps CAP_SYS_RESOURCE --containall --net --network none \
