@@ -21,3 +21,10 @@ def real_data():
     if not folder or not Path(folder).is_dir():
         pytest.skip("HPAXIS_DATA names no folder of real data")
     return Path(folder)
+
+
+def pytest_collection_modifyitems(items):
+    """Keep a module's tests, and all whole runs of the workflow, on one worker: they share costly fixtures."""
+    for item in items:
+        whole_runs = item.path.parent.name == "workflow"
+        item.add_marker(pytest.mark.xdist_group("workflow" if whole_runs else str(item.path)))

@@ -9,7 +9,7 @@ import pytest
 
 from hpaxis.tables import read_table
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 CONFIG = ("--configfile", "study/config.yaml")
 BUNDLES = {kind: f"results/bundle/{kind}.zip" for kind in ("shared", "participants")}
 

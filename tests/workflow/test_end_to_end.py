@@ -14,7 +14,7 @@ import yaml
 
 from hpaxis.tables import read_table
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 CONFIG = ("--configfile", "study/config.yaml")
 _spec = importlib.util.spec_from_file_location("same_bytes", Path(__file__).parents[1] / "executors" / "same_bytes.py")
 same_bytes = importlib.util.module_from_spec(_spec)

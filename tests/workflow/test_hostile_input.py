@@ -6,7 +6,7 @@ import yaml
 from hpaxis.problems import InputError
 from hpaxis.study import load_study
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 PAYLOADS = {
     "shell": '"; touch pwned; "',
     "substitution": "$(touch pwned)",

@@ -19,7 +19,7 @@ from hpaxis.problems import InputError
 from hpaxis.study import load_study
 from hpaxis.tables import read_table
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 CONFIG = ("--configfile", "study/config.yaml")
 # Private by design, and said so in docs/privacy.md: molecules of every library.
 WITH_READS = "results/methylation/bam"

@@ -84,7 +84,8 @@ def config_digest(config):
 
 def versions():
     """Return (name, version) of hpaxis, Python and the packages that touch a number; absent ones are left out."""
-    found = [("hpaxis", hpaxis.__version__), (platform.python_implementation(), ".".join(platform.python_version_tuple()[:2]))]
+    python = ".".join(platform.python_version_tuple()[:2])  # a patch release changes no number
+    found = [("hpaxis", hpaxis.__version__), (platform.python_implementation(), python)]
     for package in PACKAGES:
         try:
             found.append((package, version(package)))
