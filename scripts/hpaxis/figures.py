@@ -44,6 +44,7 @@ def use_style():
             "legend.frameon": False,
             "legend.fontsize": 9,
             "figure.constrained_layout.use": True,
+            "text.parse_math": False,  # a `$` in a name of the study is a dollar sign
             "svg.hashsalt": "hpaxis",
             "svg.fonttype": "path",
             "savefig.facecolor": "white",
