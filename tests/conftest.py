@@ -24,7 +24,11 @@ def real_data():
 
 
 def pytest_collection_modifyitems(items):
-    """Keep a module's tests, and all whole runs of the workflow, on one worker: they share costly fixtures."""
+    """Keep a module's tests, and all whole runs of the workflow, on one worker: they share costly fixtures.
+
+    The whole runs come first, since they take longest.
+    """
     for item in items:
-        whole_runs = item.path.parent.name == "workflow"
-        item.add_marker(pytest.mark.xdist_group("workflow" if whole_runs else str(item.path)))
+        group = "workflow" if item.path.parent.name == "workflow" else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.path.parent.name != "workflow")
