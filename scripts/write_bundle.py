@@ -7,7 +7,7 @@ from job import logged
 with logged(snakemake.log[0]) as log:
     from hpaxis.report.bundle import bundle_files, write_bundle
 
-    results = Path(snakemake.params.results)
+    results = Path(snakemake.output[0]).parents[1]
 
     def below(folder, paths):
         """Paths by their name below a folder."""

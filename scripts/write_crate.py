@@ -12,7 +12,8 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.report.provenance import checksum_table, versions
     from hpaxis.tables import read_table, whole_file
 
-    root, results = Path(__file__).resolve().parents[1], Path(snakemake.params.results)
+    root = Path(__file__).resolve().parents[1]
+    results = Path(snakemake.output.metadata).parents[2]
     roles = {k: v for k, v in snakemake.input.items() if k not in ("checksums", "library", "workflow")}
     outputs = checksum_table(
         (role.replace("_", " "), path)

@@ -161,7 +161,6 @@ rule write_crate:
         "../envs/hpaxis.yaml"
     params:
         config=study.config,
-        results=RESULTS,
     script:
         "../../scripts/write_crate.py"
 
@@ -202,7 +201,6 @@ rule write_bundle:
         "../envs/hpaxis.yaml"
     params:
         config=study.config,
-        results=RESULTS,
     script:
         "../../scripts/write_bundle.py"
 

@@ -47,17 +47,21 @@ def sha256(path):
 def checksum_table(files, code=None):
     """Return one row a file: role, file (as named), bytes, sha256.
 
-    ``files`` is an iterable of (role, path). Sorted by role, in the order of first mention, then by name. What lies
-    in the folder ``code`` is named from there, so that the table is the same wherever hpaxis is installed.
+    ``files`` is an iterable of (role, path). Sorted by role, in the order of first mention, then by name. What
+    lies in the resources of the folder ``code`` is named from there: the table is the same wherever hpaxis stands.
     """
     files = list(dict.fromkeys((role, str(path)) for role, path in files))
     rank = {role: i for i, role in enumerate(dict.fromkeys(role for role, _ in files))}
-    inside = f"{code}/" if code else None
-    rows = [
-        (role, path.removeprefix(inside) if inside else path, Path(path).stat().st_size, sha256(path))
-        for role, path in sorted(files, key=lambda f: (rank[f[0]], f[1].removeprefix(inside or "")))
-    ]
+    named = sorted(((role, _name(path, code), path) for role, path in files), key=lambda f: (rank[f[0]], f[1]))
+    rows = [(role, name, Path(path).stat().st_size, sha256(path)) for role, name, path in named]
     return pd.DataFrame(rows, columns=["role", "file", "bytes", "sha256"])
+
+
+def _name(path, code):
+    """The path as given, or from the folder of the code where it lies inside."""
+    whole = Path(path).resolve()
+    inside = code is not None and whole.is_relative_to(Path(code).resolve() / "resources")
+    return whole.relative_to(Path(code).resolve()).as_posix() if inside else path
 
 
 def by_role(checksums):

@@ -1,5 +1,7 @@
 """What the report's rules need to know of a study when the workflow is planned; light to import."""
 
+import os
+
 from hpaxis.methylation.panel import panel_folder
 
 
@@ -29,8 +31,10 @@ def panel_folders(libraries):
 
 
 def panel_files(libraries):
-    """Return the files of those panels, sorted."""
-    return sorted(str(path) for folder in panel_folders(libraries) for path in folder.iterdir() if path.is_file())
+    """Return the files of those panels, sorted; as paths from the working folder, so that both may move."""
+    return sorted(
+        os.path.relpath(path) for folder in panel_folders(libraries) for path in folder.iterdir() if path.is_file()
+    )
 
 
 def masked_positions(libraries):
