@@ -7,6 +7,7 @@ writes is searched for them, for the participants' pseudonyms, and for stretches
 import gzip
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -143,6 +144,7 @@ def test_a_damaged_read_is_not_shown(study, tmp_path, canaries, damage):
 
 def test_what_a_run_writes_has_the_permissions_asked_for(study, tmp_path):
     checkout = study.copy_to(tmp_path / "checkout")
+    shutil.rmtree(checkout.folder / ".snakemake", ignore_errors=True)
     before = set(checkout.folder.rglob("*"))
     command = [sys.executable, "-m", "snakemake", "--cores", "1", *CONFIG, "--", "results/report/checksums.tsv"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}

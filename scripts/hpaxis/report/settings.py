@@ -31,7 +31,7 @@ def panel_folders(libraries):
 
 
 def panel_files(libraries):
-    """Return the files of those panels, sorted; as paths from the working folder, so that both may move."""
+    """Return the files of those panels, sorted, as paths from the working folder."""
     return sorted(
         os.path.relpath(path) for folder in panel_folders(libraries) for path in folder.iterdir() if path.is_file()
     )
