@@ -86,10 +86,7 @@ def main():
     busy, idle = table["seconds"].sum(), wall * given.cores
     starting = table["start_up"].sum()
     print(f"\n{libraries} libraries of about {given.pairs} pairs, {plates} plates, {given.cores} cores: {wall:.0f} s")
-    print(
-        f"of {idle:.0f} core seconds: start-up of jobs {starting / idle:.0%}, work {(busy - starting) / idle:.0%},",
-        end=" ",
-    )
+    print(f"of {idle:.0f} core seconds: start-up of jobs {starting / idle:.0%},", end=" ")
     print(f"work {(busy - starting) / idle:.0%}, scheduling and waiting {(idle - busy) / idle:.0%}")
 
 
