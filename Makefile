@@ -61,7 +61,7 @@ benchmark: $(VENV)/.run  ## speed beside other tools, in one run, as ratios
 	$(BIN)/python benchmarks/amplicon_calling.py
 	$(BIN)/python benchmarks/whole_run.py --cores $(CORES)
 
-calibration: $(VENV)/.run  ## does 95 % mean 95 %? writes docs/calibration_*.md (hours)
+calibration: $(VENV)/.run  ## does 95 % mean 95 %? writes docs/calibration_*.md (long)
 	$(BIN)/python benchmarks/calibrate_methylation.py --cores $(CORES)
 	$(BIN)/python benchmarks/calibrate_moderation.py --cores $(CORES)
 

@@ -215,7 +215,7 @@ def bridge_platforms(measurements, target):
 def _neat(group, sheet_dilution, plate):
     """One sample on one plate: concentration in the undiluted extract, in pg/mL, over its dilutions."""
     factor = group["dilution"].fillna(sheet_dilution).to_numpy()
-    scale = factor * assay.PG_PER_ML[plate["unit"]]
+    scale = assay.to_pg_per_ml(factor, plate["unit"])
     inside = (group["censored"] == "none").to_numpy() & group["concentration"].notna().to_numpy()
     out = {
         "factor": float(factor[0]), "n_wells": int(group["n_wells"].sum()), "censored": "none", "limit": np.nan,
@@ -303,7 +303,7 @@ def _flags(row, found, plate, failed, settings):
             flags.append("cv_rerun")
         elif found["cv_percent"] > settings["duplicate_cv_warn_percent"]:
             flags.append("cv_warn")
-        in_well = found["estimate"] / found["factor"] / assay.PG_PER_ML[plate["unit"]]
+        in_well = found["estimate"] / assay.to_pg_per_ml(found["factor"], plate["unit"])
         if in_well < plate["lloq"]:
             flags.append("below_lloq")
         if in_well < plate["lod"]:
