@@ -10,6 +10,7 @@ from hpaxis.methylation.molecules import FORWARD_BIT, NOT_PLACED, lay_pairs
 from hpaxis.methylation.panel import IUPAC, reverse_complement
 from hpaxis.methylation.placement import WordIndex
 from hpaxis.methylation.reads import read_chunks, windows
+from hpaxis.methylation.tallies import Tally
 from hpaxis.methylation.target import BIT, panel_targets
 
 # Every pair ends in exactly one of these.
@@ -73,6 +74,7 @@ class _Caller:
         self.primers = _primer_pairs(panel)
         self.fates = Counter()
         self.passing = Counter()
+        self.tally = Tally()
         self.counts = {name: np.zeros((len(panel.cpg_offsets(name)), 3), dtype=np.int64) for name in panel.references}
         self.patterns = {name: Counter() for name in panel.references}
 
@@ -117,6 +119,7 @@ class _Caller:
             left &= ~failed
         states = _states(shown[:, target.cpgs], target)[left]
         self._tally(target, states, unconverted[left], sites[left])
+        self.tally.add(target, molecules, shown, others, left)
         self.fates["passed"] += len(states)
         self.passing["merged"] += int(np.count_nonzero(molecules.mates[left] > 1))
         self.passing["gapped"] += int(np.count_nonzero(molecules.gapped[left]))
@@ -182,7 +185,7 @@ class _Caller:
         row["on_target"] = total - fates["dimers"] - fates["off_target"]
         for column in ("merged", "gapped", "forward", "reverse", "non_cpg_unconverted", "non_cpg_converted"):
             row[column] = self.passing[column]
-        return pd.DataFrame([row])
+        return pd.DataFrame([row | self.tally.columns()])
 
 
 def patterns_table(rows, amplicons):

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation.calls import FATES, LibraryCalls, patterns_table
+from hpaxis.methylation.tallies import COLUMNS as TALLIED
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.tables import read_table
 
 MOLECULES = ("library_id", "amplicon", "pattern", "unconverted", "sites", "count")
 CPGS = ("library_id", "cpg_id", "methylated", "unmethylated")
+UNKNOWN = (*TALLIED, "t_error_by_quality")
 OPTIONAL = ("other", "non_cpg_unconverted", "non_cpg_converted")
 
 
@@ -26,8 +28,13 @@ def release_tables(tables):
     return {
         "cpgs": pd.concat([tables[name].counts for name in names], ignore_index=True),
         "molecules": pd.concat(molecules, ignore_index=True),
-        "reads": pd.concat([tables[name].reads for name in names], ignore_index=True),
+        "reads": _whole(pd.concat([tables[name].reads for name in names], ignore_index=True)),
     }
+
+
+def _whole(reads):
+    """Counts as whole numbers, though a library may lack some."""
+    return reads.astype(dict.fromkeys(TALLIED, "Int64"))
 
 
 def read_counts(path, library_id, panel):
@@ -143,11 +150,13 @@ def _reads_row(path, library_id, patterns, counts):
         reads = read_table(path)
         reads = reads[reads["library_id"] == library_id].reset_index(drop=True)
         if len(reads) == 1:
-            return reads
+            # A release of an earlier version lacks what was not tallied then.
+            return _whole(reads.reindex(columns=list(dict.fromkeys([*reads.columns, *UNKNOWN]))))
     whole = patterns["pattern"].str.strip(".").str.len() > 1
     passed = int(patterns.loc[whole, "count"].sum()) if whole.any() else int(counts["depth"].max())
     unconverted = int((patterns["unconverted"] * patterns["count"]).sum())
     sites = int((patterns["sites"] * patterns["count"]).sum())
     row = {"library_id": library_id, "pairs_in": passed, **dict.fromkeys(FATES, 0), "passed": passed}
     row |= {"on_target": passed, "merged": 0, "gapped": 0, "forward": 0, "reverse": 0}
-    return pd.DataFrame([row | {"non_cpg_unconverted": unconverted, "non_cpg_converted": sites - unconverted}])
+    row |= {"non_cpg_unconverted": unconverted, "non_cpg_converted": sites - unconverted}
+    return pd.DataFrame([row | dict.fromkeys(UNKNOWN, np.nan)])

@@ -20,8 +20,9 @@ class Target:
     ``strand`` is ``top`` (the reference's own strand: C reads as C or T) or ``bottom`` (its complement, seen as G
     that reads as G or A). ``allowed`` holds, for each offset, the bits of the bases that match; 0 under a primer
     and where the reference is unknown, which then count neither way. ``cpgs`` are the offsets that tell of the
-    amplicon's CpGs, in their order; ``others`` those of cytosines that are certainly in no CpG. ``methylated`` and
-    ``converted`` are the bits that a methylated and a converted cytosine show. ``context`` is Bismark's letter of
+    amplicon's CpGs, in their order; ``others`` those of cytosines that are certainly in no CpG; ``thymines`` those
+    of bases that show what a converted cytosine shows, whatever conversion did. ``methylated`` and ``converted`` are
+    the bits that a methylated and a converted cytosine show. ``context`` is Bismark's letter of
     each offset in lower case (``z``, ``x``, ``h``, ``u``), ``.`` where there is no cytosine.
     """
 
@@ -33,6 +34,7 @@ class Target:
     allowed: np.ndarray
     cpgs: np.ndarray
     others: np.ndarray
+    thymines: np.ndarray
     methylated: int
     converted: int
     context: np.ndarray
@@ -74,6 +76,7 @@ def _target(panel, amplicon, strand):
         allowed=allowed,
         cpgs=offsets if strand == "top" else offsets + 1,
         others=np.array(others, dtype=np.int64),
+        thymines=np.array([i for i in range(first, last) if sets[i] == {converted}], dtype=np.int64),
         methylated=BIT[cytosine],
         converted=BIT[converted],
         context=np.frombuffer("".join(context).replace("v", "u").encode(), dtype=np.uint8),
