@@ -15,7 +15,8 @@ with logged(snakemake.log[0]) as log:
 
     sheet, problems = read_sheet(snakemake.input.sheet, sheet_schema("libraries"))
     raise_if_any(problems)
-    paths = {name: {Path(p).stem: p for p in snakemake.input[name]} for name in ("counts", "patterns", "reads")}
+    names = ("counts", "patterns", "reads", "conversion")
+    paths = {name: {Path(p).stem: p for p in snakemake.input[name]} for name in names}
     tables = {
         library: LibraryCalls(**{name: read_table(files[library]) for name, files in paths.items()})
         for library in paths["counts"]

@@ -9,7 +9,8 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.methylation.release import release_tables
     from hpaxis.tables import read_table, write_table
 
-    paths = {name: {Path(p).stem: p for p in snakemake.input[name]} for name in ("counts", "patterns", "reads")}
+    names = ("counts", "patterns", "reads", "conversion")
+    paths = {name: {Path(p).stem: p for p in snakemake.input[name]} for name in names}
     tables = {
         library: LibraryCalls(**{name: read_table(files[library]) for name, files in paths.items()})
         for library in paths["counts"]

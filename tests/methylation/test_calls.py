@@ -210,7 +210,11 @@ def test_conversion_filter_is_a_share_of_the_molecules_own_sites(bench):
     sites = len(bench.others)
     allowed = int(0.25 * sites)
     kept, dropped = (bench.pair(bench.molecule((), bench.others[:n])) for n in (allowed, allowed + 1))
-    assert fates(count(bench, [kept, dropped])) == {"unconverted": 1, "passed": 1}
+    calls = count(bench, [kept, dropped, dropped])
+    assert fates(calls) == {"unconverted": 2, "passed": 1}
+    # The molecules that are dropped stay known by their conversion.
+    assert calls.conversion.values.tolist() == [["toy", allowed, sites, 1], ["toy", allowed + 1, sites, 2]]
+    assert calls.patterns["count"].sum() == 1
     loose = ReadFilters(max_unconverted=1.0)
     assert fates(count(bench, [kept, dropped], filters=loose)) == {"passed": 2}
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from hpaxis.methylation.calls import FATES, LibraryCalls
+from hpaxis.methylation.calls import FATES, LibraryCalls, conversion_table
 from hpaxis.methylation.libraries import estimate_study
 from hpaxis.problems import InputError
 from hpaxis.schemas import load, with_defaults
@@ -29,7 +29,11 @@ def library(panel, n=2000, methylated=0.0, e=0.0, name="L1"):
     counts = counts.assign(methylated=hits, unmethylated=n - hits, other=0, depth=n)
     reads = {"library_id": name, "pairs_in": n + 10} | dict.fromkeys(FATES, 0)
     reads |= {"off_target": 10, "passed": n, "on_target": n, "merged": n}
-    return LibraryCalls(counts, patterns, pd.DataFrame([reads]))
+    return LibraryCalls(counts, patterns, pd.DataFrame([reads]), conversion(patterns))
+
+
+def conversion(patterns):
+    return conversion_table(patterns[["amplicon", "unconverted", "sites", "count"]], ["toy"])
 
 
 def sheet(*rows):
@@ -128,7 +132,7 @@ def test_shallow_cpgs_have_no_value_and_an_index_needs_most_of_its_cpgs(bench):
     patterns = tables.patterns.assign(pattern=tables.patterns["pattern"].str[:-1] + ".")
     counts = tables.counts.copy()
     counts.loc[6, ["methylated", "unmethylated", "depth"]] = 0
-    shallow = LibraryCalls(counts, patterns, tables.reads)
+    shallow = LibraryCalls(counts, patterns, tables.reads, tables.conversion)
     found = estimate_study(sheet(person()), {"toy": panel}, {"L1": shallow}, SETTINGS)
     calls = found.calls["L1"]
     assert calls["beta"].isna().tolist() == [False] * 6 + [True]

@@ -69,7 +69,7 @@ def test_the_table_has_a_row_a_library_and_amplicon(bench):
     panel = bench.panel()
     pairs = [bench.pair(bench.molecule())] * 15 + [bench.pair(bench.molecule((0, 1, 2, 3)))] * 15
     calls = count_library(bench.write(pairs), panel, "A")
-    empty = LibraryCalls(calls.counts, calls.patterns.iloc[:0], calls.reads)
+    empty = LibraryCalls(calls.counts, calls.patterns.iloc[:0], calls.reads, calls.conversion)
     libraries = pd.DataFrame({"library_id": ["A", "B"], "panel": "toy", "non_conversion": [0.0, np.nan]})
     table = read_level_table({"A": calls, "B": empty}, {"toy": panel}, libraries, 10).set_index("library_id")
     assert table.loc["A", "n_windows"] == 4 and table.loc["A", "depth"] == 30

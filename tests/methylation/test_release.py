@@ -27,6 +27,7 @@ def study(bench):
     for name, methylated in (("A", (0, 3)), ("B", (1,))):
         pairs = [bench.pair(bench.molecule(), turned=bool(i % 2)) for i in range(30)]
         pairs += [bench.pair(bench.molecule(methylated, bench.others[:1]))] * 4 + [bench.pair("ACGT" * 40)]
+        pairs += [bench.pair(bench.molecule((), bench.others))] * 2
         tables[name] = count_library(bench.write(pairs, name), panel, name)
     sheet = sheet_of("A", "B").assign(input_ng=10.0)
     return panel, sheet, tables
@@ -45,13 +46,13 @@ def test_a_release_read_back_gives_the_same_tables_to_the_byte(study, tmp_path):
     for kind, source in (("first", tables), ("second", again)):
         found = estimate_study(sheet, {"toy": panel}, source, SETTINGS)
         for name in tables:
-            for part in ("counts", "patterns", "reads"):
+            for part in ("counts", "patterns", "reads", "conversion"):
                 write_table(getattr(source[name], part), tmp_path / kind / f"{name}_{part}.tsv")
             write_table(found.calls[name], tmp_path / kind / f"{name}_calls.tsv")
         write_table(found.libraries, tmp_path / kind / "libraries.tsv")
         write_table(found.indices, tmp_path / kind / "indices.tsv")
     files = sorted(p.name for p in (tmp_path / "first").iterdir())
-    assert len(files) == 10
+    assert len(files) == 12
     for file in files:
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
 
@@ -71,6 +72,8 @@ def test_without_its_reads_table_a_release_tells_what_the_molecules_tell(study, 
     row = calls.reads.iloc[0]
     assert row["pairs_in"] == row["passed"] == 34 == row[list(FATES)].sum()
     assert row["non_cpg_unconverted"] == 4
+    (tmp_path / "conversion.tsv").unlink()
+    assert read_counts(path, "A", panel).conversion["count"].sum() == 34 == calls.conversion["count"].sum() - 2
     assert calls.counts.equals(tables["A"].counts)
 
 

@@ -7,6 +7,7 @@ rule count_amplicon_reads:
         counts="<results>/methylation/counts/{library}.tsv",
         patterns="<results>/methylation/patterns/{library}.tsv",
         reads="<results>/methylation/reads/{library}.tsv",
+        conversion="<results>/methylation/conversion/{library}.tsv",
         bam="<results>/methylation/bam/{library}.bam",
         index="<results>/methylation/bam/{library}.bam.bai",
     log:
@@ -39,6 +40,7 @@ rule read_counts:
         counts="<results>/methylation/counts/{library}.tsv",
         patterns="<results>/methylation/patterns/{library}.tsv",
         reads="<results>/methylation/reads/{library}.tsv",
+        conversion="<results>/methylation/conversion/{library}.tsv",
     log:
         "<logs>/read_counts/{library}.log",
     benchmark:
@@ -61,10 +63,12 @@ rule release_counts:
         counts=expand("<results>/methylation/counts/{library}.tsv", library=counted),
         patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
         reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),
+        conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
         library=library("methylation"),
     output:
         cpgs="<results>/methylation/release/cpgs.tsv",
         molecules="<results>/methylation/release/molecules.tsv",
+        conversion="<results>/methylation/release/conversion.tsv",
         reads="<results>/methylation/release/reads.tsv",
     log:
         "<logs>/release_counts.log",
@@ -86,6 +90,7 @@ rule estimate_methylation:
         counts=expand("<results>/methylation/counts/{library}.tsv", library=counted),
         patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
         reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),
+        conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
         panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
         library=library("methylation"),
     output:

@@ -42,11 +42,16 @@ class ReadFilters:
 
 @dataclass(frozen=True)
 class LibraryCalls:
-    """What one library says: ``counts`` a row a CpG, ``patterns`` a row a distinct molecule, ``reads`` one row."""
+    """What one library says: ``counts`` a row a CpG, ``patterns`` a row a distinct molecule, ``reads`` one row.
+
+    ``conversion`` counts molecules by their unconverted and all known cytosines outside CpGs, those that are left out
+    for ``max_unconverted`` included.
+    """
 
     counts: pd.DataFrame
     patterns: pd.DataFrame
     reads: pd.DataFrame
+    conversion: pd.DataFrame
 
 
 def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, chunk_bytes=None):
@@ -77,6 +82,7 @@ class _Caller:
         self.tally = Tally()
         self.counts = {name: np.zeros((len(panel.cpg_offsets(name)), 3), dtype=np.int64) for name in panel.references}
         self.patterns = {name: Counter() for name in panel.references}
+        self.conversion = Counter()
 
     def add(self, reads):
         """Take one chunk of pairs."""
@@ -115,6 +121,8 @@ class _Caller:
             ("low_identity", molecules.matches < filters.min_identity * known),
             ("unconverted", unconverted > filters.max_unconverted * sites),
         ):
+            if fate == "unconverted":
+                self._tally_conversion(target, unconverted[left], sites[left])
             self.fates[fate] += int(np.count_nonzero(left & failed))
             left &= ~failed
         states = _states(shown[:, target.cpgs], target)[left]
@@ -135,6 +143,11 @@ class _Caller:
         extra = np.stack([unconverted, sites], axis=1).astype("<u2").view(np.uint8)
         rows = np.ascontiguousarray(np.concatenate([states, extra], axis=1))
         self.patterns[target.amplicon].update(rows.view(f"V{rows.shape[1]}").ravel().tolist())
+
+    def _tally_conversion(self, target, unconverted, sites):
+        cells, counts = np.unique((sites << 32) | unconverted, return_counts=True)
+        for cell, count in zip(cells.tolist(), counts.tolist()):
+            self.conversion[target.amplicon, cell & 0xFFFFFFFF, cell >> 32] += count
 
     def _count_unplaced(self, reads, rows):
         """Tell apart, among pairs that lie nowhere: poor quality, primer dimers, and the products of other places."""
@@ -157,7 +170,10 @@ class _Caller:
     def tables(self, library_id):
         """The library's tables."""
         return LibraryCalls(
-            counts=self._counts_table(library_id), patterns=self._patterns_table(), reads=self._reads_table(library_id)
+            counts=self._counts_table(library_id),
+            patterns=self._patterns_table(),
+            reads=self._reads_table(library_id),
+            conversion=conversion_table([(*cell, n) for cell, n in self.conversion.items()], list(self.patterns)),
         )
 
     def _counts_table(self, library_id):
@@ -198,6 +214,14 @@ def patterns_table(rows, amplicons):
         key=lambda column: column.map(order) if column.name == "amplicon" else column,
         ignore_index=True,
     )
+
+
+def conversion_table(rows, amplicons):
+    """Table of molecules by (amplicon, unconverted, sites), amplicons in order."""
+    table = pd.DataFrame(rows, columns=["amplicon", "unconverted", "sites", "count"])
+    table["amplicon"] = pd.Categorical(table["amplicon"], amplicons, ordered=True)
+    table = table.groupby(["amplicon", "sites", "unconverted"], observed=True)["count"].sum().reset_index()
+    return table.astype({"amplicon": "str"})[["amplicon", "unconverted", "sites", "count"]]
 
 
 UNPLACED, DISCORDANT = -1, -2

@@ -6,28 +6,31 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpaxis.methylation.calls import FATES, LibraryCalls, patterns_table
+from hpaxis.methylation.calls import FATES, LibraryCalls, conversion_table, patterns_table
 from hpaxis.methylation.tallies import COLUMNS as TALLIED
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.tables import read_table
 
 MOLECULES = ("library_id", "amplicon", "pattern", "unconverted", "sites", "count")
+CONVERSION = ("library_id", "amplicon", "unconverted", "sites", "count")
 CPGS = ("library_id", "cpg_id", "methylated", "unmethylated")
 UNKNOWN = (*TALLIED, "t_error_by_quality")
 OPTIONAL = ("other", "non_cpg_unconverted", "non_cpg_converted")
 
 
 def release_tables(tables):
-    """The shareable tables of a study: ``cpgs``, ``molecules`` and ``reads``, each with all libraries.
+    """The shareable tables of a study: ``cpgs``, ``molecules``, ``conversion`` and ``reads``, each with all libraries.
 
-    ``tables``: library_id → `LibraryCalls`. They hold no sequence and no name of a read. ``molecules`` carries all that
-    the estimates need: read back by `read_counts` it gives the same results.
+    ``tables``: library_id → `LibraryCalls`. They hold no sequence and no name of a read. ``molecules`` and
+    ``conversion`` carry all that the estimates need: read back by `read_counts` they give the same results.
     """
     names = sorted(tables)
     molecules = [tables[name].patterns.assign(library_id=name)[list(MOLECULES)] for name in names]
+    conversion = [tables[name].conversion.assign(library_id=name)[list(CONVERSION)] for name in names]
     return {
         "cpgs": pd.concat([tables[name].counts for name in names], ignore_index=True),
         "molecules": pd.concat(molecules, ignore_index=True),
+        "conversion": pd.concat(conversion, ignore_index=True),
         "reads": _whole(pd.concat([tables[name].reads for name in names], ignore_index=True)),
     }
 
@@ -41,9 +44,9 @@ def read_counts(path, library_id, panel):
     """One library from a table of counts of many; returns `LibraryCalls`.
 
     The table has either the columns of a release's ``molecules.tsv`` (then ``reads.tsv`` beside it, if there, says
-    where the library's read pairs went), or ``library_id, cpg_id, methylated, unmethylated`` and, where known,
-    ``other`` and the counts of cytosines outside CpGs, ``non_cpg_unconverted`` and ``non_cpg_converted``, the same on
-    each of a library's rows. From the latter, CpGs count as independent of each other, since the molecules that the
+    where the library's read pairs went, and ``conversion.tsv`` how its molecules were converted), or
+    ``library_id, cpg_id, methylated, unmethylated`` and, where known, ``other`` and the counts of cytosines outside
+    CpGs, ``non_cpg_unconverted`` and ``non_cpg_converted``, the same on each of a library's rows. From the latter, CpGs count as independent of each other, since the molecules that the
     counts are from are not known. Raises `InputError` with every problem.
     """
     table = read_table(path)
@@ -61,7 +64,9 @@ def read_counts(path, library_id, panel):
     counts = _count_patterns(patterns, panel, library_id)
     if "other" in rows.columns and "cpg_id" in rows.columns:
         counts["other"] = counts["cpg_id"].map(rows.set_index("cpg_id")["other"]).fillna(0).astype("int64")
-    return LibraryCalls(counts, patterns, _reads_row(Path(path).with_name("reads.tsv"), library_id, patterns, counts))
+    reads = _reads_row(Path(path).with_name("reads.tsv"), library_id, patterns, counts)
+    conversion = _conversion(Path(path).with_name("conversion.tsv"), library_id, patterns, panel)
+    return LibraryCalls(counts, patterns, reads, conversion)
 
 
 def _library_rows(table, library_id, path):
@@ -143,6 +148,17 @@ def _count_patterns(patterns, panel, library_id):
         counts[column] = np.concatenate(sums[letter]).astype("int64")
     counts["depth"] = counts["methylated"] + counts["unmethylated"]
     return counts
+
+
+def _conversion(path, library_id, patterns, panel):
+    """Molecules by their conversion; without a release's table, those that passed."""
+    rows = patterns
+    if path.is_file():
+        table = read_table(path)
+        if set(CONVERSION) <= set(table.columns) and (table["library_id"] == library_id).any():
+            rows = table[table["library_id"] == library_id]
+            raise_if_any(_check_numbers(rows, CONVERSION[2:], path))
+    return conversion_table(rows[list(CONVERSION[1:])], list(panel.references))
 
 
 def _reads_row(path, library_id, patterns, counts):
