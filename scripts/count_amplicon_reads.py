@@ -14,6 +14,6 @@ with logged(snakemake.log[0]) as log:
     panel = read_panel(Path(snakemake.input.panel[0]).parent)
     with BamWriter(snakemake.output.bam, panel.references, library) as bam:
         calls = count_library(snakemake.input.reads, panel, library, ReadFilters(**snakemake.params.filters), bam.add)
-    for name in ("counts", "patterns", "reads", "conversion"):
+    for name in ("counts", "patterns", "reads", "conversion", "cycles"):
         write_table(getattr(calls, name), snakemake.output[name])
     log.info("%d of %d read pairs passed", calls.reads["passed"].iloc[0], calls.reads["pairs_in"].iloc[0])

@@ -15,10 +15,10 @@ with logged(snakemake.log[0]) as log:
 
     sheet, problems = read_sheet(snakemake.input.sheet, sheet_schema("libraries"))
     raise_if_any(problems)
-    names = ("counts", "patterns", "reads", "conversion")
+    names = ("counts", "patterns", "reads", "conversion", "cycles")
     paths = {name: {Path(p).stem: p for p in snakemake.input[name]} for name in names}
     tables = {
-        library: LibraryCalls(**{name: read_table(files[library]) for name, files in paths.items()})
+        library: LibraryCalls(**{name: read_table(files[library]) for name, files in paths.items() if library in files})
         for library in paths["counts"]
     }
     sheet = sheet[sheet["library_id"].isin(tables)]

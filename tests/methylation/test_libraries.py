@@ -1,5 +1,7 @@
 """A study of hand-made libraries: correction by controls, verdicts with reasons, indices of participants."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -240,3 +242,15 @@ def test_tables_are_as_their_schemas_say(bench, root):
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         for row in rows:
             jsonschema.validate({k: v.item() if hasattr(v, "item") else v for k, v in row.items()}, schema)
+
+
+def test_a_library_with_m_bias_is_warned_and_says_where(bench):
+    cycles = pd.DataFrame({
+        "mate": 2, "cycle": range(101, 126), "methylated": 0, "unmethylated": 0, "methylated_expected": 0.0,
+        "unconverted": 60, "converted": 1940, "unconverted_expected": 10.0,
+    })  # fmt: skip
+    panel = bench.panel()
+    tables = {"L1": replace(library(panel), cycles=cycles)}
+    row = estimate_study(sheet(person()), {"toy": panel}, tables, SETTINGS).libraries.iloc[0]
+    assert row["verdict"] == "warn"
+    assert "read 2, cycles 101-125: non-conversion 3 % where the same cytosines show 0.5 %" in row["reasons"]

@@ -8,6 +8,7 @@ rule count_amplicon_reads:
         patterns="<results>/methylation/patterns/{library}.tsv",
         reads="<results>/methylation/reads/{library}.tsv",
         conversion="<results>/methylation/conversion/{library}.tsv",
+        cycles="<results>/methylation/cycles/{library}.tsv",
         bam="<results>/methylation/bam/{library}.bam",
         index="<results>/methylation/bam/{library}.bam.bai",
     log:
@@ -91,6 +92,7 @@ rule estimate_methylation:
         patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
         reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),
         conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
+        cycles=expand("<results>/methylation/cycles/{library}.tsv", library=study.library_ids(assay="amplicon")),
         panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
         library=library("methylation"),
     output:

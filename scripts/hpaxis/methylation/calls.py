@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from hpaxis.methylation.cycles import CycleTally
 from hpaxis.methylation.molecules import FORWARD_BIT, NOT_PLACED, lay_pairs
 from hpaxis.methylation.panel import IUPAC, reverse_complement
 from hpaxis.methylation.placement import WordIndex
@@ -46,12 +47,14 @@ class LibraryCalls:
 
     ``conversion`` counts molecules by their unconverted and all known cytosines outside CpGs, those that are left out
     for ``max_unconverted`` included.
+    ``cycles`` has a row a mate and cycle (see `cycles.CycleTally`); None where only counts are known.
     """
 
     counts: pd.DataFrame
     patterns: pd.DataFrame
     reads: pd.DataFrame
     conversion: pd.DataFrame
+    cycles: pd.DataFrame | None = None
 
 
 def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, chunk_bytes=None):
@@ -80,6 +83,7 @@ class _Caller:
         self.fates = Counter()
         self.passing = Counter()
         self.tally = Tally()
+        self.cycles = CycleTally(filters.min_base_quality)
         self.counts = {name: np.zeros((len(panel.cpg_offsets(name)), 3), dtype=np.int64) for name in panel.references}
         self.patterns = {name: Counter() for name in panel.references}
         self.conversion = Counter()
@@ -128,6 +132,7 @@ class _Caller:
         states = _states(shown[:, target.cpgs], target)[left]
         self._tally(target, states, unconverted[left], sites[left])
         self.tally.add(target, molecules, shown, others, left)
+        self.cycles.add(target, mates, forward, left & ~molecules.gapped)
         self.fates["passed"] += len(states)
         self.passing["merged"] += int(np.count_nonzero(molecules.mates[left] > 1))
         self.passing["gapped"] += int(np.count_nonzero(molecules.gapped[left]))
@@ -174,6 +179,7 @@ class _Caller:
             patterns=self._patterns_table(),
             reads=self._reads_table(library_id),
             conversion=conversion_table([(*cell, n) for cell, n in self.conversion.items()], list(self.patterns)),
+            cycles=self.cycles.table(),
         )
 
     def _counts_table(self, library_id):

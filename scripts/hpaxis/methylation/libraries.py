@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation import estimate
+from hpaxis.methylation.cycles import cycle_bias
 from hpaxis.problems import Problem, raise_if_any
 
 LIMIT_COLUMNS = ("panel", "index", "n_blanks", "n_low", "blank_mean", "blank_sd", "lob", "lod")
@@ -29,7 +30,7 @@ class StudyEstimates:
 
 @dataclass(frozen=True)
 class _Sample:
-    """One library: its sheet row, panel, tables, molecules by amplicon, templates and non-conversion."""
+    """One library: its sheet row, panel, tables, molecules by amplicon, templates, non-conversion and M-bias."""
 
     row: object
     panel: object
@@ -38,6 +39,7 @@ class _Sample:
     parts: list
     templates: float
     conversion: estimate.Rate
+    bias: list
 
     @property
     def depth(self):
@@ -112,7 +114,8 @@ def _read_sample(row, panel, tables, settings):
         float(row.input_ng), settings["copies_per_ng"], settings["template_recovery"], settings["amplification_cv"]
     )
     conversion = estimate.non_conversion(parts, templates)
-    return _Sample(row, panel, tables.counts, tables.reads.iloc[0], parts, templates, conversion)
+    bias = [] if tables.cycles is None else cycle_bias(tables.cycles)
+    return _Sample(row, panel, tables.counts, tables.reads.iloc[0], parts, templates, conversion, bias)
 
 
 def _over_conversion(samples, panel, settings):
@@ -212,6 +215,7 @@ def _verdict(sample, row, over, typical, settings):
         found.append(("warn", f"{row['median_depth']:.4g} molecules are copies of {sample.templates:.4g} templates"))
     if over.trials == np.inf and over.variance == 0 and over.value == 0:
         found.append(("pass", "no 100 % control of this panel: over-conversion taken as 0"))
+    found += [("warn", reason) for reason in sample.bias]
     found += _control_reasons(sample, row, over, settings)
     worst = max((rank for rank, _ in found), key=RANK.index, default="pass")
     return worst, "; ".join(reason for _, reason in found) or None

@@ -1,0 +1,140 @@
+"""Methylation by cycle of the sequencer (M-bias): what each mate reads at each position, before mates are merged.
+
+In an amplicon a cycle shows the same few cytosines each time, whose levels differ. So beside what a cycle shows stands
+what the same cytosines show on average over all cycles and both mates; only the difference is bias.
+"""
+
+import numpy as np
+import pandas as pd
+
+from hpaxis.methylation.molecules import NOT_PLACED
+from hpaxis.methylation.reads import windows
+
+COLUMNS = ("mate", "cycle", "methylated", "unmethylated", "methylated_expected", "unconverted", "converted",
+           "unconverted_expected")  # fmt: skip
+# Bias is looked for in stretches of this many cycles, and told when it is this large and this sure.
+STRETCH = 25
+LEAST_DIFFERENCE = 0.01
+LEAST_ERRORS = 5
+# Rows summed at once: a byte holds no more.
+ROWS = 255
+
+
+class CycleTally:
+    """Good bases that read C or T (G or A against the reference), by mate, place of the read and offset."""
+
+    def __init__(self, min_quality):
+        self.lowest = min_quality + 33
+        self.sums = {}
+        self.targets = {}
+
+    def add(self, target, mates, forward_first, counted):
+        """Take the rows ``counted`` (boolean) of a block of pairs; ``mates`` as in `molecules.lay_pairs`."""
+        self.targets[target.amplicon, target.strand] = target
+        anchors = [a[counted] for _, _, a in mates]
+        # Reads of one amplicon begin at its ends: a block has few combinations of places.
+        for places, rows in _groups(anchors):
+            for number, (reads, pairs, _) in enumerate(mates):
+                if places[number] == NOT_PLACED:
+                    continue
+                forward = forward_first == (number == 0)
+                ends = (target.first, target.last)
+                if len(places) == 2 and places[1 - number] != NOT_PLACED:
+                    # Beyond the other mate's 5' end lies adapter.
+                    other = places[1 - number]
+                    ends = (ends[0], min(ends[1], other)) if forward else (max(ends[0], other), ends[1])
+                key = (target.amplicon, target.strand, number + 1, forward, places[number])
+                self._sum(key, target, reads, pairs[counted][rows], ends)
+
+    def _sum(self, key, target, reads, pairs, ends):
+        *_, forward, anchor = key
+        start, stop = (ends[0] - anchor, ends[1] - anchor) if forward else (anchor - ends[1], anchor - ends[0])
+        start, stop = max(start, 0), min(stop, int(reads.length[pairs].max(initial=0)))
+        if start >= stop:
+            return
+        width = stop - start
+        good = windows(reads.data, width)[reads.quality[pairs] + start] >= self.lowest
+        if (reads.length[pairs] < stop).any():
+            good &= np.arange(start, stop) < reads.length[pairs][:, None]
+        # Upper case without a table: bit 5 is the case of a letter.
+        base = windows(reads.data, width)[reads.sequence[pairs] + start] & np.uint8(0xDF)
+        sums = self.sums.setdefault(key, np.zeros((2, len(target)), dtype=np.int64))
+        for row, letter in zip(sums, b"CT" if (target.strand == "top") == forward else b"GA", strict=True):
+            found = _column_sums((base == letter) & good)
+            if forward:
+                row[anchor + start : anchor + stop] += found
+            else:
+                row[anchor - stop : anchor - start] += found[::-1]
+
+    def table(self):
+        """A row a mate and cycle that shows a cytosine: counts of CpGs and of others, and what they would be."""
+        shares = self._shares()
+        rows = {}
+        for (amplicon, strand, mate, forward, anchor), sums in self.sums.items():
+            target = self.targets[amplicon, strand]
+            for first, sites in ((0, target.cpgs), (3, target.others)):
+                n = sums[:, sites].sum(axis=0)
+                cycles = sites - anchor + 1 if forward else anchor - sites
+                expected = n * shares[amplicon, strand][sites]
+                for i in np.flatnonzero(n):
+                    row = rows.setdefault((mate, int(cycles[i])), [0, 0, 0.0, 0, 0, 0.0])
+                    row[first] += int(sums[0, sites[i]])
+                    row[first + 1] += int(sums[1, sites[i]])
+                    row[first + 2] += float(expected[i])
+        return pd.DataFrame([(*key, *rows[key]) for key in sorted(rows)], columns=list(COLUMNS))
+
+    def _shares(self):
+        totals = {}
+        for (amplicon, strand, *_), sums in self.sums.items():
+            totals[amplicon, strand] = totals.get((amplicon, strand), 0) + sums
+        return {key: sums[0] / np.maximum(sums.sum(axis=0), 1) for key, sums in totals.items()}
+
+
+def _groups(anchors):
+    """Each combination of anchors that occurs, in order, and its rows."""
+    if not len(anchors[0]):
+        return []
+    stacked = np.stack(anchors, axis=1)
+    if (stacked == stacked[0]).all():
+        return [(tuple(stacked[0].tolist()), slice(None))]
+    places, which = np.unique(stacked, axis=0, return_inverse=True)
+    order = np.argsort(which.ravel(), kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(which.ravel()))[:-1])
+    return zip(map(tuple, places.tolist()), parts, strict=True)
+
+
+def _column_sums(found):
+    """Number of true cells of each column; sums of bytes are many times faster than of wider numbers."""
+    cells = found.view(np.uint8)
+    parts = [cells[i : i + ROWS].sum(axis=0, dtype=np.uint8) for i in range(0, len(cells), ROWS)]
+    return np.sum(parts, axis=0, dtype=np.int64)
+
+
+def cycle_bias(table):
+    """The stretch of cycles that differs most from what the same cytosines show elsewhere, in words.
+
+    ``table``: as from `CycleTally.table`. A stretch of `STRETCH` cycles of one mate is told when its share lies
+    `LEAST_DIFFERENCE` or more from what is expected, and by more than `LEAST_ERRORS` binomial standard errors, since
+    cytosines of one molecule are not independent. Only the worst is told, since what is expected contains it and
+    so makes others look wrong. Returns a list of none to two: for CpGs, and for other cytosines.
+    """
+    told = []
+    for what, seen, other in (("methylation", "methylated", "unmethylated"),
+                              ("non-conversion", "unconverted", "converted")):  # fmt: skip
+        found = []
+        for (mate, stretch), rows in table.groupby(["mate", (table["cycle"] - 1) // STRETCH]):
+            n = rows[seen].sum() + rows[other].sum()
+            if not n:
+                continue
+            share, expected = rows[seen].sum() / n, rows[f"{seen}_expected"].sum() / n
+            error = np.sqrt(max(expected * (1 - expected), 1 / n) / n)
+            if abs(share - expected) > max(LEAST_DIFFERENCE, LEAST_ERRORS * error):
+                first = int(stretch) * STRETCH + 1
+                reason = (
+                    f"read {mate}, cycles {first}-{first + STRETCH - 1}: {what} {100 * share:.3g} % where the same "
+                    f"cytosines show {100 * expected:.3g} % over all cycles"
+                )
+                found.append((abs(share - expected), reason))
+        if found:
+            told.append(max(found)[1])
+    return told
