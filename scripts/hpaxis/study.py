@@ -66,6 +66,11 @@ class Study:
         row = self.library(library_id)
         return [row[c] for c in FILES["amplicon"] if pd.notna(row[c])]
 
+    def umi(self, library_id):
+        """Return the pattern of a library's UMIs; None without."""
+        pattern = self.library(library_id)["umi"]
+        return pattern if pd.notna(pattern) else None
+
     def panel(self, library_id):
         """Return the folder of a library's panel."""
         return panel_folder(self.library(library_id)["panel"])
@@ -210,6 +215,10 @@ def _check_libraries(study):
             add("is missing", "a standard needs its known methylation", "expected_percent")
         if pd.isna(row.panel):
             add("is missing", "name the panel", "panel")
+        if pd.notna(row.umi) and row.assay != "amplicon":
+            add(f"is given, but assay {row.assay} has no reads", "write NA or correct the assay", "umi", row.umi)
+        elif pd.notna(row.umi) and "," in row.umi and pd.isna(row.fastq_2):
+            add("names bases of read 2, which there is not", "correct umi or fastq_2", "umi", row.umi)
         needed = FILES.get(row.assay, ())
         if needed and pd.isna(getattr(row, needed[0])):
             add("is missing", f"assay {row.assay} needs this file", needed[0])

@@ -291,3 +291,19 @@ def test_everything_at_once(study):
     for said in ("contorl", "0.02", "does not exist", "is no panel", "nothing"):
         assert any(said in line for line in lines), said
     assert all("\n" not in line for line in lines)
+
+
+def test_umis_that_no_read_can_carry_are_told(study):
+    path = study.folder / "libraries.tsv"
+    header, *rows = path.read_text().splitlines()
+    second = header.split("\t").index("fastq_2")
+    patterns = ["NNNNNNNN,NNNNNNNN", "name", "ACGT"]
+    cells = [row.split("\t") for row in rows]
+    cells[0][second] = "NA"
+    lines = [header + "\tumi"]
+    lines += ["\t".join([*row, patterns[i] if i < 3 else "NA"]) for i, row in enumerate(cells)]
+    path.write_text("\n".join(lines) + "\n")
+    found = study.problems()
+    what = "'NNNNNNNN,NNNNNNNN' names bases of read 2, which there is not; correct umi or fastq_2"
+    assert f"study/libraries.tsv, row 2, umi: {what}" in found
+    assert len(found) == 2 and "row 4, umi: 'ACGT'" in found[1] + found[0]

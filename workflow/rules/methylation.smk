@@ -28,6 +28,7 @@ rule count_amplicon_reads:
             key: study.config["methylation"][key]
             for key in ("min_base_quality", "min_usable", "min_identity", "max_unconverted")
         },
+        umi=lambda wildcards: study.umi(wildcards.library),
     script:
         "../../scripts/count_amplicon_reads.py"
 

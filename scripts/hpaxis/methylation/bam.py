@@ -6,6 +6,7 @@ import numpy as np
 import pysam
 
 from hpaxis.methylation.target import BIT
+from hpaxis.methylation.umis import consensus_text
 
 # Above every caller's threshold; methylpy counts letters of the pileup, where a read's start shows its mapping
 # quality as a character: 60 shows as "]", which is no base.
@@ -17,6 +18,7 @@ SORT_MEMORY = "256M"  # beyond that, samtools sorts in files beside the BAM
 LETTER = np.full(16, ord("N"), dtype=np.uint8)
 for _name, _bit in BIT.items():
     LETTER[_bit] = ord(_name)
+FAMILY_QUALITY = "I"  # Phred 40: what most of a family's molecules read
 DOT, LOWER_TO_UPPER = ord("."), ord("a") - ord("A")
 
 
@@ -44,6 +46,21 @@ class BamWriter:
         for target, rows, molecules, passing in batches:
             lines.update(_records(reads, target, rows, molecules, np.flatnonzero(passing), self.sample))
         self.handle.write("".join(lines[row] for row in sorted(lines)))
+
+    def add_families(self, target, states):
+        """Take families of molecules with one UMI each (see `umis.FamilyTally`): a record is a family's consensus."""
+        bases, calls, first, last = consensus_text(target, states)
+        flag, genome = (0, "CT") if target.strand == "top" else (16, "GA")
+        for i, (a, b) in enumerate(zip(first.tolist(), last.tolist())):
+            if a == b:
+                continue
+            sequence, letters = (text[i, a:b].tobytes().decode("ascii") for text in (bases, calls))
+            fields = (
+                f"{target.strand}_family{i + 1}", flag, target.amplicon, a + 1, MAPPING_QUALITY, f"{b - a}M", "*", 0, 0,
+                sequence, FAMILY_QUALITY * (b - a), f"XM:Z:{letters}", "XR:Z:CT", f"XG:Z:{genome}",
+                f"RG:Z:{self.sample}",
+            )  # fmt: skip
+            self.handle.write("\t".join(map(str, fields)) + "\n")
 
     def __enter__(self):
         """Begin."""

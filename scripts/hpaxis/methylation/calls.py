@@ -13,6 +13,8 @@ from hpaxis.methylation.placement import WordIndex
 from hpaxis.methylation.reads import read_chunks, windows
 from hpaxis.methylation.tallies import Tally
 from hpaxis.methylation.target import BIT, panel_targets
+from hpaxis.methylation.umis import COLUMNS as UMI_COLUMNS
+from hpaxis.methylation.umis import NO, STATE_LETTERS, YES, FamilyTally, take_umis, umi_lengths
 
 # Every pair ends in exactly one of these.
 FATES = (
@@ -57,14 +59,16 @@ class LibraryCalls:
     cycles: pd.DataFrame | None = None
 
 
-def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, chunk_bytes=None):
+def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, chunk_bytes=None, umi=None):
     """Call a library's reads against a panel.
 
     Parameters: FASTQ paths (one or two), `Panel`, `ReadFilters`. ``sink``, if given, is called with each chunk's
-    molecules (see `bam.BamWriter.add`). Returns `LibraryCalls`. Memory does not depend on depth; there is no depth cap
-    and no removal of duplicates. Raises `InputError` for damaged files or mates out of step.
+    molecules (see `bam.BamWriter.add`). ``umi``: pattern of the UMIs (see `umis.take_umis`); then ``sink`` is called
+    with each target's families (see `bam.BamWriter.add_families`) instead. Returns `LibraryCalls`. Memory does not
+    depend on depth, unless there are UMIs; there is no depth cap and no removal of duplicates. Raises `InputError` for
+    damaged files, mates out of step or reads without UMIs.
     """
-    caller = _Caller(panel, filters, sink)
+    caller = _Caller(panel, filters, sink, umi, paths)
     pad = max(len(t) for t in caller.targets)
     options = {} if chunk_bytes is None else {"chunk_bytes": chunk_bytes}
     for reads in read_chunks(paths, pad, **options):
@@ -75,21 +79,25 @@ def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, ch
 class _Caller:
     """The running sums of one library."""
 
-    def __init__(self, panel, filters, sink):
-        self.panel, self.filters, self.sink = panel, filters, sink
+    def __init__(self, panel, filters, sink, umi, paths):
+        self.panel, self.filters, self.sink, self.umi, self.paths = panel, filters, sink, umi, paths
+        self.families = FamilyTally() if umi else None
         self.targets = panel_targets(panel)
         self.index = WordIndex(self.targets)
         self.primers = _primer_pairs(panel)
         self.fates = Counter()
         self.passing = Counter()
         self.tally = Tally()
-        self.cycles = CycleTally(filters.min_base_quality)
+        self.cycles = CycleTally(filters.min_base_quality, umi_lengths(umi))
         self.counts = {name: np.zeros((len(panel.cpg_offsets(name)), 3), dtype=np.int64) for name in panel.references}
         self.patterns = {name: Counter() for name in panel.references}
         self.conversion = Counter()
 
     def add(self, reads):
         """Take one chunk of pairs."""
+        umis = None
+        if self.umi:
+            reads, umis = take_umis(reads, self.umi, self.paths, self.filters.min_base_quality)
         places = [self.index.place(mate) for mate in reads]
         target, first_forward, placed = _join(places, reads)
         self._count_unplaced(reads, np.flatnonzero(target == UNPLACED))
@@ -104,11 +112,11 @@ class _Caller:
                     (mate, block, np.where(found[block], place.anchor[block], NOT_PLACED))
                     for mate, place, found in zip(reads, places, placed)
                 ]
-                batches.append(self._call(self.targets[index], reads, block, mates, forward))
-        if self.sink is not None:
+                batches.append(self._call(self.targets[index], reads, block, mates, forward, umis))
+        if self.sink is not None and umis is None:
             self.sink(reads[0], batches)
 
-    def _call(self, target, reads, rows, mates, forward):
+    def _call(self, target, reads, rows, mates, forward, umis):
         filters = self.filters
         molecules = lay_pairs(target, mates, forward, filters.min_base_quality)
         good = molecules.quality >= filters.min_base_quality
@@ -126,11 +134,14 @@ class _Caller:
             ("unconverted", unconverted > filters.max_unconverted * sites),
         ):
             if fate == "unconverted":
-                self._tally_conversion(target, unconverted[left], sites[left])
+                self._take_whole(target, rows, shown, others, unconverted, sites, left, umis)
             self.fates[fate] += int(np.count_nonzero(left & failed))
             left &= ~failed
         states = _states(shown[:, target.cpgs], target)[left]
-        self._tally(target, states, unconverted[left], sites[left])
+        self.passing["non_cpg_unconverted"] += int(unconverted[left].sum())
+        self.passing["non_cpg_converted"] += int(sites[left].sum() - unconverted[left].sum())
+        if umis is None:
+            self._tally(target, states, unconverted[left], sites[left])
         self.tally.add(target, molecules, shown, others, left)
         self.cycles.add(target, mates, forward, left & ~molecules.gapped)
         self.fates["passed"] += len(states)
@@ -143,11 +154,30 @@ class _Caller:
         counts = self.counts[target.amplicon]
         for column, state in enumerate((METHYLATED, UNMETHYLATED, OTHER)):
             counts[:, column] += np.count_nonzero(states == state, axis=0)
-        self.passing["non_cpg_unconverted"] += int(unconverted.sum())
-        self.passing["non_cpg_converted"] += int(sites.sum() - unconverted.sum())
         extra = np.stack([unconverted, sites], axis=1).astype("<u2").view(np.uint8)
         rows = np.ascontiguousarray(np.concatenate([states, extra], axis=1))
         self.patterns[target.amplicon].update(rows.view(f"V{rows.shape[1]}").ravel().tolist())
+
+    def _take_whole(self, target, rows, shown, others, unconverted, sites, left, umis):
+        """Take whole molecules, failed conversion or not: where there are UMIs that is judged of families."""
+        if umis is None:
+            self._tally_conversion(target, unconverted[left], sites[left])
+        else:
+            self.families.add(target, umis, rows[left], _states(shown[left][:, target.cpgs], target), others[left])
+
+    def _tally_families(self):
+        """Count families as molecules."""
+        for target, sizes, states in self.families.families():
+            cpgs, others = states[:, : len(target.cpgs)], states[:, len(target.cpgs) :]
+            unconverted = np.count_nonzero(others == YES, axis=1)
+            sites = unconverted + np.count_nonzero(others == NO, axis=1)
+            self._tally_conversion(target, unconverted, sites)
+            passing = unconverted <= self.filters.max_unconverted * sites
+            self._tally(target, STATE_LETTERS[cpgs[passing]], unconverted[passing], sites[passing])
+            self.passing["umi_families"] += int(np.count_nonzero(passing))
+            self.passing["umi_single"] += int(np.count_nonzero(sizes[passing] == 1))
+            if self.sink is not None:
+                self.sink(target, states[passing])
 
     def _tally_conversion(self, target, unconverted, sites):
         cells, counts = np.unique((sites << 32) | unconverted, return_counts=True)
@@ -174,6 +204,8 @@ class _Caller:
 
     def tables(self, library_id):
         """The library's tables."""
+        if self.families is not None:
+            self._tally_families()
         return LibraryCalls(
             counts=self._counts_table(library_id),
             patterns=self._patterns_table(),
@@ -207,7 +239,10 @@ class _Caller:
         row["on_target"] = total - fates["dimers"] - fates["off_target"]
         for column in ("merged", "gapped", "forward", "reverse", "non_cpg_unconverted", "non_cpg_converted"):
             row[column] = self.passing[column]
-        return pd.DataFrame([row | self.tally.columns()])
+        families = dict.fromkeys(UMI_COLUMNS)
+        if self.families is not None:
+            families = {c: self.passing[c] for c in UMI_COLUMNS} | {"umi_unknown": self.families.unknown}
+        return pd.DataFrame([row | self.tally.columns() | families])
 
 
 def patterns_table(rows, amplicons):

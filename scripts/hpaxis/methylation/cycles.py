@@ -21,10 +21,13 @@ ROWS = 255
 
 
 class CycleTally:
-    """Good bases that read C or T (G or A against the reference), by mate, place of the read and offset."""
+    """Good bases that read C or T (G or A against the reference), by mate, place of the read and offset.
 
-    def __init__(self, min_quality):
-        self.lowest = min_quality + 33
+    ``trimmed``: bases that were taken off the begin of read 1 and read 2; cycles count from before them.
+    """
+
+    def __init__(self, min_quality, trimmed=(0, 0)):
+        self.lowest, self.trimmed = min_quality + 33, trimmed
         self.sums = {}
         self.targets = {}
 
@@ -74,7 +77,7 @@ class CycleTally:
             target = self.targets[amplicon, strand]
             for first, sites in ((0, target.cpgs), (3, target.others)):
                 n = sums[:, sites].sum(axis=0)
-                cycles = sites - anchor + 1 if forward else anchor - sites
+                cycles = (sites - anchor + 1 if forward else anchor - sites) + self.trimmed[mate - 1]
                 expected = n * shares[amplicon, strand][sites]
                 for i in np.flatnonzero(n):
                     row = rows.setdefault((mate, int(cycles[i])), [0, 0, 0.0, 0, 0, 0.0])

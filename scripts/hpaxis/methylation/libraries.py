@@ -12,6 +12,7 @@ from hpaxis.problems import Problem, raise_if_any
 LIMIT_COLUMNS = ("panel", "index", "n_blanks", "n_low", "blank_mean", "blank_sd", "lob", "lod")
 ONE_SIDED = 1.645  # 95 % of a normal distribution lie below
 LOW_PERCENT = 5
+CROWDED = 0.1  # then about one template in twenty has its UMI in common with another
 INDEX_PARTS = ("beta", "beta_se", "beta_low", "beta_high", "m", "m_se")
 
 
@@ -110,12 +111,22 @@ def _check_index_names(panels):
 def _read_sample(row, panel, tables, settings):
     sizes = {name: len(panel.cpg_offsets(name)) for name in panel.references}
     parts = [estimate.read_molecules(tables.patterns, name, size) for name, size in sizes.items()]
-    templates = estimate.template_copies(
-        float(row.input_ng), settings["copies_per_ng"], settings["template_recovery"], settings["amplification_cv"]
-    )
+    if _families(tables.reads.iloc[0]) is None:
+        templates = estimate.template_copies(
+            float(row.input_ng), settings["copies_per_ng"], settings["template_recovery"], settings["amplification_cv"]
+        )
+    else:
+        # Every family is a template of its own: nothing is counted twice.
+        templates = np.inf
     conversion = estimate.non_conversion(parts, templates)
     bias = [] if tables.cycles is None else cycle_bias(tables.cycles)
     return _Sample(row, panel, tables.counts, tables.reads.iloc[0], parts, templates, conversion, bias)
+
+
+def _families(reads):
+    """Templates that UMIs tell apart; None without UMIs."""
+    found = reads.get("umi_families")
+    return None if found is None or pd.isna(found) else int(found)
 
 
 def _over_conversion(samples, panel, settings):
@@ -184,7 +195,7 @@ def _library_row(sample, over, settings):
         "non_conversion_high": float(z_high),
         "over_conversion": over.value,
         "over_conversion_se": np.sqrt(over.variance),
-        "template_copies": sample.templates,
+        "template_copies": _families(sample.reads) if np.isinf(sample.templates) else sample.templates,
         "median_depth": float(np.median(sample.counts["depth"])),
         "effective_depth": float(np.median(depth)),
         "n_cpgs": int(np.count_nonzero(depth >= settings["depth_fail"])),
@@ -215,10 +226,21 @@ def _verdict(sample, row, over, typical, settings):
         found.append(("warn", f"{row['median_depth']:.4g} molecules are copies of {sample.templates:.4g} templates"))
     if over.trials == np.inf and over.variance == 0 and over.value == 0:
         found.append(("pass", "no 100 % control of this panel: over-conversion taken as 0"))
-    found += [("warn", reason) for reason in sample.bias]
+    found += [("warn", reason) for reason in sample.bias + _crowded_umis(sample)]
     found += _control_reasons(sample, row, over, settings)
     worst = max((rank for rank, _ in found), key=RANK.index, default="pass")
     return worst, "; ".join(reason for _, reason in found) or None
+
+
+def _crowded_umis(sample):
+    """What short UMIs lose: templates that have theirs by chance in common, of so many that there can be."""
+    pattern = getattr(sample.row, "umi", None)
+    if pd.isna(pattern) or pattern == "name":
+        return []
+    kinds, families = 4.0 ** pattern.count("N"), _families(sample.reads)
+    if families <= CROWDED * kinds:
+        return []
+    return [f"{families} families of molecules, where there are {kinds:.0f} UMIs: templates share UMIs by chance"]
 
 
 RANK = ("pass", "warn", "fail")

@@ -8,13 +8,14 @@ import pandas as pd
 
 from hpaxis.methylation.calls import FATES, LibraryCalls, conversion_table, patterns_table
 from hpaxis.methylation.tallies import COLUMNS as TALLIED
+from hpaxis.methylation.umis import COLUMNS as UMI_COLUMNS
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.tables import read_table
 
 MOLECULES = ("library_id", "amplicon", "pattern", "unconverted", "sites", "count")
 CONVERSION = ("library_id", "amplicon", "unconverted", "sites", "count")
 CPGS = ("library_id", "cpg_id", "methylated", "unmethylated")
-UNKNOWN = (*TALLIED, "t_error_by_quality")
+UNKNOWN = (*TALLIED, "t_error_by_quality", *UMI_COLUMNS)
 OPTIONAL = ("other", "non_cpg_unconverted", "non_cpg_converted")
 
 
@@ -37,7 +38,7 @@ def release_tables(tables):
 
 def _whole(reads):
     """Counts as whole numbers, though a library may lack some."""
-    return reads.astype(dict.fromkeys(TALLIED, "Int64"))
+    return reads.astype(dict.fromkeys((*TALLIED, *UMI_COLUMNS), "Int64"))
 
 
 def read_counts(path, library_id, panel):
@@ -46,8 +47,9 @@ def read_counts(path, library_id, panel):
     The table has either the columns of a release's ``molecules.tsv`` (then ``reads.tsv`` beside it, if there, says
     where the library's read pairs went, and ``conversion.tsv`` how its molecules were converted), or
     ``library_id, cpg_id, methylated, unmethylated`` and, where known, ``other`` and the counts of cytosines outside
-    CpGs, ``non_cpg_unconverted`` and ``non_cpg_converted``, the same on each of a library's rows. From the latter, CpGs count as independent of each other, since the molecules that the
-    counts are from are not known. Raises `InputError` with every problem.
+    CpGs, ``non_cpg_unconverted`` and ``non_cpg_converted``, the same on each of a library's rows. From the latter,
+    CpGs count as independent of each other, since the molecules that the counts are from are not known. Raises
+    `InputError` with every problem.
     """
     table = read_table(path)
     if set(MOLECULES) <= set(table.columns):

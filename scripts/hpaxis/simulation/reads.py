@@ -82,7 +82,10 @@ class Amplicon:
 
 @dataclass(frozen=True)
 class Chemistry:
-    """What all libraries of a run share. Shares are fractions of molecules or of read pairs."""
+    """What all libraries of a run share. Shares are fractions of molecules or of read pairs.
+
+    ``umi``: bases of a random identifier of each template, at the begin of read 1; 0 for none.
+    """
 
     molecule_correlation_bp: float = 8.0
     amplification_cv: float = 0.7
@@ -90,6 +93,7 @@ class Chemistry:
     low_quality: float = 0.03
     reverse_first: float = 0.5
     read_length: int = 250
+    umi: int = 0
 
 
 @dataclass(frozen=True)
@@ -208,6 +212,8 @@ def simulate_reads(amplicon, library, rng, donors=(), chemistry=None):
     kind = rng.permutation(np.repeat(range(len(KINDS)), [getattr(library, k) for k in KINDS]))
     own = amplify_templates(amplicon, [library], library.templates, library.own, chemistry, rng)
     hopped = amplify_templates(amplicon, donors, 10 * library.hopped, library.hopped, chemistry, rng)
+    if chemistry.umi:
+        umis = [LETTER[rng.integers(4, size=(len(products), chemistry.umi))] for products, _ in (own, hopped)]
     place = np.zeros(kind.size, int)
     for k in range(len(KINDS)):
         place[kind == k] = np.arange((kind == k).sum())
@@ -225,6 +231,12 @@ def simulate_reads(amplicon, library, rng, donors=(), chemistry=None):
             for c, fragment in enumerate(fragments):
                 of_this = here[choice == c]
                 _read_fragments(reads, of_this, np.repeat(fragment[None], of_this.size, axis=0), turned)
+        if chemistry.umi:
+            reads[0, :, chemistry.umi :] = reads[0, :, : -chemistry.umi].copy()
+            reads[0, :, : chemistry.umi] = LETTER[rng.integers(4, size=(block.size, chemistry.umi))]
+            for k, (_, copy_of) in enumerate((own, hopped)):
+                here = np.flatnonzero(block == k)
+                reads[0, here, : chemistry.umi] = umis[k][copy_of[at[here]]]
         poor = rng.random(block.size) < chemistry.low_quality
         yield ReadPairs(*(part for mate in range(2) for part in sequence(reads[mate], mate, poor, rng)))
 
