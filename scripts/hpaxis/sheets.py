@@ -10,6 +10,7 @@ import pandas as pd
 from hpaxis import schemas
 from hpaxis.identifying import tellable
 from hpaxis.problems import Problem
+from hpaxis.sizes import size_problems
 
 MISSING = ("", "NA")
 # What may stand in a cell is said by pattern; these words say it to a person.
@@ -111,6 +112,8 @@ def closest(word, choices):
 def _rows(path, schema):
     """Return ``([(line number, {column: text})], problems)``, or None for rows when nothing can be read."""
     try:
+        if problems := size_problems(path):
+            return None, problems
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return None, [Problem(path, "does not exist", "give the sheet's path under `sheets` in the config")]

@@ -236,3 +236,16 @@ def test_the_example_of_the_package_is_what_it_gives():
     import hpaxis.cortisol
 
     assert doctest.testmod(hpaxis.cortisol) == (0, 3)
+
+
+def test_planning_a_job_needs_no_scipy():
+    """Every job reads the study anew: what that imports is paid a thousand times."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from hpaxis.cortisol.kits import split_plates; from hpaxis.study import read_study; "
+        "import hpaxis.cortisol; assert 'scipy' not in sys.modules and 'openpyxl' not in sys.modules; "
+        "assert set(hpaxis.cortisol.__all__) <= set(dir(hpaxis.cortisol)); from hpaxis.cortisol import *; fit_curve"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -72,10 +72,12 @@ def test_an_archive_that_is_no_bundle_or_writes_elsewhere_is_refused(tmp_path):
         with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
             for file in files:
                 archive.writestr(file, "x")
-    for name in ("text", "empty", "slip", "absent"):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.tsv", bytes(2_000_000))
+    for name in ("text", "empty", "slip", "absent", "bomb"):
         with pytest.raises(InputError):
             unpack(tmp_path / f"{name}.zip", tmp_path / "out" / "deep")
-    assert not (tmp_path / "evil").exists()
+    assert not (tmp_path / "evil").exists() and not (tmp_path / "out").exists()
 
 
 def test_libraries_are_numbered_in_an_order_that_their_ids_do_not_tell():

@@ -79,6 +79,22 @@ def plant_canaries(folder):
         )
 
 
+# What a spreadsheet would run: the name of a plate in a reader's file, and what hpaxis makes of it.
+FORMULA, INERT = "=HYPERLINK('http://x.example','P01')", "_HYPERLINK('http://x.example','P01')"
+
+
+def plant_formula(folder):
+    """Call the first plate by a formula in its reader's file, and by its harmless name in plates.tsv."""
+    header, first, *others = (folder / "plates.tsv").read_text(encoding="utf-8").splitlines()
+    reader = Path(dict(zip(header.split("\t"), first.split("\t")))["reader_file"])
+    reader = folder / "plates" / reader.name
+    text = reader.read_text(encoding="utf-8")
+    assert "Plate Number\tP01" in text
+    reader.write_text(text.replace("Plate Number\tP01", f"Plate Number\t{FORMULA}", 1), encoding="utf-8", newline="")
+    lines = [f"{header}\treader_plate", f"{first}\t{INERT}", *(f"{line}\tNA" for line in others)]
+    (folder / "plates.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def study(root, tmp_path_factory):
     """A checkout with a small simulated study in study/, as a user's own would stand there; nothing has run yet."""
@@ -92,6 +108,7 @@ def study(root, tmp_path_factory):
     finally:
         os.chdir(before)
     plant_canaries(checkout.folder / "study")
+    plant_formula(checkout.folder / "study")
     return checkout
 
 
@@ -107,3 +124,9 @@ def finished(study, tmp_path_factory):
 def canaries():
     """What nothing that a run writes may hold."""
     return CANARIES
+
+
+@pytest.fixture(scope="session")
+def formula():
+    """What a plate of the study is called in its reader's file, and what hpaxis makes of it."""
+    return FORMULA, INERT

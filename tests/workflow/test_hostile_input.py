@@ -1,8 +1,12 @@
 """A cell of a sheet is never code, a way out of a folder, a shell command, HTML or a formula: refused, or inert."""
 
+import re
+import shutil
+
 import pytest
 import yaml
 
+from hpaxis.methylation.panel import read_panel
 from hpaxis.problems import InputError
 from hpaxis.study import load_study
 
@@ -44,6 +48,21 @@ LOOKED_UP = {
     "hair": (),
     "plates": ("reader_file", "kit"),
 }
+
+NAMES_REFUSED = (
+    "html",
+    "formula",
+    "plus formula",
+    "at formula",
+    "nul",
+    "escape",
+    "bidi",
+    "zero width",
+    "option",
+    "long",
+)
+FORMULAS = re.compile(r"[=+@＝＋－＠\t\r-].")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*(e[+-]?\d+)?|inf)$")
 
 
 @pytest.mark.parametrize("columns", [TEXT, LOOKED_UP], ids=["form", "looked up"])
@@ -105,3 +124,47 @@ def test_free_text_of_the_config_is_text_on_the_page(study, tmp_path):
         page = render(payload, payload, (Paragraph(payload),), [Section("s", payload, (Paragraph(payload),))])
         assert "<script>alert" not in page and "<img src=x" not in page
         assert str(escape(payload))[:50] in page
+
+
+def test_no_cell_that_a_run_writes_is_a_formula(finished, formula):
+    """A plate of the study is called by a formula in its reader's file."""
+    planted, inert = formula
+    results = finished.folder / "results"
+    tables = [p for p in results.rglob("*.tsv") if p.is_file()]
+    cells = [(p, cell) for p in tables for cell in re.split(r"[\t\n]", p.read_text(encoding="utf-8"))]
+    assert inert in {cell for _, cell in cells}
+    assert [(p.name, cell) for p, cell in cells if FORMULAS.match(cell) and not NUMBER.match(cell)] == []
+    told = [p.name for p in results.rglob("*") if p.is_file() and planted.encode() in p.read_bytes()]
+    assert told == []
+
+
+@pytest.mark.parametrize("name", [payload for key, payload in PAYLOADS.items() if key in NAMES_REFUSED])
+def test_controls_and_cpgs_cannot_be_named_so(study, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(study.folder)
+    config = yaml.safe_load((study.folder / "study" / "config.yaml").read_text())
+    header, first, *others = (study.folder / "study/plates.tsv").read_text().splitlines()
+    at = header.split("\t").index("layout_file")
+    layout = tmp_path / "layout.tsv"
+    lines = (study.folder / first.split("\t")[at]).read_text().splitlines()
+    row = next(i for i, line in enumerate(lines) if "\tcontrol\t" in line)
+    cells = lines[row].split("\t")
+    cells[lines[0].split("\t").index("sample")] = name
+    lines[row] = "\t".join(cells)
+    layout.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    plate = first.split("\t")
+    plate[at] = str(layout)
+    config["sheets"]["plates"] = str(tmp_path / "plates.tsv")
+    (tmp_path / "plates.tsv").write_text("\n".join([header, "\t".join(plate), *others]) + "\n", encoding="utf-8")
+
+    panel = tmp_path / "panel"
+    shutil.copytree(study.folder / "resources" / "panels" / "nr3c1_exon1f", panel)
+    table = (panel / "indices.tsv").read_text().splitlines()
+    table[1] = "\t".join([name, *table[1].split("\t")[1:]])
+    (panel / "indices.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    with pytest.raises(InputError) as planned:
+        load_study(config)
+    assert [(p.file, p.row, p.column) for p in planned.value.problems] == [(str(layout), row + 1, "sample")]
+    with pytest.raises(InputError) as refused:
+        read_panel(panel)
+    assert [(p.row, p.column) for p in refused.value.problems] == [(2, "index")]
+    assert str(planned.value).isprintable() and str(refused.value).isprintable()

@@ -8,7 +8,7 @@ ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[
 sys.path.insert(0, str(ROOT / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT / "scripts"), *filter(None, [os.getenv("PYTHONPATH")])]))
 
-from hpaxis.cortisol.check import split_plates
+from hpaxis.cortisol.kits import split_plates
 from hpaxis.problems import InputError
 from hpaxis.report import settings as report_settings
 from hpaxis.study import load_study, read_study
@@ -41,10 +41,13 @@ wildcard_constraints:
     model="|".join(study.models) or "none",
 
 
+SHARED = ("figures", "labels", "names", "problems", "schemas", "sheets", "sizes", "tables")
+
+
 def library(*stages):
     """The modules that a job runs: named as its input, so that an edited module reruns what depends on it."""
     package = ROOT / "scripts" / "hpaxis"
-    modules = [package / f"{m}.py" for m in ("figures", "labels", "problems", "schemas", "sheets", "tables")]
+    modules = [package / f"{m}.py" for m in SHARED]
     for stage in stages:
         modules += [p for p in (package / stage).rglob("*") if p.suffix in (".py", ".html", ".css")]
     # Relative, so that a study that is moved together with its checkout stays up to date.

@@ -1,6 +1,7 @@
 """Hair cortisol: from a plate reader's file to pg/mg with its interval.
 
-`fit_curve` works on arrays; `quantify_plate` on one plate; `collect` brings a study's plates together.
+`fit_curve` works on arrays; `quantify_plate` on one plate; `collect` brings a study's plates together. Each name is
+imported from its module on first use: planning a study, which every job does, needs neither curves nor SciPy.
 
 >>> from hpaxis.cortisol import fit_curve
 >>> curve = fit_curve([0, 1, 2, 4, 8, 16], [100, 90, 75, 50, 25, 11])
@@ -8,30 +9,29 @@
 [3.09, 5.15]
 """
 
-from hpaxis.cortisol.assay import hair_cortisol, percent_bound
-from hpaxis.cortisol.check import check_plate
-from hpaxis.cortisol.curve import Curve, CurveError, Variance, compare_models, fit_curve
-from hpaxis.cortisol.kits import Kit, read_kits
-from hpaxis.cortisol.layout import read_layout
-from hpaxis.cortisol.plate import quantify_plate
-from hpaxis.cortisol.readers import read_reader_file
-from hpaxis.cortisol.reliability import icc
-from hpaxis.cortisol.samples import collect
+from importlib import import_module
 
-__all__ = [
-    "Curve",
-    "CurveError",
-    "Kit",
-    "Variance",
-    "check_plate",
-    "collect",
-    "compare_models",
-    "fit_curve",
-    "hair_cortisol",
-    "icc",
-    "percent_bound",
-    "quantify_plate",
-    "read_kits",
-    "read_layout",
-    "read_reader_file",
-]
+MODULES = {
+    "assay": ("hair_cortisol", "percent_bound"),
+    "check": ("check_plate",),
+    "curve": ("Curve", "CurveError", "Variance", "compare_models", "fit_curve"),
+    "kits": ("Kit", "read_kits"),
+    "layout": ("read_layout",),
+    "plate": ("quantify_plate",),
+    "readers": ("read_reader_file",),
+    "reliability": ("icc",),
+    "samples": ("collect",),
+}
+WHERE = {name: module for module, names in MODULES.items() for name in names}
+
+__all__ = sorted(WHERE)
+
+
+def __getattr__(name):
+    if name in WHERE:
+        return getattr(import_module(f"hpaxis.cortisol.{WHERE[name]}"), name)
+    raise AttributeError(f"module 'hpaxis.cortisol' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *WHERE})

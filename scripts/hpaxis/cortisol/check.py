@@ -5,7 +5,7 @@ import pandas as pd
 from scipy import stats
 
 from hpaxis.cortisol.finished import read_finished
-from hpaxis.cortisol.kits import kit_named, read_kits
+from hpaxis.cortisol.kits import kit_named
 from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.readers import choose_read, read_reader_file
 from hpaxis.problems import InputError, Problem, raise_if_any
@@ -102,13 +102,6 @@ def load_inputs(row, hair, config):
     """Return ``(kit, read, layout)`` of a row, or raise `InputError`; what the quantifying job starts from."""
     kit = kit_named(row.kit, config["kits"])
     return (kit, *read_plate(row, hair, kit))
-
-
-def split_plates(plates, kits_path=None):
-    """Return plate ids ``(measured, finished)``: those with a plate to evaluate, and tables of finished values."""
-    kits = read_kits(kits_path)
-    finished = [row.plate_id for row in plates.itertuples() if row.kit in kits and kits[row.kit].finished]
-    return sorted(set(plates["plate_id"]) - set(finished)), sorted(finished)
 
 
 def _given(value):

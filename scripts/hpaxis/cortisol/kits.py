@@ -60,6 +60,13 @@ def kit_named(name, path=None, kits=None):
     return kits[name]
 
 
+def split_plates(plates, kits_path=None):
+    """Return plate ids ``(measured, finished)``: those with a plate to evaluate, and tables of finished values."""
+    kits = read_kits(kits_path)
+    finished = [row.plate_id for row in plates.itertuples() if row.kit in kits and kits[row.kit].finished]
+    return sorted(set(plates["plate_id"]) - set(finished)), sorted(finished)
+
+
 def _standards(row, path):
     if row.method == "finished":
         return (), []

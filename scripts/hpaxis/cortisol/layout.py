@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.cortisol.readers.cells import NUMBER, find_grids, load_sheets, well_name, well_sort_key
+from hpaxis.names import REMEDY, WHAT, is_name
 from hpaxis.problems import Problem, raise_if_any
 from hpaxis.sheets import closest
 
@@ -133,7 +134,9 @@ def _typed(table, path, kit):
             problems.append(Problem(path, "is not a known role", remedy, at, "role", row["role"]))
             continue
         sample = str(row.get("sample", "")).strip()
-        sample = None if sample in ("", "NA") else sample
+        sample = None if sample in ("", "NA", "-") else sample
+        if sample is not None and not is_name(sample):
+            problems.append(Problem(path, WHAT, REMEDY, at, "sample", sample))
         numbers = {}
         for column, least in (("dilution", 0.0), ("nominal", None)):
             text = str(row.get(column, "")).strip()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hpaxis.names import REMEDY, WHAT, is_name
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.tables import whole_file, write_table
 
@@ -32,6 +33,7 @@ KEYS = {
     "indices": ("index", "cpg_id"),
     "snp_mask": ("chrom", "pos", "ref", "alt"),
 }
+NAMES = ("amplicon", "chrom", "cpg_id", "scheme", "alias", "index")
 FILES = ("reference.fa", *(f"{name}.tsv" for name in COLUMNS))
 
 
@@ -178,6 +180,10 @@ def _read_text(path, name, problems):
     for column in keys:
         for row in table.index[table[column].isna() | (table[column] == "")]:
             problems.append(Problem(str(path), "is empty", "give it a value", row + 2, column))
+    for column in [c for c in NAMES if c in wanted and c in table.columns]:
+        for row, value in table[column].dropna().items():
+            if value and not is_name(value):
+                problems.append(Problem(str(path), WHAT, REMEDY, row + 2, column, value))
     return table.reindex(columns=list(wanted))
 
 

@@ -16,9 +16,10 @@ import pandas as pd
 import yaml
 from scipy import stats
 
-from hpaxis.problems import InputError, Problem
+from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.report.provenance import sha256
 from hpaxis.sheets import read_sheet, sheet_schema
+from hpaxis.sizes import zip_problems
 from hpaxis.tables import FLOAT_FORMAT, read_table, whole_file
 
 MANIFEST = "manifest.tsv"
@@ -102,9 +103,10 @@ def write_bundle(path, files):
 def unpack(path, folder):
     """Unpack a bundle; return what its manifest finds at fault, as lines.
 
-    Raises `InputError` if it is no bundle, or names a file outside ``folder``.
+    Raises `InputError` if it is no bundle, names a file outside ``folder``, or would unpack a hundredfold.
     """
     folder = Path(folder).resolve()
+    raise_if_any(zip_problems(path, largest=None))
     try:
         with zipfile.ZipFile(path) as archive:
             names = [n for n in archive.namelist() if not n.endswith("/")]

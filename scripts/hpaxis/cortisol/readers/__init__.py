@@ -5,11 +5,13 @@ Each format is a module with ``NAME``, ``SIGN`` (what gives it away), ``recognis
 """
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from hpaxis.cortisol.readers import gen5, grid, magellan, mars, softmax
 from hpaxis.cortisol.readers.cells import PlateRead, load_sheets
+from hpaxis.names import harmless
 from hpaxis.problems import InputError, Problem
 from hpaxis.sheets import closest
 
@@ -20,18 +22,23 @@ GENERIC_NAME = re.compile(r"^(plate|sheet|platte|blatt)?[ _#-]*\d*$", re.I)
 def read_reader_file(path):
     """Read a plate reader's export: a list of `PlateRead`, one for each plate and reading in the file.
 
+    Names of plates and readings are as in the file, but for characters that may not stand in a table (`names`).
     Raises `InputError` when the format is unknown (saying what was tried) or the file is damaged.
     """
     sheets = load_sheets(path)
     for module in FORMATS:
         if module.recognise(sheets):
             if reads := module.parse(sheets, str(path)):
-                return reads
+                return [_named_harmlessly(read) for read in reads]
             what = f"looks like an export of {module.NAME}, but holds no values of wells"
             raise InputError(Problem(str(path), what, "export the plate again"))
     tried = ", ".join(f"{module.NAME} ({module.SIGN})" for module in FORMATS)
     remedy = "export the plate as one of these, or copy its values into a plain grid"
     raise InputError(Problem(str(path), f"is no export of {tried}", remedy))
+
+
+def _named_harmlessly(read):
+    return replace(read, plates=tuple(map(harmless, read.plates)), reading=harmless(read.reading))
 
 
 def choose_read(reads, path, plate_id, plate=None, reading=None):

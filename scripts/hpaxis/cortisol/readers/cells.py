@@ -10,7 +10,8 @@ import numpy as np
 import openpyxl
 import pandas as pd
 
-from hpaxis.problems import InputError, Problem
+from hpaxis.problems import InputError, Problem, raise_if_any
+from hpaxis.sizes import LARGEST, entity_problems, size_problems, zip_problems
 
 ROWS = string.ascii_uppercase[:16]
 WELL = re.compile(r"^([A-Pa-p])0*([1-9]|1\d|2[0-4])$")
@@ -51,10 +52,11 @@ def load_sheets(path):
     """Read a text or XLSX file as sheets of text cells.
 
     Text may be UTF-8, UTF-16 or Windows-1252; cells may be separated by tabs, semicolons or commas.
-    Raises `InputError` if the file is absent, empty, binary or damaged.
+    Raises `InputError` if the file is absent, empty, binary, damaged or larger than any export.
     """
     path = Path(path)
     try:
+        raise_if_any(size_problems(path))
         data = path.read_bytes()
     except OSError as error:
         raise InputError(Problem(str(path), "cannot be read", "correct the path or its permissions")) from error
@@ -63,7 +65,8 @@ def load_sheets(path):
     if data[:4] == b"PK\x03\x04":
         return _workbook(path)
     if data[:4] == b"\xd0\xcf\x11\xe0":
-        raise InputError(Problem(str(path), "is an old Excel file (.xls)", "save it as .xlsx or as text"))
+        what, remedy = "is an old Excel file (.xls) or has a password", "save it as .xlsx without one, or as text"
+        raise InputError(Problem(str(path), what, remedy))
     text = _decode(data, path)
     lines = text.splitlines()
     delimiter = _delimiter(lines)
@@ -293,11 +296,20 @@ def _delimiter(lines):
 
 
 def _workbook(path):
+    raise_if_any(zip_problems(path) or entity_problems(path))
+    room = LARGEST  # bytes of memory, about
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         sheets = []
         for sheet in book.worksheets:
-            rows = [[_cell_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
+            sheet.reset_dimensions()  # what the sheet says its size is may be too little, or all of a spreadsheet
+            rows = []
+            for cells in sheet.iter_rows(values_only=True):
+                # A cell far out makes rows and cells up to it; one text may be named by many cells.
+                room -= 64 + 8 * len(cells) + sum(len(cell) for cell in cells if isinstance(cell, str))
+                if room < 0:
+                    break
+                rows.append([_cell_text(cell) for cell in cells])
             while rows and not any(rows[-1]):
                 rows.pop()
             if rows:
@@ -305,6 +317,9 @@ def _workbook(path):
         book.close()
     except Exception as error:  # a damaged archive fails in many ways, all of them the file's fault
         raise InputError(Problem(str(path), "is a damaged XLSX file", "export the plate again")) from error
+    if room < 0:
+        remedy = "delete what stands far away from the plate, or export it again"
+        raise InputError(Problem(str(path), "spreads over more cells than any export", remedy))
     if not sheets:
         raise InputError(Problem(str(path), "holds no cells", "export the plate again"))
     return sheets

@@ -62,6 +62,8 @@ def _plate(sheet, start, end, declared, path):
     names = _spans(columns, layout)
     body = sheet.rows[start + 2 : end]
     times = _time_blocks(body) if layout == "plateformat" else [[row] for row in body if any(row)]
+    if any(len(block) > len(ROWS) for block in times):
+        raise InputError(Problem(path, f"has a plate of more than {len(ROWS)} rows", "export it again", start + 1))
     kinetic = len(times) > 1
     reads = []
     for block in times:
@@ -120,7 +122,7 @@ def _declared(rows):
     for i, row in enumerate(rows):
         if not row or not re.match(r"group:\s*(std|standard)", row[0], re.I):
             continue
-        header = [cell.lower() for cell in rows[i + 1]]
+        header = [cell.lower() for row in rows[i + 1 : i + 2] for cell in row]
         at = next((j for j, cell in enumerate(header) if cell.startswith("well")), None)
         amount = next((j for j, cell in enumerate(header) if cell.startswith("conc")), None)
         if at is None:
@@ -129,7 +131,7 @@ def _declared(rows):
         for line in rows[i + 2 :]:
             if at >= len(line) or not line[at]:
                 break
-            if amount is not None and line[amount]:
+            if amount is not None and amount < len(line) and line[amount]:
                 concentration = line[amount]
             plate, _, well = line[at].rpartition("@") if "@" in line[at] else ("", "", line[at])
             if well_name(well) is None:
