@@ -54,7 +54,6 @@ NAMES_REFUSED = (
     "formula",
     "plus formula",
     "at formula",
-    "nul",
     "escape",
     "bidi",
     "zero width",
