@@ -9,6 +9,7 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.methylation.libraries import estimate_study
     from hpaxis.methylation.panel import panel_folder, read_panel
     from hpaxis.methylation.read_level import read_level_table
+    from hpaxis.methylation.variants import variants_table
     from hpaxis.problems import raise_if_any
     from hpaxis.sheets import read_sheet, sheet_schema
     from hpaxis.tables import read_table, write_table
@@ -31,5 +32,6 @@ with logged(snakemake.log[0]) as log:
     write_table(found.limits, snakemake.output.limits)
     depth = snakemake.params.settings["depth_fail"]
     write_table(read_level_table(tables, panels, found.libraries, depth), snakemake.output.read_level)
+    write_table(variants_table(panels, snakemake.params.settings), snakemake.output.variants)
     for row in found.libraries.itertuples():
         log.info("%s: %s; %s", row.library_id, row.verdict, row.reasons)

@@ -102,6 +102,7 @@ rule estimate_methylation:
         indices="<results>/methylation/indices.tsv",
         limits="<results>/methylation/limits.tsv",
         read_level="<results>/methylation/read_level.tsv",
+        variants="<results>/methylation/variants.tsv",
     log:
         "<logs>/estimate_methylation.log",
     benchmark:

@@ -58,11 +58,11 @@ class BamWriter:
                 continue
             sequence, letters = (text[i, a:b].tobytes().decode("ascii") for text in (bases, calls))
             fields = (
-                f"{target.strand}_family{i + 1}", flag, target.amplicon, a + 1, MAPPING_QUALITY, f"{b - a}M", "*", 0, 0,
+                f"{target.amplicon}_{target.strand}_family{i + 1}", flag, target.amplicon, a + 1, MAPPING_QUALITY, f"{b - a}M", "*", 0, 0,
                 sequence, FAMILY_QUALITY * (b - a), f"XM:Z:{letters}", "XR:Z:CT", f"XG:Z:{genome}",
                 f"RG:Z:{self.sample}",
             )  # fmt: skip
-            self.handle.write("\t".join(map(str, fields)) + "\n")
+            self._write("\t".join(map(str, fields)) + "\n")
 
     def __enter__(self):
         """Begin."""

@@ -7,6 +7,7 @@ import pandas as pd
 
 from hpaxis.methylation import estimate
 from hpaxis.methylation.cycles import cycle_bias
+from hpaxis.methylation.variants import mask_notes, masked_cpgs
 from hpaxis.problems import Problem, raise_if_any
 
 LIMIT_COLUMNS = ("panel", "index", "n_blanks", "n_low", "blank_mean", "blank_sd", "lob", "lod")
@@ -31,7 +32,8 @@ class StudyEstimates:
 
 @dataclass(frozen=True)
 class _Sample:
-    """One library: its sheet row, panel, tables, molecules by amplicon, templates, non-conversion and M-bias."""
+    """One library: its sheet row, panel, tables, molecules by amplicon, templates, non-conversion, M-bias, CpGs
+    that a variant destroys, those of them that are left out, and notes on both."""
 
     row: object
     panel: object
@@ -41,6 +43,9 @@ class _Sample:
     templates: float
     conversion: estimate.Rate
     bias: list
+    masked: np.ndarray
+    excluded: np.ndarray
+    notes: list
 
     @property
     def depth(self):
@@ -120,7 +125,12 @@ def _read_sample(row, panel, tables, settings):
         templates = np.inf
     conversion = estimate.non_conversion(parts, templates)
     bias = [] if tables.cycles is None else cycle_bias(tables.cycles)
-    return _Sample(row, panel, tables.counts, tables.reads.iloc[0], parts, templates, conversion, bias)
+    masked = masked_cpgs(panel, settings["snp_frequency"])
+    excluded = masked & (settings["snp_action"] == "exclude")
+    notes = mask_notes(panel, settings)
+    return _Sample(
+        row, panel, tables.counts, tables.reads.iloc[0], parts, templates, conversion, bias, masked, excluded, notes
+    )
 
 
 def _families(reads):
@@ -135,7 +145,7 @@ def _over_conversion(samples, panel, settings):
     for sample in samples:
         if sample.panel is not panel or sample.row.kind != "control_100":
             continue
-        deep = sample.depth >= settings["depth_fail"]
+        deep = (sample.depth >= settings["depth_fail"]) & ~sample.excluded
         if not deep.any() or np.isnan(sample.conversion.value):
             continue
         known = sample.row.expected_percent
@@ -175,7 +185,8 @@ def _calls(sample, over, settings):
         table[column] = np.where(usable, value, np.nan)
     flags = np.select([~usable, depth < settings["depth_warn"]], ["depth_fail", "depth_low"], default="").astype(object)
     outside = usable & ((found.beta < 0) | (found.beta > 1))
-    flags = np.where(outside, [f"{f};clipped".lstrip(";") for f in flags], flags)
+    for where, name in ((outside, "clipped"), (sample.masked, "variant")):
+        flags = np.where(where, [f"{f};{name}".lstrip(";") for f in flags], flags)
     table["flags"] = pd.Series(flags, dtype="str").replace("", pd.NA)
     return table
 
@@ -183,7 +194,7 @@ def _calls(sample, over, settings):
 def _library_row(sample, over, settings):
     z_low, z_high = sample.conversion.limits(settings["confidence"])
     depth = sample.depth
-    region = _level(sample, depth >= settings["depth_fail"], over, settings)
+    region = _level(sample, (depth >= settings["depth_fail"]) & ~sample.excluded, over, settings)
     row = {
         c: getattr(sample.row, c)
         for c in ("library_id", "participant_id", "timepoint", "kind", "panel", "plate", "well")
@@ -227,6 +238,7 @@ def _verdict(sample, row, over, typical, settings):
     if over.trials == np.inf and over.variance == 0 and over.value == 0:
         found.append(("pass", "no 100 % control of this panel: over-conversion taken as 0"))
     found += [("warn", reason) for reason in sample.bias + _crowded_umis(sample)]
+    found += [("pass", note) for note in sample.notes]
     found += _control_reasons(sample, row, over, settings)
     worst = max((rank for rank, _ in found), key=RANK.index, default="pass")
     return worst, "; ".join(reason for _, reason in found) or None
@@ -291,11 +303,13 @@ def _index_rows(sample, library_row, over, settings):
     depth = sample.depth
     deep = depth >= settings["depth_fail"]
     for index, members in sample.panel.indices.groupby("index", sort=False):
-        wanted = np.isin(cpgs, members["cpg_id"])
+        wanted = np.isin(cpgs, members["cpg_id"]) & ~sample.excluded
         used = wanted & deep
         reason = None
         if library_row["verdict"] == "fail":
             reason = library_row["reasons"]
+        elif not wanted.any():
+            reason = f"{index}: variants destroy all of its CpGs"
         elif used.sum() < settings["min_cpg_share"] * wanted.sum():
             reason = f"{index}: {used.sum()} of {wanted.sum()} CpGs deep enough"
         level = _level(sample, used if reason is None else np.zeros_like(used), over, settings)
@@ -329,7 +343,13 @@ def _limits(samples, name, panel, over, settings):
         levels = {kind: [] for kind in ("blank", "low")}
         for sample in samples:
             kind = _limit_kind(sample.row)
-            if sample.panel is panel and kind and (sample.depth[wanted] >= settings["depth_fail"]).all():
+            wanted &= ~sample.excluded if sample.panel is panel else True
+            if (
+                sample.panel is panel
+                and kind
+                and wanted.any()
+                and (sample.depth[wanted] >= settings["depth_fail"]).all()
+            ):
                 level = _level(sample, wanted, over, settings)
                 levels[kind].append((float(level.beta[0]), float(level.se[0])))
         rows.append({"panel": name, "index": index} | _limit(levels["blank"], levels["low"]))

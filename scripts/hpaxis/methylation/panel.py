@@ -8,17 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hpaxis.methylation.nucleotides import COMPLEMENT, IUPAC, reverse_complement
+from hpaxis.methylation.variants import check_mask
 from hpaxis.names import REMEDY, WHAT, is_name
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.tables import whole_file, write_table
 
+__all__ = ["COMPLEMENT", "IUPAC", "reverse_complement"]  # found here by most of this stage
 SHIPPED = Path(__file__).resolve().parents[3] / "resources" / "panels"
-# IUPAC nucleotide codes as the set of bases each stands for.
-IUPAC = {
-    "A": "A", "C": "C", "G": "G", "T": "T", "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",
-    "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG", "N": "ACGT",
-}  # fmt: skip
-COMPLEMENT = str.maketrans("ACGTRYSWKMBDHVN", "TGCAYRSWMKVHDBN")
 COLUMNS = {
     "amplicons": ("amplicon", "chrom", "start", "end", "strand", "forward_primer", "reverse_primer", "source"),
     "cpgs": ("cpg_id", "amplicon", "offset", "chrom", "pos", "strand", "source"),
@@ -99,6 +96,7 @@ def read_panel(folder):
     known = set(cpgs["cpg_id"])
     for name in ("aliases", "indices"):
         problems += _check_known(tables[name], known, folder / f"{name}.tsv")
+    problems += check_mask(snps, amplicons, references, folder / "snp_mask.tsv")
     raise_if_any(problems)
     order = {name: i for i, name in enumerate(amplicons["amplicon"])}
     cpgs = cpgs.astype({"offset": "int64"}).sort_values(
@@ -113,11 +111,6 @@ def read_panel(folder):
         indices=tables["indices"],
         snps=snps,
     )
-
-
-def reverse_complement(sequence):
-    """Reverse complement of an upper-case IUPAC sequence."""
-    return sequence.translate(COMPLEMENT)[::-1]
 
 
 def find_cpgs(reference):

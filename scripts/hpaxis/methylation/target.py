@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation.panel import IUPAC
+from hpaxis.methylation.variants import allowed_bases
 
 # One bit a base, so that a set of allowed bases is one byte and a comparison is one AND.
 A, C, G, T = 1, 2, 4, 8
@@ -59,14 +60,16 @@ def _target(panel, amplicon, strand):
     reference = panel.references[amplicon]
     first, last = panel.insert_bounds(amplicon)
     offsets = panel.cpg_offsets(amplicon)
-    sets = [set(IUPAC[base]) for base in reference]
-    context = _context(sets, strand)
+    # Where a variant is known both its bases match, and what it leaves open is no longer certain.
+    sets = allowed_bases(panel, amplicon)
+    certain = _context(sets, strand)
+    context = _context([set(IUPAC[base]) for base in reference], strand)
     cytosine, converted = ("C", "T") if strand == "top" else ("G", "A")
     allowed = np.array([_bits(bases | {converted} if cytosine in bases else bases) for bases in sets], dtype=np.uint8)
     allowed[allowed == ANY] = 0
     allowed[:first] = 0
     allowed[last:] = 0
-    others = [i for i in range(first, last) if context[i] in "xhv"]
+    others = [i for i in range(first, last) if certain[i] in "xhv"]
     return Target(
         amplicon=amplicon,
         strand=strand,
