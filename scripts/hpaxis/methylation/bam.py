@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pysam
 
-from hpaxis.methylation.target import BIT
+from hpaxis.methylation import planes
 from hpaxis.methylation.umis import consensus_text
 
 # Above every caller's threshold; methylpy counts letters of the pileup, where a read's start shows its mapping
@@ -14,9 +14,6 @@ MAPPING_QUALITY = 60
 # Level 6 takes three times as long and saves an eighth of the size.
 COMPRESSION = "3"
 SORT_MEMORY = "256M"  # deeper libraries are sorted in parts, in files beside the BAM, in the same order
-LETTER = np.full(16, ord("N"), dtype=np.uint8)
-for _name, _bit in BIT.items():
-    LETTER[_bit] = ord(_name)
 FAMILY_QUALITY = "I"  # Phred 40: what most of a family's molecules read
 DOT, LOWER_TO_UPPER = ord("."), ord("a") - ord("A")
 
@@ -85,13 +82,13 @@ class BamWriter:
 
 def _records(reads, target, rows, molecules, passing, sample):
     """SAM lines of the passing molecules, by the pair's row in the chunk."""
-    base = molecules.base[passing]
+    base = molecules.letters(passing)
     columns = {
-        "sequence": LETTER[base],
-        "quality": molecules.quality[passing] + np.uint8(33),
+        "sequence": base,
+        "quality": molecules.qualities(passing) + np.uint8(33),
         "calls": _call_letters(base, target),
     }
-    covered, deleted = molecules.covered[passing], molecules.deleted[passing]
+    covered, deleted = (planes.unpack(flags[passing], len(target)) for flags in (molecules.covered, molecules.deleted))
     first = covered.argmax(axis=1)
     last = covered.shape[1] - covered[:, ::-1].argmax(axis=1)
     whole = (np.count_nonzero(covered, axis=1) == last - first) & ~deleted.any(axis=1)
@@ -116,9 +113,9 @@ def _records(reads, target, rows, molecules, passing, sample):
 
 def _call_letters(base, target):
     """Bismark's letters: upper case methylated, lower case converted, by context; a dot elsewhere."""
-    lower = np.where(base == target.converted, target.context, DOT)
+    lower = np.where(base == ord(target.converted), target.context, DOT)
     upper = target.context - np.uint8(LOWER_TO_UPPER) * (target.context != DOT)
-    return np.where(base == target.methylated, upper, lower).astype(np.uint8)
+    return np.where(base == ord(target.methylated), upper, lower).astype(np.uint8)
 
 
 def _cigar(covered, deleted):

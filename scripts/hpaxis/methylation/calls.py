@@ -2,17 +2,19 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
+from hpaxis.methylation import planes
 from hpaxis.methylation.cycles import CycleTally
-from hpaxis.methylation.molecules import FORWARD_BIT, NOT_PLACED, lay_pairs
+from hpaxis.methylation.molecules import NOT_PLACED, lay_pairs, lies_on_bottom
 from hpaxis.methylation.panel import IUPAC, reverse_complement
 from hpaxis.methylation.placement import WordIndex
 from hpaxis.methylation.reads import read_chunks, windows
 from hpaxis.methylation.tallies import Tally
-from hpaxis.methylation.target import BIT, panel_targets
+from hpaxis.methylation.target import panel_targets
 from hpaxis.methylation.umis import COLUMNS as UMI_COLUMNS
 from hpaxis.methylation.umis import NO, STATE_LETTERS, YES, FamilyTally, take_umis, umi_lengths
 
@@ -20,6 +22,7 @@ from hpaxis.methylation.umis import NO, STATE_LETTERS, YES, FamilyTally, take_um
 FATES = (
     "dimers", "off_target", "discordant", "too_short", "low_quality", "low_identity", "unconverted", "passed",
 )  # fmt: skip
+PATTERN_COLUMNS = ("amplicon", "pattern", "unconverted", "sites", "count")
 # Rows laid over a reference at once: arrays of this many cells stay in the processor's cache.
 BLOCK_CELLS = 1_000_000
 # Fewer good bases than this tell neither identity nor conversion.
@@ -69,7 +72,7 @@ def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, ch
     damaged files, mates out of step or reads without UMIs.
     """
     caller = _Caller(panel, filters, sink, umi, paths)
-    pad = max(len(t) for t in caller.targets)
+    pad = max(planes.padded(len(t)) for t in caller.targets)
     options = {} if chunk_bytes is None else {"chunk_bytes": chunk_bytes}
     for reads in read_chunks(paths, pad, **options):
         caller.add(reads)
@@ -83,12 +86,15 @@ class _Caller:
         self.panel, self.filters, self.sink, self.umi, self.paths = panel, filters, sink, umi, paths
         self.families = FamilyTally() if umi else None
         self.targets = panel_targets(panel)
-        self.index = WordIndex(self.targets)
+        # Either strand of an amplicon without primers: words tell the place, and converted bases then the strand.
+        first = {target.amplicon: i for i, target in reversed(list(enumerate(self.targets)))}
+        self.index = WordIndex([(i, self.targets[i]) for i in first.values()])
+        self.bottom = {first[target.amplicon]: i for i, target in enumerate(self.targets) if target.strand == "bottom"}
         self.primers = _primer_pairs(panel)
         self.fates = Counter()
         self.passing = Counter()
         self.tally = Tally()
-        self.cycles = CycleTally(filters.min_base_quality, umi_lengths(umi))
+        self.cycles = CycleTally(umi_lengths(umi))
         self.counts = {name: np.zeros((len(panel.cpg_offsets(name)), 3), dtype=np.int64) for name in panel.references}
         self.patterns = {name: Counter() for name in panel.references}
         self.conversion = Counter()
@@ -108,46 +114,57 @@ class _Caller:
             rows = np.flatnonzero((target == index) & (first_forward == forward))
             size = max(1, BLOCK_CELLS // len(self.targets[index]))
             for block in np.split(rows, range(size, len(rows), size)):
-                mates = [
-                    (mate, block, np.where(found[block], place.anchor[block], NOT_PLACED))
-                    for mate, place, found in zip(reads, places, placed)
-                ]
-                batches.append(self._call(self.targets[index], reads, block, mates, forward, umis))
+                anchors = [np.where(found[block], p.anchor[block], NOT_PLACED) for p, found in zip(places, placed)]
+                for strand, mine in self._strands(index, reads, block, anchors, forward):
+                    mates = [(mate, block[mine], anchor[mine]) for mate, anchor in zip(reads, anchors)]
+                    batches.append(self._call(self.targets[strand], block[mine], mates, forward, umis))
         if self.sink is not None and umis is None:
             self.sink(reads[0], batches)
 
-    def _call(self, target, reads, rows, mates, forward, umis):
+    def _strands(self, index, reads, rows, anchors, forward):
+        """Split rows by the strand that was amplified: index of its target, and which of the rows."""
+        if index not in self.bottom:
+            return [(index, slice(None))]
+        other = self.bottom[index]
+        mates = list(zip(reads, [rows] * len(reads), anchors))
+        strands = self.targets[index], self.targets[other]
+        on_other = lies_on_bottom(*strands, mates, forward, self.filters.min_base_quality)
+        return [(i, at) for i, at in ((index, ~on_other), (other, on_other)) if at.any()]
+
+    def _call(self, target, rows, mates, forward, umis):
         filters = self.filters
         molecules = lay_pairs(target, mates, forward, filters.min_base_quality)
-        good = molecules.quality >= filters.min_base_quality
-        shown = molecules.base * good
-        covered = np.count_nonzero(molecules.covered, axis=1)
+        covered = planes.count(molecules.covered)
         known = molecules.matches + molecules.mismatches
-        others = shown[:, target.others]
-        unconverted = np.count_nonzero(others == target.methylated, axis=1)
-        sites = unconverted + np.count_nonzero(others == target.converted, axis=1)
-        left = np.ones(len(rows), dtype=bool)
+        methylated, converted = molecules.shown(target.methylated), molecules.shown(target.converted)
+        unconverted = planes.count(methylated & target.other_flags)
+        sites = unconverted + planes.count(converted & target.other_flags)
+        whole = np.ones(len(rows), dtype=bool)
         for fate, failed in (
             ("too_short", covered < SHORTEST),
             ("low_quality", (known < SHORTEST) | (known < filters.min_usable * covered)),
             ("low_identity", molecules.matches < filters.min_identity * known),
-            ("unconverted", unconverted > filters.max_unconverted * sites),
         ):
-            if fate == "unconverted":
-                self._take_whole(target, rows, shown, others, unconverted, sites, left, umis)
-            self.fates[fate] += int(np.count_nonzero(left & failed))
-            left &= ~failed
-        states = _states(shown[:, target.cpgs], target)[left]
-        self.passing["non_cpg_unconverted"] += int(unconverted[left].sum())
-        self.passing["non_cpg_converted"] += int(sites[left].sum() - unconverted[left].sum())
+            self.fates[fate] += int(np.count_nonzero(whole & failed))
+            whole &= ~failed
+        left = whole & (unconverted <= filters.max_unconverted * sites)
+        self.fates["unconverted"] += int(np.count_nonzero(whole & ~left))
+        self.fates["passed"] += int(np.count_nonzero(left))
+        flags = methylated, converted, molecules.good
         if umis is None:
-            self._tally(target, states, unconverted[left], sites[left])
-        self.tally.add(target, molecules, shown, others, left)
-        self.cycles.add(target, mates, forward, left & ~molecules.gapped)
-        self.fates["passed"] += len(states)
-        self.passing["merged"] += int(np.count_nonzero(molecules.mates[left] > 1))
+            self._tally_conversion(target, unconverted[whole], sites[whole])
+            self._tally(target, _states(flags, left, target.cpgs), unconverted[left], sites[left])
+        else:
+            # Failed conversion is judged of families, not of the molecules they are of.
+            cytosines = np.concatenate([target.cpgs, target.others])
+            self.families.add(target, umis, rows[whole], _states(flags, whole, cytosines))
+        self.passing["non_cpg_unconverted"] += int(unconverted[left].sum())
+        self.passing["non_cpg_converted"] += int((sites - unconverted)[left].sum())
+        self.tally.add(target, molecules, methylated, converted, left)
+        self.cycles.add(target, molecules.mates, [anchor for *_, anchor in mates], left & ~molecules.gapped)
+        self.passing["merged"] += int(np.count_nonzero(molecules.merged[left]))
         self.passing["gapped"] += int(np.count_nonzero(molecules.gapped[left]))
-        self.passing["forward" if forward else "reverse"] += len(states)
+        self.passing["forward" if forward else "reverse"] += int(np.count_nonzero(left))
         return target, rows, molecules, left
 
     def _tally(self, target, states, unconverted, sites):
@@ -157,13 +174,6 @@ class _Caller:
         extra = np.stack([unconverted, sites], axis=1).astype("<u2").view(np.uint8)
         rows = np.ascontiguousarray(np.concatenate([states, extra], axis=1))
         self.patterns[target.amplicon].update(rows.view(f"V{rows.shape[1]}").ravel().tolist())
-
-    def _take_whole(self, target, rows, shown, others, unconverted, sites, left, umis):
-        """Take whole molecules, failed conversion or not: where there are UMIs that is judged of families."""
-        if umis is None:
-            self._tally_conversion(target, unconverted[left], sites[left])
-        else:
-            self.families.add(target, umis, rows[left], _states(shown[left][:, target.cpgs], target), others[left])
 
     def _tally_families(self):
         """Count families as molecules."""
@@ -225,12 +235,16 @@ class _Caller:
         return table
 
     def _patterns_table(self):
-        rows = []
+        parts = []
         for name, patterns in self.patterns.items():
-            for key, count in patterns.items():
-                unconverted, sites = np.frombuffer(key[-4:], dtype="<u2")
-                rows.append((name, key[:-4].decode("ascii"), int(unconverted), int(sites), count))
-        return patterns_table(rows, list(self.patterns))
+            size = len(self.counts[name])
+            rows = np.frombuffer(b"".join(patterns), dtype=np.uint8).reshape(len(patterns), size + 4)
+            letters = np.ascontiguousarray(rows[:, :size]).tobytes().decode("ascii")
+            texts = [letters[i : i + size] for i in range(0, len(letters), size)] if size else [""] * len(rows)
+            unconverted, sites = np.ascontiguousarray(rows[:, size:]).view("<u2").T.astype(np.int64)
+            columns = (name, texts, unconverted, sites, list(patterns.values()))
+            parts.append(pd.DataFrame(dict(zip(PATTERN_COLUMNS, columns))))
+        return patterns_table(pd.concat(parts, ignore_index=True), list(self.patterns))
 
     def _reads_table(self, library_id):
         fates = {fate: self.fates[fate] for fate in FATES}
@@ -246,8 +260,8 @@ class _Caller:
 
 
 def patterns_table(rows, amplicons):
-    """Table of distinct molecules, amplicons in order, the commonest first."""
-    table = pd.DataFrame(rows, columns=["amplicon", "pattern", "unconverted", "sites", "count"])
+    """Table of distinct molecules (`PATTERN_COLUMNS`), amplicons in order, the commonest first."""
+    table = pd.DataFrame(rows, columns=PATTERN_COLUMNS)
     order = {name: i for i, name in enumerate(amplicons)}
     return table.sort_values(
         ["amplicon", "count", "pattern", "unconverted", "sites"],
@@ -283,42 +297,52 @@ def _join(places, reads):
     return np.where(both & ~agree, DISCORDANT, target), forward, placed
 
 
-def _states(shown, target):
-    """Pattern letters (uint8) of the CpGs each molecule shows."""
-    states = np.full(shown.shape, MISSING, dtype=np.uint8)
-    states[shown > 0] = OTHER
-    states[shown == target.methylated] = METHYLATED
-    states[shown == target.converted] = UNMETHYLATED
+def _states(flags, rows, columns):
+    """Pattern letters (uint8) of some cytosines of some rows, from flags of what is methylated, converted, and good."""
+    methylated, converted, good = (f[rows] for f in flags)
+    states = np.full((len(good), len(columns)), MISSING, dtype=np.uint8)
+    for found, letter, otherwise in (
+        (good, OTHER, MISSING), (methylated, METHYLATED, OTHER), (converted, UNMETHYLATED, OTHER),
+    ):  # fmt: skip
+        states += planes.unpack_columns(found, columns) * np.uint8((letter - otherwise) % 256)
     return states
 
 
 def _primer_pairs(panel):
-    """Bits of each amplicon's primers, in both orders, the second as it is read through: reverse complemented."""
+    """Each amplicon's primers, in both orders, the second as it is read through: reverse complemented."""
     pairs = []
     for row in panel.amplicons.itertuples():
         if pd.notna(row.forward_primer):
             forward, reverse = row.forward_primer.upper(), row.reverse_primer.upper()
             for first, second in ((forward, reverse), (reverse, forward)):
-                pairs.append((_primer_bits(first), _primer_bits(reverse_complement(second))))
+                pairs.append((first, reverse_complement(second)))
     return pairs
-
-
-def _primer_bits(primer):
-    return np.array([sum(BIT[b] for b in IUPAC[base]) for base in primer], dtype=np.uint8)
 
 
 def _is_dimer(mate, rows, first, second):
     """Whether reads begin with one primer and show the other's complement right behind, at most `DIMER_SLACK` later."""
     width = len(first) + DIMER_SLACK + len(second)
-    bases = FORWARD_BIT[windows(mate.data, width)[mate.sequence[rows]]]
-    bases = bases * (np.arange(width) < mate.length[rows][:, None])
-    begins = _agree(bases[:, : len(first)], first)
-    ends = np.zeros(len(rows), dtype=bool)
-    for start in range(len(first) // 2, len(first) + DIMER_SLACK + 1):
-        ends |= _agree(bases[:, start : start + len(second)], second)
-    return begins & ends
+    bases = windows(mate.data, width)[mate.sequence[rows]]
+    one, two = planes.pack(bases & planes.ONE), planes.pack(bases & planes.TWO)
+    known = ~planes.pack(bases & planes.OTHER) & planes.prefixes(width)[np.minimum(mate.length[rows], width)]
+    found = np.zeros(len(rows), dtype=bool)
+    begins = np.flatnonzero(_agree(one, two, known, _allowed(first, (0,), width), len(first))[0])
+    starts = tuple(range(len(first) // 2, len(first) + DIMER_SLACK + 1))
+    allowed = _allowed(second, starts, width)
+    found[begins] = _agree(one[begins], two[begins], known[begins], allowed, len(second)).any(axis=0)
+    return found
 
 
-def _agree(bases, primer):
-    """At most one base in six off: primers carry synthesis errors, and reads sequencing errors."""
-    return np.count_nonzero((bases & primer) == 0, axis=1) <= len(primer) // 6
+@lru_cache(maxsize=256)
+def _allowed(primer, starts, width):
+    """Flags of the columns where each base agrees with a primer that begins at each start: 4 × starts × 1 × words."""
+    allowed = np.zeros((4, len(starts), width), dtype=bool)
+    for i, start in enumerate(starts):
+        allowed[:, i, start : start + len(primer)] = [[letter in IUPAC[b] for b in primer] for letter in "ACTG"]
+    packed = planes.pack(allowed.reshape(-1, width))
+    return packed.reshape(4, len(starts), 1, -1)
+
+
+def _agree(one, two, known, allowed, length):
+    """Starts × rows: at most one base in six off. Primers carry synthesis errors, and reads sequencing errors."""
+    return planes.count(known & planes.matching(one, two, allowed)) >= length - length // 6

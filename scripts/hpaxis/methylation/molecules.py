@@ -1,6 +1,6 @@
 """Lay both mates of a pair over the reference and make one molecule of them, many pairs at a time.
 
-Everything is an array with a row for each pair and a column for each reference offset: mates meet in reference
+Everything has a row for each pair and a flag for each reference offset (see `planes`): mates meet in reference
 coordinates, primers and adapters fall away by position, and no base is counted twice.
 """
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import parasail
 
+from hpaxis.methylation import planes
 from hpaxis.methylation.panel import COMPLEMENT
 from hpaxis.methylation.reads import windows
-from hpaxis.methylation.target import BIT, A, C, G, T
 
 NOT_PLACED = np.iinfo(np.int64).min
 # Score along a read's diagonal: a mismatch outweighs three matches, so that adapter and noise are cut off.
@@ -21,59 +21,40 @@ CLIPPED_BASES = 12
 MATCH, MISMATCH, GAP_OPEN, GAP_EXTEND = 2, -6, 10, 1
 LETTERS = "ACGTYRN"
 INSERTION, DELETION = 1, 2
-
-FORWARD_BIT = np.zeros(256, dtype=np.uint8)
-REVERSE_BIT = np.zeros(256, dtype=np.uint8)
-for _name, _bit in BIT.items():
-    FORWARD_BIT[[ord(_name), ord(_name.lower())]] = _bit
-for _bit, _paired in ((A, T), (C, G), (G, C), (T, A)):
-    REVERSE_BIT[np.equal(FORWARD_BIT, _bit)] = _paired
-
-
-@dataclass(frozen=True)
-class Molecules:
-    """Pairs of one target, each merged to one row over the reference (rows × offsets).
-
-    ``base`` holds bits (0: not known), ``quality`` Phred values, ``covered`` where a mate lies between the primers,
-    ``deleted`` the offsets that an aligned read skips. ``matches`` and ``mismatches`` count good bases against the
-    reference, ``mates`` the mates that contributed, ``gapped`` says whether one was aligned with a gap.
-    """
-
-    base: np.ndarray
-    quality: np.ndarray
-    covered: np.ndarray
-    deleted: np.ndarray
-    matches: np.ndarray
-    mismatches: np.ndarray
-    mates: np.ndarray
-    gapped: np.ndarray
+PHRED = 33
 
 
 class Mate:
     """One mate of each pair over the reference.
 
     ``rows`` picks reads from ``reads``; ``anchors`` are their 5' anchors (see `placement.Placement`), `NOT_PLACED`
-    for a mate that was not found. All of them run in the same direction.
+    for a mate that was not found. All of them run in the same direction. Flags: ``one`` and ``two`` say the base,
+    ``good`` its quality, ``covered`` where the read lies between the primers, ``present`` where it has a base there.
     """
 
     def __init__(self, target, reads, rows, anchors, forward, min_quality):
         self.target, self.reads, self.rows, self.forward, self.min_quality = target, reads, rows, forward, min_quality
-        width, placed = len(target), anchors != NOT_PLACED
+        placed = anchors != NOT_PLACED
         anchor, length = np.where(placed, anchors, 0), np.where(placed, reads.length[rows], 0)
         self.placed = placed
         self.left = anchor if forward else anchor - length
         self.right = anchor + length if forward else anchor
         # Where the molecule may reach: between the primers, and no further than the other mate's 5' end.
         self.limits = [np.full(len(rows), target.first), np.full(len(rows), target.last)]
-        # The window over the reference begins before the read or in it; for an absent mate it is the buffer's begin.
-        begin = -anchor if forward else anchor - width
-        base = windows(reads.data, width)[np.where(placed, reads.sequence[rows] + begin, 0)]
-        quality = windows(reads.data, width)[np.where(placed, reads.quality[rows] + begin, 0)]
+        # The window over the reference begins before the read or in it; for an absent mate it is the buffer's begin. A
+        # read against the reference keeps its own order until its flags are packed.
+        self.width = planes.padded(len(target))
+        begin = -anchor if forward else anchor - self.width
+        self.quality_at = np.where(placed, reads.quality[rows] + begin, 0)
+        base = windows(reads.data, self.width)[np.where(placed, reads.sequence[rows] + begin, 0)]
+        quality = windows(reads.data, self.width)[self.quality_at]
+        pack = planes.pack if forward else planes.pack_turned
+        self.one, self.two = pack(base & planes.ONE), pack(base & planes.TWO)
         if not forward:
-            base, quality = base[:, ::-1], quality[:, ::-1]
-        self.base = (FORWARD_BIT if forward else REVERSE_BIT)[base]
-        self.quality = np.maximum(quality, 33) - np.uint8(33)
-        self.gaps = {}
+            self.two = ~self.two
+        self.present = ~pack(base & planes.OTHER)
+        self.good = pack(quality >= min_quality + PHRED)
+        self.gaps, self.realigned = {}, {}
 
     def end_at(self, other):
         """Let the molecule end where the other mate begins: what lies beyond is adapter."""
@@ -83,67 +64,161 @@ class Mate:
         else:
             self.limits[0] = np.where(both, np.maximum(self.limits[0], other.left), self.limits[0])
 
+    def cover(self):
+        """Blank what lies outside the read."""
+        size = len(self.target)
+        before = planes.prefixes(size)
+        left = np.clip(np.maximum(self.left, self.limits[0]), 0, size)
+        right = np.clip(np.minimum(self.right, self.limits[1]), 0, size)
+        self.covered = before[right] & ~before[left]
+        self.present &= self.covered
+
     def settle(self):
-        """Blank what lies outside the read; cut or realign reads that leave their diagonal."""
-        columns = np.arange(len(self.target), dtype=np.int32)
-        inside = columns >= np.maximum(self.left, self.limits[0]).astype(np.int32)[:, None]
-        inside &= columns < np.minimum(self.right, self.limits[1]).astype(np.int32)[:, None]
-        self.covered = inside
-        self.base *= inside
-        self.quality *= self.base > 0
-        known, match = compare(self.base, self.quality, self.target, self.min_quality)
-        n_known = np.count_nonzero(known, axis=1)
-        poor = np.flatnonzero(n_known - np.count_nonzero(match, axis=1) > 1 + n_known // 100)
+        """Cut or realign reads that leave their diagonal."""
+        self.cover()
+        known = self.present & self.good & self.target.compared
+        match = known & planes.matching(self.one, self.two, self.target.allowed)
+        n_known = planes.count(known)
+        poor = np.flatnonzero(n_known - planes.count(match) > 1 + n_known // 100)
         if len(poor):
             self._mend(poor, known[poor], match[poor])
 
     def _mend(self, rows, known, match):
-        kept = self._best_prefix(known, match)
-        lost = np.count_nonzero(known & ~kept, axis=1)
-        matched = np.count_nonzero(match & kept, axis=1)
-        realigned = np.zeros(len(rows), dtype=bool)
-        alignments = {}
-        for i in np.flatnonzero(lost >= CLIPPED_BASES):
-            realigned[i] = self._realign(rows[i], matched[i], alignments)
-        rows, kept = rows[~realigned], kept[~realigned]
-        self.base[rows] *= kept
-        self.quality[rows] *= kept
-        self.covered[rows] &= kept
+        size = len(self.target)
+        before = planes.prefixes(size)
+        end = self._best_prefix(planes.unpack(known, size), planes.unpack(match, size))
+        kept = before[end] if self.forward else ~before[size - end]
+        lost = planes.count(known & ~kept)
+        matched = planes.count(match & kept)
+        strays = np.flatnonzero(lost >= CLIPPED_BASES)
+        taken = strays[self._realign(rows[strays], matched[strays])] if len(strays) else strays
+        clipped = np.setdiff1d(np.arange(len(rows)), taken)
+        self.covered[rows[clipped]] &= kept[clipped]
+        self.present[rows[clipped]] &= kept[clipped]
 
     def _best_prefix(self, known, match):
-        """Offsets from the read's 5' end up to where its score is highest; none when it never is above 0."""
+        """How many offsets from the read's 5' end its score is highest; 0 when it never is above 0."""
         step = match * np.int16(MATCH_STEP + MISMATCH_STEP) - known * np.int16(MISMATCH_STEP)
         if not self.forward:
             step = step[:, ::-1]
         score = np.cumsum(step, axis=1, dtype=np.int16)
         best = score.argmax(axis=1)
-        end = np.where(score[np.arange(len(score)), best] > 0, best + 1, 0)
-        kept = np.arange(len(self.target)) < end[:, None]
-        return kept if self.forward else kept[:, ::-1]
+        return np.where(score[np.arange(len(score)), best] > 0, best + 1, 0)
 
-    def _realign(self, row, matched, alignments):
-        """Align one read with gaps and take it if clearly more of its good bases match; identical reads align once."""
-        read = self.rows[row]
-        length = self.reads.length[read]
-        text = self.reads.text(self.reads.sequence[read], length)
-        if text not in alignments:
-            alignments[text] = align(text.decode("ascii", "replace").upper(), self.forward, self.target)
-        offsets, deleted = alignments[text]
-        columns = np.arange(len(self.target))
-        inside = (columns >= self.limits[0][row]) & (columns < self.limits[1][row])
+    def _realign(self, rows, matched):
+        """Align reads with gaps; take those of which clearly more good bases match than did, and say which they are."""
+        size = len(self.target)
+        read, length = self.rows[rows], self.reads.length[self.rows[rows]]
+        texts = [self.reads.text(start, n) for start, n in zip(self.reads.sequence[read], length)]
+        found = {text: align(text.decode("ascii", "replace").upper(), self.forward, self.target) for text in set(texts)}
+        offsets, deleted = (np.stack([found[text][i] for text in texts]) for i in (0, 1))
+        columns = np.arange(size)
+        inside = (columns >= self.limits[0][rows, None]) & (columns < self.limits[1][rows, None])
         show = inside & (offsets >= 0)
-        place = offsets if self.forward else length - 1 - offsets
-        letters = self.reads.data[self.reads.sequence[read] + place]
-        base = np.where(show, (FORWARD_BIT if self.forward else REVERSE_BIT)[letters], 0).astype(np.uint8)
-        quality = self.reads.data[self.reads.quality[read] + place] - np.uint8(33)
-        quality = np.where(base > 0, quality, 0).astype(np.uint8)
-        _, match = compare(base[None], quality[None], self.target, self.min_quality)
-        if np.count_nonzero(match) < matched + CLIPPED_BASES:
-            return False
-        self.base[row], self.quality[row] = base, quality
-        self.covered[row] = show | (deleted & inside)
-        self.gaps[int(row)] = deleted & inside
-        return True
+        place = offsets if self.forward else length[:, None] - 1 - offsets
+        letters = self.reads.data[self.reads.sequence[read, None] + place]
+        show_base = show & (letters & planes.OTHER == 0)
+        quality = np.where(show_base, self.reads.data[self.reads.quality[read, None] + place], PHRED)
+        deleted &= inside
+        one, two, present, covered = (
+            planes.pack(flags) for flags in (letters & planes.ONE, letters & planes.TWO, show_base, show | deleted)
+        )
+        two = two if self.forward else ~two
+        good = planes.pack(quality >= self.min_quality + PHRED)
+        match = present & good & self.target.compared & planes.matching(one, two, self.target.allowed)
+        taken = np.flatnonzero(planes.count(match) >= matched + CLIPPED_BASES)
+        mine = rows[taken]
+        for name, flags in (("one", one), ("two", two), ("present", present), ("good", good), ("covered", covered)):
+            getattr(self, name)[mine] = flags[taken]
+        self.gaps.update(zip(mine.tolist(), planes.pack(deleted[taken])))
+        self.realigned.update(zip(mine.tolist(), quality[taken] - np.uint8(PHRED)))
+        return taken
+
+    def phred(self, rows, columns):
+        """Qualities of single bases, given by arrays of rows and offsets."""
+        at = columns if self.forward else self.width - 1 - columns
+        found = self.reads.data[self.quality_at[rows] + at] - np.uint8(PHRED)
+        for row, quality in self.realigned.items():
+            mine = np.flatnonzero(rows == row)
+            found[mine] = quality[columns[mine]]
+        return found
+
+    def shown(self, base):
+        """Flags of the good bases that read as A, C, G or T."""
+        return self.good & self.present & planes.showing(self.one, self.two, base)
+
+    def qualities(self, rows, columns):
+        """Qualities at some offsets, 0 where the mate shows no base; rows × offsets."""
+        at = columns if self.forward else self.width - 1 - columns
+        found = self.reads.data[self.quality_at[rows, None] + at]
+        found = np.maximum(found, PHRED) - np.uint8(PHRED)
+        if self.realigned:
+            for i in np.flatnonzero(np.isin(rows, list(self.realigned))):
+                found[i] = self.realigned[int(rows[i])][columns]
+        return found * planes.unpack_columns(self.present[rows], columns)
+
+
+@dataclass(frozen=True)
+class Molecules:
+    """Pairs of one target, each merged to one row of flags over the reference (see `planes`).
+
+    ``one`` and ``two`` say the base where ``present``; ``good``: its quality suffices; ``covered``: a mate lies there,
+    between the primers; ``deleted``: an aligned read skips the offset; ``differ``: the mates show different bases.
+    ``matches`` and ``mismatches`` count good bases against the reference, ``merged`` says whether both mates
+    contributed, ``gapped`` whether one was aligned with a gap. ``mates`` are what was merged.
+    """
+
+    target: object
+    mates: list
+    one: np.ndarray
+    two: np.ndarray
+    present: np.ndarray
+    good: np.ndarray
+    covered: np.ndarray
+    deleted: np.ndarray
+    differ: np.ndarray
+    matches: np.ndarray
+    mismatches: np.ndarray
+    merged: np.ndarray
+    gapped: np.ndarray
+
+    def shown(self, base):
+        """Flags of the good bases that read as A, C, G or T."""
+        return self.good & planes.showing(self.one, self.two, base)
+
+    def letters(self, rows):
+        """Bases of some rows as ASCII, N where none is known; rows × offsets."""
+        size = len(self.target)
+        one, two = (planes.unpack(flags[rows], size) for flags in (self.one, self.two))
+        letters = planes.LETTERS[one + np.uint8(2) * two]
+        return np.where(planes.unpack(self.present[rows], size), letters, np.uint8(ord("N")))
+
+    def qualities(self, rows, columns=None):
+        """Phred values of some rows at some offsets (all of them), 0 where no base is known; rows × offsets.
+
+        The better of both mates', less the other's where they differ.
+        """
+        columns = np.arange(len(self.target)) if columns is None else columns
+        first, *second = (mate.qualities(rows, columns) for mate in self.mates)
+        if not second:
+            return first
+        worse = np.minimum(first, second[0]) * planes.unpack_columns(self.differ[rows], columns)
+        return np.maximum(first, second[0]) - worse
+
+
+def lies_on_bottom(top, bottom, mates, forward_first, min_quality):
+    """Whether pairs of an amplicon come from its bottom strand: more of its converted bases are seen than of the top's.
+
+    ``mates`` as for `lay_pairs`. Only cytosines outside CpGs are asked; without any, a pair is taken for the top's.
+    """
+    score = np.zeros(len(mates[0][1]), dtype=np.int64)
+    for i, (reads, rows, anchors) in enumerate(mates):
+        mate = Mate(top, reads, rows, anchors, forward_first == (i == 0), min_quality)
+        mate.cover()
+        for target, sign in ((top, 1), (bottom, -1)):
+            converted = planes.showing(mate.one, mate.two, target.converted)
+            score += sign * planes.count(mate.present & mate.good & converted & target.other_flags)
+    return score < 0
 
 
 def lay_pairs(target, mates, forward_first, min_quality):
@@ -165,13 +240,6 @@ def lay_pairs(target, mates, forward_first, min_quality):
     return _merge(target, laid, min_quality)
 
 
-def compare(base, quality, target, min_quality):
-    """Two boolean arrays like ``base``: known (a good base over a known reference base), and matching."""
-    good = base * (quality >= min_quality)
-    match = (good & target.allowed) > 0
-    return (good > 0) & (target.allowed > 0), match
-
-
 def align(text, forward, target):
     """Align one read to a target locally with affine gaps, by SIMD (parasail).
 
@@ -183,19 +251,17 @@ def align(text, forward, target):
     converted = target.reference.translate(
         str.maketrans("C", "Y") if target.strand == "top" else str.maketrans("G", "R")
     )
-    found = parasail.sw_trace_striped_16(text, converted, GAP_OPEN, GAP_EXTEND, SCORES)
+    found = parasail.sw_trace_scan_16(text, converted, GAP_OPEN, GAP_EXTEND, SCORES)
     offsets = np.full(len(target), -1, dtype=np.int64)
     deleted = np.zeros(len(target), dtype=bool)
     cigar = found.cigar
-    read_at, reference_at = cigar.beg_query, cigar.beg_ref
-    for code in cigar.seq.tolist():
-        kind, length = code & 15, code >> 4  # encoded as in BAM
-        if kind == DELETION:
-            deleted[reference_at : reference_at + length] = True
-        elif kind != INSERTION:
-            offsets[reference_at : reference_at + length] = np.arange(read_at, read_at + length)
-        read_at += length if kind != DELETION else 0
-        reference_at += length if kind != INSERTION else 0
+    codes = cigar.seq
+    kind = np.repeat(codes & 15, codes >> 4)  # encoded as in BAM
+    read_at = cigar.beg_query + np.cumsum(kind != DELETION) - 1
+    reference_at = cigar.beg_ref + np.cumsum(kind != INSERTION) - 1
+    aligned = (kind != DELETION) & (kind != INSERTION)
+    offsets[reference_at[aligned]] = read_at[aligned]
+    deleted[reference_at[kind == DELETION]] = True
     return offsets, deleted
 
 
@@ -215,30 +281,56 @@ SCORES = _scores()
 
 def _merge(target, laid, min_quality):
     first = laid[0]
-    base, quality, covered = first.base, first.quality, first.covered
+    one, two, present, covered = first.one, first.two, first.present, first.covered
+    good = first.good & present
+    differ = np.zeros_like(present)
+    merged = np.zeros(len(present), dtype=bool)
     if len(laid) == 2:
         second = laid[1]
-        agree = base == second.base
-        better, worse = np.maximum(quality, second.quality), np.minimum(quality, second.quality)
-        base = np.where(quality >= second.quality, base, second.base)
-        quality = better - worse * ~agree
-        covered = covered | second.covered
+        differ = present & second.present & ((one ^ second.one) | (two ^ second.two))
+        second_better, near_tie = _settle_differences(laid, differ, min_quality)
+        from_first = present & ~second_better
+        one = (one & from_first) | (second.one & ~from_first)
+        two = (two & from_first) | (second.two & ~from_first)
+        good = (good | (second.good & second.present)) & ~near_tie
+        merged = covered.any(axis=1) & second.covered.any(axis=1)
+        present, covered = present | second.present, covered | second.covered
     deleted = np.zeros_like(covered)
-    gapped = np.zeros(len(base), dtype=bool)
+    gapped = np.zeros(len(covered), dtype=bool)
     for mate in laid:
         for row, gap in mate.gaps.items():
             deleted[row] |= gap
             gapped[row] = True
-    deleted &= base == 0
-    known, match = compare(base, quality, target, min_quality)
-    matches = np.count_nonzero(match, axis=1)
+    known = good & target.compared
+    matches = planes.count(known & planes.matching(one, two, target.allowed))
     return Molecules(
-        base=base,
-        quality=quality,
+        target=target,
+        mates=laid,
+        one=one,
+        two=two,
+        present=present,
+        good=good,
         covered=covered,
-        deleted=deleted,
+        deleted=deleted & ~present,
+        differ=differ,
         matches=matches,
-        mismatches=np.count_nonzero(known, axis=1) - matches,
-        mates=sum(mate.covered.any(axis=1).astype(int) for mate in laid),
+        mismatches=planes.count(known) - matches,
+        merged=merged,
         gapped=gapped,
     )
+
+
+def _settle_differences(laid, differ, min_quality):
+    """Where mates differ: flags of the second's base being the better, and of neither being better by enough."""
+    size = len(laid[0].target)
+    rows = np.flatnonzero(differ.any(axis=1))
+    at, columns = np.divmod(np.flatnonzero(planes.unpack(differ[rows], size)), size)
+    one, two = (mate.phred(rows[at], columns).astype(np.int16) for mate in laid)
+    found = []
+    for flag in (two > one, np.abs(one - two) < min_quality):
+        words = np.zeros_like(differ)
+        flags = np.zeros((len(rows), size), dtype=bool)
+        flags[at, columns] = flag
+        words[rows] = planes.pack(flags)
+        found.append(words)
+    return found

@@ -1,6 +1,8 @@
 """Read FASTQ in chunks of arrays: bytes stay in one buffer, and records are offsets into it."""
 
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from xopen import xopen
 
 from hpaxis.problems import InputError, Problem, raise_if_any
 
-CHUNK_BYTES = 4_000_000
+# A chunk and what is made of it stay in the processor's cache.
+CHUNK_BYTES = 2_000_000
 # What the decompressors and dnaio raise for streams that end early, are damaged, or are no FASTQ.
 STREAM_ERRORS = (EOFError, OSError, ValueError, OverflowError, zlib.error, igzip_lib.IsalError, dnaio.FileFormatError)
 NEWLINE, RETURN, AT, PLUS, SPACE, TAB, SLASH = (ord(c) for c in "\n\r@+ \t/")
@@ -50,10 +53,19 @@ def windows(data, width):
 def read_chunks(paths, pad=0, chunk_bytes=CHUNK_BYTES):
     """Yield a list of `Reads`, one for each of the one or two files, holding the same pairs in the same order.
 
-    Nothing is kept between chunks, so memory does not grow with depth. Raises `InputError` when a file is no
+    One chunk is kept beside the one in hand, so memory does not grow with depth. Raises `InputError` when a file is no
     gzip or FASTQ, ends too early, or the mates are out of step.
     """
-    paths = [Path(p) for p in paths]
+    chunks = _chunks([Path(p) for p in paths], pad, chunk_bytes)
+    # A second thread makes the next chunk ready: decompression lets others compute.
+    with closing(chunks), ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = pool.submit(next, chunks, None)
+            yield chunk
+
+
+def _chunks(paths, pad, chunk_bytes):
     handles, first = [], 1
     try:
         for path in paths:

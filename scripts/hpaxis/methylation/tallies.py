@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from hpaxis.methylation import planes
+
 COLUMNS = (
     "chg_unconverted", "chg_converted", "chh_unconverted", "chh_converted", "known_bases", "mismatches", "t_bases",
     "t_mismatches", "t_read_as_c",
 )  # fmt: skip
-CHG, CHH = ord("x"), ord("h")
+# Qualities are looked at in that many places, spread evenly: they cost more than all else that is counted here.
+QUALITY_SITES = 16
 
 
 class Tally:
@@ -16,32 +19,26 @@ class Tally:
         self.sums = dict.fromkeys(COLUMNS, 0)
         self.qualities = np.zeros(256, dtype=np.int64)
 
-    def add(self, target, molecules, shown, others, passing):
+    def add(self, target, molecules, methylated, converted, passing):
         """Take a block of molecules.
 
-        ``shown``: bits of good bases (rows × offsets); ``others``: the same at ``target.others``; ``passing``: rows.
+        ``methylated``, ``converted``: flags of the good bases that read so (see `planes`); ``passing``: their rows.
         """
-        self._contexts(target, others[passing])
-        sums = self.sums
-        matches, mismatches = int(molecules.matches[passing].sum()), int(molecules.mismatches[passing].sum())
+        sums, rows = self.sums, np.flatnonzero(passing)
+        methylated, converted, good = methylated[rows], converted[rows], molecules.good[rows]
+        for name, sites in (("chg", target.chg_flags), ("chh", target.chh_flags)):
+            sums[f"{name}_unconverted"] += int(planes.count(methylated & sites).sum())
+            sums[f"{name}_converted"] += int(planes.count(converted & sites).sum())
+        matches, mismatches = int(molecules.matches[rows].sum()), int(molecules.mismatches[rows].sum())
         sums["known_bases"] += matches + mismatches
         sums["mismatches"] += mismatches
-        at_t = shown[:, target.thymines][passing]
-        known = np.count_nonzero(at_t)
+        known = int(planes.count(good & target.thymine_flags).sum())
         sums["t_bases"] += known
-        sums["t_mismatches"] += known - np.count_nonzero(at_t == target.converted)
-        sums["t_read_as_c"] += np.count_nonzero(at_t == target.methylated)
-        quality = molecules.quality[:, target.thymines][passing] * (at_t > 0)
+        sums["t_mismatches"] += known - int(planes.count(converted & target.thymine_flags).sum())
+        sums["t_read_as_c"] += int(planes.count(methylated & target.thymine_flags).sum())
+        sites = target.thymines[:: max(1, len(target.thymines) // QUALITY_SITES)]
+        quality = molecules.qualities(rows, sites) * planes.unpack_columns(good, sites)
         self.qualities += np.bincount(quality.ravel(), minlength=256)
-
-    def _contexts(self, target, others):
-        # By column first: contexts are columns.
-        letters = target.context[target.others]
-        unconverted = np.count_nonzero(others == target.methylated, axis=0)
-        converted = np.count_nonzero(others == target.converted, axis=0)
-        for name, letter in (("chg", CHG), ("chh", CHH)):
-            self.sums[f"{name}_unconverted"] += int(unconverted[letters == letter].sum())
-            self.sums[f"{name}_converted"] += int(converted[letters == letter].sum())
 
     def columns(self):
         """The sums as columns of the reads table."""

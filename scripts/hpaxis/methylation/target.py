@@ -5,13 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from hpaxis.methylation import planes
 from hpaxis.methylation.panel import IUPAC
 from hpaxis.methylation.variants import allowed_bases
-
-# One bit a base, so that a set of allowed bases is one byte and a comparison is one AND.
-A, C, G, T = 1, 2, 4, 8
-BIT = {"A": A, "C": C, "G": G, "T": T}
-ANY = A | C | G | T
 
 
 @dataclass(frozen=True)
@@ -19,12 +15,13 @@ class Target:
     """One strand of one amplicon after conversion, in offsets of the amplicon's reference.
 
     ``strand`` is ``top`` (the reference's own strand: C reads as C or T) or ``bottom`` (its complement, seen as G
-    that reads as G or A). ``allowed`` holds, for each offset, the bits of the bases that match; 0 under a primer
-    and where the reference is unknown, which then count neither way. ``cpgs`` are the offsets that tell of the
-    amplicon's CpGs, in their order; ``others`` those of cytosines that are certainly in no CpG; ``thymines`` those
-    of bases that show what a converted cytosine shows, whatever conversion did. ``methylated`` and ``converted`` are
-    the bits that a methylated and a converted cytosine show. ``context`` is Bismark's letter of
-    each offset in lower case (``z``, ``x``, ``h``, ``u``), ``.`` where there is no cytosine.
+    that reads as G or A). ``allowed`` are flags (see `planes`) of the offsets that A, C, T and G match; none is set
+    under a primer and where the reference is unknown, which then count neither way: ``compared`` has the offsets that
+    do. ``cpgs`` are the offsets that tell of the amplicon's CpGs, in their order; ``others`` those of cytosines that
+    are certainly in no CpG, also as flags, of the contexts CHG and CHH alone too; ``thymines`` those of bases that
+    show what a converted cytosine shows, whatever conversion did. ``methylated`` and ``converted`` are the letters that
+    a methylated and a converted cytosine show. ``context`` is Bismark's letter of each offset in lower case (``z``,
+    ``x``, ``h``, ``u``), ``.`` where there is no cytosine.
     """
 
     amplicon: str
@@ -32,12 +29,17 @@ class Target:
     reference: str
     first: int
     last: int
-    allowed: np.ndarray
+    allowed: tuple
+    compared: np.ndarray
     cpgs: np.ndarray
     others: np.ndarray
+    other_flags: np.ndarray
+    chg_flags: np.ndarray
+    chh_flags: np.ndarray
     thymines: np.ndarray
-    methylated: int
-    converted: int
+    thymine_flags: np.ndarray
+    methylated: str
+    converted: str
     context: np.ndarray
 
     def __len__(self):
@@ -65,29 +67,36 @@ def _target(panel, amplicon, strand):
     certain = _context(sets, strand)
     context = _context([set(IUPAC[base]) for base in reference], strand)
     cytosine, converted = ("C", "T") if strand == "top" else ("G", "A")
-    allowed = np.array([_bits(bases | {converted} if cytosine in bases else bases) for bases in sets], dtype=np.uint8)
-    allowed[allowed == ANY] = 0
-    allowed[:first] = 0
-    allowed[last:] = 0
-    others = [i for i in range(first, last) if certain[i] in "xhv"]
+    allowed = np.array([[_matches(bases, base, cytosine, converted) for bases in sets] for base in "ACTG"])
+    allowed[:, allowed.all(axis=0)] = False
+    allowed[:, :first] = False
+    allowed[:, last:] = False
+    inside = range(first, last)
+    others, chg, chh = ([i for i in inside if certain[i] in letters] for letters in ("xhv", "x", "h"))
+    thymines = [i for i in inside if sets[i] == {converted}]
     return Target(
         amplicon=amplicon,
         strand=strand,
         reference=reference,
         first=first,
         last=last,
-        allowed=allowed,
+        allowed=tuple(planes.pack(allowed)),
+        compared=planes.pack(allowed.any(axis=0, keepdims=True))[0],
         cpgs=offsets if strand == "top" else offsets + 1,
         others=np.array(others, dtype=np.int64),
-        thymines=np.array([i for i in range(first, last) if sets[i] == {converted}], dtype=np.int64),
-        methylated=BIT[cytosine],
-        converted=BIT[converted],
+        other_flags=planes.columns(others, len(reference)),
+        chg_flags=planes.columns(chg, len(reference)),
+        chh_flags=planes.columns(chh, len(reference)),
+        thymines=np.array(thymines, dtype=np.int64),
+        thymine_flags=planes.columns(thymines, len(reference)),
+        methylated=cytosine,
+        converted=converted,
         context=np.frombuffer("".join(context).replace("v", "u").encode(), dtype=np.uint8),
     )
 
 
-def _bits(bases):
-    return sum(BIT[base] for base in bases)
+def _matches(bases, base, cytosine, converted):
+    return base in bases or (base == converted and cytosine in bases)
 
 
 def _context(sets, strand):

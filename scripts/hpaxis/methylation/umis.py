@@ -96,20 +96,16 @@ class FamilyTally:
         self.parts = {}
         self.unknown = 0
 
-    def add(self, target, umis, rows, states, others):
-        """Take passing molecules: their ``rows`` in the chunk, CpG ``states`` (pattern letters), bits at ``others``."""
+    def add(self, target, umis, rows, states):
+        """Take passing molecules: their ``rows`` in the chunk, ``states`` (pattern letters) of CpGs and of others."""
         known = umis.known[rows]
         self.unknown += int(np.count_nonzero(~known))
-        cpgs = np.zeros(states.shape, dtype=np.uint8)
+        codes = np.zeros(states.shape, dtype=np.uint8)
         for state, letter in enumerate(STATE_LETTERS):
-            cpgs[states == letter] = state
-        rest = np.zeros(others.shape, dtype=np.uint8)
-        rest[others == target.methylated] = YES
-        rest[others == target.converted] = NO
-        packed = _pack(np.concatenate([cpgs, rest], axis=1)[known])
+            codes[states == letter] = state
         entry = self.parts.setdefault((target.amplicon, target.strand), (target, [], []))
         entry[1].append(umis.code[rows][known])
-        entry[2].append(packed)
+        entry[2].append(_pack(codes[known]))
 
     def families(self):
         """Yield target, family sizes, and consensus states (families × CpGs and others), a target at a time."""

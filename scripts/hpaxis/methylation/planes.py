@@ -1,0 +1,87 @@
+"""Rows of flags as bits, 64 columns a word: what is asked of every base of every read is one operation a word.
+
+A base is two bits, those that its ASCII code has already: `ONE` is set in C and G, `TWO` in G and T, in either case of
+the letter. `OTHER` tells N apart. The complement turns `TWO` over and leaves `ONE`.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+ONE, TWO, OTHER = 2, 4, 8
+# Letters in the order of ``one + 2 * two``.
+LETTERS = np.frombuffer(b"ACTG", dtype=np.uint8)
+BYTE, WORD = 8, 64
+
+
+def padded(columns):
+    """Columns filled up to whole bytes."""
+    return -(-columns // BYTE) * BYTE
+
+
+def pack(flags):
+    """Rows × columns of flags (not 0 is set) as rows × words of uint64."""
+    return _words(np.packbits(flags, axis=1, bitorder="little"))
+
+
+def pack_turned(flags):
+    """As `pack` of the columns in reverse order; their number must be a whole number of bytes."""
+    return _words(np.packbits(flags, axis=1, bitorder="big")[:, ::-1])
+
+
+def _words(packed):
+    rows, size = packed.shape
+    words = np.zeros((rows, -(-size * BYTE // WORD) * BYTE), dtype=np.uint8)
+    words[:, :size] = packed
+    return words.view(np.uint64)
+
+
+def columns(chosen, size):
+    """One row of flags, set in some of ``size`` columns."""
+    return pack(np.isin(np.arange(size), chosen)[None])[0]
+
+
+def unpack(words, columns):
+    """Rows × columns of booleans."""
+    return np.unpackbits(words.view(np.uint8), axis=1, bitorder="little", count=columns).view(bool)
+
+
+def unpack_columns(words, columns):
+    """Flags (uint8, 0 or 1) of some columns, rows × their number."""
+    columns = np.asarray(columns)
+    taken = np.take(words.view(np.uint8), columns // BYTE, axis=1)
+    return (taken >> (columns % BYTE).astype(np.uint8)) & np.uint8(1)
+
+
+def count(words):
+    """How many flags of each row are set."""
+    # A product with ones sums short rows five times as fast as a sum does; floats hold these numbers exactly.
+    return (np.bitwise_count(words).astype(np.float32) @ np.ones(words.shape[-1], np.float32)).astype(np.int64)
+
+
+def column_counts(words, columns):
+    """How many rows have each column's flag set."""
+    total = np.zeros(columns, dtype=np.int64)
+    # A byte holds the sum of 255 rows, and bytes are summed many times faster than wider numbers.
+    for start in range(0, len(words), 255):
+        total += unpack(words[start : start + 255], columns).view(np.uint8).sum(axis=0, dtype=np.uint8)
+    return total
+
+
+@lru_cache(maxsize=64)
+def prefixes(columns):
+    """Table of (columns + 1) rows: row k has the first k flags set."""
+    table = pack(np.tri(columns + 1, columns, -1, dtype=bool))
+    table.flags.writeable = False
+    return table
+
+
+def showing(one, two, base):
+    """Flags of where a base (A, C, G or T) stands."""
+    return (one if base in "CG" else ~one) & (two if base in "GT" else ~two)
+
+
+def matching(one, two, allowed):
+    """Flags of the bases that their column allows; ``allowed`` are flags of the columns for A, C, T and G."""
+    a, c, t, g = allowed
+    return (one & ((two & g) | (~two & c))) | (~one & ((two & t) | (~two & a)))
