@@ -55,9 +55,9 @@ class BamWriter:
                 continue
             sequence, letters = (text[i, a:b].tobytes().decode("ascii") for text in (bases, calls))
             fields = (
-                f"{target.amplicon}_{target.strand}_family{i + 1}", flag, target.amplicon, a + 1, MAPPING_QUALITY, f"{b - a}M", "*", 0, 0,
-                sequence, FAMILY_QUALITY * (b - a), f"XM:Z:{letters}", "XR:Z:CT", f"XG:Z:{genome}",
-                f"RG:Z:{self.sample}",
+                f"{target.amplicon}_{target.strand}_family{i + 1}", flag, target.amplicon, a + 1, MAPPING_QUALITY,
+                f"{b - a}M", "*", 0, 0, sequence, FAMILY_QUALITY * (b - a), f"XM:Z:{letters}",
+                "XR:Z:CT", f"XG:Z:{genome}", f"RG:Z:{self.sample}",
             )  # fmt: skip
             self._write("\t".join(map(str, fields)) + "\n")
 

@@ -32,17 +32,16 @@ class CycleTally:
     def add(self, target, mates, anchors, counted):
         """Take rows (``counted``, boolean) of a block of `molecules.Mate`, with each mate's anchors."""
         self.targets[target.amplicon, target.strand] = target
-        rows = np.flatnonzero(counted)
-        shown = [[mate.shown(base)[rows] for base in (target.methylated, target.converted)] for mate in mates]
-        # Reads of one amplicon begin at its ends: a block has few combinations of places.
-        for places, group in _groups([a[rows] for a in anchors]):
-            for number, mate in enumerate(mates):
-                if places[number] == NOT_PLACED:
-                    continue
-                key = (target.amplicon, target.strand, number + 1, mate.forward, places[number])
+        for number, (mate, places) in enumerate(zip(mates, anchors, strict=True), start=1):
+            rows = np.flatnonzero(counted & (places != NOT_PLACED))
+            # Reads of one amplicon begin at its ends: a block has few places.
+            found, which = np.unique(places[rows], return_inverse=True)
+            groups = np.split(rows[np.argsort(which, kind="stable")], np.cumsum(np.bincount(which))[:-1])
+            for place, group in zip(found.tolist(), groups if len(found) else (), strict=True):
+                key = (target.amplicon, target.strand, number, mate.forward, place)
                 sums = self.sums.setdefault(key, np.zeros((2, len(target)), dtype=np.int64))
-                for total, flags in zip(sums, shown[number], strict=True):
-                    total += planes.column_counts(flags[group], len(target))
+                for total, base in zip(sums, (target.methylated, target.converted), strict=True):
+                    total += planes.column_counts(mate.shown(base, group), len(target))
 
     def table(self):
         """A row a mate and cycle that shows a cytosine: counts of CpGs and of others, and what they would be."""
@@ -66,19 +65,6 @@ class CycleTally:
         for (amplicon, strand, *_), sums in self.sums.items():
             totals[amplicon, strand] = totals.get((amplicon, strand), 0) + sums
         return {key: sums[0] / np.maximum(sums.sum(axis=0), 1) for key, sums in totals.items()}
-
-
-def _groups(anchors):
-    """Each combination of anchors that occurs, in order, and its rows."""
-    if not len(anchors[0]):
-        return []
-    stacked = np.stack(anchors, axis=1)
-    if (stacked == stacked[0]).all():
-        return [(tuple(stacked[0].tolist()), slice(None))]
-    places, which = np.unique(stacked, axis=0, return_inverse=True)
-    order = np.argsort(which.ravel(), kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(which.ravel()))[:-1])
-    return zip(map(tuple, places.tolist()), parts, strict=True)
 
 
 def cycle_bias(table):

@@ -143,9 +143,9 @@ class Mate:
             found[mine] = quality[columns[mine]]
         return found
 
-    def shown(self, base):
-        """Flags of the good bases that read as A, C, G or T."""
-        return self.good & self.present & planes.showing(self.one, self.two, base)
+    def shown(self, base, rows):
+        """Flags of the good bases of some rows that read as A, C, G or T."""
+        return self.good[rows] & self.present[rows] & planes.showing(self.one[rows], self.two[rows], base)
 
     def qualities(self, rows, columns):
         """Qualities at some offsets, 0 where the mate shows no base; rows × offsets."""

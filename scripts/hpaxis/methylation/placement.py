@@ -59,19 +59,22 @@ class WordIndex:
         if not len(self.keys):
             return found
         longest = int(reads.length.max(initial=0))
+        rest = [start for start in range(0, longest - WORD + 1, STEP) if start not in FIRST_STARTS]
         pending = np.arange(n)
-        for start in [*FIRST_STARTS, *(s for s in range(0, longest - WORD + 1, STEP) if s not in FIRST_STARTS)]:
-            inside = pending[reads.length[pending] >= start + WORD]
-            if len(inside):
-                self._look_up(reads, inside, start, found)
-                pending = pending[found.target[pending] < 0]
+        for starts in [*([start] for start in FIRST_STARTS), rest]:
+            pending = pending[found.target[pending] < 0]
+            if len(pending) and starts:
+                self._look_up(reads, pending, np.array(starts), found)
         return found
 
-    def _look_up(self, reads, rows, start, found):
-        key = _keys(windows(reads.data, WORD)[reads.sequence[rows] + start])
+    def _look_up(self, reads, rows, starts, found):
+        """Place rows by the first of their words, at ``starts``, that is known."""
+        key = _keys(windows(reads.data, WORD)[reads.sequence[rows, None] + starts])
         at = np.minimum(np.searchsorted(self.keys, key), len(self.keys) - 1)
-        hit = self.keys[at] == key
-        rows, at = rows[hit], at[hit]
+        hit = (self.keys[at] == key) & (starts + WORD <= reads.length[rows, None])
+        which = hit.argmax(axis=1)
+        kept = np.flatnonzero(hit[np.arange(len(rows)), which])
+        rows, start, at = rows[kept], starts[which[kept]], at[kept, which[kept]]
         forward, offset = self.forward[at], self.offset[at]
         found.target[rows], found.forward[rows] = self.target[at], forward
         found.anchor[rows] = np.where(forward, offset - start, offset + start)
@@ -97,7 +100,7 @@ def _words(index, target, forward):
 
 
 def _keys(words):
-    """Words (rows × `WORD` ASCII letters) as numbers of `WORD` bits: 1 for C and T, in either case."""
+    """Words (`WORD` ASCII letters along the last axis) as numbers of `WORD` bits: 1 for C and T, in either case."""
     eights = np.ascontiguousarray(words).view(np.uint64)
     bits = ((((eights ^ (eights >> np.uint64(1))) & PYRIMIDINES) >> np.uint64(1)) * GATHER) >> np.uint64(56)
-    return (bits[:, 0] << np.uint64(16)) | (bits[:, 1] << np.uint64(8)) | bits[:, 2]
+    return (bits[..., 0] << np.uint64(16)) | (bits[..., 1] << np.uint64(8)) | bits[..., 2]

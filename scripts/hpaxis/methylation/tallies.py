@@ -9,7 +9,7 @@ COLUMNS = (
     "t_mismatches", "t_read_as_c",
 )  # fmt: skip
 # Qualities are looked at in that many places, spread evenly: they cost more than all else that is counted here.
-QUALITY_SITES = 16
+QUALITY_SITES = 8
 
 
 class Tally:
