@@ -69,7 +69,7 @@ crosscheck: $(VENV)/.test  ## the moderation stage against R (installs Debian's 
 	@Rscript -e 'for (p in c("sandwich", "car", "emmeans", "lavaan", "clubSandwich", "AER", "mice")) loadNamespace(p)' >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends r-base-core r-cran-sandwich r-cran-car r-cran-emmeans r-cran-lavaan r-cran-clubsandwich r-cran-aer r-cran-mice >/dev/null; }
 	$(BIN)/python tests/moderation/crosscheck/compare.py
 
-test-slurm: $(VENV)/.slurm  ## the demo through a real one-node SLURM, bytes compared (Debian, root)
+test-slurm: $(VENV)/.slurm  ## the demo through a real one-node SLURM, bytes compared: [STUDY=folder] [LOSE=yes, its node] (Debian, root)
 	VENV=$(VENV) tests/executors/run_slurm.sh
 
 test-containers: $(VENV)/.run  ## the demo in the image: podman, Apptainer, and a container a rule; bytes compared (Debian, root)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -37,17 +37,56 @@ from hpaxis.simulation.study import (  # noqa: E402
 from hpaxis.tables import read_table, write_table  # noqa: E402
 
 
+@dataclass
+class Measured:
+    """What one run of Snakemake took: seconds on the clock and of the CPU (its own and its jobs'), MB at most.
+
+    ``first`` and ``most``: resident memory of Snakemake itself when the first job runs, and at most. ``disk``: size of
+    the folder at most, in GB.
+    """
+
+    wall: float
+    cpu: float
+    first: float
+    most: float
+    disk: float
+
+
 def snakemake(folder, *arguments):
-    """Run Snakemake on the study in `folder`; return seconds on the clock and of the CPU (its own and its jobs')."""
+    """Run Snakemake on the study in `folder`; return what was `Measured`, looking every other second."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     command = [sys.executable, "-m", "snakemake", *arguments, "-s", str(ROOT / "Snakefile"), "--cores", "2"]
     command += ["--quiet", "rules", "--configfile", "study/config.yaml"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stdout[-3000:] + done.stderr[-3000:])
+    first = most = disk = 0.0
+    with open(Path(folder) / "load.log", "wb") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        while process.poll() is None:
+            most = max(most, _peak(process.pid))
+            disk = max(disk, sum(_size(p) for p in Path(folder).rglob("*")) / 1e9)
+            if not first and any(Path(folder).glob("results/*/*")):
+                first = most
+            time.sleep(2)
+    if process.returncode:
+        sys.exit((Path(folder) / "load.log").read_text(errors="replace")[-3000:])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.monotonic() - start, cpu
+    return Measured(time.monotonic() - start, cpu, first, most, disk)
+
+
+def _peak(pid):
+    """Largest resident memory of a process so far, in MB (Linux)."""
+    try:
+        line = next(x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return 0.0
+    return int(line.split()[1]) / 1024
+
+
+def _size(path):
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
 
 
 def settings(dyads, pairs):
@@ -87,22 +126,23 @@ def copies_study(libraries, plates, pairs):
 def plan(given):
     """Time the first plan, which reads every file through, and the next."""
     libraries, plates = copies_study(2000, 100, 300)
-    first, first_cpu = snakemake(".", "--dry-run")
-    again, again_cpu = snakemake(".", "--dry-run")
-    print(f"plan: {libraries} libraries, {plates} plates: every file read and dry-run in {first:.0f} s "
-          f"({first_cpu:.0f} s CPU), dry-run again in {again:.0f} s ({again_cpu:.0f} s CPU)")  # fmt: skip
+    first, again = snakemake(".", "--dry-run"), snakemake(".", "--dry-run")
+    print(f"plan: {libraries} libraries, {plates} plates: every file read and dry-run in {first.wall:.0f} s "
+          f"({first.cpu:.0f} s CPU, {first.most:.0f} MB), dry-run again in {again.wall:.0f} s ({again.cpu:.0f} s CPU)",
+          flush=True)  # fmt: skip
 
 
 def run(given):
     """Run the methylation stage on many libraries."""
     libraries, _ = copies_study(given.libraries, 0, given.pairs)
-    wall, cpu = snakemake(".", "methylation")
+    ran = snakemake(".", "methylation")
     measured = [pd.read_csv(p, sep="\t") for p in sorted(Path("logs/benchmarks/count_amplicon_reads").glob("*.tsv"))]
     rss = pd.concat(measured)["max_rss"]
     whole = {p.stem: pd.read_csv(p, sep="\t")["max_rss"].max() for p in sorted(Path("logs/benchmarks").glob("*.tsv"))}
-    print(f"run: {libraries} libraries of {given.pairs} read pairs in {wall:.0f} s ({cpu:.0f} s CPU); memory of a "
-          f"counting job {rss.min():.0f}-{rss.max():.0f} MB, of "
-          + ", ".join(f"{name} {mb:.0f} MB" for name, mb in whole.items()))  # fmt: skip
+    print(f"run: {libraries} libraries of {given.pairs} read pairs in {ran.wall:.0f} s ({ran.cpu:.0f} s CPU); memory "
+          f"of Snakemake {ran.first:.0f} MB at the first job and {ran.most:.0f} MB at most, of a counting job "
+          f"{rss.min():.0f}-{rss.max():.0f} MB, of " + ", ".join(f"{name} {mb:.0f} MB" for name, mb in whole.items())
+          + f"; disk {ran.disk:.1f} GB at most", flush=True)  # fmt: skip
 
 
 def deep(given):
@@ -120,10 +160,11 @@ def deep(given):
         with open(path, "ab") as file:
             for _ in range(given.deep // different - 1):
                 file.write(member)
-    wall, cpu = snakemake(".", f"results/methylation/counts/{name}.tsv")
+    ran = snakemake(".", f"results/methylation/counts/{name}.tsv")
     pairs = read_table(f"results/methylation/reads/{name}.tsv")["pairs_in"].iloc[0]
     memory = pd.read_csv(f"logs/benchmarks/count_amplicon_reads/{name}.tsv", sep="\t")["max_rss"].iloc[0]
-    print(f"deep: {pairs} read pairs checked and counted in {wall:.0f} s ({cpu:.0f} s CPU); at most {memory:.0f} MB")
+    print(f"deep: {pairs} read pairs checked and counted in {ran.wall:.0f} s ({ran.cpu:.0f} s CPU); memory of the "
+          f"job {memory:.0f} MB at most, of Snakemake {ran.most:.0f} MB; disk {ran.disk:.1f} GB at most", flush=True)  # fmt: skip
 
 
 PARTS = {"plan": plan, "run": run, "deep": deep}

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # One-node SLURM on loopback for a test: `one_node_slurm.sh up FOLDER` and `... down FOLDER`.
+# `cut FOLDER` is a power cut of the worker node (its daemon and every process of its jobs, at once), `boot FOLDER` its return.
 # Needs root and Debian's slurm-wlm and munge. No systemd, cgroups or accounting.
 set -euo pipefail
 action=$1 folder=$2 node=$(hostname -s)
@@ -12,6 +13,20 @@ down() {
   # A link of ours only: a site's own configuration is not touched.
   if [ "$(readlink /etc/slurm/slurm.conf 2>/dev/null)" = "$folder/slurm.conf" ]; then rm /etc/slurm/slurm.conf; fi
 }
+
+cut() {
+  local jobs parents
+  jobs=$(scontrol listpids 2>/dev/null | awk 'NR > 1 && $1 > 1 {print $1}')
+  parents=$(for pid in $jobs; do ps -o ppid= -p "$pid"; done | sort -u)
+  kill -9 "$(cat "$folder/slurmd.pid")"
+  for pid in $parents; do
+    if [ "$(ps -o comm= -p "$pid")" = slurmstepd ]; then kill -9 "$pid"; fi
+  done
+  for pid in $jobs; do kill -9 "$pid" 2>/dev/null || true; done
+  echo "cut: $(echo "$jobs" | wc -w) processes of jobs" >&2
+}
+
+boot() { slurmd; }
 
 up() {
   mkdir -p "$folder"/{state,spool,log} /run/munge /etc/slurm
@@ -45,6 +60,7 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 ReturnToService=2
+SlurmdTimeout=10
 MinJobAge=3600
 SchedulerParameters=sched_interval=2,batch_sched_delay=0
 AccountingStorageType=accounting_storage/none

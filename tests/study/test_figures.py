@@ -12,6 +12,7 @@ def draw(title):
 
 
 def test_the_same_figure_is_the_same_bytes(tmp_path):
+    plt.close("all")
     for name in ("a.svg", "b.svg"):
         save(draw("n = 3"), tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
