@@ -142,7 +142,7 @@ def run(given):
     print(f"run: {libraries} libraries of {given.pairs} read pairs in {ran.wall:.0f} s ({ran.cpu:.0f} s CPU); memory "
           f"of Snakemake {ran.first:.0f} MB at the first job and {ran.most:.0f} MB at most, of a counting job "
           f"{rss.min():.0f}-{rss.max():.0f} MB, of " + ", ".join(f"{name} {mb:.0f} MB" for name, mb in whole.items())
-          + f"; disk {ran.disk:.1f} GB at most", flush=True)  # fmt: skip
+          + f"; disk {ran.disk:.1f} GB", flush=True)  # fmt: skip
 
 
 def deep(given):
@@ -164,7 +164,7 @@ def deep(given):
     pairs = read_table(f"results/methylation/reads/{name}.tsv")["pairs_in"].iloc[0]
     memory = pd.read_csv(f"logs/benchmarks/count_amplicon_reads/{name}.tsv", sep="\t")["max_rss"].iloc[0]
     print(f"deep: {pairs} read pairs checked and counted in {ran.wall:.0f} s ({ran.cpu:.0f} s CPU); memory of the "
-          f"job {memory:.0f} MB at most, of Snakemake {ran.most:.0f} MB; disk {ran.disk:.1f} GB at most", flush=True)  # fmt: skip
+          f"job {memory:.0f} MB at most, of Snakemake {ran.most:.0f} MB; disk {ran.disk:.0f} GB", flush=True)  # fmt: skip
 
 
 PARTS = {"plan": plan, "run": run, "deep": deep}
