@@ -163,8 +163,10 @@ def deep(given):
     ran = snakemake(".", f"results/methylation/counts/{name}.tsv")
     pairs = read_table(f"results/methylation/reads/{name}.tsv")["pairs_in"].iloc[0]
     memory = pd.read_csv(f"logs/benchmarks/count_amplicon_reads/{name}.tsv", sep="\t")["max_rss"].iloc[0]
-    print(f"deep: {pairs} read pairs checked and counted in {ran.wall:.0f} s ({ran.cpu:.0f} s CPU); memory of "
-          f"the job {memory:.0f} MB at most, of Snakemake {ran.most:.0f} MB; disk {ran.disk:.0f} GB", flush=True)  # fmt: skip
+    print(
+        f"deep: {pairs} read pairs checked and counted in {ran.wall:.0f} s ({ran.cpu:.0f} s CPU); "
+        f"memory of the job {memory:.0f} MB at most, of Snakemake {ran.most:.0f} MB; disk {ran.disk:.0f} GB at most"
+    )
 
 
 PARTS = {"plan": plan, "run": run, "deep": deep}
