@@ -46,9 +46,9 @@ $(VENV)/.slurm: $(VENV)/.run requirements-slurm.lock
 	$(PIP) --require-hashes -r requirements-slurm.lock
 	@touch $@
 
-simulate: $(VENV)/.run  ## another simulated study: OUT=folder DYADS=200 PAIRS=5000
-	@test -n "$(OUT)" || { echo "make simulate OUT=folder [DYADS=44] [PAIRS=2000]"; exit 2; }
-	$(BIN)/python scripts/simulate_study.py --out $(OUT) $(if $(DYADS),--dyads $(DYADS)) $(if $(PAIRS),--pairs $(PAIRS)) --cores $(CORES)
+simulate: $(VENV)/.run  ## another simulated study: OUT=folder DYADS=200 PAIRS=5000 ASSAY=pyrosequencing
+	@test -n "$(OUT)" || { echo "make simulate OUT=folder [DYADS=44] [PAIRS=2000] [ASSAY=amplicon]"; exit 2; }
+	$(BIN)/python scripts/simulate_study.py --out $(OUT) $(if $(DYADS),--dyads $(DYADS)) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(ASSAY),--assay $(ASSAY)) --cores $(CORES)
 
 sheets: $(VENV)/.run  ## write the demo's sheets in config/ anew, after a change of its simulation section
 	$(BIN)/python scripts/simulate_study.py --sheets

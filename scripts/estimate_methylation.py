@@ -8,6 +8,7 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.methylation.calls import LibraryCalls
     from hpaxis.methylation.libraries import estimate_study
     from hpaxis.methylation.panel import panel_folder, read_panel
+    from hpaxis.methylation.pyrosequencing_levels import estimate_pyrosequencing
     from hpaxis.methylation.read_level import read_level_table
     from hpaxis.methylation.variants import variants_table
     from hpaxis.problems import raise_if_any
@@ -22,16 +23,20 @@ with logged(snakemake.log[0]) as log:
         library: LibraryCalls(**{name: read_table(files[library]) for name, files in paths.items() if library in files})
         for library in paths["counts"]
     }
-    sheet = sheet[sheet["library_id"].isin(tables)]
+    settings, others = snakemake.params.settings, []
     panels = {name: read_panel(panel_folder(name)) for name in sorted(sheet["panel"].unique())}
-    found = estimate_study(sheet, panels, tables, snakemake.params.settings)
+    if snakemake.input.readings:
+        readings = read_table(snakemake.input.readings)
+        others.append(estimate_pyrosequencing(sheet[sheet["assay"] == "pyrosequencing"], panels, readings, settings))
+        write_table(others[0].instrument, snakemake.output.instrument)
+    found = estimate_study(sheet[sheet["library_id"].isin(tables)], panels, tables, settings, others)
     for path in snakemake.output.calls:
         write_table(found.calls[Path(path).name.removesuffix(".cpg.tsv")], path)
     write_table(found.libraries, snakemake.output.libraries)
     write_table(found.indices, snakemake.output.indices)
     write_table(found.limits, snakemake.output.limits)
-    depth = snakemake.params.settings["depth_fail"]
-    write_table(read_level_table(tables, panels, found.libraries, depth), snakemake.output.read_level)
-    write_table(variants_table(panels, snakemake.params.settings), snakemake.output.variants)
+    molecular = found.libraries[found.libraries["library_id"].isin(tables)]
+    write_table(read_level_table(tables, panels, molecular, settings["depth_fail"]), snakemake.output.read_level)
+    write_table(variants_table(panels, settings), snakemake.output.variants)
     for row in found.libraries.itertuples():
         log.info("%s: %s; %s", row.library_id, row.verdict, row.reasons)

@@ -25,6 +25,7 @@ def main(arguments=None):
     what.add_argument("--sheets", action="store_true", help="only write the sheets that the config names")
     parser.add_argument("--dyads", type=int, help="number of dyads instead of the config's")
     parser.add_argument("--pairs", type=int, help="read pairs of a middling library instead of the config's")
+    parser.add_argument("--assay", default="amplicon", choices=["amplicon", "pyrosequencing"], help="of --out")
     parser.add_argument("--seed", type=int, help="seed instead of the config's")
     parser.add_argument("--cores", type=int, default=2)
     given = parser.parse_args(arguments)
@@ -42,7 +43,7 @@ def main(arguments=None):
         if given.sheets:
             write_sheets(simulate(config), config["sheets"])
         else:
-            write_study(config, given.out, given.cores)
+            write_study(config, given.out, given.cores, given.assay)
             print(f"run it with: snakemake --cores {given.cores} --configfile {given.out / 'config.yaml'}")
     except InputError as error:
         print(error, file=sys.stderr)

@@ -20,7 +20,9 @@ from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.sheets import closest, empty_sheet, read_sheet, sheet_schema
 
 # Which file columns an assay needs.
-FILES = {"amplicon": ("fastq_1", "fastq_2"), "counts": ("counts",)}
+FILES = {"amplicon": ("fastq_1", "fastq_2"), "counts": ("counts",), "pyrosequencing": ("export",)}
+# A file that holds many libraries may stand in many rows; reads belong to one.
+MANY_LIBRARIES = ("counts", "export")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,12 @@ class Study:
         """Return the pattern of a library's UMIs; None without."""
         pattern = self.library(library_id)["umi"]
         return pattern if pd.notna(pattern) else None
+
+    def exports(self, library_ids):
+        """Return the paths of the exports of some libraries, sorted, each once."""
+        from hpaxis.methylation.pyrosequencing import export_paths
+
+        return sorted({path for name in library_ids for path in export_paths(self.library(name)["export"])})
 
     def panel(self, library_id):
         """Return the folder of a library's panel."""
@@ -222,7 +230,7 @@ def _check_libraries(study):
         needed = FILES.get(row.assay, ())
         if needed and pd.isna(getattr(row, needed[0])):
             add("is missing", f"assay {row.assay} needs this file", needed[0])
-        for column in ("fastq_1", "fastq_2", "counts"):
+        for column in ("fastq_1", "fastq_2", *MANY_LIBRARIES):
             name = getattr(row, column)
             if pd.isna(name):
                 continue
@@ -233,8 +241,7 @@ def _check_libraries(study):
                     column,
                     name,
                 )
-            # A table of counts holds many libraries; reads belong to one.
-            elif column != "counts" and name in used_files:
+            elif column not in MANY_LIBRARIES and name in used_files:
                 add(
                     f"is used in row {used_files[name]} already",
                     "give each library its own file",
@@ -242,7 +249,7 @@ def _check_libraries(study):
                     name,
                 )
             used_files.setdefault(name, row.row)
-        if pd.notna(row.plate) and pd.notna(row.well):
+        if pd.notna(row.plate) and pd.notna(row.well) and row.assay != "pyrosequencing":
             well = (row.plate, _well(row.well))
             if well in used_wells:
                 add(f"is used in row {used_wells[well]} already", "a well holds one library: correct plate or well",
@@ -378,6 +385,7 @@ def check_files(study, made=None, cache=None):
     Files whose size and time are in the ``cache`` were read through before without a problem.
     """
     from hpaxis.cortisol.check import check_plate
+    from hpaxis.methylation.pyrosequencing import export_paths
     from hpaxis.methylation.reads import check_read_files
 
     known = _read_cache(cache)
@@ -386,13 +394,15 @@ def check_files(study, made=None, cache=None):
     for row in study.libraries.itertuples():
         paths = []
         for column in FILES.get(row.assay, ()):
-            name = getattr(row, column)
-            if pd.isna(name) or (made and name.startswith(made)):
-                continue
-            if not os.path.isfile(name):
-                problems.append(Problem(sheet, "does not exist", "correct the path", row.row, column, name))
-            else:
-                paths.append(name)
+            cell = getattr(row, column)
+            names = [] if pd.isna(cell) else export_paths(cell) if column == "export" else [cell]
+            for name in names:
+                if made and name.startswith(made):
+                    continue
+                if not os.path.isfile(name):
+                    problems.append(Problem(sheet, "does not exist", "correct the path", row.row, column, name))
+                else:
+                    paths.append(name)
         if paths and row.assay == "amplicon":
             signature = {p: _signature(p) for p in paths}
             if all(known.get(p) == s for p, s in signature.items()):
@@ -401,6 +411,7 @@ def check_files(study, made=None, cache=None):
             problems += found
             if not found:
                 known.update(signature)
+    problems += _check_exports(study, made)
     for row in study.plates.itertuples():
         names = [n for n in (row.reader_file, row.layout_file) if pd.notna(n) and not (made and n.startswith(made))]
         absent = [n for n in names if not os.path.isfile(n)]
@@ -418,6 +429,25 @@ def check_files(study, made=None, cache=None):
             problems += check_plate(row, study.hair, study.config)
     _write_cache(cache, known)
     return problems
+
+
+def _check_exports(study, made):
+    """Return the problems of the pyrosequencer's exports, if all are there: positions, numbers, error of a reading."""
+    from hpaxis.methylation.panel import read_panel
+    from hpaxis.methylation.pyrosequencing import check_exports, export_paths
+
+    rows = study.libraries[study.libraries["assay"] == "pyrosequencing"]
+    if rows.empty or rows[["export", "panel"]].isna().any(axis=None):
+        return []
+    paths = [path for cell in rows["export"] for path in export_paths(cell)]
+    if any((made and path.startswith(made)) or not os.path.isfile(path) for path in paths):
+        return []
+    try:
+        panels = {name: read_panel(panel_folder(name)) for name in rows["panel"].unique()}
+    except InputError:
+        return []  # told of by the panel's own check
+    settings = study.config["methylation"]["pyrosequencing"]
+    return check_exports(rows, panels, settings, study.config["sheets"]["libraries"])
 
 
 def _well(name):

@@ -129,7 +129,7 @@ def libraries():
 def sheet(libraries):
     """The sheet of those libraries."""
     return libraries[["library_id", "participant_id", "kind"]].assign(
-        timepoint="month12", expected_percent=[np.nan] * 22 + [3.0, np.nan]
+        timepoint="month12", assay="amplicon", expected_percent=[np.nan] * 22 + [3.0, np.nan]
     )
 
 

@@ -66,7 +66,7 @@ CANARY = "Zebulon Quackenbush, born 1987-06-05 (05.06.1987), zebulon.q@example.o
 
 
 def plant_canaries(folder):
-    """Write a person into the comments of read names and into the header of a plate reader's file."""
+    """Write a person into the comments of read names, and into what plate readers and pyrosequencers write."""
     for path in sorted((folder / "reads").glob("*.fastq.gz"))[:8]:
         lines = gzip.decompress(path.read_bytes()).decode("ascii").splitlines()
         lines[::4] = [f"{line} {CANARY}" for line in lines[::4]]
@@ -77,6 +77,27 @@ def plant_canaries(folder):
         path.write_text(
             text.replace("Path:\tsimulated", f"Path:\tC:\\Users\\{CANARY}", 1), encoding="utf-8", newline=""
         )
+    for path in sorted((folder / "exports").glob("*.txt")):
+        text = path.read_text(encoding="utf-8").replace("Run Name;simulated", f"Run Name;{CANARY}", 1)
+        assert CANARY in text
+        someone = f"H12;first;{CANARIES[0]} {CANARIES[1]};{CANARY};2,00;Passed"
+        path.write_text(f"{text}{someone}\r\n", encoding="utf-8", newline="")
+
+
+def new_study(root, folder, assay="amplicon"):
+    """A checkout with a small simulated study in study/, as a user's own would stand there; nothing has run yet."""
+    from hpaxis.simulation.study import write_study
+
+    checkout = new_checkout(root, folder / "checkout")
+    before = os.getcwd()
+    os.chdir(checkout.folder)
+    try:
+        write_study(small_config(), "study", assay=assay)
+    finally:
+        os.chdir(before)
+    plant_canaries(checkout.folder / "study")
+    plant_formula(checkout.folder / "study")
+    return checkout
 
 
 # What a spreadsheet would run: the name of a plate in a reader's file, and what hpaxis makes of it.
@@ -97,18 +118,15 @@ def plant_formula(folder):
 
 @pytest.fixture(scope="session")
 def study(root, tmp_path_factory):
-    """A checkout with a small simulated study in study/, as a user's own would stand there; nothing has run yet."""
-    from hpaxis.simulation.study import write_study
+    """The small study, its saliva sequenced as amplicons."""
+    return new_study(root, tmp_path_factory.mktemp("workflow"))
 
-    checkout = new_checkout(root, tmp_path_factory.mktemp("workflow") / "checkout")
-    before = os.getcwd()
-    os.chdir(checkout.folder)
-    try:
-        write_study(small_config(), "study")
-    finally:
-        os.chdir(before)
-    plant_canaries(checkout.folder / "study")
-    plant_formula(checkout.folder / "study")
+
+@pytest.fixture(scope="session")
+def pyrosequenced(root, tmp_path_factory):
+    """The small study, its saliva read by a pyrosequencer, after one whole run."""
+    checkout = new_study(root, tmp_path_factory.mktemp("pyrosequenced"), assay="pyrosequencing")
+    checkout.snakemake("--configfile", "study/config.yaml", "--", "all", "results/bundle/participants.zip")
     return checkout
 
 

@@ -83,6 +83,8 @@ measured_plates, finished_plates = split_plates(study.plates, study.config["cort
 
 # Libraries that are counted from reads here, or come as counts.
 counted = sorted([*study.library_ids(assay="amplicon"), *study.library_ids(assay="counts")])
+# Libraries that a pyrosequencer measured, without molecules.
+pyrosequenced = study.library_ids(assay="pyrosequencing")
 
 
 def one_of(names):

@@ -59,6 +59,33 @@ rule read_counts:
         "../../scripts/read_counts.py"
 
 
+# Exports are small and hold many libraries, whose replicates tell the instrument's error: one job reads them all.
+rule read_pyrosequencing:
+    input:
+        sheet=study.config["sheets"]["libraries"] or [],
+        exports=study.exports(pyrosequenced),
+        positions=study.config["methylation"]["pyrosequencing"]["positions"] or [],
+        panels=sorted({path for name in pyrosequenced for path in study.panel_files(name)}),
+        library=library("methylation"),
+    output:
+        readings="<results>/methylation/release/pyrosequencing.tsv",
+        rows="<results>/methylation/pyrosequencing_rows.tsv",
+    log:
+        "<logs>/read_pyrosequencing.log",
+    benchmark:
+        "<benchmarks>/read_pyrosequencing.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    params:
+        settings=study.config["methylation"]["pyrosequencing"],
+    script:
+        "../../scripts/read_pyrosequencing.py"
+
+
 # What can be shared instead of reads; a study whose libraries are of assay `counts` begins from it.
 rule release_counts:
     input:
@@ -94,10 +121,12 @@ rule estimate_methylation:
         reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),
         conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
         cycles=expand("<results>/methylation/cycles/{library}.tsv", library=study.library_ids(assay="amplicon")),
+        readings=rules.read_pyrosequencing.output.readings if pyrosequenced else [],
         panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
         library=library("methylation"),
     output:
-        calls=expand("<results>/methylation/calls/{library}.cpg.tsv", library=counted),
+        **({"instrument": "<results>/methylation/instrument.tsv"} if pyrosequenced else {}),
+        calls=expand("<results>/methylation/calls/{library}.cpg.tsv", library=[*counted, *pyrosequenced]),
         libraries="<results>/methylation/libraries.tsv",
         indices="<results>/methylation/indices.tsv",
         limits="<results>/methylation/limits.tsv",

@@ -74,7 +74,10 @@ rule checksum_inputs:
     input:
         sheets=[path for path in study.config["sheets"].values() if path],
         panels=report_settings.panel_files(study.libraries),
-        reads=report_settings.input_files(study.libraries, "fastq_1", "fastq_2", "counts"),
+        reads=[
+            *report_settings.input_files(study.libraries, "fastq_1", "fastq_2", "counts"),
+            *study.exports(pyrosequenced),
+        ],
         plates=report_settings.input_files(study.plates, "reader_file", "layout_file"),
         library=library("report"),
     output:
@@ -97,6 +100,7 @@ rule write_report:
     input:
         sheet=study.config["sheets"]["libraries"] or [],
         libraries="<results>/methylation/libraries.tsv",
+        instrument="<results>/methylation/instrument.tsv" if pyrosequenced else [],
         levels=rules.plot_methylation.output.levels,
         concordance="<results>/methylation/concordance.tsv",
         analysis="<results>/cohort/analysis.tsv",
@@ -141,6 +145,7 @@ rule write_crate:
         methylation=[
             rules.estimate_methylation.output.libraries,
             rules.estimate_methylation.output.indices,
+            *(["<results>/methylation/instrument.tsv"] if pyrosequenced else []),
             rules.compare_callers.output,
         ],
         each_library=rules.estimate_methylation.output.calls,
@@ -174,7 +179,7 @@ rule report:
 # For reviewers, on request: what may be shared (`shared`), or all that is needed to run again (`participants`).
 rule write_bundle:
     input:
-        counts=rules.release_counts.output,
+        counts=[*rules.release_counts.output, *(rules.read_pyrosequencing.output.readings for _ in pyrosequenced[:1])],
         tables=[
             *rules.write_crate.input.methylation,
             *rules.build_cohort.output,

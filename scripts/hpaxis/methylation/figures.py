@@ -30,7 +30,8 @@ def plot_conversion_depth(libraries, gates):
     whose conversion cannot be estimated stands on the lower edge of its panel.
     """
     use_style()
-    table = _ordered(libraries)
+    # What was not counted has neither molecules nor conversion by molecule.
+    table = _ordered(libraries[libraries["effective_depth"].notna() | libraries["passed"].notna()])
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(6.4, 5.6), sharex=True)
     x = _places(table["kind"].to_numpy())
     conversion = 100 * (1 - table["non_conversion"].to_numpy(float))

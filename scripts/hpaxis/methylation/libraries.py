@@ -61,12 +61,13 @@ class _Sample:
         return [part[:, None] for part in np.split(weight, sizes)]
 
 
-def estimate_study(sheet, panels, tables, settings):
+def estimate_study(sheet, panels, tables, settings, others=()):
     """Turn counts into corrected levels for every library, and into indices for every participant and timepoint.
 
     Parameters: ``sheet``, the libraries sheet (columns library_id, participant_id, timepoint, kind, panel,
     expected_percent, plate, well, input_ng); ``panels``, panel name → `Panel`; ``tables``, library_id →
-    `calls.LibraryCalls`; ``settings``, the config's methylation section. Returns `StudyEstimates`. A library that
+    `calls.LibraryCalls`; ``settings``, the config's methylation section; ``others``, what libraries
+    without molecules were measured to be (`pyrosequencing_levels.Measured`). Returns `StudyEstimates`. A library that
     fails keeps its calls; its index is NA with the reason. Raises `InputError` when two panels name an index alike.
     """
     _check_index_names(panels)
@@ -85,18 +86,23 @@ def estimate_study(sheet, panels, tables, settings):
         library_rows.append(row)
         if sample.row.kind == "study":
             index_rows += _index_rows(sample, row, g, settings)
-    limits = pd.DataFrame(
-        [row for name in panels for row in _limits(samples, name, panels[name], over[name], settings)],
-        columns=list(LIMIT_COLUMNS),
-    )
+    elsewhere = {name for other in others for name, *_ in other.limit_rows} - set(sheet["panel"])
+    own = [n for n in panels if n not in elsewhere]
+    limits = [row for name in own for row in _limits(samples, name, panels[name], over[name], settings)]
     _note_undetected(library_rows, limits)
+    for other in others:
+        found = [{"panel": n, "index": i} | _limit(blank, low) for n, i, blank, low in other.limit_rows]
+        _note_undetected(other.library_rows, found)
+        calls, limits = calls | other.calls, limits + found
+        library_rows, index_rows = library_rows + other.library_rows, index_rows + other.index_rows
+    library_rows.sort(key=lambda row: row["library_id"])
     indices = [dict.fromkeys(p.indices["index"]) for p in panels.values()]
     names = list(dict.fromkeys(name for panel in indices for name in panel))
     return StudyEstimates(
         calls=calls,
         libraries=pd.DataFrame(library_rows),
         indices=_participants(pd.DataFrame(index_rows), library_rows, names, settings),
-        limits=limits,
+        limits=pd.DataFrame(limits, columns=list(LIMIT_COLUMNS)),
     )
 
 
@@ -376,7 +382,7 @@ def _limit(blanks, low):
 
 def _note_undetected(library_rows, limits):
     """Say of a study library whose region mean cannot be told from a blank that it cannot."""
-    known = limits[limits["index"] == "region_mean"].set_index("panel")["lod"]
+    known = {row["panel"]: row["lod"] for row in limits if row["index"] == "region_mean"}
     for row in library_rows:
         limit = known.get(row["panel"], np.nan)
         if row["kind"] == "study" and row["region_mean_beta"] < limit:
@@ -385,7 +391,8 @@ def _note_undetected(library_rows, limits):
 
 
 def _participants(rows, library_rows, names, settings):
-    """Indices by participant and timepoint; libraries of one sample are combined by effective depth.
+    """Indices by participant and timepoint; libraries of one sample are combined by effective depth, or by
+    their errors where one has none.
 
     The error of over-conversion is the study's and shared by all libraries, the rest is each library's own.
     """
@@ -401,9 +408,9 @@ def _participants(rows, library_rows, names, settings):
         for name in names:
             mine = group[group["index"] == name]
             out |= {f"{name}_{part}": value for part, value in zip(INDEX_PARTS, _combine(mine))}
-            depths.append(mine.loc[mine["beta"].notna(), "depth"].sum())
+            depths.append(mine["depth"].where(mine["beta"].notna() | mine["depth"].isna(), 0).sum(skipna=False))
         used = group.loc[group["beta"].notna(), "library_id"].unique()
-        out["depth"] = max(depths)
+        out["depth"] = np.max(depths)
         out["n_libraries"] = len(used)
         out["verdict"], out["reasons"] = _participant_verdict(group, used, verdicts)
         table.append(out)
@@ -415,7 +422,10 @@ def _combine(rows):
     rows = rows[rows["beta"].notna()]
     if rows.empty:
         return (np.nan,) * len(INDEX_PARTS)
-    weight = (rows["depth"] / rows["depth"].sum()).to_numpy()
+    depth = rows["depth"].sum(skipna=False)
+    # Levels that were not counted have no depth: they are combined by their errors.
+    weight = (rows["depth"] if depth == depth else 1 / rows["se"] ** 2).to_numpy()
+    weight = weight / weight.sum()
     beta, se = rows["beta"].to_numpy(), rows["se"].to_numpy()
     level = weight @ beta
     own = np.maximum(se**2 - rows["from_over"].to_numpy(), 0)
@@ -423,14 +433,15 @@ def _combine(rows):
     error = np.sqrt(weight**2 @ own + shared**2)
     low = level - np.sqrt(weight**2 @ (beta - rows["low"].to_numpy()) ** 2)
     high = level + np.sqrt(weight**2 @ (rows["high"].to_numpy() - beta) ** 2)
-    m, m_se = estimate.m_value(level, error, 0.5 / rows["depth"].sum())
+    m, m_se = estimate.m_value(level, error, 0.5 / depth if depth == depth else error / 2)
     return level, error, low, high, float(m), float(m_se)
 
 
 def _participant_verdict(group, used, verdicts):
     names = sorted(group["library_id"].unique())
     reasons = [f"{n}: {verdicts[n][1]}" for n in names if verdicts[n][1] is not None]
-    partial = group.loc[group["reason"].notna() & group["library_id"].isin(used), ["library_id", "reason"]]
+    sound = group["library_id"].map(lambda name: verdicts[name][0] != "fail")
+    partial = group.loc[group["reason"].notna() & sound, ["library_id", "reason"]]
     reasons += [f"{r.library_id}: {r.reason}" for r in partial.itertuples()]
     if not len(used):
         return "fail", "; ".join(reasons) or None

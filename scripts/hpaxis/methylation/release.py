@@ -26,6 +26,9 @@ def release_tables(tables):
     ``conversion`` carry all that the estimates need: read back by `read_counts` they give the same results.
     """
     names = sorted(tables)
+    if not names:
+        columns = {"cpgs": CPGS, "molecules": MOLECULES, "conversion": CONVERSION, "reads": ("library_id",)}
+        return {name: pd.DataFrame(columns=list(of)) for name, of in columns.items()}
     molecules = [tables[name].patterns.assign(library_id=name)[list(MOLECULES)] for name in names]
     conversion = [tables[name].conversion.assign(library_id=name)[list(CONVERSION)] for name in names]
     return {

@@ -25,7 +25,8 @@ class Run:
     methylation stage's tables, ``levels`` the CpG levels by arm; ``cortisol`` maps names to the cortisol stage's
     tables (None without hair); ``analysis``, ``attrition`` and ``audit`` are the cohort's; ``results`` the models
     (`ModelResult`); ``figures`` maps a stage to its figures' SVG text; ``checksums`` and ``software`` say what went
-    in; ``snps`` counts the panels' masked positions; ``genome`` says whether they agree with a genome.
+    in; ``snps`` counts the panels' masked positions; ``genome`` says whether they agree with a genome; ``instrument``
+    is the error of a pyrosequencer, None without one.
     """
 
     config: dict
@@ -43,6 +44,7 @@ class Run:
     software: list
     snps: int = 0
     genome: str = "unchecked"
+    instrument: pd.DataFrame | None = None
 
 
 def build_page(run):
@@ -67,6 +69,7 @@ def build_page(run):
             gates(config["methylation"]),
             run.figures["methylation"],
             report["library_ids"],
+            run.instrument,
         ),
         cortisol_section(run.cortisol, run.figures["cortisol"], report["library_ids"]),
         predictor_section(run.results),
@@ -80,7 +83,7 @@ def build_page(run):
             run.snps,
             run.genome,
         ),
-        methods_section(config, samples is not None),
+        methods_section(config, samples is not None, sorted(run.sheet["assay"].unique())),
         provenance_section(run.checksums, config, run.software),
     ]
     return render(

@@ -77,11 +77,10 @@ def is_shareable(path):
 
 def numbered(released, own):
     """Return the released tables with the libraries in ``own`` numbered, in an order that their ids do not tell."""
-    molecules = released["molecules"]
-    content = {
-        library: hashlib.sha256(_tsv(rows.drop(columns="library_id"))).hexdigest()
-        for library, rows in molecules[molecules["library_id"].isin(own)].groupby("library_id")
-    }
+    content = {}
+    for measured in (released["molecules"], released.get("pyrosequencing", released["molecules"])):
+        for library, rows in measured[measured["library_id"].isin(own)].groupby("library_id"):
+            content.setdefault(library, hashlib.sha256(_tsv(rows.drop(columns="library_id"))).hexdigest())
     names = {library: f"library-{i:04d}" for i, library in enumerate(sorted(content, key=content.get), start=1)}
     # A library without a molecule has no row to be ordered by, and none in the other tables that matters.
     known = {name: table[~table["library_id"].isin(own - set(names))] for name, table in released.items()}
@@ -184,7 +183,9 @@ def _inputs(config):
 
     for name, path in config["sheets"].items():
         sheets[name] = path and keep(f"sheets/{name}.tsv", path)
-    libraries = {"assay": "counts", "counts": "counts/molecules.tsv"}
+    counted = {"assay": "counts", "counts": "counts/molecules.tsv"}
+    # A well of an export is told by the table of readings, in which exports are one.
+    measured = {"export": "counts/pyrosequencing.tsv", "well": "NA"}
     sheet, _ = read_sheet(config["sheets"]["libraries"], sheet_schema("libraries"))
     panels = {}
     for panel in sheet["panel"].dropna().unique():
@@ -195,7 +196,8 @@ def _inputs(config):
 
     def library(row):
         unread = {column: "NA" for column in ("fastq_1", "fastq_2", "bam") if column in row}
-        return {**libraries, **unread, "panel": panels.get(row["panel"], row["panel"])}
+        given = measured if row.get("assay") == "pyrosequencing" else counted
+        return {**given, **unread, "panel": panels.get(row["panel"], row["panel"])}
 
     files["sheets/libraries.tsv"] = _rewritten(files["sheets/libraries.tsv"], library)
     if sheets.get("plates"):
@@ -210,7 +212,9 @@ def _inputs(config):
     lock = config["moderation"]["lock"]
     if lock and Path(lock).exists():
         config["moderation"]["lock"] = keep("plan_lock.json", lock)
-    return {**config, "sheets": sheets}, files
+    methylation = {**config["methylation"]}
+    methylation["pyrosequencing"] = {**methylation["pyrosequencing"], "positions": None, "alias_scheme": None}
+    return {**config, "sheets": sheets, "methylation": methylation}, files
 
 
 def _rewritten(data, change):

@@ -3,17 +3,28 @@
 from hpaxis.report.blocks import Items, Section
 from hpaxis.report.numbers import count
 
+READS = (
+    "Methylation: a read finds its amplicon by words of its sequence in three letters; both mates are laid over "
+    "the reference and become one molecule, so that no base counts twice and primers and adapters, outside the "
+    "insert, count not at all. Cytosines outside CpGs give each library’s conversion. Per-CpG levels are corrected "
+    "for incomplete conversion, with intervals that carry that correction and how many templates the molecules can "
+    "stand for. Nothing is removed by position, and depth has no cap. methylpy calls the same molecules as a "
+    "second opinion."
+)
+PYROSEQUENCING = (
+    "Methylation by pyrosequencing: readings are the instrument’s own percentages. The error of a position, and the "
+    "part that all positions of a run share, come from libraries run in several wells or from the config; conversion "
+    "comes from the control position, drawn towards the study’s mean by as much as a reading is noise."
+)
 
-def methods_section(config, with_hair):
-    """Return the section on methods: one item a stage."""
-    items = [
-        "Methylation: a read finds its amplicon by words of its sequence in three letters; both mates are laid over "
-        "the reference and become one molecule, so that no base counts twice and primers and adapters, outside the "
-        "insert, count not at all. Cytosines outside CpGs give each library’s conversion. Per-CpG levels are corrected "
-        "for incomplete conversion, with intervals that carry that correction and how many templates the molecules can "
-        "stand for. Nothing is removed by position, and depth has no cap. methylpy calls the same molecules as a "
-        "second opinion.",
-    ]
+
+def methods_section(config, with_hair, assays=("amplicon",)):
+    """Return the section on methods: one item a stage. ``assays``: those of the study's libraries."""
+    items = []
+    if set(assays) - {"pyrosequencing"}:
+        items.append(READS)
+    if "pyrosequencing" in assays:
+        items.append(PYROSEQUENCING)
     if with_hair:
         items.append(
             "Cortisol: each plate’s standards give a curve, by which wells become concentrations and, with the hair’s "

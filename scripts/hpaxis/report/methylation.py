@@ -25,30 +25,24 @@ FUNNEL = ("pairs_in", "merged", "on_target", "passed")
 VERDICTS = ("pass", "warn", "fail")
 
 
-def methylation_section(libraries, sheet, levels, concordance, gates, figures, library_ids):
+def methylation_section(libraries, sheet, levels, concordance, gates, figures, library_ids, instrument=None):
     """Return the section on methylation.
 
     ``libraries`` is methylation/libraries.tsv, ``sheet`` the sheet of libraries, ``levels`` the CpG levels by arm
     (`hpaxis.methylation.figures.cpg_levels`), ``concordance`` the table of both callers, ``gates`` maps
     ``conversion`` and ``depth`` to (fail, warn), ``figures`` maps ``conversion``, ``cpgs`` and ``concordance``
-    to SVG text. Ids of study libraries are shown only where ``library_ids``.
+    to SVG text, ``instrument`` is methylation/instrument.tsv where a pyrosequencer was used. Ids of study libraries
+    are shown only where ``library_ids``.
     """
     study = libraries[libraries["kind"] == "study"]
+    counted = libraries["passed"].notna().any()  # reads or counts; a pyrosequencer has neither
     blocks = [
         _opening(libraries, study),
         _failed_all(study),
+        instrument_table(instrument),
         Heading("quality", "Quality of the libraries"),
-        Figure(
-            "conversion",
-            "Bisulfite conversion and depth of every library",
-            f"Conversion and depth of {plural(len(libraries), 'library', 'libraries')}, "
-            f"{_verdict_words(libraries)}; medians stand in the next table.",
-            figures["conversion"],
-            f"Conversion is measured on each library’s own cytosines outside CpGs, with its interval. A library fails "
-            f"below {percent(gates['conversion'][0], 1)} conversion or a median depth of {count(gates['depth'][0])}, "
-            f"and is warned of below {percent(gates['conversion'][1], 1)} or {count(gates['depth'][1])}.",
-        ),
-        funnel_table(libraries),
+        _conversion_figure(libraries, gates, figures) if counted else None,
+        funnel_table(libraries) if counted else None,
         flagged_table(libraries, library_ids),
         control_table(libraries, sheet),
         Heading("cpgs", "Methylation of each CpG"),
@@ -61,12 +55,29 @@ def methylation_section(libraries, sheet, levels, concordance, gates, figures, l
             "conversion; a corrected value may fall below zero.",
         ),
         *_level_tables(levels),
-        Heading("callers", "Agreement with a second caller"),
-        *_concordance_blocks(concordance, libraries, figures, library_ids),
+        *(_callers(concordance, libraries, figures, library_ids) if counted else ()),
     ]
     if library_ids:
-        blocks.insert(6, library_table(study))
+        blocks.insert(7, library_table(study))
     return Section("methylation", "Methylation", tuple(b for b in blocks if b is not None))
+
+
+def _conversion_figure(libraries, gates, figures):
+    return Figure(
+        "conversion",
+        "Bisulfite conversion and depth of every library",
+        f"Conversion and depth of {plural(len(libraries), 'library', 'libraries')}, "
+        f"{_verdict_words(libraries)}; medians stand in the next table.",
+        figures["conversion"],
+        f"Conversion is measured on each library’s own cytosines outside CpGs, with its interval. A library fails "
+        f"below {percent(gates['conversion'][0], 1)} conversion or a median depth of {count(gates['depth'][0])}, "
+        f"and is warned of below {percent(gates['conversion'][1], 1)} or {count(gates['depth'][1])}.",
+    )
+
+
+def _callers(concordance, libraries, figures, library_ids):
+    heading = Heading("callers", "Agreement with a second caller")
+    return [heading, *_concordance_blocks(concordance, libraries, figures, library_ids)]
 
 
 def _opening(libraries, study):
@@ -81,10 +92,15 @@ def _opening(libraries, study):
         conversion = 1 - passed["non_conversion"]
         text += (
             f" Those that did not fail have a median conversion of {percent(conversion.median())} "
-            f"(from {percent(conversion.min())} to {percent(conversion.max())}) and a median depth of "
-            f"{count(passed['median_depth'].median())} reads a CpG (from {count(passed['median_depth'].min())} to "
-            f"{count(passed['median_depth'].max())})."
+            f"(from {percent(conversion.min())} to {percent(conversion.max())})"
         )
+        depth = passed["median_depth"].dropna()
+        if len(depth):
+            text += (
+                f" and a median depth of {count(depth.median())} reads a CpG (from {count(depth.min())} to "
+                f"{count(depth.max())})"
+            )
+        text += "."
     controls = len(libraries) - len(study)
     return Paragraph(f"{text} {plural(controls, 'library', 'libraries')} served as controls and standards.")
 
@@ -160,6 +176,34 @@ def flagged_table(libraries, library_ids):
         frozenset({"Verdict", "Reasons"}),
         note,
     )
+
+
+def instrument_table(instrument):
+    """Return the error of a pyrosequencer's readings and what its conversion controls show; None without one."""
+    if instrument is None:
+        return None
+    rows = tuple(
+        (
+            row.panel,
+            fixed(100 * row.position_sd),
+            fixed(100 * row.shared_sd),
+            fixed(row.df, 0),
+            count(row.n_replicated),
+            row.source,
+            count(row.n_controls),
+            percent(row.conversion_mean),
+        )
+        for row in instrument.itertuples()
+    )
+    return Table(
+        "Readings of the pyrosequencer",
+        ("Panel", "SD of a position", "SD shared by a run", "df", "Replicated", "Source", "Conversion controls",
+         "Mean conversion"),
+        rows,
+        frozenset({"Source"}),
+        "SDs in percentage points. Libraries of the pyrosequencer have no molecules and so no depth; their intervals "
+        "carry these errors, and conversion from their control position.",
+    )  # fmt: skip
 
 
 def library_table(study):

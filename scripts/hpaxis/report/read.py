@@ -49,6 +49,7 @@ def read_run(files, config, snps=0, genome="unchecked"):
         software=versions(),
         snps=snps,
         genome=genome,
+        instrument=read_table(files["instrument"]) if files.get("instrument") else None,
     )
 
 

@@ -12,6 +12,7 @@ from hpaxis.cortisol.kits import kit_named
 from hpaxis.methylation.panel import panel_folder, read_panel
 from hpaxis.problems import Problem, raise_if_any
 from hpaxis.simulation.cohort import Cohort, default_settings, library_plan, simulate_cohort
+from hpaxis.simulation.exports import export_assays, write_exports
 from hpaxis.simulation.plates import simulate_plates
 from hpaxis.simulation.reads import Amplicon, Chemistry, panel_amplicon, random_stream, simulate_reads, write_fastq
 from hpaxis.tables import whole_file, write_table
@@ -148,15 +149,19 @@ def truth_tables(simulation):
     }
 
 
-def write_study(config, folder, cores=1):
-    """Write a whole study to ``folder``: config.yaml, sheets, reads, plates and truth.
+def write_study(config, folder, cores=1, assay="amplicon"):
+    """Write a whole study to ``folder``: config.yaml, sheets, reads (or exports), plates and truth.
 
     ``config``: a config with a section ``simulation``; the one that is written has none, since its reads are
-    there. Paths in it start with ``folder`` as given.
+    there. Paths in it start with ``folder`` as given. ``assay``: amplicon, or pyrosequencing, which measures the same
+    tubes at the CpGs of `exports.export_assays`; then the models' predictor is the index over these.
     """
     folder = Path(folder)
     simulation = simulate(config, folder.as_posix())
-    write_reads(simulation, folder / "reads", cores)
+    if assay == "pyrosequencing":
+        config = _pyrosequenced(simulation, config, folder)
+    else:
+        write_reads(simulation, folder / "reads", cores)
     write_plates(simulation, folder / "plates")
     write_truth(simulation, folder / "truth")
     paths = {name: (folder / f"{name}.tsv").as_posix() for name in SHEETS}
@@ -164,6 +169,29 @@ def write_study(config, folder, cores=1):
     kept = {key: value for key, value in config.items() if key != "simulation"} | {"sheets": paths}
     with whole_file(folder / "config.yaml") as part:
         part.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
+
+
+def _pyrosequenced(simulation, config, folder):
+    """Write the exports, name them in the sheet of libraries, and return a config that reads them."""
+    panel = read_panel(panel_folder(simulation.settings["panel"]))
+    cohort, sheet = simulation.cohort, simulation.cohort.libraries
+    found = write_exports(cohort.levels, cohort.tubes, panel, simulation.seed, folder / "exports")
+    sheet["assay"] = "pyrosequencing"
+    sheet["export"] = [";".join(found[name]) for name in sheet["library_id"]]
+    sheet[["fastq_1", "fastq_2", "well"]] = None
+    positions = {"positions": (folder / "exports" / "positions.tsv").as_posix()}
+    measured = {c for cpgs in export_assays(panel).values() for c in cpgs}
+    indices = {name: set(rows["cpg_id"]) <= measured for name, rows in panel.indices.groupby("index", sort=False)}
+    known = [f"{name}_beta" for name, whole in indices.items() if whole]
+    models = {}
+    for name, entry in config["models"].items():
+        entry = {**entry, "predictor": entry["predictor"] if entry["predictor"] in known else known[0]}
+        models[name] = entry | ({"family": known} if "family" in entry else {})
+    methylation = {**config.get("methylation", {}), "pyrosequencing": positions}
+    moderation = dict(config.get("moderation", {}), lock=None)
+    if moderation.get("multiverse"):
+        moderation["multiverse"] = {**moderation["multiverse"], "predictors": known}
+    return {**config, "methylation": methylation, "models": models, "moderation": moderation}
 
 
 def chemistry(settings):

@@ -1,0 +1,20 @@
+"""Read the pyrosequencer's exports: every library's readings at the panel's CpGs, and what became of each row."""
+
+from job import logged
+
+with logged(snakemake.log[0]) as log:
+    from hpaxis.methylation.panel import panel_folder, read_panel
+    from hpaxis.methylation.pyrosequencing import read_exports
+    from hpaxis.problems import raise_if_any
+    from hpaxis.sheets import read_sheet, sheet_schema
+    from hpaxis.tables import write_table
+
+    sheet, problems = read_sheet(snakemake.input.sheet, sheet_schema("libraries"))
+    raise_if_any(problems)
+    sheet = sheet[sheet["assay"] == "pyrosequencing"]
+    panels = {name: read_panel(panel_folder(name)) for name in sorted(sheet["panel"].unique())}
+    readings, rows = read_exports(sheet, panels, snakemake.params.settings, str(snakemake.input.sheet))
+    write_table(readings, snakemake.output.readings)
+    write_table(rows, snakemake.output.rows)
+    log.info("%d readings of %d libraries; %d rows left out", len(readings), readings["library_id"].nunique(),
+             (rows["status"] == "left out").sum())  # fmt: skip

@@ -1,0 +1,326 @@
+"""A pyrosequencer's exports: every form gives the same readings, every damage its own line, and truth its interval."""
+
+import openpyxl
+import pandas as pd
+import pytest
+from scipy.stats import binom
+
+from hpaxis.methylation.libraries import estimate_study
+from hpaxis.methylation.panel import make_panel
+from hpaxis.methylation.pyrosequencer_export import read_export
+from hpaxis.methylation.pyrosequencing import check_exports, read_exports
+from hpaxis.methylation.pyrosequencing_levels import estimate_pyrosequencing, instrument_error
+from hpaxis.problems import InputError
+from hpaxis.schemas import load, with_defaults
+from hpaxis.simulation.exports import simulate_readings
+from hpaxis.simulation.reads import random_stream
+
+SETTINGS = with_defaults({}, load("config/methylation"))
+NONE = {"positions": None, "alias_scheme": None, "position_sd": 1.0, "shared_sd": 0.0}
+CPGS = [f"amp_CpG{i}" for i in range(1, 5)]
+HEADER = ["Well", "Assay", "Sample ID", "Note"]
+HEADER += [h for i in range(1, 5) for h in (f"Pos. {i} Meth. (%)", f"Pos. {i} Quality")]
+HEADER += ["Bisulfite control Meth. (%)", "Bisulfite control Quality"]
+LINES = [
+    ["A01", "one", "L1", "", "2.50", "Passed", "3.00", "Check", "4.25", "Passed", "80", "Failed", "0.5", "Passed"],
+    ["B01", "one", "L2", "x", "1.50", "Passed", "", "Failed", "2.25", "Passed", "3", "Passed", "1.5", "Passed"],
+]
+
+ACCENTED = [[*LINES[0][:3], "é", *LINES[0][4:]], LINES[1]]
+
+
+@pytest.fixture
+def panel(tmp_path):
+    """Four CpGs of one amplicon."""
+    (tmp_path / "reference.fa").write_text(">amp\nTTCGATACGTTAACGTTTCGTAATTCAATT\n")
+    return make_panel(tmp_path / "reference.fa")
+
+
+def sheet_of(export, *libraries, **columns):
+    rows = pd.DataFrame({"library_id": libraries, "participant_id": libraries, "timepoint": "t", "kind": "study"})
+    rows = rows.assign(panel="toy", expected_percent=float("nan"), plate=None, well=None, export=str(export))
+    return rows.assign(row=range(2, len(rows) + 2), assay="pyrosequencing", **columns)
+
+
+def text_export(path, mark, comma=False, encoding="utf-8", lines=LINES, header=HEADER):
+    rows = ["Run;no table".replace(";", mark), "", mark.join(header)]
+    for line in lines:
+        cells = [c.replace(".", ",") if comma and c[:1].isdigit() else c for c in line]
+        rows.append(mark.join(cells))
+    path.write_bytes("\r\n".join(rows).encode(encoding))
+    return path
+
+
+def long_export(path):
+    rows = ["library_id\twell\tassay\tcpg_id\tpercent\tquality"]
+    for line in LINES:
+        values = line[4::2]
+        qualities = line[5::2]
+        for label, value, quality in zip([*CPGS, "control"], values, qualities):
+            rows.append("\t".join([line[2], line[0], line[1], label, value or "NA", quality]))
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def xlsx_export(path):
+    book = openpyxl.Workbook()
+    book.active.append(["Run", "no table"])
+    book.active.append(HEADER)
+    for line in LINES:
+        book.active.append([float(c) if c[:1].isdigit() else c or None for c in line])
+    book.save(path)
+    return path
+
+
+FORMS = {
+    "tabs": lambda p: text_export(p / "e.txt", "\t"),
+    "semicolons, decimal commas": lambda p: text_export(p / "e.csv", ";", comma=True),
+    "commas": lambda p: text_export(p / "e.csv", ","),
+    "tabs, decimal commas, UTF-16": lambda p: text_export(p / "e.txt", "\t", comma=True, encoding="utf-16"),
+    "Latin-1": lambda p: text_export(p / "e.txt", "\t", encoding="latin-1", lines=ACCENTED),
+    "long": lambda p: long_export(p / "long.tsv"),
+    "workbook": lambda p: xlsx_export(p / "e.xlsx"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_readings(panel, tmp_path, form):
+    path = FORMS[form](tmp_path)
+    readings, rows = read_exports(sheet_of(path, "L1", "L2"), {"toy": panel}, NONE, "libraries.tsv")
+    table = readings.set_index(["library_id", "cpg_id"])
+    assert table["percent"].xs("L1").to_dict() == dict(zip([*CPGS, "control"], [2.5, 3.0, 4.25, 80.0, 0.5]))
+    assert table["quality"].xs("L1").to_dict() == dict(
+        zip([*CPGS, "control"], ["passed", "check", "passed", "failed", "passed"])
+    )
+    assert pd.isna(table.loc[("L2", "amp_CpG2"), "percent"])
+    assert set(table["well"]) == {"A1", "B1"} and set(table["assay"]) == {"one"}
+    assert set(rows["status"]) == {"used"}
+
+
+def damaged(change):
+    lines = [list(line) for line in LINES]
+    header = list(HEADER)
+    change(header, lines)
+    return lambda p: text_export(p / "e.txt", "\t", lines=lines, header=header)
+
+
+def put(row, column, value):
+    def change(header, lines):
+        lines[row][column] = value
+
+    return damaged(change)
+
+
+def rename(column, value):
+    def change(header, lines):
+        header[column] = value
+
+    return damaged(change)
+
+
+def raw(data):
+    def write(folder):
+        (folder / "e.txt").write_bytes(data)
+        return folder / "e.txt"
+
+    return write
+
+
+DAMAGE = {
+    "text": (put(0, 4, "n.d."), "is no number", 4, "Pos. 1 Meth. (%)", "n.d."),
+    "above 100": (put(1, 6, "230"), "is no percentage", 5, "Pos. 2 Meth. (%)", "230"),
+    "negative": (put(1, 6, "-3"), "is no percentage", 5, "Pos. 2 Meth. (%)", "-3"),
+    "quality": (put(0, 5, "Perhaps"), "is no quality", 4, "Pos. 1 Quality", "Perhaps"),
+    "no sample column": (rename(2, "Probe"), "has no header row", None, None, None),
+    "column twice": (rename(6, "Pos. 1 Meth. (%)"), "stands twice in the header", 3, None, "Pos. 1 Meth. (%)"),
+    "position unknown": (rename(4, "Pos. 9 Meth. (%)"), "may be any CpG", 4, "Pos. 9 Meth. (%)", "Pos. 9"),
+    "well twice": (damaged(lambda h, ls: ls.append(list(ls[0]))), "stands in row 4 already", 6, "well", "A1"),
+    "cut line": (damaged(lambda h, ls: ls[1].extend(["9", "9"])), "has 16 cells", 5, None, None),
+    "binary": (raw(b"\x00\x01\x02" * 50), "is no text", None, None, None),
+    "empty": (raw(b"\n\n"), "is empty", None, None, None),
+    "broken workbook": (raw(b"PK\x03\x04" + b"x" * 100), "cannot be read as XLSX", None, None, None),
+    "sample missing": (put(1, 2, "L9"), "is no sample of", 3, "library_id", "L2"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_each_damage_is_said_with_its_place(panel, tmp_path, damage):
+    write, what, row, column, value = DAMAGE[damage]
+    found = check_exports(sheet_of(write(tmp_path), "L1", "L2"), {"toy": panel}, NONE, "libraries.tsv")
+    told = [p for p in found if what in p.what and (p.row, p.column, p.value) == (row, column, value)]
+    assert told and told[0].remedy and told[0].file, [str(p) for p in found]
+
+
+def test_two_damages_are_told_at_once(panel, tmp_path):
+    def change(header, lines):
+        lines[0][4], lines[1][8] = "x", "y"
+
+    found = check_exports(sheet_of(damaged(change)(tmp_path), "L1", "L2"), {"toy": panel}, NONE, "libraries.tsv")
+    assert [(p.row, p.value) for p in found] == [(4, "x"), (5, "y")]
+
+
+def test_a_name_in_a_cell_is_not_repeated(panel, tmp_path):
+    path = put(0, 4, "Zebulon Quackenbush")(tmp_path)
+    found = check_exports(sheet_of(path, "L1", "L2"), {"toy": panel}, NONE, "libraries.tsv")
+    assert found and "Zebulon" not in "".join(map(str, found))
+
+
+def test_positions_of_two_assays_need_a_table_and_follow_it(panel, tmp_path):
+    lines = [line[:8] for line in LINES] + [["C1", "two", "L1", "", "7", "Passed", "9", "Check"]]
+    path = text_export(tmp_path / "e.txt", "\t", lines=lines, header=HEADER[:8])
+    sheet = sheet_of(path, "L1", "L2")
+    found = check_exports(sheet, {"toy": panel}, NONE, "libraries.tsv")
+    assert {(p.value, p.row) for p in found} == {("Pos. 1", 4), ("Pos. 2", 4), ("Pos. 1", 6), ("Pos. 2", 6)}
+    positions = tmp_path / "positions.tsv"
+    rows = [("one", "1", CPGS[0]), ("one", "Pos. 2", CPGS[1]), ("two", "1", CPGS[3]), ("two", "2", "NA")]
+    positions.write_text("\n".join("\t".join(r) for r in [("assay", "position", "cpg_id"), *rows]) + "\n")
+    readings, _ = read_exports(sheet, {"toy": panel}, {**NONE, "positions": str(positions)}, "libraries.tsv")
+    mine = readings[readings["library_id"] == "L1"].set_index("cpg_id")["percent"]
+    assert mine.to_dict() == {CPGS[0]: 2.5, CPGS[1]: 3.0, CPGS[3]: 7.0}
+    positions.write_text("assay\tposition\tcpg_id\none\t1\tnowhere\n")
+    found = check_exports(sheet, {"toy": panel}, {**NONE, "positions": str(positions)}, "libraries.tsv")
+    assert ("is no CpG of the panels", 2, "nowhere") in {(p.what, p.row, p.value) for p in found}
+
+
+def test_a_scheme_of_the_panel_numbers_positions(panel, tmp_path):
+    aliases = pd.DataFrame({"cpg_id": CPGS[:2], "scheme": "paper", "alias": ["7", "8"], "source": "made up"})
+    other = pd.DataFrame({"cpg_id": CPGS[2:], "scheme": "other", "alias": ["7", "8"], "source": "made up"})
+    named = type(panel)(**{**vars(panel), "aliases": pd.concat([aliases, other], ignore_index=True)})
+    header = ["Sample", "CpG 7 (%)", "CpG 8 (%)"]
+    path = text_export(tmp_path / "e.txt", "\t", lines=[["L1", "2", "3"]], header=header)
+    assert check_exports(sheet_of(path, "L1"), {"toy": named}, NONE, "s")
+    readings, _ = read_exports(sheet_of(path, "L1"), {"toy": named}, {**NONE, "alias_scheme": "paper"}, "s")
+    assert readings.set_index("cpg_id")["percent"].to_dict() == {CPGS[0]: 2.0, CPGS[1]: 3.0}
+
+
+def test_the_well_of_the_sheet_chooses_a_row_and_others_are_accounted_for(panel, tmp_path):
+    lines = [*LINES, ["C1", "one", "L1", "", *["50", "Passed"] * 5]]
+    path = text_export(tmp_path / "e.txt", "\t", lines=lines)
+    readings, rows = read_exports(sheet_of(path, "L1", well="A1"), {"toy": panel}, NONE, "s")
+    assert set(readings["well"]) == {"A1"}
+    assert rows.set_index("row")["status"].to_dict() == {4: "used", 5: "left out", 6: "left out"}
+    found = check_exports(sheet_of(path, "L1", well="H9"), {"toy": panel}, NONE, "s")
+    assert [(p.column, p.value) for p in found] == [("well", "H9")]
+
+
+def measure(readings, sheet, panel, **settings):
+    settings = {**SETTINGS, "pyrosequencing": {**NONE, **settings}}
+    measured = estimate_pyrosequencing(sheet, {"toy": panel}, readings, settings)
+    empty = sheet.iloc[:0]
+    return measured, estimate_study(empty, {"toy": panel}, {}, settings, [measured])
+
+
+def test_levels_errors_and_verdicts_by_hand(panel, tmp_path):
+    """No conversion correction without a control: the mean of three positions, their SD of 1 point over √3."""
+    lines = [line[:12] for line in LINES]
+    path = text_export(tmp_path / "e.txt", "\t", lines=lines, header=HEADER[:12])
+    sheet = sheet_of(path, "L1", "L2")
+    readings, _ = read_exports(sheet, {"toy": panel}, NONE, "s")
+    measured, found = measure(readings, sheet, panel)
+    calls = measured.calls["L1"].set_index("cpg_id")
+    assert calls.loc[CPGS[0], "beta"] == pytest.approx(0.025)
+    assert calls.loc[CPGS[0], "beta_se"] == pytest.approx(0.01)
+    assert calls.loc[CPGS[3], "flags"] == "quality_failed" and pd.isna(calls.loc[CPGS[3], "beta"])
+    assert calls.loc[CPGS[1], "flags"] == "quality_check" and calls["depth"].isna().all()
+    row = found.libraries.set_index("library_id").loc["L1"]
+    assert row["region_mean_beta"] == pytest.approx((0.025 + 0.03 + 0.0425) / 3)
+    assert row["region_mean_beta_se"] == pytest.approx(0.01 / 3**0.5)
+    assert row["region_mean_beta_high"] - row["region_mean_beta"] == pytest.approx(1.959964 * 0.01 / 3**0.5)
+    assert row["verdict"] == "warn" and "Failed: 1" in row["reasons"] and "conversion" in row["reasons"]
+    index = found.indices.set_index("participant_id").loc["L1"]
+    # Three of four CpGs are less than the share asked for.
+    assert pd.isna(index["region_mean_beta"]) and "3 of 4 CpGs have a reading" in index["reasons"]
+    assert pd.isna(index["depth"])
+
+
+def test_a_part_that_a_run_shares_does_not_average_out_over_positions(panel, tmp_path):
+    path = text_export(tmp_path / "e.txt", "\t", lines=[[*LINES[0][:10], "5", "Passed"]], header=HEADER[:12])
+    sheet = sheet_of(path, "L1")
+    readings, _ = read_exports(sheet, {"toy": panel}, NONE, "s")
+    _, found = measure(readings, sheet, panel, shared_sd=0.5)
+    assert found.libraries["region_mean_beta_se"].iloc[0] == pytest.approx((0.01**2 / 4 + 0.005**2) ** 0.5)
+
+
+def test_no_error_of_the_instrument_is_made_up(panel, tmp_path):
+    path = text_export(tmp_path / "e.txt", "\t")
+    unknown = {**NONE, "position_sd": None, "shared_sd": None}
+    found = check_exports(sheet_of(path, "L1", "L2"), {"toy": panel}, unknown, "s")
+    assert [p.column for p in found] == ["methylation.pyrosequencing.position_sd"]
+
+
+def simulated(panel, number, position_sd, shared_sd, seed=5):
+    """``number`` tubes of the panel's CpGs, run twice: readings as `read_exports` gives them, truth, sheet."""
+    rng = random_stream(seed, "levels")
+    names = [f"L{i:03d}" for i in range(number)]
+    truth = pd.DataFrame({
+        "library_id": [n for n in names for _ in CPGS], "cpg_id": CPGS * number,
+        "level": rng.uniform(0.02, 0.15, number * len(CPGS)),
+    })  # fmt: skip
+    tubes = pd.DataFrame({
+        "library_id": names, "non_conversion": rng.uniform(0.02, 0.03, number), "over_conversion": 0.0, "templates": 1,
+    })  # fmt: skip
+    runs = simulate_readings(truth, tubes, {"one": CPGS}, seed, position_sd, shared_sd)
+    rows = [
+        (r.sample, str(r.run), "one", cpg, value, quality.lower())
+        for r in runs.itertuples()
+        for cpg, value, quality in zip([*CPGS, "control"], r.readings, r.qualities)
+    ]
+    readings = pd.DataFrame(rows, columns=["library_id", "well", "assay", "cpg_id", "percent", "quality"])
+    return readings, truth, tubes, sheet_of("e", *names)
+
+
+@pytest.mark.parametrize(("position_sd", "shared_sd"), [(0.6, 0.0), (0.5, 0.4)])
+def test_the_instruments_error_is_recovered_from_replicates(panel, position_sd, shared_sd):
+    """400 libraries run twice: 1,200 d.f. of a position tell its SD to 2 %, 400 that of a run to 5-10 %."""
+    readings, *_ = simulated(panel, 400, position_sd, shared_sd)
+    found = instrument_error(readings, {**NONE, "position_sd": None, "shared_sd": None})
+    assert found.position_sd == pytest.approx(position_sd / 100, rel=0.08)
+    assert found.shared_sd == pytest.approx(shared_sd / 100, abs=0.0012)
+    assert found.n_replicated == 400
+
+
+def test_truth_lies_in_the_intervals_as_often_as_they_say(panel):
+    """300 libraries, conversion differing between them: 95 % intervals of levels and of the mean cover the truth."""
+    readings, truth, tubes, sheet = simulated(panel, 300, 0.6, 0.4, seed=8)
+    measured, found = measure(readings, sheet, panel, position_sd=None, shared_sd=None)
+    mean = truth.groupby("library_id")["level"].mean()
+    table = found.libraries.set_index("library_id").join(mean).dropna(subset=["region_mean_beta"])
+    table = table[table["n_cpgs"] == 4]
+    true = table["level"]
+    hits = ((table["region_mean_beta_low"] <= true) & (true <= table["region_mean_beta_high"])).sum()
+    low, high = binom.ppf([0.0005, 0.9995], len(table), 0.95)
+    assert low <= hits <= high
+    calls = pd.concat(measured.calls.values()).merge(truth, on=["library_id", "cpg_id"]).dropna(subset=["beta"])
+    share = ((calls["beta_low"] <= calls["level"]) & (calls["level"] <= calls["beta_high"])).mean()
+    assert share == pytest.approx(0.95, abs=0.03)  # errors of a library's CpGs are correlated
+    assert (table["region_mean_beta"] - table["level"]).mean() == pytest.approx(0, abs=0.001)
+    error = (table["non_conversion"] - tubes.set_index("library_id")["non_conversion"]).dropna()
+    assert error.std() < 0.003  # the true spread; one reading alone would add .005
+
+
+def test_an_export_of_no_library_has_a_header_and_readings_for_nobody(tmp_path):
+    path = text_export(tmp_path / "e.txt", "\t", lines=[["A1", "one", "", "", *[""] * 10]])
+    with pytest.raises(InputError, match="holds no reading"):
+        read_export(path)
+
+
+def test_a_cpg_that_a_variant_destroys_leaves_the_indices_as_it_does_for_reads(panel, tmp_path):
+    path = text_export(tmp_path / "e.txt", "\t", lines=[[*LINES[0][:10], "5", "Passed"]], header=HEADER[:12])
+    sheet = sheet_of(path, "L1")
+    readings, _ = read_exports(sheet, {"toy": panel}, NONE, "s")
+    cpgs = panel.cpgs.assign(chrom="chr1", pos=1001 + panel.cpgs["offset"].astype("int64"))
+    amplicons = panel.amplicons.assign(chrom="chr1", start=1001, end=1030)
+    first = {
+        "chrom": "chr1",
+        "pos": cpgs["pos"].iloc[0],
+        "ref": "C",
+        "alt": "T",
+        "allele_frequency": "0.2",
+        "source": "x",
+    }
+    masked = type(panel)(**{**vars(panel), "cpgs": cpgs, "amplicons": amplicons, "snps": pd.DataFrame([first])})
+    measured, found = measure(readings, sheet, masked)
+    assert measured.calls["L1"]["flags"].iloc[0] == "variant"
+    row = found.libraries.iloc[0]
+    assert row["n_cpgs"] == 3 and row["region_mean_beta"] == pytest.approx((0.03 + 0.0425 + 0.05) / 3)
+    assert found.indices["region_mean_beta"].iloc[0] == pytest.approx((0.03 + 0.0425 + 0.05) / 3)
