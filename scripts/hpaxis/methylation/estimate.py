@@ -20,7 +20,8 @@ class Molecules:
     """The distinct molecules of one amplicon in one library.
 
     ``methylated`` and ``known``: molecules × CpGs, 0 or 1; ``unconverted`` of ``sites`` non-CpG cytosines;
-    ``count``: how often the molecule was read.
+    ``count``: how often the molecule was read. ``weight``: probability that it is no failed one, and ``excess``: its
+    expected non-conversion beyond the library's e (see `conversion.Mixture`).
     """
 
     methylated: np.ndarray
@@ -28,6 +29,8 @@ class Molecules:
     unconverted: np.ndarray
     sites: np.ndarray
     count: np.ndarray
+    weight: np.ndarray | float = 1.0
+    excess: np.ndarray | float = 0.0
 
     @property
     def total(self):
@@ -37,12 +40,16 @@ class Molecules:
 
 @dataclass(frozen=True)
 class Rate:
-    """An estimated share, its sampling variance, the independent trials that would give it, and its d.f.."""
+    """An estimated share, its sampling variance, the independent trials that would give it, and its d.f..
+
+    ``sites``: of a non-conversion, the cytosines it comes from (0: those of the molecules at hand).
+    """
 
     value: float
     variance: float
     trials: float
     df: float = np.inf
+    sites: float = 0.0
 
     def limits(self, confidence):
         """Wilson score limits for the equivalent number of trials."""
@@ -60,16 +67,19 @@ class Estimate:
     high: np.ndarray
 
 
-def read_molecules(patterns, amplicon, n_cpgs):
-    """`Molecules` of one amplicon from a patterns table (see `calls.LibraryCalls`)."""
+def read_molecules(patterns, amplicon, n_cpgs, mixture=None):
+    """`Molecules` of one amplicon from a patterns table (see `calls.LibraryCalls`), weighted by a `Mixture`."""
     rows = patterns[patterns["amplicon"] == amplicon]
+    cells = rows["unconverted"].to_numpy(dtype=float), rows["sites"].to_numpy(dtype=float)
     letters = np.frombuffer("".join(rows["pattern"]).encode("ascii"), dtype=np.uint8).reshape(len(rows), n_cpgs)
     return Molecules(
         methylated=(letters == METHYLATED).astype(float),
         known=((letters == METHYLATED) | (letters == UNMETHYLATED)).astype(float),
-        unconverted=rows["unconverted"].to_numpy(dtype=float),
-        sites=rows["sites"].to_numpy(dtype=float),
+        unconverted=cells[0],
+        sites=cells[1],
         count=rows["count"].to_numpy(dtype=float),
+        weight=1.0 if mixture is None else mixture.weight(*cells),
+        excess=0.0 if mixture is None else mixture.excess(*cells),
     )
 
 
@@ -90,26 +100,30 @@ def duplication(molecules, templates):
 def non_conversion(parts, templates):
     """Share of unmethylated cytosines left unconverted in one library: `Rate`, with NaN when no site was read.
 
-    ``parts``: `Molecules` of each amplicon. Unconverted cytosines come in molecules, so the variance is that of a
-    ratio over molecules, not of single sites.
+    ``parts``: `Molecules` of each amplicon, best with those left out for their conversion, which the weights judge.
+    Unconverted cytosines come in molecules, so the variance is that of a ratio over molecules, not of single sites.
     """
-    sites = sum((m.count * m.sites).sum() for m in parts)
+    sites = weighted_sites(parts)
     if sites == 0:
         return Rate(np.nan, np.nan, 0.0)
-    e = sum((m.count * m.unconverted).sum() for m in parts) / sites
+    e = sum((m.count * m.weight * m.unconverted).sum() for m in parts) / sites
     variance = sum((m.count * conversion_influence(m, e, sites) ** 2).sum() * duplication(m, templates) for m in parts)
     nominal = sites / max(duplication(m, templates) for m in parts)
     fourth = sum(
         (m.count * conversion_influence(m, e, sites) ** 4).sum() * duplication(m, templates) ** 3 for m in parts
     )
-    return Rate(
-        e, variance, float(equivalent_trials(e, variance, nominal)), float(degrees_of_freedom(variance, fourth))
-    )
+    trials, df = equivalent_trials(e, variance, nominal), degrees_of_freedom(variance, fourth)
+    return Rate(e, variance, float(trials), float(df), float(sites))
+
+
+def weighted_sites(parts):
+    """Cytosines outside CpGs that tell e."""
+    return sum((m.count * m.weight * m.sites).sum() for m in parts)
 
 
 def conversion_influence(molecules, e, sites):
     """What each molecule contributes to the error of e (linearised ratio)."""
-    return (molecules.unconverted - e * molecules.sites) / sites
+    return molecules.weight * (molecules.unconverted - e * molecules.sites) / sites
 
 
 def degrees_of_freedom(variance, fourth):
@@ -146,13 +160,17 @@ def wilson(p, n, z):
 
 @dataclass(frozen=True)
 class Shares:
-    """Observed unconverted shares of weighted sets of CpGs: variances, covariances with e, trials and d.f."""
+    """Observed unconverted shares of weighted sets of CpGs: variances, covariances with e, trials and d.f.
+
+    ``excess``: non-conversion beyond e on the molecules counted, from failed ones among them.
+    """
 
     p: np.ndarray
     variance: np.ndarray
     covariance: np.ndarray
     trials: np.ndarray
     df: np.ndarray | float = np.inf
+    excess: np.ndarray | float = 0.0
 
 
 def observed_shares(parts, weights, conversion, templates):
@@ -161,20 +179,24 @@ def observed_shares(parts, weights, conversion, templates):
     ``parts``: `Molecules` of each amplicon; ``weights``: for each amplicon a matrix CpGs × sets, whose columns sum to 1
     over all amplicons. CpGs of one molecule are not independent: the variance is that of the molecules' contributions.
     """
-    sites = sum((m.count * m.sites).sum() for m in parts)
+    sites = conversion.sites or weighted_sites(parts)
     n_sets = weights[0].shape[1]
-    p, variance, covariance, fourth = (np.zeros(n_sets) for _ in range(4))
+    p, variance, covariance, fourth, excess = (np.zeros(n_sets) for _ in range(5))
     depth = np.full(n_sets, np.inf)
     for m, weight in zip(parts, weights):
-        n = m.count @ m.known
-        share = np.divide(m.count @ m.methylated, n, out=np.full(len(n), np.nan), where=n > 0)
+        weighted = m.count * m.weight
+        n = weighted @ m.known
+        share = np.divide(weighted @ m.methylated, n, out=np.full(len(n), np.nan), where=n > 0)
+        beyond = np.divide((weighted * m.excess) @ m.known, n, out=np.zeros(len(n)), where=n > 0)
         used = (weight > 0).any(axis=1)
         if not used.any():
             continue
         inverse = np.divide(1.0, n, out=np.zeros(len(n)), where=n > 0)
         influence = ((m.methylated - np.nan_to_num(share) * m.known) * inverse)[:, used] @ weight[used]
+        influence *= np.broadcast_to(m.weight, m.count.shape)[:, None]
         factor = duplication(m, templates)
         p += np.where((weight > 0), weight * share[:, None], 0).sum(axis=0)
+        excess += beyond @ weight
         variance += factor * (m.count @ influence**2)
         fourth += factor**3 * (m.count @ influence**4)
         if sites > 0:
@@ -185,7 +207,7 @@ def observed_shares(parts, weights, conversion, templates):
     # The variance of a single CpG follows from its share; only that of several has to be learnt from the molecules.
     single = sum(np.count_nonzero(weight > 0, axis=0) for weight in weights) == 1
     df = np.where(single, np.inf, degrees_of_freedom(variance, fourth))
-    return Shares(p, variance, covariance, trials, df)
+    return Shares(p, variance, covariance, trials, df, excess)
 
 
 def correct(shares, conversion, over, confidence):
@@ -195,7 +217,7 @@ def correct(shares, conversion, over, confidence):
     limits of p and e by the method of variance estimates recovery (MOVER, Zou 2007, with their correlation), so that
     it stays right at 0 where a symmetric one does not; g enters through its variance. Returns `Estimate`.
     """
-    e, g = conversion.value, over.value
+    e, g = conversion.value + shares.excess, over.value
     scale = 1 - e - g
     p = shares.p
     beta = (p - e) / scale
@@ -207,8 +229,8 @@ def correct(shares, conversion, over, confidence):
     spread = np.sqrt(shares.variance * conversion.variance)
     rho = np.divide(shares.covariance, spread, out=np.zeros_like(p), where=spread > 0)
     reach = quantile(confidence, np.inf) ** 2 * from_over
-    down = _recover(p - p_low, slope * (e_high - e), rho) + reach
-    up = _recover(p_high - p, slope * (e - e_low), rho) + reach
+    down = _recover(p - p_low, slope * (e_high - conversion.value), rho) + reach
+    up = _recover(p_high - p, slope * (conversion.value - e_low), rho) + reach
     return Estimate(
         raw=p,
         beta=beta,
@@ -228,8 +250,9 @@ def over_conversion(observed, conversion, expected):
     ``observed``: `Shares` of the mean over CpGs; ``expected``: the control's known level (fraction). From
     p = b (1 - g) + (1 - b) e. May come out below 0 by chance.
     """
-    g = (expected + (1 - expected) * conversion.value - observed.p[0]) / expected
-    return g, float(observed.variance[0]) / expected**2
+    e = conversion.value + np.ravel(observed.excess)[0]
+    g = (expected + (1 - expected) * e - observed.p[0]) / expected
+    return float(g), float(observed.variance[0]) / expected**2
 
 
 def pool_over_conversion(rates):
