@@ -16,11 +16,12 @@ down() {
 
 cut() {
   local jobs parents
-  jobs=$(scontrol listpids 2>/dev/null | awk 'NR > 1 && $1 > 1 {print $1}')
-  parents=$(for pid in $jobs; do ps -o ppid= -p "$pid"; done | sort -u)
+  # A process may end while it is looked at.
+  jobs=$(scontrol listpids 2>/dev/null | awk 'NR > 1 && $1 > 1 {print $1}' || true)
+  parents=$(for pid in $jobs; do ps -o ppid= -p "$pid" || true; done | sort -u)
   kill -9 "$(cat "$folder/slurmd.pid")"
   for pid in $parents; do
-    if [ "$(ps -o comm= -p "$pid")" = slurmstepd ]; then kill -9 "$pid"; fi
+    if [ "$(ps -o comm= -p "$pid")" = slurmstepd ]; then kill -9 "$pid" || true; fi
   done
   for pid in $jobs; do kill -9 "$pid" 2>/dev/null || true; done
   echo "cut: $(echo "$jobs" | wc -w) processes of jobs" >&2

@@ -138,7 +138,7 @@ DAMAGE = {
     "cut line": (damaged(lambda h, ls: ls[1].extend(["9", "9"])), "has 16 cells", 5, None, None),
     "binary": (raw(b"\x00\x01\x02" * 50), "is no text", None, None, None),
     "empty": (raw(b"\n\n"), "is empty", None, None, None),
-    "broken workbook": (raw(b"PK\x03\x04" + b"x" * 100), "cannot be read as XLSX", None, None, None),
+    "broken workbook": (raw(b"PK\x03\x04" + b"x" * 100), "is a damaged XLSX file", None, None, None),
     "sample missing": (put(1, 2, "L9"), "is no sample of", 3, "library_id", "L2"),
 }
 

@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import warnings
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -92,13 +93,26 @@ def files(whole):
     return st.one_of(damaged(whole), damaged(whole), damaged(whole), st.binary(max_size=300))
 
 
+TRIED = Counter()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def told(request):
+    """Print at the end how many files were tried."""
+    yield
+    if terminal := request.config.pluginmanager.get_plugin("terminalreporter"):
+        terminal.write_line(f"\n{TRIED['refused']} damaged files refused, {TRIED['read']} read in spite of the damage")
+
+
 def survives(parse):
     """Run ``parse``; the only exception it may raise is `InputError`, in lines that each tell one problem."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
             parse()
+            TRIED["read"] += 1
         except InputError as error:
+            TRIED["refused"] += 1
             assert error.problems
             for problem in error.problems:
                 line = str(problem)

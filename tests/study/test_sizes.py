@@ -1,13 +1,17 @@
 """Files made to exhaust the machine are refused before they are unpacked or taken into memory."""
 
+import gzip
 import tracemalloc
 import zipfile
 
 import openpyxl
 import pytest
 
+from hpaxis import workbooks
 from hpaxis.cortisol.layout import read_layout
-from hpaxis.cortisol.readers import cells, read_reader_file
+from hpaxis.cortisol.readers import read_reader_file
+from hpaxis.methylation.pyrosequencer_export import read_export
+from hpaxis.methylation.reads import check_read_files
 from hpaxis.problems import InputError
 from hpaxis.sheets import read_sheet, sheet_schema
 from hpaxis.sizes import LARGEST, entity_problems, zip_problems
@@ -73,7 +77,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_workbooks_that_would_grow_are_refused_in_little_memory(tmp_path, monkeypatch, bomb):
-    monkeypatch.setattr(cells, "LARGEST", 3 * MB)  # as much as the sheets may take, so that the test is quick
+    monkeypatch.setattr(workbooks, "LARGEST", 3 * MB)  # as much as the sheets may take, so that the test is quick
     change, said = BOMBS[bomb]
     path = changed(tmp_path / "plate.xlsx", change)
     tracemalloc.start()
@@ -84,8 +88,9 @@ def test_workbooks_that_would_grow_are_refused_in_little_memory(tmp_path, monkey
     finally:
         tracemalloc.stop()
     assert len(refused.value.problems) == 1 and str(path) in str(refused.value)
-    with pytest.raises(InputError, match=said):
-        read_layout(path)
+    for other in (read_layout, read_export):
+        with pytest.raises(InputError, match=said):
+            other(path)
 
 
 def test_what_a_sheet_says_of_its_size_is_not_believed(tmp_path):
@@ -104,12 +109,27 @@ def test_an_ordinary_workbook_has_no_problem(tmp_path):
     assert zip_problems(tmp_path / "absent") == entity_problems(tmp_path / "absent") == []
 
 
+def test_reads_that_unpack_into_one_endless_line_are_read_in_little_memory(tmp_path):
+    path = tmp_path / "reads.fastq.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(b"@r\n")
+        for _ in range(60):
+            file.write(b"A" * MB)
+    tracemalloc.start()
+    try:
+        problems = check_read_files([path])
+        assert tracemalloc.get_traced_memory()[1] < 20 * MB
+    finally:
+        tracemalloc.stop()
+    assert len(problems) == 1 and problems[0].row == 2
+
+
 def test_text_of_any_kind_has_a_largest_size(tmp_path):
     path = tmp_path / "hair.tsv"
     with open(path, "wb") as file:
         file.truncate(LARGEST + 1)
     table, problems = read_sheet(path, sheet_schema("hair"))
     assert len(table) == 0 and len(problems) == 1
-    for read in (read_reader_file, read_layout):
+    for read in (read_reader_file, read_layout, read_export):
         with pytest.raises(InputError, match="has 32 MB, and no such file has more than 32"):
             read(path)

@@ -41,7 +41,7 @@ wildcard_constraints:
     model="|".join(study.models) or "none",
 
 
-SHARED = ("figures", "labels", "names", "problems", "schemas", "sheets", "sizes", "tables")
+SHARED = ("figures", "labels", "names", "problems", "schemas", "sheets", "sizes", "tables", "workbooks")
 
 
 def library(*stages):

@@ -9,7 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from hpaxis.identifying import tellable
+from hpaxis.names import harmless
 from hpaxis.problems import InputError, Problem, raise_if_any
+from hpaxis.sizes import size_problems
+from hpaxis.workbooks import read_workbook
 
 READING_COLUMNS = ("row", "column", "sample", "well", "assay", "label", "percent", "quality")
 # Headers as people and instruments write them, in lower case without spaces, dots, units and brackets.
@@ -34,7 +37,6 @@ HOLDS_PERCENT = re.compile(
     r"[\s:,_-]*(?:\b(?:meth(?:ylation|\.)?|percent|C)\b\.?)?\s*(?:[(\[]?\s*%\s*[)\]]?)?\s*$", re.IGNORECASE
 )
 HEADER_WITHIN = 60
-LARGEST_BYTES = 20_000_000
 CONTROL_LABEL = "control"
 
 
@@ -80,6 +82,8 @@ def read_export(path, known=()):
             continue
         cells = cells + [""] * (len(header) - len(cells))
         fixed = {name: cells[i] or None for name, i in columns.items() if name in ("sample", "well", "assay")}
+        if fixed.get("assay"):
+            fixed["assay"] = harmless(fixed["assay"])
         if fixed["sample"] is None:
             continue  # a well without a sample, or a footer
         if long:
@@ -100,7 +104,7 @@ def read_export(path, known=()):
 def plain_well(name):
     """A well without padding: A01 and a1 are A1."""
     found = re.fullmatch(r"([A-Pa-p])0*(\d{1,2})", str(name).strip())
-    return f"{found[1].upper()}{found[2]}" if found else str(name).strip()
+    return f"{found[1].upper()}{found[2]}" if found else harmless(str(name).strip())
 
 
 def position_number(label):
@@ -182,14 +186,12 @@ def _doubled(header, columns, number, path):
 
 def _read_grid(path):
     try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= LARGEST_BYTES else b""
+        raise_if_any(size_problems(path))
+        data = path.read_bytes()
     except OSError:
         raise InputError(Problem(str(path), "cannot be read", "correct the path or its permissions")) from None
-    if size > LARGEST_BYTES:
-        raise InputError(Problem(str(path), "is far larger than an export is", "give the table of results"))
     if data[:4] == b"PK\x03\x04":
-        return _Grid(_xlsx_rows(data, path), comma=True)
+        return _Grid(list(enumerate(read_workbook(path)[0][1], start=1)), comma=True)
     text = _decoded(data, path)
     lines = text.splitlines()
     if not any(line.strip() for line in lines):
@@ -220,21 +222,3 @@ def _decoded(data, path):
         except UnicodeDecodeError:
             continue
     raise InputError(Problem(str(path), "is damaged: its text cannot be decoded", "export the results again"))
-
-
-def _xlsx_rows(data, path):
-    import zipfile
-    from xml.etree.ElementTree import ParseError
-
-    from openpyxl import load_workbook
-
-    try:
-        book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        rows = [
-            (number, ["" if cell is None else str(cell).strip() for cell in cells])
-            for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), start=1)
-        ]
-        book.close()
-    except (OSError, ValueError, KeyError, IndexError, ParseError, EOFError, zipfile.BadZipFile):
-        raise InputError(Problem(str(path), "cannot be read as XLSX", "save it again, or export text")) from None
-    return rows

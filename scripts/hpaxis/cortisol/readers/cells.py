@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import openpyxl
 import pandas as pd
 
 from hpaxis.problems import InputError, Problem, raise_if_any
-from hpaxis.sizes import LARGEST, entity_problems, size_problems, zip_problems
+from hpaxis.sizes import size_problems
+from hpaxis.workbooks import read_workbook
 
 ROWS = string.ascii_uppercase[:16]
 WELL = re.compile(r"^([A-Pa-p])0*([1-9]|1\d|2[0-4])$")
@@ -63,7 +63,7 @@ def load_sheets(path):
     if not data.strip():
         raise InputError(Problem(str(path), "is empty", "export the plate again"))
     if data[:4] == b"PK\x03\x04":
-        return _workbook(path)
+        return [Sheet(title, rows) for title, rows in read_workbook(path)]
     if data[:4] == b"\xd0\xcf\x11\xe0":
         what, remedy = "is an old Excel file (.xls) or has a password", "save it as .xlsx without one, or as text"
         raise InputError(Problem(str(path), what, remedy))
@@ -293,41 +293,3 @@ def _delimiter(lines):
     """Tabs, else semicolons, else commas: a tab- or semicolon-separated file may use decimal commas."""
     most = {mark: max((line.count(mark) for line in lines), default=0) for mark in "\t;,"}
     return next((mark for mark in "\t;," if most[mark] >= 2), "\t" if most["\t"] else ",")
-
-
-def _workbook(path):
-    raise_if_any(zip_problems(path) or entity_problems(path))
-    room = LARGEST  # bytes of memory, about
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        sheets = []
-        for sheet in book.worksheets:
-            sheet.reset_dimensions()  # what the sheet says its size is may be too little, or all of a spreadsheet
-            rows = []
-            for cells in sheet.iter_rows(values_only=True):
-                # A cell far out makes rows and cells up to it; one text may be named by many cells.
-                room -= 64 + 8 * len(cells) + sum(len(cell) for cell in cells if isinstance(cell, str))
-                if room < 0:
-                    break
-                rows.append([_cell_text(cell) for cell in cells])
-            while rows and not any(rows[-1]):
-                rows.pop()
-            if rows:
-                sheets.append(Sheet(sheet.title, rows))
-        book.close()
-    except Exception as error:  # a damaged archive fails in many ways, all of them the file's fault
-        raise InputError(Problem(str(path), "is a damaged XLSX file", "export the plate again")) from error
-    if room < 0:
-        remedy = "delete what stands far away from the plate, or export it again"
-        raise InputError(Problem(str(path), "spreads over more cells than any export", remedy))
-    if not sheets:
-        raise InputError(Problem(str(path), "holds no cells", "export the plate again"))
-    return sheets
-
-
-def _cell_text(cell):
-    if cell is None:
-        return ""
-    if isinstance(cell, float):
-        return repr(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else repr(cell)
-    return str(cell).strip()
