@@ -16,6 +16,6 @@ with logged(snakemake.log[0]) as log:
         filters, umi = ReadFilters(**snakemake.params.filters), snakemake.params.umi
         sink = bam.add_families if umi else bam.add
         calls = count_library(snakemake.input.reads, panel, library, filters, sink, umi=umi)
-    for name in ("counts", "patterns", "reads", "conversion", "cycles"):
+    for name in ("counts", "patterns", "reads", "conversion", "cycles", "alleles"):
         write_table(getattr(calls, name), snakemake.output[name])
     log.info("%d of %d read pairs passed", calls.reads["passed"].iloc[0], calls.reads["pairs_in"].iloc[0])

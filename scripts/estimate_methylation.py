@@ -6,6 +6,7 @@ from job import logged
 
 with logged(snakemake.log[0]) as log:
     from hpaxis.methylation.calls import LibraryCalls
+    from hpaxis.methylation.genotypes import identity_warnings
     from hpaxis.methylation.libraries import estimate_study
     from hpaxis.methylation.panel import panel_folder, read_panel
     from hpaxis.methylation.pyrosequencing_levels import estimate_pyrosequencing
@@ -29,7 +30,8 @@ with logged(snakemake.log[0]) as log:
         readings = read_table(snakemake.input.readings)
         others.append(estimate_pyrosequencing(sheet[sheet["assay"] == "pyrosequencing"], panels, readings, settings))
         write_table(others[0].instrument, snakemake.output.instrument)
-    found = estimate_study(sheet[sheet["library_id"].isin(tables)], panels, tables, settings, others)
+    warnings = identity_warnings(read_table(snakemake.input.identity))
+    found = estimate_study(sheet[sheet["library_id"].isin(tables)], panels, tables, settings, others, warnings)
     for path in snakemake.output.calls:
         write_table(found.calls[Path(path).name.removesuffix(".cpg.tsv")], path)
     write_table(found.libraries, snakemake.output.libraries)
@@ -37,6 +39,7 @@ with logged(snakemake.log[0]) as log:
     write_table(found.limits, snakemake.output.limits)
     molecular = found.libraries[found.libraries["library_id"].isin(tables)]
     write_table(read_level_table(tables, panels, molecular, settings["depth_fail"]), snakemake.output.read_level)
+    write_table(found.suspected, snakemake.output.suspected)
     write_table(variants_table(panels, settings), snakemake.output.variants)
     for row in found.libraries.itertuples():
         log.info("%s: %s; %s", row.library_id, row.verdict, row.reasons)

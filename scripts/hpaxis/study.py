@@ -79,6 +79,15 @@ class Study:
 
         return sorted({path for name in library_ids for path in export_paths(self.library(name)["export"])})
 
+    def people_of_libraries(self):
+        """Return participant, dyad and role of each study library, None where not known; by library id, sorted."""
+        columns = ["dyad_id", "role"]
+        people = self.participants.set_index("participant_id")[columns]
+        found = self.libraries[self.libraries["kind"] == "study"].join(people, on="participant_id")
+        rows = found.set_index("library_id")[["participant_id", *columns]].sort_index()
+        rows = rows.astype(object).where(rows.notna(), None)
+        return {name: list(values) for name, values in zip(rows.index, rows.to_numpy().tolist())}
+
     def panel(self, library_id):
         """Return the folder of a library's panel."""
         return panel_folder(self.library(library_id)["panel"])

@@ -254,3 +254,24 @@ def test_a_library_with_m_bias_is_warned_and_says_where(bench):
     row = estimate_study(sheet(person()), {"toy": panel}, tables, SETTINGS).libraries.iloc[0]
     assert row["verdict"] == "warn"
     assert "read 2, cycles 101-125: non-conversion 3 % where the same cytosines show 0.5 %" in row["reasons"]
+
+
+def test_what_genotypes_and_reads_make_suspicious_is_a_warning_of_the_library(bench):
+    """Reasons from elsewhere are told; so is a CpG that one of six people lacks on half the molecules."""
+    panel, rng = bench.panel(), np.random.default_rng(0)
+    tables = {}
+    for k in range(6):
+        states = np.repeat(rng.random((600, 1)) < 0.5, 7, axis=1) & (rng.random((600, 7)) < 0.9)
+        if k == 2:
+            states[rng.random(600) < 0.5, 3] = False
+        made = library(panel, n=600, name=f"L{k}")
+        patterns = pd.DataFrame({"pattern": ["".join("01"[int(s)] for s in row) for row in states]})
+        patterns = patterns.value_counts(sort=False).reset_index().assign(amplicon="toy", unconverted=0, sites=SITES)
+        tables[f"L{k}"] = replace(made, patterns=patterns)
+    rows = [person(f"L{k}", f"p{k}") for k in range(6)]
+    found = estimate_study(sheet(*rows), {"toy": panel}, tables, SETTINGS, warnings={"L4": ["samples may be swapped"]})
+    reasons = found.libraries.set_index("library_id")["reasons"].fillna("")
+    assert ["1 CpG may hold a C/T variant" in reasons[f"L{k}"] for k in range(6)] == [k == 2 for k in range(6)]
+    assert found.suspected[["library_id", "cpg_id"]].values.tolist() == [["L2", "CpG4"]]
+    assert "samples may be swapped" in reasons["L4"] and "CpG4" not in "".join(reasons)
+    assert found.libraries.set_index("library_id")["verdict"][["L2", "L4"]].tolist() == ["warn", "warn"]

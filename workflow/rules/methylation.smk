@@ -9,6 +9,7 @@ rule count_amplicon_reads:
         reads="<results>/methylation/reads/{library}.tsv",
         conversion="<results>/methylation/conversion/{library}.tsv",
         cycles="<results>/methylation/cycles/{library}.tsv",
+        alleles="<results>/methylation/private/alleles/{library}.tsv",
         bam="<results>/methylation/bam/{library}.bam",
         index="<results>/methylation/bam/{library}.bam.bai",
     log:
@@ -113,6 +114,34 @@ rule release_counts:
         "../../scripts/release_counts.py"
 
 
+# Genotypes re-identify: they stay in the folder private, and only counts and flags leave it.
+rule call_genotypes:
+    input:
+        alleles=expand(
+            "<results>/methylation/private/alleles/{library}.tsv", library=study.library_ids(assay="amplicon")
+        ),
+        library=library("methylation"),
+    output:
+        genotypes="<results>/methylation/private/genotypes.tsv",
+        phased="<results>/methylation/private/phased.tsv",
+        identity="<results>/methylation/identity.tsv",
+    log:
+        "<logs>/call_genotypes.log",
+    benchmark:
+        "<benchmarks>/call_genotypes.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    params:
+        people=study.people_of_libraries(),
+        confidence=study.config["methylation"]["confidence"],
+    script:
+        "../../scripts/call_genotypes.py"
+
+
 rule estimate_methylation:
     input:
         sheet=study.config["sheets"]["libraries"] or [],
@@ -122,6 +151,7 @@ rule estimate_methylation:
         conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
         cycles=expand("<results>/methylation/cycles/{library}.tsv", library=study.library_ids(assay="amplicon")),
         readings=rules.read_pyrosequencing.output.readings if pyrosequenced else [],
+        identity=rules.call_genotypes.output.identity,
         panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
         library=library("methylation"),
     output:
@@ -132,6 +162,7 @@ rule estimate_methylation:
         limits="<results>/methylation/limits.tsv",
         read_level="<results>/methylation/read_level.tsv",
         variants="<results>/methylation/variants.tsv",
+        suspected="<results>/methylation/private/suspected.tsv",
     log:
         "<logs>/estimate_methylation.log",
     benchmark:

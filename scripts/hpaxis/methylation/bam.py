@@ -54,10 +54,10 @@ class BamWriter:
             if a == b:
                 continue
             sequence, letters = (text[i, a:b].tobytes().decode("ascii") for text in (bases, calls))
+            name = f"{target.amplicon}_{target.strand}_family{i + 1}"
             fields = (
-                f"{target.amplicon}_{target.strand}_family{i + 1}", flag, target.amplicon, a + 1, MAPPING_QUALITY,
-                f"{b - a}M", "*", 0, 0, sequence, FAMILY_QUALITY * (b - a), f"XM:Z:{letters}",
-                "XR:Z:CT", f"XG:Z:{genome}", f"RG:Z:{self.sample}",
+                name, flag, target.amplicon, a + 1, MAPPING_QUALITY, f"{b - a}M", "*", 0, 0, sequence,
+                FAMILY_QUALITY * (b - a), f"XM:Z:{letters}", "XR:Z:CT", f"XG:Z:{genome}", f"RG:Z:{self.sample}",
             )  # fmt: skip
             self._write("\t".join(map(str, fields)) + "\n")
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation import planes
+from hpaxis.methylation.alleles import AlleleTally
 from hpaxis.methylation.cycles import CycleTally
 from hpaxis.methylation.molecules import NOT_PLACED, lay_pairs, lies_on_bottom
 from hpaxis.methylation.panel import IUPAC, reverse_complement
@@ -52,7 +53,8 @@ class LibraryCalls:
 
     ``conversion`` counts molecules by their unconverted and all known cytosines outside CpGs, those that are left out
     for ``max_unconverted`` included.
-    ``cycles`` has a row a mate and cycle (see `cycles.CycleTally`); None where only counts are known.
+    ``cycles`` has a row a mate and cycle (see `cycles.CycleTally`), ``alleles`` what molecules show at masked variants
+    (see `alleles.AlleleTally`; private); None where only counts are known.
     """
 
     counts: pd.DataFrame
@@ -60,6 +62,7 @@ class LibraryCalls:
     reads: pd.DataFrame
     conversion: pd.DataFrame
     cycles: pd.DataFrame | None = None
+    alleles: pd.DataFrame | None = None
 
 
 def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, chunk_bytes=None, umi=None):
@@ -94,6 +97,7 @@ class _Caller:
         self.fates = Counter()
         self.passing = Counter()
         self.tally = Tally()
+        self.alleles = AlleleTally(panel)
         self.cycles = CycleTally(umi_lengths(umi))
         self.counts = {name: np.zeros((len(panel.cpg_offsets(name)), 3), dtype=np.int64) for name in panel.references}
         self.patterns = {name: Counter() for name in panel.references}
@@ -161,6 +165,7 @@ class _Caller:
         self.passing["non_cpg_unconverted"] += int(unconverted[left].sum())
         self.passing["non_cpg_converted"] += int((sites - unconverted)[left].sum())
         self.tally.add(target, molecules, methylated, converted, left)
+        self.alleles.add(target, molecules, methylated, converted, left)
         self.cycles.add(target, molecules.mates, [anchor for *_, anchor in mates], left & ~molecules.gapped)
         self.passing["merged"] += int(np.count_nonzero(molecules.merged[left]))
         self.passing["gapped"] += int(np.count_nonzero(molecules.gapped[left]))
@@ -222,6 +227,7 @@ class _Caller:
             reads=self._reads_table(library_id),
             conversion=conversion_table([(*cell, n) for cell, n in self.conversion.items()], list(self.patterns)),
             cycles=self.cycles.table(),
+            alleles=self.alleles.table(),
         )
 
     def _counts_table(self, library_id):

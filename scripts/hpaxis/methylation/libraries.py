@@ -9,6 +9,7 @@ from hpaxis.methylation import estimate
 from hpaxis.methylation.indices import index_rows, participants
 from hpaxis.methylation.limits import LIMIT_COLUMNS, limit, limit_rows, note_undetected
 from hpaxis.methylation.samples import level, read_sample, umi_families
+from hpaxis.methylation.suspicion import suspected_variants, suspicions
 from hpaxis.methylation.verdicts import verdict
 from hpaxis.problems import Problem, raise_if_any
 
@@ -25,22 +26,25 @@ LIBRARY_COLUMNS = (
 class StudyEstimates:
     """All results: ``calls`` is a table a library (a row a CpG); rows of the others are what their names say.
 
-    ``limits`` has a row an index: the limits of blank and of detection that the study's controls show.
+    ``limits`` has a row an index: the limits of blank and of detection that the study's controls show; ``suspected``
+    one a CpG of a library that looks as if an allele lacked it (private, see `suspicion.suspected_variants`).
     """
 
     calls: dict
     libraries: pd.DataFrame
     indices: pd.DataFrame
     limits: pd.DataFrame
+    suspected: pd.DataFrame
 
 
-def estimate_study(sheet, panels, tables, settings, others=()):
+def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
     """Turn counts into corrected levels for every library, and into indices for every participant and timepoint.
 
     Parameters: ``sheet``, the libraries sheet (columns library_id, participant_id, timepoint, kind, panel,
     expected_percent, plate, well, input_ng); ``panels``, panel name → `Panel`; ``tables``, library_id →
     `calls.LibraryCalls`; ``settings``, the config's methylation section; ``others``, what libraries
-    without molecules were measured to be (`pyrosequencing_levels.Measured`). Returns `StudyEstimates`. A library that
+    without molecules were measured to be (`pyrosequencing_levels.Measured`); ``warnings``, library_id → reasons that
+    are known from elsewhere. Returns `StudyEstimates`. A library that
     fails keeps its calls; its index is NA with the reason. Raises `InputError` when two panels name an index alike.
     """
     _check_index_names(panels)
@@ -48,6 +52,10 @@ def estimate_study(sheet, panels, tables, settings, others=()):
         read_sample(row, panels[row.panel], tables[row.library_id], settings)
         for row in sheet.sort_values("library_id").itertuples()
     ]
+    # Among people only: on molecules of a 100 % control every CpG is methylated.
+    suspected = suspected_variants({
+        s.row.library_id: (s.row.panel, _cpg_ids(s.panel), s.parts) for s in samples if s.row.kind == "study"
+    })  # fmt: skip
     over = {name: _over_conversion(samples, panel, settings) for name, panel in panels.items()}
     typical = np.median([s.reads["passed"] for s in samples if s.row.kind == "study"] or [0])
     calls, library_rows, by_index = {}, [], []
@@ -55,7 +63,8 @@ def estimate_study(sheet, panels, tables, settings, others=()):
         g = over[sample.row.panel]
         calls[sample.row.library_id] = _calls(sample, g, settings)
         row = _library_row(sample, g, settings)
-        row["verdict"], row["reasons"] = verdict(sample, row, g, typical, settings)
+        found = [*(warnings or {}).get(sample.row.library_id, []), *suspicions(sample, suspected)]
+        row["verdict"], row["reasons"] = verdict(sample, row, g, typical, settings, found)
         library_rows.append(row)
         if sample.row.kind == "study":
             by_index += index_rows(sample, row, g, settings)
@@ -76,7 +85,12 @@ def estimate_study(sheet, panels, tables, settings, others=()):
         libraries=pd.DataFrame(library_rows, columns=list(LIBRARY_COLUMNS)),
         indices=participants(pd.DataFrame(by_index), library_rows, names, settings),
         limits=pd.DataFrame(limits, columns=list(LIMIT_COLUMNS)),
+        suspected=suspected,
     )
+
+
+def _cpg_ids(panel):
+    return [panel.cpgs.loc[panel.cpgs["amplicon"] == name, "cpg_id"].tolist() for name in panel.references]
 
 
 def _check_index_names(panels):

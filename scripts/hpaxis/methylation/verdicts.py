@@ -9,8 +9,8 @@ CROWDED = 0.1  # then about one template in twenty has its UMI in common with an
 RANK = ("pass", "warn", "fail")
 
 
-def verdict(sample, row, over, typical, settings):
-    """Verdict (pass, warn, fail) and every reason, in words; a pass may carry notes."""
+def verdict(sample, row, over, typical, settings, suspicions=()):
+    """Verdict (pass, warn, fail) and every reason, in words; a pass may carry notes. ``suspicions`` warn."""
     if sample.row.kind == "no_template":
         return _no_template_verdict(row["passed"], typical, settings)
     found = []
@@ -33,7 +33,7 @@ def verdict(sample, row, over, typical, settings):
         found.append(("warn", f"{row['median_depth']:.4g} molecules are copies of {sample.templates:.4g} templates"))
     if over.trials == np.inf and over.variance == 0 and over.value == 0:
         found.append(("pass", "no 100 % control of this panel: over-conversion taken as 0"))
-    found += [("warn", reason) for reason in sample.bias + _crowded_umis(sample)]
+    found += [("warn", reason) for reason in [*sample.bias, *_crowded_umis(sample), *suspicions]]
     found += [("pass", note) for note in sample.notes]
     found += _control_reasons(sample, row, over, settings)
     worst = max((rank for rank, _ in found), key=RANK.index, default="pass")

@@ -1,0 +1,64 @@
+"""What molecules show at the variants of a panel's SNP mask, and how each allele is methylated. Genotypes: private."""
+
+import numpy as np
+import pandas as pd
+
+from hpaxis.methylation import planes
+from hpaxis.methylation.variants import is_visible, place_variants
+
+COLUMNS = ("amplicon", "chrom", "pos", "ref", "alt", "allele", "bases", "cpg_id", "molecules", "methylated",
+           "unmethylated")  # fmt: skip
+ALLELES = ("ref", "alt", "other")
+
+
+class AlleleTally:
+    """Running counts at the variants that conversion leaves visible; without a mask it costs nothing."""
+
+    def __init__(self, panel):
+        self.panel, self.sums, self.letters = panel, {}, {}
+        self.variants = place_variants(panel)
+
+    def add(self, target, molecules, methylated, converted, passing):
+        """Take passing molecules (boolean); ``methylated``, ``converted``: flags of good bases (see `planes`)."""
+        mine = self.variants[self.variants["amplicon"] == target.amplicon]
+        mine = [r for r in mine.itertuples() if r.site != "primer" and is_visible(r.ref, r.alt, target.strand)]
+        if not mine:
+            return
+        rows = np.flatnonzero(passing)
+        states = [planes.unpack_columns(flags[rows], target.cpgs) > 0 for flags in (methylated, converted)]
+        offsets = [row.offset for row in mine]
+        bases = {b: planes.unpack_columns(molecules.shown(b)[rows], offsets) > 0 for b in "ACGT"}
+        for i, row in enumerate(mine):
+            letters = [_letters(allele, target) for allele in (row.ref, row.alt)]
+            letters.append(set("ACGT") - letters[0] - letters[1])
+            self.letters[row.Index] = letters
+            size = len(target.cpgs)
+            sums = self.sums.setdefault(row.Index, np.zeros((len(ALLELES), 1 + 2 * size), dtype=np.int64))
+            for total, allele in zip(sums, letters):
+                shown = np.logical_or.reduce([bases[b][:, i] for b in sorted(allele)])
+                total[0] += np.count_nonzero(shown)
+                total[1:] += np.concatenate([np.count_nonzero(state[shown], axis=0) for state in states])
+
+    def table(self):
+        """A row a variant and allele (``cpg_id`` NA), and one for each CpG of its molecules.
+
+        ``bases``: how many of the four bases are read as the allele.
+        """
+        rows = []
+        for index, sums in sorted(self.sums.items()):
+            v = self.variants.loc[index]
+            ids = self.panel.cpgs.loc[self.panel.cpgs["amplicon"] == v["amplicon"], "cpg_id"].tolist()
+            key = (v["amplicon"], v["chrom"], v["pos"], v["plus_ref"], v["plus_alt"])
+            bases = [len(letters) for letters in self.letters[index]]
+            for allele, number, total in zip(ALLELES, bases, sums.tolist()):
+                rows.append((*key, allele, number, None, total[0], None, None))
+                for i, cpg in enumerate(ids):
+                    m, u = total[1 + i], total[1 + len(ids) + i]
+                    rows.append((*key, allele, number, cpg, m + u, m, u))
+        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        return table.astype({"molecules": "Int64", "methylated": "Int64", "unmethylated": "Int64"})
+
+
+def _letters(base, target):
+    """What an allele reads as: a cytosine of the target's strand may have stayed or been converted."""
+    return {base, target.converted} if base == target.methylated else {base}
