@@ -37,6 +37,7 @@ with logged(snakemake.log[0]) as log:
     write_table(found.libraries, snakemake.output.libraries)
     write_table(found.indices, snakemake.output.indices)
     write_table(found.limits, snakemake.output.limits)
+    write_table(found.crosstalk, snakemake.output.crosstalk)
     molecular = found.libraries[found.libraries["library_id"].isin(tables)]
     write_table(read_level_table(tables, panels, molecular, settings["depth_fail"]), snakemake.output.read_level)
     write_table(found.suspected, snakemake.output.suspected)

@@ -160,6 +160,7 @@ rule estimate_methylation:
         libraries="<results>/methylation/libraries.tsv",
         indices="<results>/methylation/indices.tsv",
         limits="<results>/methylation/limits.tsv",
+        crosstalk="<results>/methylation/crosstalk.tsv",
         read_level="<results>/methylation/read_level.tsv",
         variants="<results>/methylation/variants.tsv",
         suspected="<results>/methylation/private/suspected.tsv",

@@ -118,7 +118,7 @@ def _climb(mixture, unconverted, sites, count, tolerance):
     failed = _log_failed(mixture, unconverted, sites)
     for _ in range(STEPS):
         ordinary = _log_ordinary(e, mixture.dispersion, unconverted, sites)
-        counted = count / (1 + share / (1 - share) * np.exp(failed - ordinary))
+        counted = count / (1 + share / (1 - share) * np.exp(np.minimum(failed - ordinary, 600)))
         new_e = max((counted @ unconverted) / max(counted @ sites, SMALLEST), SMALLEST)
         new_share = min(max(1 - counted.sum() / count.sum(), SMALLEST), 1 - SMALLEST)
         done = abs(new_e - e) < tolerance and abs(new_share - share) < tolerance

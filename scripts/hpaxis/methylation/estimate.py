@@ -162,7 +162,9 @@ def wilson(p, n, z):
 class Shares:
     """Observed unconverted shares of weighted sets of CpGs: variances, covariances with e, trials and d.f.
 
-    ``excess``: non-conversion beyond e on the molecules counted, from failed ones among them.
+    ``excess``: non-conversion beyond e on the molecules counted, from failed ones among them. ``shift``: what molecules
+    of other libraries are expected to add, its variance, and the squares of how far b's limits move for it (on the
+    scale of p).
     """
 
     p: np.ndarray
@@ -171,6 +173,10 @@ class Shares:
     trials: np.ndarray
     df: np.ndarray | float = np.inf
     excess: np.ndarray | float = 0.0
+    shift: np.ndarray | float = 0.0
+    shift_variance: np.ndarray | float = 0.0
+    shift_down: np.ndarray | float = 0.0
+    shift_up: np.ndarray | float = 0.0
 
 
 def observed_shares(parts, weights, conversion, templates):
@@ -220,17 +226,23 @@ def correct(shares, conversion, over, confidence):
     e, g = conversion.value + shares.excess, over.value
     scale = 1 - e - g
     p = shares.p
-    beta = (p - e) / scale
+    beta = (p - shares.shift - e) / scale
     slope = 1 - beta
     from_over = beta**2 * over.variance
-    variance = shares.variance - 2 * slope * shares.covariance + slope**2 * conversion.variance + from_over
+    variance = (
+        shares.variance
+        + shares.shift_variance
+        - 2 * slope * shares.covariance
+        + slope**2 * conversion.variance
+        + from_over
+    )
     p_low, p_high = wilson(p, shares.trials, quantile(confidence, shares.df))
     e_low, e_high = conversion.limits(confidence)
     spread = np.sqrt(shares.variance * conversion.variance)
     rho = np.divide(shares.covariance, spread, out=np.zeros_like(p), where=spread > 0)
     reach = quantile(confidence, np.inf) ** 2 * from_over
-    down = _recover(p - p_low, slope * (e_high - conversion.value), rho) + reach
-    up = _recover(p_high - p, slope * (conversion.value - e_low), rho) + reach
+    down = _recover(p - p_low, slope * (e_high - conversion.value), rho) + reach + shares.shift_down
+    up = _recover(p_high - p, slope * (conversion.value - e_low), rho) + reach + shares.shift_up
     return Estimate(
         raw=p,
         beta=beta,
@@ -251,7 +263,7 @@ def over_conversion(observed, conversion, expected):
     p = b (1 - g) + (1 - b) e. May come out below 0 by chance.
     """
     e = conversion.value + np.ravel(observed.excess)[0]
-    g = (expected + (1 - expected) * e - observed.p[0]) / expected
+    g = (expected + (1 - expected) * e - (observed.p - observed.shift)[0]) / expected
     return float(g), float(observed.variance[0]) / expected**2
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation import estimate
+from hpaxis.methylation.crosstalk import carry_over, find_leaks
 from hpaxis.methylation.indices import index_rows, participants
 from hpaxis.methylation.limits import LIMIT_COLUMNS, limit, limit_rows, note_undetected
-from hpaxis.methylation.samples import level, read_sample, umi_families
+from hpaxis.methylation.samples import corrected, level, read_sample, shares_of, umi_families
 from hpaxis.methylation.suspicion import suspected_variants, suspicions
 from hpaxis.methylation.verdicts import verdict
 from hpaxis.problems import Problem, raise_if_any
@@ -17,7 +18,8 @@ LIBRARY_COLUMNS = (
     "library_id", "participant_id", "timepoint", "kind", "panel", "plate", "well", *estimate.LIBRARY_COLUMNS,
     "non_conversion", "non_conversion_low", "non_conversion_high", "over_conversion", "over_conversion_se",
     "template_copies", "median_depth", "effective_depth", "failed_molecules", "failed_molecules_low",
-    "failed_molecules_high", "n_cpgs", "expected_percent", "region_mean_beta_raw", "region_mean_beta",
+    "failed_molecules_high", "leaked_share", "leaked_share_low", "leaked_share_high", "fully_methylated",
+    "fully_methylated_expected", "n_cpgs", "expected_percent", "region_mean_beta_raw", "region_mean_beta",
     "region_mean_beta_se", "region_mean_beta_low", "region_mean_beta_high", "verdict", "reasons",
 )  # fmt: skip
 
@@ -28,6 +30,7 @@ class StudyEstimates:
 
     ``limits`` has a row an index: the limits of blank and of detection that the study's controls show; ``suspected``
     one a CpG of a library that looks as if an allele lacked it (private, see `suspicion.suspected_variants`).
+    ``crosstalk`` has a row a plate: what its no-template controls say of molecules that leak between libraries.
     """
 
     calls: dict
@@ -35,6 +38,7 @@ class StudyEstimates:
     indices: pd.DataFrame
     limits: pd.DataFrame
     suspected: pd.DataFrame
+    crosstalk: pd.DataFrame
 
 
 def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
@@ -56,13 +60,16 @@ def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
     suspected = suspected_variants({
         s.row.library_id: (s.row.panel, _cpg_ids(s.panel), s.parts) for s in samples if s.row.kind == "study"
     })  # fmt: skip
-    over = {name: _over_conversion(samples, panel, settings) for name, panel in panels.items()}
     typical = np.median([s.reads["passed"] for s in samples if s.row.kind == "study"] or [0])
+    samples, crosstalk = find_leaks(samples, typical, settings)
+    full = carry_over(samples)
+    over = {name: _over_conversion(samples, panel, settings) for name, panel in panels.items()}
     calls, library_rows, by_index = {}, [], []
     for sample in samples:
         g = over[sample.row.panel]
         calls[sample.row.library_id] = _calls(sample, g, settings)
         row = _library_row(sample, g, settings)
+        row["fully_methylated"], row["fully_methylated_expected"], row["carry_over"] = full[sample.row.library_id]
         found = [*(warnings or {}).get(sample.row.library_id, []), *suspicions(sample, suspected)]
         row["verdict"], row["reasons"] = verdict(sample, row, g, typical, settings, found)
         library_rows.append(row)
@@ -86,6 +93,7 @@ def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
         indices=participants(pd.DataFrame(by_index), library_rows, names, settings),
         limits=pd.DataFrame(limits, columns=list(LIMIT_COLUMNS)),
         suspected=suspected,
+        crosstalk=crosstalk,
     )
 
 
@@ -117,7 +125,7 @@ def _over_conversion(samples, panel, settings):
             continue
         known = sample.row.expected_percent
         expected = 1.0 if pd.isna(known) else float(known) / 100
-        shares = estimate.observed_shares(sample.parts, sample.weights(deep), sample.conversion, sample.templates)
+        shares = shares_of(sample, sample.weights(deep), settings)
         rates.append(estimate.over_conversion(shares, sample.conversion, expected))
     return estimate.pool_over_conversion(rates)
 
@@ -125,10 +133,7 @@ def _over_conversion(samples, panel, settings):
 def _calls(sample, over, settings):
     """The library's CpG table: counts, levels with intervals, and flags that say what is wrong with a row."""
     table = sample.counts.copy()
-    shares = estimate.observed_shares(
-        sample.parts, sample.split(np.eye(len(table))), sample.conversion, sample.templates
-    )
-    found = estimate.correct(shares, sample.conversion, over, settings["confidence"])
+    found = corrected(sample, sample.split(np.eye(len(table))), over, settings)
     depth = sample.depth
     usable = depth >= settings["depth_fail"]
     table["effective_depth"] = depth
@@ -173,6 +178,9 @@ def _library_row(sample, over, settings):
         "failed_molecules": failed.value,
         "failed_molecules_low": float(failed_limits[0]),
         "failed_molecules_high": float(failed_limits[1]),
+        "leaked_share": np.nan if sample.leak is None else sample.leak.share,
+        "leaked_share_low": np.nan if sample.leak is None else sample.leak.low,
+        "leaked_share_high": np.nan if sample.leak is None else sample.leak.high,
         "n_cpgs": int(np.count_nonzero(depth >= settings["depth_fail"])),
         "expected_percent": sample.row.expected_percent,
         "region_mean_beta_raw": float(region.raw[0]),

@@ -7,6 +7,7 @@ import pandas as pd
 
 from hpaxis.methylation import estimate
 from hpaxis.methylation.conversion import Mixture, fit_mixture
+from hpaxis.methylation.crosstalk import Leak, subtract_leak
 from hpaxis.methylation.cycles import cycle_bias
 from hpaxis.methylation.variants import mask_notes, masked_cpgs
 
@@ -16,7 +17,8 @@ class Sample:
     """One library: its sheet row, panel, tables, molecules by amplicon, templates and non-conversion.
 
     ``mixture``: its kinds of molecules, None where they are too few to tell failed ones; ``bias``: what its M-bias
-    says; ``masked``: CpGs that a variant destroys, ``excluded``: those of them that are left out, ``notes`` on them.
+    says; ``masked``: CpGs that a variant destroys, ``excluded``: those of them that are left out, ``notes`` on them;
+    ``leak``: what it holds of other libraries (`crosstalk.find_leaks`), None where that is not known.
     """
 
     row: object
@@ -31,6 +33,7 @@ class Sample:
     masked: np.ndarray
     excluded: np.ndarray
     notes: list
+    leak: Leak | None = None
 
     @property
     def depth(self):
@@ -111,5 +114,15 @@ def level(sample, members, over, settings):
     """`Estimate` of the mean over a set of CpGs, each an array of one value; NaN for an empty set."""
     if not members.any() or np.isnan(sample.conversion.value):
         return estimate.Estimate(*(np.array([np.nan]) for _ in range(5)))
-    shares = estimate.observed_shares(sample.parts, sample.weights(members), sample.conversion, sample.templates)
-    return estimate.correct(shares, sample.conversion, over, settings["confidence"])
+    return corrected(sample, sample.weights(members), over, settings)
+
+
+def shares_of(sample, weights, settings):
+    """`estimate.Shares` of weighted sets of CpGs, less what molecules of other libraries add."""
+    shares = estimate.observed_shares(sample.parts, weights, sample.conversion, sample.templates)
+    return subtract_leak(shares, sample, weights, settings["confidence"])
+
+
+def corrected(sample, weights, over, settings):
+    """`Estimate` of weighted sets of CpGs."""
+    return estimate.correct(shares_of(sample, weights, settings), sample.conversion, over, settings["confidence"])

@@ -35,6 +35,10 @@ def verdict(sample, row, over, typical, settings, suspicions=()):
         found.append(("pass", "no 100 % control of this panel: over-conversion taken as 0"))
     found += [("warn", reason) for reason in [*sample.bias, *_crowded_umis(sample), *suspicions]]
     found += [("pass", note) for note in sample.notes]
+    if row["carry_over"]:
+        number, expected = row["fully_methylated"], row["fully_methylated_expected"]
+        what = f"{number} molecules methylated at every CpG, {expected:.3g} expected"
+        found.append(("warn", f"{what}: carry-over of a 100 % control, or an allele"))
     found += _control_reasons(sample, row, over, settings)
     worst = max((rank for rank, _ in found), key=RANK.index, default="pass")
     return worst, "; ".join(reason for _, reason in found) or None

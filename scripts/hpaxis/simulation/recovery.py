@@ -1,6 +1,7 @@
 """Does the caller give back what was put in? Libraries of chosen levels and conversion, simulated and measured."""
 
 import tempfile
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -8,22 +9,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpaxis.methylation.calls import count_library
+from hpaxis.methylation.calls import (
+    FATES,
+    LibraryCalls,
+    ReadFilters,
+    conversion_table,
+    count_library,
+    patterns_table,
+)
 from hpaxis.methylation.libraries import estimate_study
 from hpaxis.simulation.cohort import HAPLOID_COPIES_PER_NG
-from hpaxis.simulation.reads import Chemistry, Library, random_stream, simulate_reads, write_fastq
+from hpaxis.simulation.reads import Chemistry, Library, amplify_templates, random_stream, simulate_reads, write_fastq
 
 INPUT_NG, RECOVERY = 200, 0.5
 OVER_CONVERSION, FAILED = 0.006, 0.002
 PARTS = {"_raw": "raw", "": "estimate", "_se": "se", "_low": "low", "_high": "high"}
 
 
-def simulate_run(region_percent, non_conversion_percent, amplicon, seed, pairs=1000):
+def simulate_run(region_percent, non_conversion_percent, amplicon, seed, pairs=1000, hopped=0.002):
     """Plan one run: a library for each pair of the two arrays (region mean and background non-conversion, percent).
 
     Levels of the CpGs differ by a profile and by library, at the given mean. Over-conversion, failed molecules,
-    dimers, off-target and hopped reads are as in the demo. Two 0 % and two 100 % controls come with it.
-    Returns ``(libraries, sheet)``: list of `reads.Library` and the columns of libraries.tsv that the estimate needs.
+    dimers, off-target and hopped reads are as in the demo. Two 0 %, two 100 % and two no-template controls
+    come with it. Returns ``(libraries, sheet)``: list of `reads.Library` and the columns of libraries.tsv that the
+    estimate needs.
     """
     rng = random_stream(seed, "run")
     n_cpgs = amplicon.offsets.size
@@ -39,7 +48,7 @@ def simulate_run(region_percent, non_conversion_percent, amplicon, seed, pairs=1
         levels = np.full(n_cpgs, region) if control else np.clip(region * shape / shape.mean(), 0, 1)
         kind = "study" if not control else "control_100" if region == 1 else "control_0"
         library_id = f"L{k:05d}" if kind == "study" else f"C{k:05d}"
-        junk = rng.multinomial(pairs, [0.002, 0.06, 0.04, 0.898])
+        junk = rng.multinomial(pairs, [hopped, 0.06, 0.04, 0.9 - hopped])
         libraries.append(
             Library(
                 library_id=library_id,
@@ -59,6 +68,11 @@ def simulate_run(region_percent, non_conversion_percent, amplicon, seed, pairs=1
             "timepoint": "t" if kind == "study" else np.nan, "input_ng": INPUT_NG,
             "expected_percent": np.nan, "plate": "B01", "well": np.nan,
         })  # fmt: skip
+    for k in range(2):
+        # Nothing but what hops in from other libraries, as much as into any, and dimers.
+        library_id, foreign = f"N{k:05d}", int(rng.binomial(pairs, hopped))
+        libraries.append(Library(library_id, np.zeros(n_cpgs), own=0, hopped=foreign, dimer=30, off_target=5))
+        rows.append({"library_id": library_id, "kind": "no_template", "plate": "B01"})
     return libraries, pd.DataFrame(rows)
 
 
@@ -81,6 +95,43 @@ def _measure(library, amplicon, panel, seed, donors, filters):
         paths = [Path(folder) / f"{mate}.fastq.gz" for mate in (1, 2)]
         write_fastq(simulate_reads(amplicon, library, rng, donors, Chemistry()), *paths)
         return count_library([str(p) for p in paths], panel, library.library_id, filters)
+
+
+def sequence_free(libraries, amplicon, panel, seed, error=1e-4):
+    """`LibraryCalls` of each library straight from its molecules: no sequencer, no caller, so much faster.
+
+    A base is misread with chance ``error``; what is off target is left out. For tests of the estimate alone.
+    """
+    donors = [d for d in libraries if d.own]
+    return {d.library_id: _molecules(d, donors, amplicon, panel, seed, error) for d in libraries}
+
+
+def _molecules(library, donors, amplicon, panel, seed, error):
+    rng, chemistry = random_stream(seed, "molecules", library.library_id), Chemistry()
+    products, copy_of = amplify_templates(amplicon, [library], library.templates, library.own, chemistry, rng)
+    rest, copies = amplify_templates(amplicon, donors, 10 * library.hopped, library.hopped, chemistry, rng)
+    molecules = np.concatenate([products[copy_of], rest[copies]]) == ord("C")
+    molecules ^= rng.random(molecules.shape, np.float32) < error
+    unconverted = np.count_nonzero(molecules[:, amplicon.other_offsets], axis=1)
+    sites = amplicon.other_offsets.size
+    kept = unconverted <= ReadFilters.max_unconverted * sites
+    states = molecules[:, amplicon.offsets][kept]
+    names = [row.tobytes().decode() for row in (states + ord("0")).astype(np.uint8)]
+    cells = Counter(zip(names, unconverted[kept].tolist()))
+    patterns = patterns_table([(amplicon.name, p, u, sites, n) for (p, u), n in cells.items()], [amplicon.name])
+    conversion = Counter(unconverted.tolist())
+    counts = panel.cpgs[["amplicon", "cpg_id", "chrom", "pos", "strand"]].copy()
+    counts.insert(0, "library_id", library.library_id)
+    methylated, n = states.sum(axis=0), len(states)
+    counts = counts.assign(methylated=methylated, unmethylated=n - methylated, other=0, depth=n)
+    reads = {"library_id": library.library_id, "pairs_in": library.pairs} | dict.fromkeys(FATES, 0)
+    reads |= {"unconverted": int((~kept).sum()), "passed": n, "on_target": len(molecules), "merged": n}
+    return LibraryCalls(
+        counts=counts,
+        patterns=patterns,
+        reads=pd.DataFrame([reads]),
+        conversion=conversion_table([(amplicon.name, u, sites, n) for u, n in conversion.items()], [amplicon.name]),
+    )
 
 
 def compare_run(libraries, estimates):
