@@ -1,5 +1,7 @@
 """Draw the quality of the libraries, the level of each CpG by arm, and the agreement of both callers."""
 
+from pathlib import Path
+
 from job import logged
 
 with logged(snakemake.log[0]) as log:
@@ -7,8 +9,9 @@ with logged(snakemake.log[0]) as log:
 
     from hpaxis.figures import save
     from hpaxis.labels import population_label
+    from hpaxis.methylation.cycle_figure import plot_cycles
     from hpaxis.methylation.figures import cpg_levels, plot_concordance, plot_conversion_depth, plot_cpg_levels
-    from hpaxis.tables import read_table, write_table
+    from hpaxis.tables import read_each, read_table, write_table
 
     arms = snakemake.params.arms
     libraries = read_table(snakemake.input.libraries)
@@ -24,3 +27,5 @@ with logged(snakemake.log[0]) as log:
     titles = {population: population_label(population).capitalize() for population in levels["population"].unique()}
     save(plot_cpg_levels(levels, arms, titles), snakemake.output.cpgs)
     save(plot_concordance(read_table(snakemake.input.concordance)), snakemake.output.concordance)
+    own = set(libraries.loc[libraries["kind"] == "study", "library_id"])
+    save(plot_cycles(read_each(p for p in snakemake.input.cycles if Path(p).stem in own)), snakemake.output.cycles)

@@ -51,3 +51,9 @@ def read_table(path, text=()):
     kept = TEXT_COLUMNS | set(text)
     dtypes = {c: "str" for c in header if c in kept or c.endswith(TEXT_SUFFIXES)}
     return pd.read_csv(path, sep="\t", dtype=dtypes, na_values=["NA"], keep_default_na=False)
+
+
+def read_each(paths):
+    """Read tables that come one a library and put them together, with a column ``library_id``: the file's name."""
+    tables = [read_table(path).assign(library_id=Path(path).stem) for path in paths]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

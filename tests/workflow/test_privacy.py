@@ -74,7 +74,8 @@ def test_pseudonyms_stay_out_of_what_is_shared(finished):
     shared = [f"results/report/{part}" for part in ("report.html", "figures", "crate")]
     shared = [part for part in shared if (finished.folder / part).is_dir()]
     places = [*written(finished, *shared)]
-    places.append(("report.html", (finished.folder / "results/report/report.html").read_text(encoding="utf-8")))
+    for page in ("report.html", "methylation_quality.html"):
+        places.append((page, (finished.folder / "results/report" / page).read_text(encoding="utf-8")))
     assert {(name, found[0]) for name, text in places if (found := pattern.search(text))} == set()
     analysis = (finished.folder / "results/cohort/analysis.tsv").read_text()
     assert pattern.search(analysis), "the search does find pseudonyms where they are"

@@ -233,8 +233,35 @@ rule compare_callers:
         "../../scripts/compare_callers.py"
 
 
+# Names are those of the libraries: for the laboratory's MultiQC, not for sharing.
+rule write_multiqc:
+    input:
+        libraries=rules.estimate_methylation.output.libraries,
+        reads=rules.estimate_methylation.input.reads,
+        cycles=rules.estimate_methylation.input.cycles,
+        library=library("methylation"),
+    output:
+        expand(
+            "<results>/methylation/multiqc/hpaxis_{section}_mqc.json",
+            section=["general", "fates", "controls", "cycles"],
+        ),
+    log:
+        "<logs>/write_multiqc.log",
+    benchmark:
+        "<benchmarks>/write_multiqc.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    script:
+        "../../scripts/write_multiqc.py"
+
+
 rule methylation:
     input:
         rules.estimate_methylation.output,
         rules.compare_callers.output,
+        rules.write_multiqc.output,
         rules.release_counts.output,

@@ -3,6 +3,7 @@ rule plot_methylation:
         libraries="<results>/methylation/libraries.tsv",
         calls=rules.estimate_methylation.output.calls,
         concordance="<results>/methylation/concordance.tsv",
+        cycles=rules.estimate_methylation.input.cycles,
         analysis="<results>/cohort/analysis.tsv",
         library=library("methylation", "report"),
     output:
@@ -24,6 +25,12 @@ rule plot_methylation:
             caption="../report/concordance.rst",
             category="Methylation",
             labels={"figure": "Agreement with a second caller"},
+        ),
+        cycles=report(
+            "<results>/report/figures/methylation/cycles.svg",
+            caption="../report/cycles.rst",
+            category="Methylation",
+            labels={"figure": "Methylation and non-conversion by cycle"},
         ),
     log:
         "<logs>/plot_methylation.log",
@@ -137,6 +144,37 @@ rule write_report:
         "../../scripts/write_report.py"
 
 
+rule write_quality:
+    input:
+        sheet=study.config["sheets"]["libraries"] or [],
+        libraries=rules.estimate_methylation.output.libraries,
+        limits=rules.estimate_methylation.output.limits,
+        read_level=rules.estimate_methylation.output.read_level,
+        concordance=rules.compare_callers.output.concordance,
+        reads=rules.estimate_methylation.input.reads,
+        cycles=rules.estimate_methylation.input.cycles,
+        analysis="<results>/cohort/analysis.tsv",
+        figures=[path for name, path in rules.plot_methylation.output.items() if name != "levels"],
+        library=library("report"),
+    output:
+        page=report(
+            "<results>/report/methylation_quality.html",
+            caption="../report/quality.rst",
+            category="Report",
+            labels={"figure": "Quality of the methylation libraries"},
+        ),
+    log:
+        "<logs>/write_quality.log",
+    benchmark:
+        "<benchmarks>/write_quality.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        config=study.config,
+    script:
+        "../../scripts/write_quality.py"
+
+
 # Outputs that come one a library stand in the crate by role: their names are ids.
 rule write_crate:
     input:
@@ -173,6 +211,7 @@ rule write_crate:
 rule report:
     input:
         rules.write_report.output.page,
+        rules.write_quality.output.page,
         rules.write_crate.output,
 
 
@@ -188,6 +227,7 @@ rule write_bundle:
         ],
         report=[
             rules.write_report.output.page,
+            rules.write_quality.output.page,
             *rules.write_report.input.figures,
             *rules.write_crate.output,
         ],

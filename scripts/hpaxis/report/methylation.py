@@ -41,7 +41,7 @@ def methylation_section(libraries, sheet, levels, concordance, gates, figures, l
         _failed_all(study),
         instrument_table(instrument),
         Heading("quality", "Quality of the libraries"),
-        _conversion_figure(libraries, gates, figures) if counted else None,
+        conversion_figure(libraries, gates, figures) if counted else None,
         funnel_table(libraries) if counted else None,
         flagged_table(libraries, library_ids),
         control_table(libraries, sheet),
@@ -62,12 +62,13 @@ def methylation_section(libraries, sheet, levels, concordance, gates, figures, l
     return Section("methylation", "Methylation", tuple(b for b in blocks if b is not None))
 
 
-def _conversion_figure(libraries, gates, figures):
+def conversion_figure(libraries, gates, figures):
+    """Return the figure of conversion and depth of every library."""
     return Figure(
         "conversion",
         "Bisulfite conversion and depth of every library",
         f"Conversion and depth of {plural(len(libraries), 'library', 'libraries')}, "
-        f"{_verdict_words(libraries)}; medians stand in the next table.",
+        f"{verdict_words(libraries)}; medians stand in the next table.",
         figures["conversion"],
         f"Conversion is measured on each library’s own cytosines outside CpGs, with its interval. A library fails "
         f"below {percent(gates['conversion'][0], 1)} conversion or a median depth of {count(gates['depth'][0])}, "
@@ -77,7 +78,7 @@ def _conversion_figure(libraries, gates, figures):
 
 def _callers(concordance, libraries, figures, library_ids):
     heading = Heading("callers", "Agreement with a second caller")
-    return [heading, *_concordance_blocks(concordance, libraries, figures, library_ids)]
+    return [heading, *concordance_blocks(concordance, libraries, figures, library_ids)]
 
 
 def _opening(libraries, study):
@@ -85,7 +86,7 @@ def _opening(libraries, study):
         return Notice("There is no study library.", "warning")
     passed = study[study["verdict"] != "fail"]
     text = (
-        f"Of {plural(len(study), 'study library', 'study libraries')}, {_verdict_words(study)}. Failed libraries are "
+        f"Of {plural(len(study), 'study library', 'study libraries')}, {verdict_words(study)}. Failed libraries are "
         "left out of everything that follows; each has its reason below."
     )
     if len(passed):
@@ -111,7 +112,8 @@ def _failed_all(study):
     return None
 
 
-def _verdict_words(table):
+def verdict_words(table):
+    """Return how many libraries passed, passed with a warning, and failed."""
     counts = table["verdict"].value_counts()
     said = {"pass": "passed", "warn": "passed with a warning", "fail": "failed"}
     return words(f"{count(counts.get(v, 0))} {said[v]}" for v in VERDICTS)
@@ -285,7 +287,8 @@ def level_table(levels, population):
     return Table(title, tuple(columns), tuple(rows), folded=True)
 
 
-def _concordance_blocks(concordance, libraries, figures, library_ids):
+def concordance_blocks(concordance, libraries, figures, library_ids):
+    """Return what the second caller says, with its figure and the libraries on which the callers differ."""
     known = concordance.dropna(subset=["difference"])
     if known.empty:
         return [Notice("The second caller (methylpy) has no call to compare with.", "warning")]

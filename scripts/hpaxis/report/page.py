@@ -24,10 +24,11 @@ SYMBOL = re.compile(
 HEADS = re.compile(r"p|n|t|F|b|df|SE")
 
 
-def render(title, question, answer, sections, notices=()):
+def render(title, question, answer, sections, notices=(), heading="The question and the answer"):
     """Return the page as text.
 
-    ``answer`` and ``notices`` are blocks, ``sections`` a list of `Section`. The same arguments give the same bytes.
+    ``answer`` and ``notices`` are blocks, ``sections`` a list of `Section`. The question (None without) and the answer
+    come first, under ``heading``. The same arguments give the same bytes.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hpaxis.report", "."),
@@ -41,7 +42,13 @@ def render(title, question, answer, sections, notices=()):
     environment.filters["drawing"] = lambda figure: inline_svg(figure.svg, figure.key, figure.alt)
     style = Markup(environment.loader.get_source(environment, "page.css")[0])
     return environment.get_template("page.html").render(
-        title=title, question=question, answer=answer, notices=notices, sections=numbered(sections), style=style
+        title=title,
+        question=question,
+        heading=heading,
+        answer=answer,
+        notices=notices,
+        sections=numbered(sections),
+        style=style,
     )
 
 
