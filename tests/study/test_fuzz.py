@@ -26,8 +26,10 @@ from hpaxis.cortisol.kits import SHIPPED, kit_named, read_kits
 from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.readers import choose_read, read_reader_file
 from hpaxis.methylation.panel import make_panel, read_panel
+from hpaxis.methylation.pyrosequencer_export import read_export
 from hpaxis.methylation.reads import check_read_files, read_chunks
 from hpaxis.moderation.lock import read_lock
+from hpaxis.names import is_name
 from hpaxis.problems import InputError
 from hpaxis.sheets import read_sheet, sheet_schema
 from hpaxis.study import check_config, panel_folder, read_study
@@ -294,6 +296,37 @@ def test_a_plate_with_its_layout(folder):
         def parse():
             if problems := check_plate(row, hair, config):
                 raise InputError(problems)
+
+        survives(parse)
+
+    check()
+
+
+# Pyrosequencers' exports.
+
+PYROSEQUENCER = {
+    "wide": (
+        b"Well;Assay;Sample ID;Pos. 1 Meth. (%);Pos. 1 Quality;Pos. 2 Meth. (%);Pos. 2 Quality\n"
+        b"A1;NR3C1;L1;3,4;Passed;12,1;Check\nA2;NR3C1;L2;;Failed;9,0;Passed\n"
+    ),
+    "long": b"sample\tCpG\tpercent\tquality\nL1\tcpg1\t3.4\tPassed\nL1\tcpg2\t12\tCheck\nL2\tcpg1\tNA\tFailed\n",
+}
+
+
+@pytest.mark.parametrize("name", PYROSEQUENCER)
+def test_pyrosequencers_exports(folder, name):
+    path = folder / "pyrosequencer.txt"
+    path.write_bytes(PYROSEQUENCER[name])
+    assert len(read_export(path, known=("cpg1", "cpg2"))) >= 3
+
+    @fuzzed(60)
+    @given(files(PYROSEQUENCER[name]))
+    def check(data):
+        path.write_bytes(data)
+
+        def parse():
+            table = read_export(path, known=("cpg1", "cpg2"))
+            assert all(is_name(text) for column in ("well", "assay") for text in table[column].dropna())
 
         survives(parse)
 
