@@ -367,7 +367,7 @@ def make_panel(reference, primers=None):
     amplicons, references = [], {}
     for record, sequence in records.items():
         name = re.sub(r"[^A-Za-z0-9_.-]+", "_", record)
-        chrom, start = _placed_name(record, len(sequence))
+        chrom, start = placed_name(record, len(sequence))
         pairs = known.get(record, [(None, None)])
         for i, (forward, reverse) in enumerate(pairs, 1):
             first, last = (0, len(sequence)) if forward is None else find_product(forward, reverse, sequence)
@@ -378,7 +378,7 @@ def make_panel(reference, primers=None):
                 "end": pd.NA if start is None else start + last - 1, "strand": "+", "forward_primer": forward,
                 "reverse_primer": reverse, "source": f"{Path(reference).name}: {record}",
             })  # fmt: skip
-    return _panel_of(amplicons, references)
+    return panel_of(amplicons, references)
 
 
 def find_product(forward, reverse, sequence):
@@ -414,7 +414,8 @@ def write_panel(panel, folder):
         write_table(table, folder / f"{name}.tsv")
 
 
-def _panel_of(amplicons, references):
+def panel_of(amplicons, references):
+    """A panel of amplicons (dicts with the columns of the table) with all CpGs between primers and one index over them."""
     cpgs = []
     for row in amplicons:
         reference = references[row["amplicon"]]
@@ -424,9 +425,10 @@ def _panel_of(amplicons, references):
         offsets = [o for o in find_cpgs(reference) if first <= o < last]
         width = len(str(len(offsets)))
         for i, offset in enumerate(offsets, 1):
+            pos = row["start"] + offset if row["strand"] == "+" else row["end"] - offset - 1
             cpgs.append({
                 "cpg_id": f"{row['amplicon']}_CpG{i:0{width}d}", "amplicon": row["amplicon"], "offset": offset,
-                "chrom": row["chrom"], "pos": row["start"] + offset, "strand": "+", "source": row["source"],
+                "chrom": row["chrom"], "pos": pos, "strand": row["strand"], "source": row["source"],
             })  # fmt: skip
     tables = {name: pd.DataFrame(columns=list(columns)) for name, columns in COLUMNS.items()}
     cpgs = pd.DataFrame(cpgs, columns=list(COLUMNS["cpgs"]))
@@ -462,7 +464,7 @@ def _read_primers(path, records):
     return {name: list(zip(rows["forward_primer"], rows["reverse_primer"])) for name, rows in table.groupby("amplicon")}
 
 
-def _placed_name(name, length):
+def placed_name(name, length):
     """Chromosome and first base that a record's name tells; NA and None when it tells none that fit its length."""
     found = re.search(r"(chr[0-9A-Za-z]+)[_:](\d+)[_-](\d+)", name)
     if found and int(found[3]) - int(found[2]) + 1 == length:

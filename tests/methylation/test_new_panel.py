@@ -1,0 +1,71 @@
+"""A panel from two primers and a reference, in one command."""
+
+import random
+
+import pytest
+
+from hpaxis.methylation.genome_check import check_panel
+from hpaxis.methylation.new_panel import main, panel_from_primers
+from hpaxis.methylation.panel import read_panel, reverse_complement
+from hpaxis.problems import InputError
+
+RNG = random.Random(5)
+LEFT, RIGHT = ("".join(RNG.choice("ACGT") for _ in range(700)) for _ in range(2))
+
+
+def fasta(bench, text, name="chr1"):
+    path = bench.folder / "genome.fa"
+    path.write_text(f">chr0\n{RIGHT}\n>{name}\n{text}\n")
+    return path
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_command_makes_a_panel_that_the_genome_agrees_with(bench, turned, capsys):
+    product = reverse_complement(bench.reference) if turned else bench.reference
+    genome = fasta(bench, LEFT + product + RIGHT)
+    main([str(bench.folder / "mine"), str(genome), bench.forward_primer, bench.reverse_primer])
+    panel = read_panel(bench.folder / "mine")
+    assert panel.references == {"mine": bench.reference}
+    assert panel.cpgs["offset"].tolist() == bench.cpgs
+    row = check_panel(panel, genome).iloc[0]
+    assert (row["verdict"], row["start"], row["strand"]) == ("same", 701, "-" if turned else "+")
+    text = (LEFT + product + RIGHT).upper()
+    assert [text[pos - 1 : pos + 1] for pos in panel.cpgs["pos"]] == ["CG"] * len(bench.cpgs)
+    assert "150 bases, 7 CpGs" in capsys.readouterr().out
+
+
+def test_a_named_piece_of_a_genome_gives_its_coordinates(bench):
+    text = LEFT + bench.reference + RIGHT
+    panel = panel_from_primers(
+        "x", bench.forward_primer, bench.reverse_primer, fasta(bench, text, f"chr7:5001-{5000 + len(text)}")
+    )
+    assert (panel.amplicons["chrom"][0], panel.amplicons["start"][0]) == ("chr7", 5701)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"text": LEFT + RIGHT}, "amplify nothing"),
+        ({"copies": 2}, "amplify 2 places"),
+        ({"forward": "TTTXTTTTTTTT"}, "is no primer"),
+        ({"name": "a/b"}, "is no name"),
+    ],
+)
+def test_what_cannot_be_a_panel_is_refused(bench, change, what):
+    text = change.get(
+        "text", LEFT + bench.reference + (RIGHT + bench.reference) * (change.get("copies", 1) - 1) + RIGHT
+    )
+    with pytest.raises(InputError, match=what):
+        panel_from_primers(
+            change.get("name", "x"),
+            change.get("forward", bench.forward_primer),
+            bench.reverse_primer,
+            fasta(bench, text),
+        )
+
+
+def test_the_command_overwrites_nothing(bench):
+    with pytest.raises(SystemExit, match="is there already"):
+        main([str(bench.folder), str(fasta(bench, LEFT)), "A" * 20, "C" * 20])
+    with pytest.raises(SystemExit, match="cannot be read as FASTA"):
+        main([str(bench.folder / "new"), str(bench.folder / "none.fa"), "A" * 20, "C" * 20])
