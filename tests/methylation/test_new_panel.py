@@ -46,12 +46,13 @@ def test_a_named_piece_of_a_genome_gives_its_coordinates(bench):
     ("change", "what"),
     [
         ({"text": LEFT + RIGHT}, "amplify nothing"),
-        ({"copies": 2}, "amplify 2 places"),
+        ({"copies": 2}, "amplify 3 places"),
         ({"forward": "TTTXTTTTTTTT"}, "is no primer"),
         ({"name": "a/b"}, "is no name"),
     ],
 )
 def test_what_cannot_be_a_panel_is_refused(bench, change, what):
+    # Two copies make three products: each alone, and the one from the first to the second.
     text = change.get(
         "text", LEFT + bench.reference + (RIGHT + bench.reference) * (change.get("copies", 1) - 1) + RIGHT
     )

@@ -9,7 +9,6 @@ import re
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pysam
 
 from hpaxis.methylation.genome_check import LONGEST_PRODUCT, find_products
@@ -28,9 +27,9 @@ def panel_from_primers(name, forward, reverse, reference):
     more than one.
     """
     forward, reverse = forward.upper(), reverse.upper()
-    problems = (
-        [] if NAME.fullmatch(name) else [Problem("name", "is no name", "use letters, digits, - and _", value=name)]
-    )
+    problems = []
+    if not NAME.fullmatch(name):
+        problems.append(Problem("name", "is no name", "use letters, digits, - and _", value=name))
     problems += [
         Problem("primers", "is no primer", f"use {SHORTEST_PRIMER} IUPAC codes or more, 5'→3'", value=primer)
         for primer in (forward, reverse)
@@ -40,14 +39,15 @@ def panel_from_primers(name, forward, reverse, reference):
     try:
         with pysam.FastaFile(str(reference)) as fasta:
             products = find_products(forward, reverse, fasta)
-            raise_if_any(_only_one(reference, products))
-            record, first, last, strand = products[0]
-            sequence = fasta.fetch(record, first - 1, last).upper()
-            chrom, start = placed_name(record, fasta.get_reference_length(record))
+            text = fasta.fetch(products[0][0]) if products else ""
     except (OSError, ValueError):
         raise InputError(
             Problem(str(reference), "cannot be read as FASTA", "give an uncompressed FASTA file")
         ) from None
+    raise_if_any(_only_one(reference, products))
+    record, first, last, strand = products[0]
+    sequence = text[first - 1 : last].upper()
+    chrom, start = placed_name(record, len(text))
     if start is None:
         chrom, start = record, 1
     amplicon = {

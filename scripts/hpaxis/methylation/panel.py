@@ -415,7 +415,7 @@ def write_panel(panel, folder):
 
 
 def panel_of(amplicons, references):
-    """A panel of amplicons (dicts with the columns of the table) with all CpGs between primers and one index over them."""
+    """A panel of amplicons (dicts with the table's columns): all CpGs between primers, and one index over them."""
     cpgs = []
     for row in amplicons:
         reference = references[row["amplicon"]]
