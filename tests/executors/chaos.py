@@ -100,7 +100,7 @@ def kill_job(folder, files, chance):
     run, struck = Run(folder), False
     running = run.wait_for(files)
     while running and not struck and run.process.poll() is None:
-        for job in chance.sample(run.jobs(), 1) if run.jobs() else []:
+        for job in chance.sample(jobs := run.jobs(), min(1, len(jobs))):
             time.sleep(chance.uniform(0, 0.5))
             with suppress(ProcessLookupError):
                 os.kill(job, signal.SIGKILL)
