@@ -17,7 +17,8 @@ with logged(snakemake.log[0]) as log:
             config=snakemake.params.config,
             sheet=sheet,
             **{
-                name: read_table(snakemake.input[name]) for name in ("libraries", "limits", "read_level", "concordance")
+                name: read_table(snakemake.input[name])
+                for name in ("libraries", "limits", "crosstalk", "read_level", "concordance")
             },
             reads=read_each(snakemake.input.reads),
             cycles=read_each(snakemake.input.cycles),

@@ -40,19 +40,23 @@ def cycles(libraries):
 @pytest.fixture
 def known(libraries):
     """The libraries with plates and what controls are known to hold."""
-    return libraries.assign(plate=["P1"] * 11 + ["P2"] * 13, expected_percent=[np.nan] * 22 + [3.0, np.nan])
+    return libraries.assign(
+        failed_molecules=0.0021, plate=["P1"] * 11 + ["P2"] * 13, expected_percent=[np.nan] * 22 + [3.0, np.nan]
+    )
 
 
 @pytest.fixture
 def quality(config, sheet, known, concordance, reads, cycles):
     limits = pd.DataFrame({"panel": ["p"], "index": ["region_mean"], "n_blanks": [2], "n_low": [1],
                            "blank_mean": [0.0001], "blank_sd": [0.0004], "lob": [0.0008], "lod": [0.0015]})  # fmt: skip
+    leak = pd.DataFrame({"plate": ["P1"], "n_no_template": [1], "molecules": [3], "leaked": [3.0], "leaked_low": [0.62],
+                         "leaked_high": [8.77], "level": [0.031], "corrected": ["yes"], "reason": [None]})  # fmt: skip
     level = pd.DataFrame({"library_id": known["library_id"], "amplicon": "a", "n_windows": 3, "pdr": 0.1234})
     for column in ("epipolymorphism", "entropy", "mhl", "share_many", "share_many_by_chance"):
         level[column] = 0.01
     people = pd.DataFrame({"participant_id": [f"1{i:04d}" for i in range(20)], "arm": ["control", "treatment"] * 10})
     figures = dict.fromkeys(("conversion", "cycles", "concordance"), SVG)
-    return Quality(config, sheet, known, limits, level, concordance, reads, cycles, people, figures)
+    return Quality(config, sheet, known, limits, leak, level, concordance, reads, cycles, people, figures)
 
 
 def test_the_page_tells_what_was_measured(quality):

@@ -149,6 +149,7 @@ rule write_quality:
         sheet=study.config["sheets"]["libraries"] or [],
         libraries=rules.estimate_methylation.output.libraries,
         limits=rules.estimate_methylation.output.limits,
+        crosstalk=rules.estimate_methylation.output.crosstalk,
         read_level=rules.estimate_methylation.output.read_level,
         concordance=rules.compare_callers.output.concordance,
         reads=rules.estimate_methylation.input.reads,

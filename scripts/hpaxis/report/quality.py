@@ -16,7 +16,7 @@ from hpaxis.report.methylation import (
     funnel_table,
     verdict_words,
 )
-from hpaxis.report.numbers import count, fixed, percent, plural
+from hpaxis.report.numbers import count, fixed, percent, plural, significant
 from hpaxis.report.page import render
 from hpaxis.report.settings import gates
 
@@ -31,15 +31,16 @@ CONTEXTS = (
 class Quality:
     """What the page is made of.
 
-    ``config`` has its defaults filled; ``sheet`` is the sheet of libraries; ``libraries``, ``limits``, ``read_level``
-    and ``concordance`` are the methylation stage's tables, ``reads`` and ``cycles`` the rows of all libraries' tables
-    of these names; ``people`` maps participants to arms (participant_id, arm); ``figures`` maps names to SVG text.
+    ``config`` has its defaults filled; ``sheet`` is the sheet of libraries; ``libraries``, ``limits``, ``crosstalk``,
+    ``read_level`` and ``concordance`` are the methylation stage's tables, ``reads`` and ``cycles`` the rows of all
+    libraries' tables of these names; ``people`` maps participants to arms (participant_id, arm); ``figures`` maps names to SVG text.
     """
 
     config: dict
     sheet: pd.DataFrame
     libraries: pd.DataFrame
     limits: pd.DataFrame
+    crosstalk: pd.DataFrame
     read_level: pd.DataFrame
     concordance: pd.DataFrame
     reads: pd.DataFrame
@@ -56,7 +57,7 @@ def quality_page(quality):
         *(_read_sections(quality) if len(quality.reads) else ()),
         Section("flagged", "Flagged libraries", (flagged_table(libraries, ids),)),
         Section("controls", "Controls, standards and limits", (
-            control_table(libraries, quality.sheet), limit_table(quality.limits),
+            control_table(libraries, quality.sheet), limit_table(quality.limits), crosstalk_table(quality.crosstalk),
         )),
         Section("callers", "Agreement with a second caller", tuple(
             concordance_blocks(quality.concordance, libraries, quality.figures, ids),
@@ -79,6 +80,7 @@ def _read_sections(quality):
         conversion_figure(libraries, gates(quality.config["methylation"]), quality.figures),
         context_table(libraries, reads),
         error_paragraph(reads),
+        failed_table(libraries),
     )
     return [
         Section("reads", "Where read pairs went", (funnel_table(libraries), fate_table(libraries, reads))),
@@ -138,6 +140,22 @@ def context_table(libraries, reads):
     )
 
 
+def failed_table(libraries):
+    """Return the share of molecules on which conversion failed as a whole, by kind of library."""
+    rows = []
+    for kind, name in KINDS.items():
+        share = libraries.loc[libraries["kind"] == kind, "failed_molecules"].dropna()
+        if len(share):
+            rows.append((name, count(len(share)), percent(share.median(), 3), percent(share.max(), 3)))
+    return Table(
+        "Molecules on which conversion failed as a whole",
+        ("Kind", "Libraries", "Median library", "Highest library"),
+        tuple(rows),
+        note="Told from ordinary molecules by a mixture of two kinds, fitted to each library; they count by the "
+        "probability that they are ordinary. Libraries with too few molecules or cytosines are not told.",
+    )
+
+
 def error_paragraph(reads):
     """Return how often the sequencer erred, where conversion has no part in it."""
     bases = reads["t_bases"].sum()
@@ -186,6 +204,34 @@ def limit_table(limits):
         frozenset({"Panel"}),
         "From the study's own controls (Armbruster and Pry, 2008). A level below the limit of detection cannot be told "
         "from none.",
+    )
+
+
+def crosstalk_table(crosstalk):
+    """Return what leaks from library to library, by the no-template controls of each plate."""
+    if crosstalk.empty:
+        return None
+    rows = tuple(
+        (row.plate, count(row.n_no_template), count(row.molecules), significant(row.leaked),
+         f"{significant(row.leaked_low)} to {significant(row.leaked_high)}", percent(row.level), row.corrected,
+         "–" if row.reason != row.reason or row.reason is None else row.reason)
+        for row in crosstalk.itertuples()
+    )  # fmt: skip
+    return Table(
+        "Molecules of other libraries, by the no-template controls",
+        (
+            "Plate",
+            "Controls",
+            "Molecules in them",
+            "A library holds",
+            "95% CI",
+            "Their methylation",
+            "Corrected",
+            "Reason",
+        ),
+        rows,
+        frozenset({"Corrected", "Reason"}),
+        "What hops or spills from library to library appears in a control without template too.",
     )
 
 
