@@ -33,7 +33,8 @@ class Quality:
 
     ``config`` has its defaults filled; ``sheet`` is the sheet of libraries; ``libraries``, ``limits``, ``crosstalk``,
     ``read_level`` and ``concordance`` are the methylation stage's tables, ``reads`` and ``cycles`` the rows of all
-    libraries' tables of these names; ``people`` maps participants to arms (participant_id, arm); ``figures`` maps names to SVG text.
+    libraries' tables of these names; ``people`` maps participants to arms (participant_id, arm); ``figures`` maps
+    names to SVG text.
     """
 
     config: dict
