@@ -154,6 +154,7 @@ def test_libraries_of_one_sample_are_combined_by_depth_and_a_failed_one_is_left_
         (person("L2"), {"methylated": 0.02, "n": 3000}),
         (person("L3"), {"methylated": 0.5, "e": 0.05}),
         copies_per_ng=1e9,
+        overdispersion="none",
     )
     row = found.indices.iloc[0]
     assert len(found.indices) == 1 and row["n_libraries"] == 2
@@ -167,6 +168,32 @@ def test_libraries_of_one_sample_are_combined_by_depth_and_a_failed_one_is_left_
     expected = np.sqrt(0.25**2 * single["L1"] ** 2 + 0.75**2 * single["L2"] ** 2)
     assert row["region_mean_beta_se"] == pytest.approx(expected, rel=1e-6)
     assert row["region_mean_beta_low"] < row["region_mean_beta"] < row["region_mean_beta_high"]
+
+
+def test_replicates_that_differ_widen_every_interval_and_the_limits_say_so(bench):
+    rows = [(person("L1"), {"methylated": 0.05}), (person("L2"), {"methylated": 0.03})]
+    wide, plain = study(bench, *rows), study(bench, *rows, overdispersion="none")
+    limit = wide.limits.iloc[0]
+    assert limit["overdispersion"] > 0.001 and limit["overdispersion_df"] == 1
+    assert limit["overdispersion_source"] == "replicates" and plain.limits["overdispersion_source"].iloc[0] == "config"
+    extra = limit["overdispersion"] * 0.05 * 0.95
+    se = [found.libraries["region_mean_beta_se"].iloc[0] for found in (wide, plain)]
+    assert se[0] ** 2 - se[1] ** 2 == pytest.approx(extra, rel=1e-6)
+    assert (wide.calls["L1"]["beta_se"] > plain.calls["L1"]["beta_se"]).all()
+    assert wide.indices["region_mean_beta_se"].iloc[0] > plain.indices["region_mean_beta_se"].iloc[0]
+
+
+@pytest.mark.parametrize(("chg", "differs"), [(200, False), (500, True)])
+def test_conversion_that_differs_by_context_is_warned_of(bench, chg, differs):
+    """Of 50,000 sites each .4 % unconverted, or 1 %: against .4 % in the other context."""
+    panel = bench.panel()
+    tables = library(panel, methylated=0.05, e=0.004)
+    counts = {"chg_unconverted": chg, "chg_converted": 50_000 - chg, "chh_unconverted": 200, "chh_converted": 49_800}
+    tables = replace(tables, reads=tables.reads.assign(**counts))
+    row = estimate_study(sheet(person()), {"toy": panel}, {"L1": tables}, SETTINGS).libraries.iloc[0]
+    assert row["non_conversion_chg"] == chg / 50_000 and row["non_conversion_chh"] == 0.004
+    assert row["non_conversion_chg_low"] < row["non_conversion_chg"] < row["non_conversion_chg_high"]
+    assert ("differs by context" in (row["reasons"] or "")) == differs
 
 
 def test_controls_are_judged_by_what_they_should_read(bench):

@@ -1,14 +1,16 @@
 """All libraries of a study together: correction by its controls, calls, verdicts, and indices of participants."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from hpaxis.methylation import estimate
+from hpaxis.methylation.contexts import CONTEXT_COLUMNS, context_columns
 from hpaxis.methylation.crosstalk import carry_over, find_leaks
 from hpaxis.methylation.indices import index_rows, participants
 from hpaxis.methylation.limits import LIMIT_COLUMNS, limit, limit_rows, note_undetected
+from hpaxis.methylation.replicates import estimate_overdispersion, replicate_groups
 from hpaxis.methylation.samples import corrected, level, read_sample, shares_of, umi_families
 from hpaxis.methylation.suspicion import suspected_variants, suspicions
 from hpaxis.methylation.verdicts import verdict
@@ -18,7 +20,8 @@ LIBRARY_COLUMNS = (
     "library_id", "participant_id", "timepoint", "kind", "panel", "plate", "well", *estimate.LIBRARY_COLUMNS,
     "non_conversion", "non_conversion_low", "non_conversion_high", "over_conversion", "over_conversion_se",
     "template_copies", "median_depth", "effective_depth", "failed_molecules", "failed_molecules_low",
-    "failed_molecules_high", "leaked_share", "leaked_share_low", "leaked_share_high", "fully_methylated",
+    "failed_molecules_high", "overdispersion", *CONTEXT_COLUMNS, "leaked_share", "leaked_share_low",
+    "leaked_share_high", "fully_methylated",
     "fully_methylated_expected", "n_cpgs", "expected_percent", "region_mean_beta_raw", "region_mean_beta",
     "region_mean_beta_se", "region_mean_beta_low", "region_mean_beta_high", "verdict", "reasons",
 )  # fmt: skip
@@ -64,6 +67,8 @@ def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
     samples, crosstalk = find_leaks(samples, typical, settings)
     full = carry_over(samples)
     over = {name: _over_conversion(samples, panel, settings) for name, panel in panels.items()}
+    rho = {name: _overdispersion(samples, panel, over[name], settings) for name, panel in panels.items()}
+    samples = [replace(s, rho=rho[s.row.panel].rho) for s in samples]
     calls, library_rows, by_index = {}, [], []
     for sample in samples:
         g = over[sample.row.panel]
@@ -77,7 +82,7 @@ def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
             by_index += index_rows(sample, row, g, settings)
     elsewhere = {name for other in others for name, *_ in other.limit_rows} - set(sheet["panel"])
     own = [n for n in panels if n not in elsewhere]
-    limits = [row for name in own for row in limit_rows(samples, name, panels[name], over[name], settings)]
+    limits = [row for name in own for row in limit_rows(samples, name, panels[name], over[name], rho[name], settings)]
     note_undetected(library_rows, limits)
     for other in others:
         found = [{"panel": n, "index": i} | limit(blank, low) for n, i, blank, low in other.limit_rows]
@@ -130,6 +135,18 @@ def _over_conversion(samples, panel, settings):
     return estimate.pool_over_conversion(rates)
 
 
+def _overdispersion(samples, panel, over, settings):
+    """Of a panel, from the mean over all CpGs that are deep enough."""
+    levels = {}
+    for sample in samples:
+        deep = (sample.depth >= settings["depth_fail"]) & ~sample.excluded
+        usable = sample.panel is panel and 1 - sample.conversion.value >= settings["conversion_fail"]
+        found = level(sample, deep if usable else np.zeros_like(deep), over, settings)
+        levels[sample.row.library_id] = float(found.beta[0]), float(found.se[0])
+    groups = replicate_groups(samples, levels, panel)
+    return estimate_overdispersion(groups, settings["overdispersion"], settings["confidence"])
+
+
 def _calls(sample, over, settings):
     """The library's CpG table: counts, levels with intervals, and flags that say what is wrong with a row."""
     table = sample.counts.copy()
@@ -178,6 +195,8 @@ def _library_row(sample, over, settings):
         "failed_molecules": failed.value,
         "failed_molecules_low": float(failed_limits[0]),
         "failed_molecules_high": float(failed_limits[1]),
+        "overdispersion": sample.rho,
+        **context_columns(sample, settings["confidence"]),
         "leaked_share": np.nan if sample.leak is None else sample.leak.share,
         "leaked_share_low": np.nan if sample.leak is None else sample.leak.low,
         "leaked_share_high": np.nan if sample.leak is None else sample.leak.high,

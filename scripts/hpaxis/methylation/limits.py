@@ -4,12 +4,13 @@ import numpy as np
 
 from hpaxis.methylation.samples import level
 
-LIMIT_COLUMNS = ("panel", "index", "n_blanks", "n_low", "blank_mean", "blank_sd", "lob", "lod")
+LIMIT_COLUMNS = ("panel", "index", "n_blanks", "n_low", "blank_mean", "blank_sd", "lob", "lod", "overdispersion",
+                 "overdispersion_low", "overdispersion_high", "overdispersion_df", "overdispersion_source")  # fmt: skip
 ONE_SIDED = 1.645  # 95 % of a normal distribution lie below
 LOW_PERCENT = 5
 
 
-def limit_rows(samples, name, panel, over, settings):
+def limit_rows(samples, name, panel, over, rho, settings):
     """Limits of blank and of detection of each index, from the 0 % controls.
 
     LoB = mean + 1.645 SD of blanks, LoD = LoB + 1.645 SD at a low level (Armbruster and Pry, 2008). The SD of few
@@ -32,7 +33,7 @@ def limit_rows(samples, name, panel, over, settings):
             ):
                 found = level(sample, wanted, over, settings)
                 levels[kind].append((float(found.beta[0]), float(found.se[0])))
-        rows.append({"panel": name, "index": index} | limit(levels["blank"], levels["low"]))
+        rows.append({"panel": name, "index": index} | limit(levels["blank"], levels["low"], rho))
     return rows
 
 
@@ -42,9 +43,14 @@ def _limit_kind(row):
     return "low" if row.kind == "standard" and 0 < float(row.expected_percent) <= LOW_PERCENT else None
 
 
-def limit(blanks, low):
+def limit(blanks, low, rho=None):
     """Limits of one index from (level, standard error) of blanks and of low standards."""
-    found = {"n_blanks": len(blanks), "n_low": len(low), "blank_mean": np.nan, "blank_sd": np.nan, "lob": np.nan}
+    spread = {} if rho is None else {
+        "overdispersion": rho.rho, "overdispersion_low": rho.low, "overdispersion_high": rho.high,
+        "overdispersion_df": rho.df, "overdispersion_source": rho.source,
+    }  # fmt: skip
+    counts = {"n_blanks": len(blanks), "n_low": len(low)}
+    found = spread | counts | dict.fromkeys(("blank_mean", "blank_sd", "lob"), np.nan)
     if not blanks:
         return found | {"lod": np.nan}
     values, errors = np.array(blanks).T

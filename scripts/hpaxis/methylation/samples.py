@@ -9,6 +9,7 @@ from hpaxis.methylation import estimate
 from hpaxis.methylation.conversion import Mixture, fit_mixture
 from hpaxis.methylation.crosstalk import Leak, subtract_leak
 from hpaxis.methylation.cycles import cycle_bias
+from hpaxis.methylation.replicates import widen
 from hpaxis.methylation.variants import mask_notes, masked_cpgs
 
 
@@ -18,7 +19,8 @@ class Sample:
 
     ``mixture``: its kinds of molecules, None where they are too few to tell failed ones; ``bias``: what its M-bias
     says; ``masked``: CpGs that a variant destroys, ``excluded``: those of them that are left out, ``notes`` on them;
-    ``leak``: what it holds of other libraries (`crosstalk.find_leaks`), None where that is not known.
+    ``leak``: what it holds of other libraries (`crosstalk.find_leaks`), None where that is not known;
+    ``rho``: overdispersion of libraries of one sample (`replicates.Overdispersion`).
     """
 
     row: object
@@ -34,6 +36,7 @@ class Sample:
     excluded: np.ndarray
     notes: list
     leak: Leak | None = None
+    rho: float = 0.0
 
     @property
     def depth(self):
@@ -124,5 +127,7 @@ def shares_of(sample, weights, settings):
 
 
 def corrected(sample, weights, over, settings):
-    """`Estimate` of weighted sets of CpGs."""
-    return estimate.correct(shares_of(sample, weights, settings), sample.conversion, over, settings["confidence"])
+    """`Estimate` of weighted sets of CpGs, with what replicates differ by beyond their molecules in its errors."""
+    confidence = settings["confidence"]
+    found = estimate.correct(shares_of(sample, weights, settings), sample.conversion, over, confidence)
+    return widen(found, sample.rho, confidence)

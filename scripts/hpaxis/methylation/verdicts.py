@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from hpaxis.methylation.contexts import context_reasons
 from hpaxis.methylation.samples import umi_families
 
 CROWDED = 0.1  # then about one template in twenty has its UMI in common with another
@@ -35,6 +36,7 @@ def verdict(sample, row, over, typical, settings, suspicions=()):
         found.append(("pass", "no 100 % control of this panel: over-conversion taken as 0"))
     found += [("warn", reason) for reason in [*sample.bias, *_crowded_umis(sample), *suspicions]]
     found += [("pass", note) for note in sample.notes]
+    found += [("warn", reason) for reason in context_reasons(sample)]
     if row["carry_over"]:
         number, expected = row["fully_methylated"], row["fully_methylated_expected"]
         what = f"{number} molecules methylated at every CpG, {expected:.3g} expected"
