@@ -45,6 +45,38 @@ rule plot_methylation:
         "../../scripts/plot_methylation.py"
 
 
+rule plot_patterns:
+    input:
+        patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
+        libraries="<results>/methylation/libraries.tsv",
+        analysis="<results>/cohort/analysis.tsv",
+        library=library("methylation", "report"),
+    output:
+        molecules=report(
+            "<results>/report/figures/methylation/molecules.svg",
+            caption="../report/molecules.rst",
+            category="Methylation",
+            labels={"figure": "Molecules by arm"},
+        ),
+        lollipops=report(
+            "<results>/report/figures/methylation/lollipops.svg",
+            caption="../report/lollipops.rst",
+            category="Methylation",
+            labels={"figure": "Some molecules by arm"},
+        ),
+    log:
+        "<logs>/plot_patterns.log",
+    benchmark:
+        "<benchmarks>/plot_patterns.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        arms=study.config["arms"],
+        smallest_cell=study.config["report"]["smallest_cell"],
+    script:
+        "../../scripts/plot_patterns.py"
+
+
 rule plot_cohort:
     input:
         attrition="<results>/cohort/attrition.tsv",
@@ -118,6 +150,7 @@ rule write_report:
         models=rules.moderation.input.tables,
         figures=[
             *(path for name, path in rules.plot_methylation.output.items() if name != "levels"),
+            *rules.plot_patterns.output,
             *rules.plot_cohort.output,
             *rules.cortisol.input.figures,
             *rules.moderation.input.figures,

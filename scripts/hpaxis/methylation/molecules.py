@@ -10,7 +10,7 @@ import numpy as np
 import parasail
 
 from hpaxis.methylation import planes
-from hpaxis.methylation.panel import COMPLEMENT
+from hpaxis.methylation.nucleotides import COMPLEMENT
 from hpaxis.methylation.reads import windows
 
 NOT_PLACED = np.iinfo(np.int64).min

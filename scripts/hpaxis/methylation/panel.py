@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpaxis.methylation.nucleotides import COMPLEMENT, IUPAC, reverse_complement
+from hpaxis.methylation.nucleotides import IUPAC, reverse_complement
 from hpaxis.methylation.variants import check_mask
 from hpaxis.names import REMEDY, WHAT, is_name
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.tables import whole_file, write_table
 
-__all__ = ["COMPLEMENT", "IUPAC", "reverse_complement"]  # found here by most of this stage
 SHIPPED = Path(__file__).resolve().parents[3] / "resources" / "panels"
 COLUMNS = {
     "amplicons": ("amplicon", "chrom", "start", "end", "strand", "forward_primer", "reverse_primer", "source"),

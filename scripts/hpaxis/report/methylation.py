@@ -55,11 +55,40 @@ def methylation_section(libraries, sheet, levels, concordance, gates, figures, l
             "conversion; a corrected value may fall below zero.",
         ),
         *_level_tables(levels),
+        *(_molecule_figures(figures) if counted else ()),
         *(_callers(concordance, libraries, figures, library_ids) if counted else ()),
     ]
     if library_ids:
         blocks.insert(7, library_table(study))
     return Section("methylation", "Methylation", tuple(b for b in blocks if b is not None))
+
+
+def _molecule_figures(figures):
+    """Molecules pooled by arm; nothing where no library has molecules."""
+    blocks = []
+    if "molecules" in figures:
+        blocks.append(
+            Figure(
+                "molecules",
+                "Molecules by arm",
+                "Molecules as rows and CpGs as columns, by population and arm; shares stand above each panel.",
+                figures["molecules"],
+                "150 molecules a panel, drawn evenly from all of its libraries, each with equal weight, the most "
+                "methylated on top. They are pooled: no row can be traced to a person. Not corrected for conversion.",
+            )
+        )
+    if "lollipops" in figures:
+        blocks.append(
+            Figure(
+                "lollipops",
+                "Some molecules with methylated CpGs",
+                "Twelve molecules by population and arm with a circle a CpG, filled where methylated.",
+                figures["lollipops"],
+                "Drawn evenly from the pooled molecules with at least one methylated CpG, from the most to the least. "
+                "A gap is a CpG that was not read.",
+            )
+        )
+    return blocks
 
 
 def conversion_figure(libraries, gates, figures):
