@@ -20,6 +20,7 @@ from hpaxis.methylation.genotypes import (
 )
 from hpaxis.methylation.panel import read_panel, write_panel
 from hpaxis.methylation.release import release_tables
+from hpaxis.tables import read_table, write_table
 
 KEYS = [("a", "chr1", pos, "A", "G") for pos in (101, 202, 303, 404, 505)]
 
@@ -234,3 +235,23 @@ def test_tables_are_as_their_schemas_say(bench, root, name):
     for row in table.astype(object).where(table.notna(), None).to_dict("records"):
         jsonschema.validate({k: v.item() if hasattr(v, "item") else v for k, v in row.items()}, schema)
     assert set(VARIANT) <= set(calls.alleles.columns)
+
+
+def test_tables_on_disk_give_the_same_genotypes(bench, tmp_path):
+    at = plain_a(bench)
+    panel = masked(bench, (at, "G"))
+    pairs = [bench.pair(bench.molecule())] * 30 + [bench.pair(put(bench.molecule((1,)), at, "G"))] * 30
+    calls = count_library(bench.write(pairs), panel, "L1")
+    write_table(calls.alleles, tmp_path / "L1.tsv")
+    again = read_table(tmp_path / "L1.tsv", text=("ref", "alt", "allele"))
+    genotypes = call_genotypes(again)
+    pd.testing.assert_frame_equal(genotypes, call_genotypes(calls.alleles), check_dtype=False)
+    assert genotypes["genotype"].tolist() == ["0/1"]
+    phased = phased_methylation(again, genotypes).set_index(["allele", "cpg_id"])["methylated"]
+    assert phased["alt", "CpG2"] == 30 and phased.sum() == 30
+    empty = count_library(bench.write(pairs), bench.panel(), "L1").alleles
+    write_table(empty, tmp_path / "L2.tsv")
+    nothing = call_genotypes(read_table(tmp_path / "L2.tsv", text=("ref", "alt", "allele")))
+    both = {"L1": genotypes, "L2": nothing}
+    found = identity_table(both, {"L1": again, "L2": empty}, {"L1": ("p", None, None), "L2": ("p", None, None)})
+    assert found["n_variants"].tolist() == [1, 0] and found["flags"].isna().all()

@@ -17,11 +17,13 @@ class AlleleTally:
     def __init__(self, panel):
         self.panel, self.sums, self.letters = panel, {}, {}
         self.variants = place_variants(panel)
+        self.inside = {}
+        for row in self.variants[self.variants["site"] != "primer"].itertuples():
+            self.inside.setdefault(row.amplicon, []).append(row)
 
     def add(self, target, molecules, methylated, converted, passing):
         """Take passing molecules (boolean); ``methylated``, ``converted``: flags of good bases (see `planes`)."""
-        mine = self.variants[self.variants["amplicon"] == target.amplicon]
-        mine = [r for r in mine.itertuples() if r.site != "primer" and is_visible(r.ref, r.alt, target.strand)]
+        mine = [r for r in self.inside.get(target.amplicon, ()) if is_visible(r.ref, r.alt, target.strand)]
         if not mine:
             return
         rows = np.flatnonzero(passing)
