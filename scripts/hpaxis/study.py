@@ -20,7 +20,8 @@ from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.sheets import closest, empty_sheet, read_sheet, sheet_schema
 
 # Which file columns an assay needs.
-FILES = {"amplicon": ("fastq_1", "fastq_2"), "counts": ("counts",), "pyrosequencing": ("export",)}
+FILES = {"amplicon": ("fastq_1", "fastq_2"), "counts": ("counts",), "pyrosequencing": ("export",),
+         "genome": ("bam", "fastq_1", "fastq_2")}  # fmt: skip
 # A file that holds many libraries may stand in many rows; reads belong to one.
 MANY_LIBRARIES = ("counts", "export")
 
@@ -237,9 +238,12 @@ def _check_libraries(study):
         elif pd.notna(row.umi) and "," in row.umi and pd.isna(row.fastq_2):
             add("names bases of read 2, which there is not", "correct umi or fastq_2", "umi", row.umi)
         needed = FILES.get(row.assay, ())
-        if needed and pd.isna(getattr(row, needed[0])):
+        aligned_here = row.assay == "genome" and pd.notna(row.fastq_1)
+        if needed and pd.isna(getattr(row, needed[0])) and not aligned_here:
             add("is missing", f"assay {row.assay} needs this file", needed[0])
-        for column in ("fastq_1", "fastq_2", *MANY_LIBRARIES):
+        elif aligned_here and pd.notna(row.bam):
+            add("is given beside fastq_1", "give the aligned reads or the FASTQ files, not both", "bam", row.bam)
+        for column in ("fastq_1", "fastq_2", "bam", *MANY_LIBRARIES):
             name = getattr(row, column)
             if pd.isna(name):
                 continue
@@ -394,6 +398,7 @@ def check_files(study, made=None, cache=None):
     Files whose size and time are in the ``cache`` were read through before without a problem.
     """
     from hpaxis.cortisol.check import check_plate
+    from hpaxis.methylation.inputs import check_library_files
     from hpaxis.methylation.pyrosequencing import export_paths
     from hpaxis.methylation.reads import check_read_files
 
@@ -412,7 +417,7 @@ def check_files(study, made=None, cache=None):
                     problems.append(Problem(sheet, "does not exist", "correct the path", row.row, column, name))
                 else:
                     paths.append(name)
-        if paths and row.assay == "amplicon":
+        if paths and (row.assay == "amplicon" or (row.assay == "genome" and pd.isna(row.bam))):
             signature = {p: _signature(p) for p in paths}
             if all(known.get(p) == s for p, s in signature.items()):
                 continue
@@ -420,7 +425,7 @@ def check_files(study, made=None, cache=None):
             problems += found
             if not found:
                 known.update(signature)
-    problems += _check_exports(study, made)
+    problems += check_library_files(study.libraries, study.config["methylation"], sheet)
     for row in study.plates.itertuples():
         names = [n for n in (row.reader_file, row.layout_file) if pd.notna(n) and not (made and n.startswith(made))]
         absent = [n for n in names if not os.path.isfile(n)]
@@ -438,25 +443,6 @@ def check_files(study, made=None, cache=None):
             problems += check_plate(row, study.hair, study.config)
     _write_cache(cache, known)
     return problems
-
-
-def _check_exports(study, made):
-    """Return the problems of the pyrosequencer's exports, if all are there: positions, numbers, error of a reading."""
-    from hpaxis.methylation.panel import read_panel
-    from hpaxis.methylation.pyrosequencing import check_exports, export_paths
-
-    rows = study.libraries[study.libraries["assay"] == "pyrosequencing"]
-    if rows.empty or rows[["export", "panel"]].isna().any(axis=None):
-        return []
-    paths = [path for cell in rows["export"] for path in export_paths(cell)]
-    if any((made and path.startswith(made)) or not os.path.isfile(path) for path in paths):
-        return []
-    try:
-        panels = {name: read_panel(panel_folder(name)) for name in rows["panel"].unique()}
-    except InputError:
-        return []  # told of by the panel's own check
-    settings = study.config["methylation"]["pyrosequencing"]
-    return check_exports(rows, panels, settings, study.config["sheets"]["libraries"])
 
 
 def _well(name):

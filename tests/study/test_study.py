@@ -232,7 +232,7 @@ def test_a_model_that_names_no_column(study):
         ("libraries", "expected_percent", "400", "is above 100"),
         ("libraries", "kind", "no_template", "is named for a library that is not of kind study"),
         ("libraries", "counts", "x.tsv", "assay amplicon does not read it"),
-        ("libraries", "assay", "genome", "is not a known word"),
+        ("libraries", "assay", "nanopore", "is not a known word"),
         ("libraries", "assay", "counts", "assay counts needs this file"),
         ("libraries", "panel", "../../etc", "is no panel"),
         ("hair", "participant_id", "99999", "is not in participants.tsv"),

@@ -117,6 +117,12 @@ def plant_formula(folder):
 
 
 @pytest.fixture(scope="session")
+def checkouts(root):
+    """A function that makes a checkout in a folder, without a study."""
+    return lambda folder: new_checkout(root, folder)
+
+
+@pytest.fixture(scope="session")
 def study(root, tmp_path_factory):
     """The small study, its saliva sequenced as amplicons."""
     return new_study(root, tmp_path_factory.mktemp("workflow"))

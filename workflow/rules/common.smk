@@ -82,9 +82,14 @@ TRUTH = ("people", "levels", "indices", "tubes", "samples", "wells", "coefficien
 measured_plates, finished_plates = split_plates(study.plates, study.config["cortisol"]["kits"])
 
 # Libraries that are counted from reads here, or come as counts.
-counted = sorted([*study.library_ids(assay="amplicon"), *study.library_ids(assay="counts")])
+sequenced = study.library_ids(assay="genome")
+counted = sorted([*study.library_ids(assay="amplicon"), *study.library_ids(assay="counts"), *sequenced])
 # Libraries that a pyrosequencer measured, without molecules.
 pyrosequenced = study.library_ids(assay="pyrosequencing")
+
+
+# Genome libraries that come as FASTQ.
+unaligned = [name for name in sequenced if study.fastq(name)]
 
 
 def one_of(names):

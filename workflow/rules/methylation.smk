@@ -60,6 +60,90 @@ rule read_counts:
         "../../scripts/read_counts.py"
 
 
+rule index_genome:
+    input:
+        fasta=study.config["methylation"]["genome"]["fasta"] or [],
+        library=library("methylation"),
+    output:
+        index=directory("<results>/methylation/genome_index"),
+    log:
+        "<logs>/index_genome.log",
+    benchmark:
+        "<benchmarks>/index_genome.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(16000),
+        runtime=growing(600),
+    script:
+        "../../scripts/index_genome.py"
+
+
+rule align_genome_reads:
+    input:
+        reads=lambda wildcards: study.fastq(wildcards.library),
+        index=rules.index_genome.output.index,
+        library=library("methylation"),
+    output:
+        bam=temp("<results>/methylation/aligned/{library}.bam"),
+    log:
+        "<logs>/align_genome_reads/{library}.log",
+    benchmark:
+        "<benchmarks>/align_genome_reads/{library}.tsv"
+    wildcard_constraints:
+        library=one_of(unaligned),
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 4
+    resources:
+        mem_mb=growing(16000),
+        runtime=growing(1440),
+    script:
+        "../../scripts/align_genome_reads.py"
+
+
+rule call_genome:
+    input:
+        bam=lambda wildcards: (
+            rules.align_genome_reads.output.bam
+            if wildcards.library in unaligned
+            else study.library(wildcards.library)["bam"]
+        ),
+        fasta=study.config["methylation"]["genome"]["fasta"] or [],
+        panel=lambda wildcards: study.panel_files(wildcards.library),
+        shims=[workflow.source_path(f"../../scripts/shims/{name}") for name in ("samtools", "samtools.py")],
+        library=library("methylation"),
+    output:
+        **(
+            {"all_cpgs": "<results>/methylation/all_cpgs/{library}.tsv.gz"}
+            if study.config["methylation"]["genome"]["all_cpgs"]
+            else {}
+        ),
+        counts="<results>/methylation/counts/{library}.tsv",
+        patterns="<results>/methylation/patterns/{library}.tsv",
+        reads="<results>/methylation/reads/{library}.tsv",
+        conversion="<results>/methylation/conversion/{library}.tsv",
+        summary="<results>/methylation/genome/{library}.tsv",
+    log:
+        "<logs>/call_genome/{library}.log",
+    benchmark:
+        "<benchmarks>/call_genome/{library}.tsv"
+    wildcard_constraints:
+        library=one_of(sequenced),
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(1440),
+    params:
+        settings=study.config["methylation"]["genome"],
+        min_base_quality=study.config["methylation"]["min_base_quality"],
+    script:
+        "../../scripts/call_genome.py"
+
+
 # Exports are small and hold many libraries, whose replicates tell the instrument's error: one job reads them all.
 rule read_pyrosequencing:
     input:

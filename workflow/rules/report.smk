@@ -114,7 +114,7 @@ rule checksum_inputs:
         sheets=[path for path in study.config["sheets"].values() if path],
         panels=report_settings.panel_files(study.libraries),
         reads=[
-            *report_settings.input_files(study.libraries, "fastq_1", "fastq_2", "counts"),
+            *report_settings.input_files(study.libraries, "fastq_1", "fastq_2", "bam", "counts"),
             *study.exports(pyrosequenced),
         ],
         plates=report_settings.input_files(study.plates, "reader_file", "layout_file"),

@@ -21,7 +21,8 @@ from hpaxis.methylation.umis import NO, STATE_LETTERS, YES, FamilyTally, take_um
 
 # Every pair ends in exactly one of these.
 FATES = (
-    "dimers", "off_target", "discordant", "too_short", "low_quality", "low_identity", "unconverted", "passed",
+    "dimers", "off_target", "discordant", "duplicates", "too_short", "low_quality", "low_identity", "unconverted",
+    "passed",
 )  # fmt: skip
 PATTERN_COLUMNS = ("amplicon", "pattern", "unconverted", "sites", "count")
 # Rows laid over a reference at once: arrays of this many cells stay in the processor's cache.

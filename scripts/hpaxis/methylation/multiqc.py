@@ -11,9 +11,12 @@ import pandas as pd
 from hpaxis.methylation.calls import FATES
 from hpaxis.methylation.cycle_figure import SELDOM
 
-COLOURS = dict(zip(FATES, ("#d55e00", "#e69f00", "#f0e442", "#cc79a7", "#999999", "#56b4e9", "#000000", "#009e73")))
+COLOURS = dict(zip(FATES, (
+    "#d55e00", "#e69f00", "#f0e442", "#0072b2", "#cc79a7", "#999999", "#56b4e9", "#000000", "#009e73",
+), strict=True))  # fmt: skip
 NAMES = {
-    "dimers": "Primer dimer", "off_target": "Off target", "discordant": "Mates disagree", "too_short": "Too short",
+    "dimers": "Primer dimer", "off_target": "Off target", "discordant": "Mates disagree", "duplicates": "Duplicate",
+    "too_short": "Too short",
     "low_quality": "Low quality", "low_identity": "Unlike the amplicon", "unconverted": "Failed conversion",
     "passed": "Passed",
 }  # fmt: skip

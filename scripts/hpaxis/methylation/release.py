@@ -74,6 +74,14 @@ def read_counts(path, library_id, panel):
     return LibraryCalls(counts, patterns, reads, conversion)
 
 
+def counts_of_cpgs(rows, library_id, panel):
+    """`LibraryCalls` of counts by CpG without molecules: ``rows`` as `read_counts` takes them, for one library."""
+    patterns = _single_cpg_molecules(rows, panel)
+    counts = _count_patterns(patterns, panel, library_id)
+    reads = _reads_row(Path("none"), library_id, patterns, counts)
+    return LibraryCalls(counts, patterns, reads, _conversion(Path("none"), library_id, patterns, panel))
+
+
 def _library_rows(table, library_id, path):
     rows = table[table["library_id"] == library_id]
     if rows.empty:

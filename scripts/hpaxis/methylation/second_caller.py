@@ -38,19 +38,25 @@ def call_methylpy(bams, panel, min_base_quality, folder=None):
         reference = Path(work) / "reference.fa"
         reference.write_text("".join(f">{name}\n{text.upper()}\n" for name, text in panel.references.items()))
         pysam.faidx(str(reference))
-        # methylpy splits its commands at spaces: everything it is told of stands in the temporary folder.
-        (Path(work) / "shims").symlink_to(SHIMS)
         found = {}
         for library, bam in bams.items():
             linked = Path(work) / f"{library}.bam"
             linked.symlink_to(Path(bam).resolve())
             linked.with_suffix(".bam.bai").symlink_to(f"{Path(bam).resolve()}.bai")
-            allc = _run_methylpy(linked, library, reference, Path(work), min_base_quality)
+            path = run_methylpy(linked, library, reference, Path(work), min_base_quality)
+            allc = pd.read_csv(path, sep="\t", names=ALLC_COLUMNS, dtype={"chrom": "str"}, keep_default_na=False)
+            path.unlink()
             found[library] = _cpg_table(allc, library, panel)
         return found
 
 
-def _run_methylpy(bam, library, reference, work, min_base_quality):
+def run_methylpy(bam, library, reference, work, min_base_quality):
+    """Run methylpy's caller on an indexed BAM; returns the path of its table (`ALLC_COLUMNS`, no header) in ``work``.
+
+    ``bam`` and ``reference`` stand in ``work``, a temporary folder: methylpy splits its commands at spaces.
+    """
+    if not (work / "shims").exists():
+        (work / "shims").symlink_to(SHIMS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of packages methylpy imports, not of its results
         from methylpy.call_mc_se import call_methylated_sites
@@ -77,10 +83,7 @@ def _run_methylpy(bam, library, reference, work, min_base_quality):
             del os.environ["HPAXIS_PYTHON"]
         else:
             os.environ["HPAXIS_PYTHON"] = kept
-    path = work / f"allc_{library}.tsv"
-    table = pd.read_csv(path, sep="\t", names=ALLC_COLUMNS, dtype={"chrom": "str"}, keep_default_na=False)
-    path.unlink()
-    return table
+    return work / f"allc_{library}.tsv"
 
 
 def _cpg_table(allc, library, panel):
