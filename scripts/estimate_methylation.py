@@ -38,6 +38,9 @@ with logged(snakemake.log[0]) as log:
     write_table(found.indices, snakemake.output.indices)
     write_table(found.limits, snakemake.output.limits)
     write_table(found.crosstalk, snakemake.output.crosstalk)
+    write_table(found.calibration, snakemake.output.calibration)
+    for row in found.calibration[found.calibration["chosen"] == "yes"].itertuples():
+        log.info("%s, %s: calibration %s, %s", row.panel, row.index, row.method, row.reason)
     molecular = found.libraries[found.libraries["library_id"].isin(tables)]
     write_table(read_level_table(tables, panels, molecular, settings["depth_fail"]), snakemake.output.read_level)
     write_table(found.suspected, snakemake.output.suspected)

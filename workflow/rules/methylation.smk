@@ -245,6 +245,7 @@ rule estimate_methylation:
         indices="<results>/methylation/indices.tsv",
         limits="<results>/methylation/limits.tsv",
         crosstalk="<results>/methylation/crosstalk.tsv",
+        calibration="<results>/methylation/calibration.tsv",
         read_level="<results>/methylation/read_level.tsv",
         variants="<results>/methylation/variants.tsv",
         suspected="<results>/methylation/private/suspected.tsv",

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation import estimate
+from hpaxis.methylation.bias import NONE
 from hpaxis.methylation.samples import level
 
 INDEX_PARTS = ("beta", "beta_se", "beta_low", "beta_high", "m", "m_se")
@@ -25,7 +26,10 @@ def index_rows(sample, library_row, over, settings):
             reason = f"{index}: variants destroy all of its CpGs"
         elif used.sum() < settings["min_cpg_share"] * wanted.sum():
             reason = f"{index}: {used.sum()} of {wanted.sum()} CpGs deep enough"
-        found = level(sample, used if reason is None else np.zeros_like(used), over, settings)
+        found = level(sample, used if reason is None else np.zeros_like(used), over, settings, index)
+        curve = sample.curves.get(index, NONE)
+        before = float(curve.at(found.beta[0]))
+        scale = (1 - over.value - sample.conversion.value) * float(curve.slope(found.beta[0]))
         rows.append({
             "library_id": sample.row.library_id,
             "participant_id": sample.row.participant_id,
@@ -36,7 +40,7 @@ def index_rows(sample, library_row, over, settings):
             "low": float(found.low[0]),
             "high": float(found.high[0]),
             "depth": float(np.median(depth[used])) if used.any() else 0.0,
-            "from_over": float(found.beta[0] ** 2 * over.variance / (1 - over.value - sample.conversion.value) ** 2),
+            "from_over": before**2 * over.variance / scale**2,
             "reason": reason,
         })  # fmt: skip
     return rows

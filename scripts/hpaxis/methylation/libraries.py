@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation import estimate
+from hpaxis.methylation.bias import COLUMNS as CALIBRATION_COLUMNS
 from hpaxis.methylation.contexts import CONTEXT_COLUMNS, context_columns
 from hpaxis.methylation.crosstalk import carry_over, find_leaks
 from hpaxis.methylation.indices import index_rows, participants
 from hpaxis.methylation.limits import LIMIT_COLUMNS, limit, limit_rows, note_undetected
 from hpaxis.methylation.replicates import estimate_overdispersion, replicate_groups
 from hpaxis.methylation.samples import corrected, level, read_sample, shares_of, umi_families
+from hpaxis.methylation.standards import calibration
 from hpaxis.methylation.suspicion import suspected_variants, suspicions
 from hpaxis.methylation.verdicts import verdict
 from hpaxis.problems import Problem, raise_if_any
@@ -34,6 +36,7 @@ class StudyEstimates:
     ``limits`` has a row an index: the limits of blank and of detection that the study's controls show; ``suspected``
     one a CpG of a library that looks as if an allele lacked it (private, see `suspicion.suspected_variants`).
     ``crosstalk`` has a row a plate: what its no-template controls say of molecules that leak between libraries.
+    ``calibration`` has a row an index and kind of curve: how the standards' observed levels follow the known ones.
     """
 
     calls: dict
@@ -42,6 +45,7 @@ class StudyEstimates:
     limits: pd.DataFrame
     suspected: pd.DataFrame
     crosstalk: pd.DataFrame
+    calibration: pd.DataFrame
 
 
 def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
@@ -69,6 +73,11 @@ def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
     over = {name: _over_conversion(samples, panel, settings) for name, panel in panels.items()}
     rho = {name: _overdispersion(samples, panel, over[name], settings) for name, panel in panels.items()}
     samples = [replace(s, rho=rho[s.row.panel].rho) for s in samples]
+    curves, curve_rows = {}, []
+    for name, panel in panels.items():
+        curves[name], found = calibration(samples, name, panel, over[name], settings)
+        curve_rows += found
+    samples = [replace(s, curves=curves[s.row.panel]) for s in samples]
     calls, library_rows, by_index = {}, [], []
     for sample in samples:
         g = over[sample.row.panel]
@@ -99,6 +108,7 @@ def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
         limits=pd.DataFrame(limits, columns=list(LIMIT_COLUMNS)),
         suspected=suspected,
         crosstalk=crosstalk,
+        calibration=pd.DataFrame(curve_rows, columns=list(CALIBRATION_COLUMNS)),
     )
 
 

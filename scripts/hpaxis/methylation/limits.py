@@ -31,7 +31,7 @@ def limit_rows(samples, name, panel, over, rho, settings):
                 and wanted.any()
                 and (sample.depth[wanted] >= settings["depth_fail"]).all()
             ):
-                found = level(sample, wanted, over, settings)
+                found = level(sample, wanted, over, settings, index)
                 levels[kind].append((float(found.beta[0]), float(found.se[0])))
         rows.append({"panel": name, "index": index} | limit(levels["blank"], levels["low"], rho))
     return rows

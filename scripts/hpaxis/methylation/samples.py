@@ -1,16 +1,19 @@
 """One library of a study as the estimates see it: molecules, conversion, templates, depth."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from hpaxis.methylation import estimate
+from hpaxis.methylation.bias import NONE, calibrate
 from hpaxis.methylation.conversion import Mixture, fit_mixture
 from hpaxis.methylation.crosstalk import Leak, subtract_leak
 from hpaxis.methylation.cycles import cycle_bias
 from hpaxis.methylation.replicates import widen
 from hpaxis.methylation.variants import mask_notes, masked_cpgs
+
+ALL = "all CpGs"
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class Sample:
     ``mixture``: its kinds of molecules, None where they are too few to tell failed ones; ``bias``: what its M-bias
     says; ``masked``: CpGs that a variant destroys, ``excluded``: those of them that are left out, ``notes`` on them;
     ``leak``: what it holds of other libraries (`crosstalk.find_leaks`), None where that is not known;
-    ``rho``: overdispersion of libraries of one sample (`replicates.Overdispersion`).
+    ``rho``: overdispersion of libraries of one sample (`replicates.Overdispersion`); ``curves``: of each index, and
+    of `ALL`, the `bias.Curve` that its level goes through.
     """
 
     row: object
@@ -37,6 +41,7 @@ class Sample:
     notes: list
     leak: Leak | None = None
     rho: float = 0.0
+    curves: dict = field(default_factory=dict)
 
     @property
     def depth(self):
@@ -113,11 +118,14 @@ def _all_molecules(cells, part, mixture):
                    weight=weight, excess=0.0)  # fmt: skip
 
 
-def level(sample, members, over, settings):
-    """`Estimate` of the mean over a set of CpGs, each an array of one value; NaN for an empty set."""
+def level(sample, members, over, settings, name=ALL):
+    """`Estimate` of the mean over a set of CpGs, each an array of one value; NaN for an empty set.
+
+    ``name``: the index, whose calibration is used.
+    """
     if not members.any() or np.isnan(sample.conversion.value):
         return estimate.Estimate(*(np.array([np.nan]) for _ in range(5)))
-    return corrected(sample, sample.weights(members), over, settings)
+    return corrected(sample, sample.weights(members), over, settings, name)
 
 
 def shares_of(sample, weights, settings):
@@ -126,8 +134,8 @@ def shares_of(sample, weights, settings):
     return subtract_leak(shares, sample, weights, settings["confidence"])
 
 
-def corrected(sample, weights, over, settings):
-    """`Estimate` of weighted sets of CpGs, with what replicates differ by beyond their molecules in its errors."""
+def corrected(sample, weights, over, settings, name=ALL):
+    """`Estimate` of weighted sets of CpGs: corrected, calibrated, with what replicates differ by in its errors."""
     confidence = settings["confidence"]
     found = estimate.correct(shares_of(sample, weights, settings), sample.conversion, over, confidence)
-    return widen(found, sample.rho, confidence)
+    return calibrate(widen(found, sample.rho, confidence), sample.curves.get(name, NONE), confidence)

@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from hpaxis.methylation.bias import NONE
 from hpaxis.methylation.contexts import context_reasons
-from hpaxis.methylation.samples import umi_families
+from hpaxis.methylation.samples import ALL, umi_families
+from hpaxis.methylation.standards import extrapolated
 
 CROWDED = 0.1  # then about one template in twenty has its UMI in common with another
 RANK = ("pass", "warn", "fail")
@@ -37,6 +39,8 @@ def verdict(sample, row, over, typical, settings, suspicions=()):
     found += [("warn", reason) for reason in [*sample.bias, *_crowded_umis(sample), *suspicions]]
     found += [("pass", note) for note in sample.notes]
     found += [("warn", reason) for reason in context_reasons(sample)]
+    if sample.row.kind == "study":
+        found += extrapolated(sample.curves.get(ALL, NONE), row["region_mean_beta"])
     if row["carry_over"]:
         number, expected = row["fully_methylated"], row["fully_methylated_expected"]
         what = f"{number} molecules methylated at every CpG, {expected:.3g} expected"

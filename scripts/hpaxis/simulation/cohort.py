@@ -411,6 +411,7 @@ def _tube(settings, seed, row):
         "non_conversion": non_conversion,
         "failed": failed,
         "over_conversion": over_conversion,
+        "pcr_bias": settings["pcr_bias"],
         "fault": row["fault"] or np.nan,
     }
 

@@ -101,7 +101,8 @@ class Library:
     """One library: methylation at each CpG (fraction), read pairs of each kind, templates and conversion.
 
     ``non_conversion``: chance that an unmethylated cytosine stays; ``over_conversion``: chance that a
-    methylated one is converted; ``failed``: share of molecules on which conversion failed as a whole.
+    methylated one is converted; ``failed``: share of molecules on which conversion failed as a whole;
+    ``pcr_bias``: by how much the odds of a methylated CpG grow in PCR.
     """
 
     library_id: str
@@ -114,6 +115,7 @@ class Library:
     non_conversion: float = 0.0
     failed: float = 0.0
     over_conversion: float = 0.0
+    pcr_bias: float = 1.0
 
     @property
     def pairs(self):
@@ -299,8 +301,13 @@ def amplify_templates(amplicon, sources, templates, reads, chemistry, rng):
     sequenced, copy_of = np.unique(np.minimum(template, templates - 1), return_inverse=True)
     source = rng.integers(len(sources), size=sequenced.size)
     rates = np.array([[s.non_conversion, s.failed, s.over_conversion] for s in sources])[source].T
-    levels = np.stack([s.levels for s in sources])[source]
+    levels = np.stack([biased_levels(s.levels, s.pcr_bias) for s in sources])[source]
     return simulate_products(amplicon, levels, *rates, chemistry.molecule_correlation_bp, rng), copy_of
+
+
+def biased_levels(levels, bias):
+    """What PCR makes of levels x when methylated templates grow ``bias`` times as much: bias x / (1 - x + bias x)."""
+    return levels if bias == 1 else bias * levels / (1 - levels + bias * levels)
 
 
 def _read_products(reads, here, products, turned, amplicon, chemistry, rng):
