@@ -17,7 +17,7 @@ with logged(snakemake.log[0]) as log:
         problems += found
     raise_if_any(problems)
 
-    samples = snakemake.input.get("samples")
+    samples, cell_mix = snakemake.input.get("samples"), snakemake.input.get("cell_mix")
     cohort = build_cohort(
         **sheets,
         quality=read_table(snakemake.input.quality),
@@ -25,6 +25,7 @@ with logged(snakemake.log[0]) as log:
         samples=read_table(samples) if samples else None,
         settings=snakemake.params.settings,
         arms=snakemake.params.arms,
+        cell_mix=read_table(cell_mix) if cell_mix else None,
     )
     for name in ("analysis", "attrition", "join_audit"):
         table = getattr(cohort, name)

@@ -357,6 +357,7 @@ def check_identifying(study):
 
 def check_panels(study):
     """Return the problems of every panel that a library names."""
+    from hpaxis.methylation.cell_mix import check_cell_types
     from hpaxis.methylation.panel import read_panel
 
     problems = []
@@ -374,7 +375,7 @@ def check_panels(study):
             read_panel(folder)
         except InputError as error:
             problems += error.problems
-    return problems
+    return problems + check_cell_types(study.libraries)
 
 
 def check_models(study, config_file="config"):

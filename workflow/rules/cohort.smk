@@ -6,6 +6,7 @@ rule build_cohort:
         plates=study.config["sheets"]["plates"] or [],
         quality="<results>/methylation/libraries.tsv",
         indices="<results>/methylation/indices.tsv",
+        cell_mix="<results>/methylation/cell_mix.tsv" if cell_mixed else [],
         samples="<results>/cortisol/samples.tsv" if study.plate_ids() else [],
         library=library("cohort"),
     output:

@@ -9,6 +9,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT / "scripts"), *filter(None, [os.getenv("PYTHONPATH")])]))
 
 from hpaxis.cortisol.kits import split_plates
+from hpaxis.methylation.cell_mix import cell_types
 from hpaxis.problems import InputError
 from hpaxis.report import settings as report_settings
 from hpaxis.study import load_study, read_study
@@ -87,6 +88,9 @@ counted = sorted([*study.library_ids(assay="amplicon"), *study.library_ids(assay
 # Libraries that a pyrosequencer measured, without molecules.
 pyrosequenced = study.library_ids(assay="pyrosequencing")
 
+
+# Whether a panel's marker table tells cell types apart.
+cell_mixed = bool(cell_types(study.libraries))
 
 # Genome libraries that come as FASTQ.
 unaligned = [name for name in sequenced if study.fastq(name)]

@@ -344,8 +344,33 @@ rule write_multiqc:
         "../../scripts/write_multiqc.py"
 
 
+rule estimate_cell_mix:
+    input:
+        libraries=rules.estimate_methylation.output.libraries,
+        calls=rules.estimate_methylation.output.calls,
+        panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
+        library=library("methylation"),
+    output:
+        cell_mix="<results>/methylation/cell_mix.tsv",
+    log:
+        "<logs>/estimate_cell_mix.log",
+    benchmark:
+        "<benchmarks>/estimate_cell_mix.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    params:
+        confidence=study.config["methylation"]["confidence"],
+    script:
+        "../../scripts/estimate_cell_mix.py"
+
+
 rule methylation:
     input:
+        rules.estimate_cell_mix.output if cell_mixed else [],
         rules.estimate_methylation.output,
         rules.compare_callers.output,
         rules.write_multiqc.output,

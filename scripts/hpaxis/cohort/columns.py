@@ -17,6 +17,7 @@ CORTISOL = (
 )
 INDEX_PARTS = ("beta", "beta_se", "beta_low", "beta_high", "m", "m_se")
 METHYLATION_EXTRA = ("methylation_depth", "methylation_verdict")
+CELL_PARTS = ("fraction", "fraction_se")
 # What a member of a dyad lends to the other's row, under the lender's role.
 ROLES = {"child": "parent", "parent": "child"}
 
@@ -26,9 +27,10 @@ def index_columns(indices):
     return [f"{index}_{part}" for index in indices for part in INDEX_PARTS]
 
 
-def member_columns(own, indices):
+def member_columns(own, indices, cell_types=()):
     """Return the columns that describe one participant, ids and arm aside."""
-    return [*own, *index_columns(indices), *METHYLATION_EXTRA, *CORTISOL]
+    mix = [f"{name}_{part}" for name in cell_types for part in CELL_PARTS]
+    return [*own, *index_columns(indices), *METHYLATION_EXTRA, *mix, *CORTISOL]
 
 
 def analysis_columns(study):
@@ -37,6 +39,7 @@ def analysis_columns(study):
     The panels tell the names of their indices. Returns None where a panel cannot be read: its own check says why,
     and no model should be blamed for it.
     """
+    from hpaxis.methylation.cell_mix import cell_types
     from hpaxis.methylation.panel import panel_folder
 
     indices = []
@@ -50,5 +53,5 @@ def analysis_columns(study):
         indices += [i for i in found.drop_duplicates() if i not in indices]
     if not indices:
         return None
-    member = member_columns(study.config["cohort"]["columns"], indices)
+    member = member_columns(study.config["cohort"]["columns"], indices, cell_types(study.libraries))
     return [*KEYS, *member, *(f"{role}_{c}" for role in sorted(ROLES.values()) for c in member)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hpaxis.cohort.columns import CORTISOL, KEYS, METHYLATION_EXTRA, ROLES, member_columns
+from hpaxis.cohort.columns import CELL_PARTS, CORTISOL, KEYS, METHYLATION_EXTRA, ROLES, member_columns
 from hpaxis.problems import InputError, Problem
 
 
@@ -18,13 +18,13 @@ class Cohort:
     join_audit: pd.DataFrame
 
 
-def build_cohort(participants, libraries, hair, plates, quality, indices, samples, settings, arms):
+def build_cohort(participants, libraries, hair, plates, quality, indices, samples, settings, arms, cell_mix=None):
     """Join the stages' tables on participant and timepoint.
 
     ``participants``, ``libraries``, ``hair`` and ``plates`` are the sheets as `hpaxis.sheets.read_sheet` gives
     them (one row a line, with the column ``row``); ``quality`` is methylation/libraries.tsv, ``indices``
     methylation/indices.tsv, ``samples`` cortisol/samples.tsv (None in a study without hair). ``settings`` is the
-    config's cohort section and ``arms`` its list of arms.
+    config's cohort section and ``arms`` its list of arms; ``cell_mix`` is methylation/cell_mix.tsv, None without.
 
     Every participant keeps a row in ``analysis``; what is missing is NA, and why is in ``join_audit``.
     Raises `InputError` when a key does not match or cortisol of two platforms would be pooled.
@@ -39,7 +39,9 @@ def build_cohort(participants, libraries, hair, plates, quality, indices, sample
     table = participants.assign(timepoint=timepoint)
     table = table.merge(saliva, on="participant_id", how="left", validate="one_to_one")
     table = table.merge(cortisol, on="participant_id", how="left", validate="one_to_one")
-    member = member_columns(own, names)
+    mix, kinds = _cell_mix(cell_mix, timepoint)
+    table = table.merge(mix, on="participant_id", how="left", validate="one_to_one")
+    member = member_columns(own, names, kinds)
     analysis = _with_partner(table.reindex(columns=[*KEYS, *member]), member)
     analysis = analysis.sort_values("participant_id", ignore_index=True)
 
@@ -49,6 +51,16 @@ def build_cohort(participants, libraries, hair, plates, quality, indices, sample
         ignore_index=True,
     )
     return Cohort(analysis, _attrition(participants, left, arms, with_hair=samples is not None), audit)
+
+
+def _cell_mix(cell_mix, timepoint):
+    """Return a column a cell type and part, by participant; and the types."""
+    if cell_mix is None:
+        return pd.DataFrame(columns=["participant_id"]).astype("str"), []
+    here, kinds = cell_mix[cell_mix["timepoint"] == timepoint], sorted(cell_mix["cell_type"].unique())
+    wide = here.pivot(index="participant_id", columns="cell_type", values=list(CELL_PARTS))
+    wide.columns = [f"{kind}_{part}" for part, kind in wide.columns]
+    return wide.reset_index(), kinds
 
 
 def _timepoint(settings, libraries, hair):
