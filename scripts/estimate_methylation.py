@@ -39,6 +39,7 @@ with logged(snakemake.log[0]) as log:
     write_table(found.limits, snakemake.output.limits)
     write_table(found.crosstalk, snakemake.output.crosstalk)
     write_table(found.calibration, snakemake.output.calibration)
+    write_table(found.standards, snakemake.output.standards)
     for row in found.calibration[found.calibration["chosen"] == "yes"].itertuples():
         log.info("%s, %s: calibration %s, %s", row.panel, row.index, row.method, row.reason)
     molecular = found.libraries[found.libraries["library_id"].isin(tables)]

@@ -9,6 +9,7 @@ with logged(snakemake.log[0]) as log:
 
     from hpaxis.figures import save
     from hpaxis.labels import population_label
+    from hpaxis.methylation.calibration_figure import plot_calibration
     from hpaxis.methylation.cycle_figure import plot_cycles
     from hpaxis.methylation.figures import cpg_levels, plot_concordance, plot_conversion_depth, plot_cpg_levels
     from hpaxis.tables import read_each, read_table, write_table
@@ -27,5 +28,7 @@ with logged(snakemake.log[0]) as log:
     titles = {population: population_label(population).capitalize() for population in levels["population"].unique()}
     save(plot_cpg_levels(levels, arms, titles), snakemake.output.cpgs)
     save(plot_concordance(read_table(snakemake.input.concordance)), snakemake.output.concordance)
+    tables = (read_table(snakemake.input[name]) for name in ("standards", "calibration"))
+    save(plot_calibration(*tables, snakemake.params.confidence), snakemake.output.calibration)
     own = set(libraries.loc[libraries["kind"] == "study", "library_id"])
     save(plot_cycles(read_each(p for p in snakemake.input.cycles if Path(p).stem in own)), snakemake.output.cycles)

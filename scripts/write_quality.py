@@ -18,7 +18,7 @@ with logged(snakemake.log[0]) as log:
             sheet=sheet,
             **{
                 name: read_table(snakemake.input[name])
-                for name in ("libraries", "limits", "crosstalk", "read_level", "concordance")
+                for name in ("libraries", "limits", "crosstalk", "calibration", "read_level", "concordance")
             },
             reads=read_each(snakemake.input.reads),
             cycles=read_each(snakemake.input.cycles),

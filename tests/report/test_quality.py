@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpaxis.methylation.calibration_figure import plot_calibration
 from hpaxis.methylation.calls import FATES
 from hpaxis.methylation.cycle_figure import plot_cycles
 from hpaxis.methylation.multiqc import multiqc_sections
@@ -51,12 +52,14 @@ def quality(config, sheet, known, concordance, reads, cycles):
                            "blank_mean": [0.0001], "blank_sd": [0.0004], "lob": [0.0008], "lod": [0.0015]})  # fmt: skip
     leak = pd.DataFrame({"plate": ["P1"], "n_no_template": [1], "molecules": [3], "leaked": [3.0], "leaked_low": [0.62],
                          "leaked_high": [8.77], "level": [0.031], "corrected": ["yes"], "reason": [None]})  # fmt: skip
+    curves = pd.DataFrame({"panel": ["p"], "index": ["all CpGs"], "method": ["none"], "n": [7], "chosen": ["yes"],
+                           "reason": ["no curve is better by AICc"]})  # fmt: skip
     level = pd.DataFrame({"library_id": known["library_id"], "amplicon": "a", "n_windows": 3, "pdr": 0.1234})
     for column in ("epipolymorphism", "entropy", "mhl", "share_many", "share_many_by_chance"):
         level[column] = 0.01
     people = pd.DataFrame({"participant_id": [f"1{i:04d}" for i in range(20)], "arm": ["control", "treatment"] * 10})
-    figures = dict.fromkeys(("conversion", "cycles", "concordance"), SVG)
-    return Quality(config, sheet, known, limits, leak, level, concordance, reads, cycles, people, figures)
+    figures = dict.fromkeys(("conversion", "cycles", "concordance", "calibration"), SVG)
+    return Quality(config, sheet, known, limits, leak, curves, level, concordance, reads, cycles, people, figures)
 
 
 def test_the_page_tells_what_was_measured(quality):
@@ -104,6 +107,20 @@ def test_cycles_that_few_reads_show_are_not_drawn(cycles):
     assert sorted(set(drawn[:, 0].tolist())) == [25, 30]
     assert drawn[:, 1].tolist() == pytest.approx([2, 2])
     assert plot_cycles(cycles.head(0)).axes[0].texts
+
+
+def test_standards_are_drawn_by_how_far_they_read_from_what_is_known():
+    standards = pd.DataFrame({"panel": "p", "index": ["all CpGs"] * 3 + ["first"],
+                              "library_id": list("abca"),
+                              "known": [0.0, 0.1, 1.0, 0.0],
+                              "observed": [0.001, 0.08, 0.99, 0.5], "se": 0.001})  # fmt: skip
+    curves = pd.DataFrame({"panel": "p", "index": "all CpGs", "method": ["minmax", "none"], "a": [0.8, np.nan],
+                           "b": [0.001, np.nan], "c": np.nan, "d": np.nan, "chosen": ["yes", "no"]})  # fmt: skip
+    low, high = plot_calibration(standards, curves, 0.95).axes
+    points, line = low.lines[0].get_xydata(), low.lines[1].get_xydata()
+    assert points == pytest.approx(np.array([[0, 0.1], [10, -2]])) and high.lines[0].get_xydata()[0, 0] == 100
+    assert line[-1] == pytest.approx([10, 100 * (0.08 + 0.001 - 0.1)])
+    assert plot_calibration(standards.head(0), curves.head(0), 0.95).axes[0].texts
 
 
 def test_multiqc_is_told_the_same_numbers(known, reads, cycles):

@@ -128,4 +128,4 @@ def test_a_folder_outside_the_repository_runs_through_the_same_rules(root, real_
     # Eight other callers read .33 to .78 and 92.6 to 96.6 % of these two libraries.
     assert 0 <= table.loc["brca1_000pct", "weighted_percent"] <= 0.8
     assert 92.5 <= table.loc["brca1_100pct", "weighted_percent"] <= 96.7
-    assert table["cpgs"].tolist() == [51, 51] and (table["used_percent"] > 89).all()
+    assert table["cpgs"].tolist() == [51, 51] and table["used_percent"].between(76, 82).all()

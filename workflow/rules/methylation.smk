@@ -246,6 +246,7 @@ rule estimate_methylation:
         limits="<results>/methylation/limits.tsv",
         crosstalk="<results>/methylation/crosstalk.tsv",
         calibration="<results>/methylation/calibration.tsv",
+        standards="<results>/methylation/standards.tsv",
         read_level="<results>/methylation/read_level.tsv",
         variants="<results>/methylation/variants.tsv",
         suspected="<results>/methylation/private/suspected.tsv",

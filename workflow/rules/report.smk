@@ -4,6 +4,8 @@ rule plot_methylation:
         calls=rules.estimate_methylation.output.calls,
         concordance="<results>/methylation/concordance.tsv",
         cycles=rules.estimate_methylation.input.cycles,
+        standards=rules.estimate_methylation.output.standards,
+        calibration=rules.estimate_methylation.output.calibration,
         analysis="<results>/cohort/analysis.tsv",
         library=library("methylation", "report"),
     output:
@@ -26,6 +28,12 @@ rule plot_methylation:
             category="Methylation",
             labels={"figure": "Agreement with a second caller"},
         ),
+        calibration=report(
+            "<results>/report/figures/methylation/calibration.svg",
+            caption="../report/calibration.rst",
+            category="Methylation",
+            labels={"figure": "Standards of known percentage, and the calibration"},
+        ),
         cycles=report(
             "<results>/report/figures/methylation/cycles.svg",
             caption="../report/cycles.rst",
@@ -41,6 +49,7 @@ rule plot_methylation:
     params:
         arms=study.config["arms"],
         gates=report_settings.gates(study.config["methylation"]),
+        confidence=study.config["methylation"]["confidence"],
     script:
         "../../scripts/plot_methylation.py"
 
@@ -183,6 +192,7 @@ rule write_quality:
         libraries=rules.estimate_methylation.output.libraries,
         limits=rules.estimate_methylation.output.limits,
         crosstalk=rules.estimate_methylation.output.crosstalk,
+        calibration=rules.estimate_methylation.output.calibration,
         read_level=rules.estimate_methylation.output.read_level,
         concordance=rules.compare_callers.output.concordance,
         reads=rules.estimate_methylation.input.reads,

@@ -13,7 +13,7 @@ from hpaxis.methylation.indices import index_rows, participants
 from hpaxis.methylation.limits import LIMIT_COLUMNS, limit, limit_rows, note_undetected
 from hpaxis.methylation.replicates import estimate_overdispersion, replicate_groups
 from hpaxis.methylation.samples import corrected, level, read_sample, shares_of, umi_families
-from hpaxis.methylation.standards import calibration
+from hpaxis.methylation.standards import STANDARD_COLUMNS, calibration
 from hpaxis.methylation.suspicion import suspected_variants, suspicions
 from hpaxis.methylation.verdicts import verdict
 from hpaxis.problems import Problem, raise_if_any
@@ -36,7 +36,8 @@ class StudyEstimates:
     ``limits`` has a row an index: the limits of blank and of detection that the study's controls show; ``suspected``
     one a CpG of a library that looks as if an allele lacked it (private, see `suspicion.suspected_variants`).
     ``crosstalk`` has a row a plate: what its no-template controls say of molecules that leak between libraries.
-    ``calibration`` has a row an index and kind of curve: how the standards' observed levels follow the known ones.
+    ``calibration`` has a row an index and kind of curve: how the standards' observed levels follow the known ones;
+    ``standards`` one an index and standard: those levels, before any curve.
     """
 
     calls: dict
@@ -46,6 +47,7 @@ class StudyEstimates:
     suspected: pd.DataFrame
     crosstalk: pd.DataFrame
     calibration: pd.DataFrame
+    standards: pd.DataFrame
 
 
 def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
@@ -73,10 +75,11 @@ def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
     over = {name: _over_conversion(samples, panel, settings) for name, panel in panels.items()}
     rho = {name: _overdispersion(samples, panel, over[name], settings) for name, panel in panels.items()}
     samples = [replace(s, rho=rho[s.row.panel].rho) for s in samples]
-    curves, curve_rows = {}, []
+    curves, curve_rows, standard_rows = {}, [], []
     for name, panel in panels.items():
-        curves[name], found = calibration(samples, name, panel, over[name], settings)
+        curves[name], found, known = calibration(samples, name, panel, over[name], settings)
         curve_rows += found
+        standard_rows += known
     samples = [replace(s, curves=curves[s.row.panel]) for s in samples]
     calls, library_rows, by_index = {}, [], []
     for sample in samples:
@@ -109,6 +112,7 @@ def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
         suspected=suspected,
         crosstalk=crosstalk,
         calibration=pd.DataFrame(curve_rows, columns=list(CALIBRATION_COLUMNS)),
+        standards=pd.DataFrame(standard_rows, columns=list(STANDARD_COLUMNS)),
     )
 
 

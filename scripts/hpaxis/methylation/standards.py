@@ -5,12 +5,15 @@ import numpy as np
 from hpaxis.methylation.bias import LEAST_POINTS, NONE, choose, fit_curves, table_rows
 from hpaxis.methylation.samples import ALL, level
 
+STANDARD_COLUMNS = ("panel", "index", "library_id", "known", "observed", "se")
 # Beyond its molecules' error a standard is known no better than this (fraction): mixing, and what the model leaves out.
 KNOWN_TO = 0.0005
 
 
 def calibration(samples, name, panel, over, settings):
-    """Curves of a panel: ``(index → Curve, rows of calibration.tsv)``; `ALL` stands for the mean over all CpGs.
+    """Curves of a panel: ``(index → Curve, rows of calibration.tsv, rows of standards.tsv)``.
+
+    `ALL` stands for the mean over all CpGs.
 
     Standards are controls at 0 and 100 % and libraries of kind standard, deep enough at all CpGs of the index. With
     fewer than `LEAST_POINTS` different percentages there is no curve, which the table says.
@@ -19,9 +22,12 @@ def calibration(samples, name, panel, over, settings):
     sets = {ALL: np.ones(len(cpgs), dtype=bool)}
     for index, members in panel.indices.groupby("index", sort=False):
         sets[index] = np.isin(cpgs, members["cpg_id"])
-    curves, rows = {}, []
+    curves, rows, standards = {}, [], []
     for index, members in sets.items():
-        points = [p for p in (_point(s, members, over, settings) for s in samples if s.panel is panel) if p]
+        found = {s.row.library_id: _point(s, members, over, settings) for s in samples if s.panel is panel}
+        found = {library: point for library, point in found.items() if point}
+        points = list(found.values())
+        standards += [dict(zip(STANDARD_COLUMNS, (name, index, *item, *point))) for *item, point in found.items()]
         curve, found = NONE, [{"panel": name, "index": index, "method": "none", "n": len(points), "chosen": "yes"}]
         if settings["calibration"] == "none":
             found[0]["reason"] = "asked for"
@@ -34,7 +40,7 @@ def calibration(samples, name, panel, over, settings):
             found = table_rows(name, index, fitted, curve, reason)
         curves[index] = curve
         rows += found
-    return curves, rows
+    return curves, rows, standards
 
 
 def known_level(row):

@@ -32,9 +32,9 @@ class Quality:
     """What the page is made of.
 
     ``config`` has its defaults filled; ``sheet`` is the sheet of libraries; ``libraries``, ``limits``, ``crosstalk``,
-    ``read_level`` and ``concordance`` are the methylation stage's tables, ``reads`` and ``cycles`` the rows of all
-    libraries' tables of these names; ``people`` maps participants to arms (participant_id, arm); ``figures`` maps
-    names to SVG text.
+    ``calibration``, ``read_level`` and ``concordance`` are the methylation stage's tables, ``reads`` and ``cycles`` the
+    rows of all libraries' tables of these names; ``people`` maps participants to arms (participant_id, arm);
+    ``figures`` maps names to SVG text.
     """
 
     config: dict
@@ -42,6 +42,7 @@ class Quality:
     libraries: pd.DataFrame
     limits: pd.DataFrame
     crosstalk: pd.DataFrame
+    calibration: pd.DataFrame
     read_level: pd.DataFrame
     concordance: pd.DataFrame
     reads: pd.DataFrame
@@ -58,7 +59,18 @@ def quality_page(quality):
         *(_read_sections(quality) if len(quality.reads) else ()),
         Section("flagged", "Flagged libraries", (flagged_table(libraries, ids),)),
         Section("controls", "Controls, standards and limits", (
-            control_table(libraries, quality.sheet), limit_table(quality.limits), crosstalk_table(quality.crosstalk),
+            control_table(libraries, quality.sheet),
+            Figure(
+                "calibration",
+                "Standards of known percentage, and the calibration",
+                "Observed less known methylation of each standard with its interval, and the chosen curve.",
+                quality.figures["calibration"],
+                "The mean over all CpGs, corrected for conversion, before calibration. The line is the curve that "
+                "levels go through, flat at zero where no curve is better than none.",
+            ),
+            calibration_table(quality.calibration),
+            limit_table(quality.limits),
+            crosstalk_table(quality.crosstalk),
         )),
         Section("callers", "Agreement with a second caller", tuple(
             concordance_blocks(quality.concordance, libraries, quality.figures, ids),
@@ -205,6 +217,23 @@ def limit_table(limits):
         frozenset({"Panel"}),
         "From the study's own controls (Armbruster and Pry, 2008). A level below the limit of detection cannot be told "
         "from none.",
+    )
+
+
+def calibration_table(calibration):
+    """Return the curve that each index goes through, and why."""
+    chosen = calibration[calibration["chosen"] == "yes"].rename(columns={"index": "index_name"})
+    if chosen.empty:
+        return None
+    rows = tuple(
+        (row.index_name, row.panel, count(row.n), row.method, row.reason if isinstance(row.reason, str) else "–")
+        for row in chosen.itertuples()
+    )
+    return Table(
+        "Calibration for PCR bias",
+        ("Index", "Panel", "Standards", "Curve", "Why"),
+        rows,
+        frozenset({"Panel", "Curve", "Why"}),
     )
 
 
