@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 
+from hpaxis.methylation.calls import FATES, count_library
 from hpaxis.methylation.panel import find_cpgs, read_panel, reverse_complement
 
 FORWARD_SITE, REVERSE_SITE = "GACCTGAAGCATTCCAGAGG", "GGAGTTGACATCAGGTTAGG"
@@ -88,6 +89,22 @@ class Bench:
                     handle.write(ending.join((f"@{title} {mate + 1}:N:0:1", bases, "+", qualities)) + ending)
             paths.append(path)
         return paths
+
+    def count(self, pairs, panel=None, name="L1", **options):
+        """Write pairs and call them."""
+        return count_library(self.write(pairs, name), panel or self.panel(), name, **options)
+
+    @staticmethod
+    def levels(calls):
+        """Methylated, unmethylated and other of each CpG."""
+        return list(zip(calls.counts["methylated"], calls.counts["unmethylated"], calls.counts["other"], strict=True))
+
+    @staticmethod
+    def fates(calls):
+        """Fates that occurred, with their numbers, which add up to the pairs."""
+        row = calls.reads.iloc[0]
+        assert row[list(FATES)].sum() == row["pairs_in"]
+        return {fate: int(row[fate]) for fate in FATES if row[fate]}
 
 
 @pytest.fixture

@@ -4,22 +4,8 @@ import random
 
 import pytest
 
-from hpaxis.methylation.calls import FATES, ReadFilters, count_library
+from hpaxis.methylation.calls import ReadFilters
 from hpaxis.methylation.panel import make_panel, reverse_complement
-
-
-def count(bench, pairs, panel=None, **options):
-    return count_library(bench.write(pairs), panel or bench.panel(), "L1", **options)
-
-
-def levels(calls):
-    return list(zip(calls.counts["methylated"], calls.counts["unmethylated"], calls.counts["other"], strict=True))
-
-
-def fates(calls):
-    row = calls.reads.iloc[0]
-    assert row[list(FATES)].sum() == row["pairs_in"]
-    return {fate: int(row[fate]) for fate in FATES if row[fate]}
 
 
 def at(sequence, offset, base):
@@ -29,7 +15,7 @@ def at(sequence, offset, base):
 def test_patterns_and_conversion_are_those_of_the_molecules(bench):
     unconverted = bench.others[:2]
     pairs = [bench.pair(bench.molecule((1,)))] * 3 + [bench.pair(bench.molecule((), unconverted))]
-    calls = count(bench, pairs)
+    calls = bench.count(pairs)
     sites = len(bench.others)
     assert calls.patterns.values.tolist() == [["toy", "0100000", 0, sites, 3], ["toy", "0000000", 2, sites, 1]]
     row = calls.reads.iloc[0]
@@ -47,8 +33,8 @@ def test_without_primers_either_strand_and_direction_is_called(bench, strand, tu
         opposite = reverse_complement(bench.reference)
         kept = len(bench.reference) - 1 - (bench.cpgs[2] + 1)
         molecule = reverse_complement(bench.convert(opposite, {kept}))
-    calls = count(bench, [bench.pair(molecule, turned=turned)], panel)
-    assert levels(calls) == [(0, 1, 0)] * 2 + [(1, 0, 0)] + [(0, 1, 0)] * 4
+    calls = bench.count([bench.pair(molecule, turned=turned)], panel)
+    assert bench.levels(calls) == [(0, 1, 0)] * 2 + [(1, 0, 0)] + [(0, 1, 0)] * 4
     assert calls.reads["non_cpg_unconverted"].iloc[0] == 0
 
 
@@ -57,11 +43,11 @@ def test_where_mates_disagree_the_clearly_better_base_counts_and_a_near_tie_does
     (one, q1), (two, _) = bench.pair(molecule)
     one = at(one, cpg, "C")
     weak = q1[:cpg] + "+" + q1[cpg + 1 :]  # Phred 10 against 40: mate 2 wins
-    assert levels(count(bench, [((one, weak), (two, q1))]))[3] == (0, 1, 0)
-    assert levels(count(bench, [((one, q1), (two, q1))]))[3] == (0, 0, 0)
+    assert bench.levels(bench.count([((one, weak), (two, q1))]))[3] == (0, 1, 0)
+    assert bench.levels(bench.count([((one, q1), (two, q1))]))[3] == (0, 0, 0)
     back = len(molecule) - 1 - cpg
     strong = q1[:back] + "+" + q1[back + 1 :]  # now mate 2 is the weak one
-    assert levels(count(bench, [((one, q1), (two, strong))]))[3] == (1, 0, 0)
+    assert bench.levels(bench.count([((one, q1), (two, strong))]))[3] == (1, 0, 0)
 
 
 def test_a_base_below_the_quality_tells_nothing(bench):
@@ -69,16 +55,16 @@ def test_a_base_below_the_quality_tells_nothing(bench):
     (one, q), mate = bench.pair(bench.molecule((0,)), length=90)
     below = q[:cpg] + chr(33 + 19) + q[cpg + 1 :]
     at_limit = q[:cpg] + chr(33 + 20) + q[cpg + 1 :]
-    assert levels(count(bench, [((one, below), mate)]))[0] == (0, 0, 0)
-    assert levels(count(bench, [((one, at_limit), mate)]))[0] == (1, 0, 0)
+    assert bench.levels(bench.count([((one, below), mate)]))[0] == (0, 0, 0)
+    assert bench.levels(bench.count([((one, at_limit), mate)]))[0] == (1, 0, 0)
 
 
 def test_a_third_base_at_a_cpg_is_other_and_n_is_nothing(bench):
     cpg = bench.cpgs[0]
     for base, expected in (("A", (0, 0, 1)), ("G", (0, 0, 1)), ("N", (0, 0, 0))):
         one, mate = bench.pair(bench.molecule(), length=90)
-        calls = count(bench, [((at(one[0], cpg, base), one[1]), mate)])
-        assert levels(calls)[0] == expected
+        calls = bench.count([((at(one[0], cpg, base), one[1]), mate)])
+        assert bench.levels(calls)[0] == expected
         assert calls.counts["depth"].iloc[0] == 0
 
 
@@ -86,7 +72,7 @@ def test_an_ambiguous_reference_base_is_no_cytosine(bench):
     """A Y reads T after conversion whichever base it is: it tells nothing of conversion."""
     other = bench.others[0]
     panel = bench.panel(reference=at(bench.reference, other, "Y"), name="ambiguous")
-    calls = count(bench, [bench.pair(bench.molecule((), [other]))], panel)
+    calls = bench.count([bench.pair(bench.molecule((), [other]))], panel)
     assert calls.reads["non_cpg_unconverted"].iloc[0] == 0
     assert calls.reads["non_cpg_converted"].iloc[0] == len(bench.others) - 1
     shipped_c = [i for i, base in enumerate(bench.reference) if base == "C" and bench.reference[i + 1] != "G"]
@@ -99,10 +85,10 @@ def test_chunks_and_order_change_nothing(bench):
         bench.molecule(rng.sample(range(7), rng.randrange(3)), rng.sample(bench.others, 1)) for _ in range(400)
     ]
     pairs = [bench.pair(m, turned=rng.random() < 0.5) for m in molecules]
-    whole = count(bench, pairs)
-    small = count(bench, pairs, chunk_bytes=2_000)
+    whole = bench.count(pairs)
+    small = bench.count(pairs, chunk_bytes=2_000)
     rng.shuffle(pairs)
-    shuffled = count(bench, pairs)
+    shuffled = bench.count(pairs)
     for other in (small, shuffled):
         assert whole.counts.equals(other.counts)
         assert whole.patterns.equals(other.patterns)
@@ -113,9 +99,9 @@ def test_reads_with_indels_are_aligned_with_gaps_and_kept(bench):
     molecule = bench.molecule((5,))
     middle = bench.cpgs[3] + 6
     for changed in (molecule[:middle] + molecule[middle + 2 :], molecule[:middle] + "GG" + molecule[middle:]):
-        calls = count(bench, [bench.pair(changed, length=120)])
-        assert fates(calls) == {"passed": 1}
-        assert levels(calls) == [(0, 1, 0)] * 5 + [(1, 0, 0), (0, 1, 0)]
+        calls = bench.count([bench.pair(changed, length=120)])
+        assert bench.fates(calls) == {"passed": 1}
+        assert bench.levels(calls) == [(0, 1, 0)] * 5 + [(1, 0, 0), (0, 1, 0)]
         assert calls.reads["gapped"].iloc[0] == 1
         assert calls.reads["non_cpg_unconverted"].iloc[0] == 0
 
@@ -124,13 +110,13 @@ def test_adapter_behind_a_short_molecule_is_not_read_as_sequence(bench):
     adapter = "AGATCGGAAGAGCACACGTCTGAACTCCAGTCACAAAAAAAAAAAAAAAAAAAAAAA"
     molecule = bench.molecule((1,))
     read = tuple((s, "I" * len(s)) for s in (molecule + adapter, reverse_complement(molecule) + adapter))
-    calls = count(bench, [read])
-    assert levels(calls) == [(0, 1, 0), (1, 0, 0)] + [(0, 1, 0)] * 5
+    calls = bench.count([read])
+    assert bench.levels(calls) == [(0, 1, 0), (1, 0, 0)] + [(0, 1, 0)] * 5
     # Without primers the mates' own ends say where the molecule ends.
     inner = bench.convert(bench.reference, {bench.cpgs[1]})[25:100]
     read = tuple((s, "I" * len(s)) for s in (inner + adapter, reverse_complement(inner) + adapter))
     panel = bench.panel(primers=False)
-    calls = count(bench, [read], panel)
+    calls = bench.count([read], panel)
     inside = [25 <= o < 100 for o in bench.cpgs]
     assert list(calls.counts["depth"]) == [int(i) for i in inside]
     assert calls.counts["methylated"].sum() == int(inside[1])
@@ -152,9 +138,9 @@ def test_every_pair_that_does_not_count_says_why(bench):
     noisy = list(molecule)
     for i in range(48, 126, 6):
         noisy[i] = "G" if noisy[i] == "A" else "A"
-    calls = count(bench, [good, dimer_pair, bench.pair(elsewhere), poor, junk, same_way,
+    calls = bench.count([good, dimer_pair, bench.pair(elsewhere), poor, junk, same_way,
                           bench.pair(bench.molecule((), bench.others)), bench.pair("".join(noisy))])  # fmt: skip
-    assert fates(calls) == {
+    assert bench.fates(calls) == {
         "dimers": 1, "off_target": 1, "discordant": 1, "low_quality": 2, "low_identity": 1, "unconverted": 1,
         "passed": 1,
     }  # fmt: skip
@@ -165,35 +151,35 @@ def test_conversion_filter_is_a_share_of_the_molecules_own_sites(bench):
     sites = len(bench.others)
     allowed = int(0.25 * sites)
     kept, dropped = (bench.pair(bench.molecule((), bench.others[:n])) for n in (allowed, allowed + 1))
-    calls = count(bench, [kept, dropped, dropped])
-    assert fates(calls) == {"unconverted": 2, "passed": 1}
+    calls = bench.count([kept, dropped, dropped])
+    assert bench.fates(calls) == {"unconverted": 2, "passed": 1}
     # The molecules that are dropped stay known by their conversion.
     assert calls.conversion.values.tolist() == [["toy", allowed, sites, 1], ["toy", allowed + 1, sites, 2]]
     assert calls.patterns["count"].sum() == 1
     loose = ReadFilters(max_unconverted=1.0)
-    assert fates(count(bench, [kept, dropped], filters=loose)) == {"passed": 2}
+    assert bench.fates(bench.count([kept, dropped], filters=loose)) == {"passed": 2}
 
 
 def test_single_end_reads_and_mates_that_do_not_meet_are_called(bench):
     molecule = bench.molecule((0, 6))
     one, two = bench.pair(molecule, length=60)
-    single = count(bench, [(one,)])
+    single = bench.count([(one,)])
     covered = [o < 60 for o in bench.cpgs]
     assert list(single.counts["depth"]) == [int(c) for c in covered]
-    apart = count(bench, [(one, two)])
+    apart = bench.count([(one, two)])
     assert [d for d, o in zip(apart.counts["depth"], bench.cpgs) if o < 60 or o >= 90] == [1] * sum(
         o < 60 or o >= 90 for o in bench.cpgs
     )
     assert (apart.counts["methylated"].iloc[0], apart.counts["methylated"].iloc[6]) == (1, 1)
-    assert fates(apart) == {"passed": 1}
+    assert bench.fates(apart) == {"passed": 1}
 
 
 def test_a_pair_with_one_unreadable_mate_still_counts_by_the_other(bench):
     one, _ = bench.pair(bench.molecule((0,)), length=110)
-    calls = count(bench, [(one, ("A" * 110, "I" * 110))])
-    assert fates(calls) == {"passed": 1}
+    calls = bench.count([(one, ("A" * 110, "I" * 110))])
+    assert bench.fates(calls) == {"passed": 1}
     assert calls.reads["merged"].iloc[0] == 0
-    assert levels(calls)[0] == (1, 0, 0)
+    assert bench.levels(calls)[0] == (1, 0, 0)
 
 
 def test_several_amplicons_share_a_library(bench):
@@ -202,7 +188,7 @@ def test_several_amplicons_share_a_library(bench):
     (bench.folder / "two.fa").write_text(f">one\n{bench.reference}\n>two\n{other}\n")
     panel = make_panel(bench.folder / "two.fa")
     pairs = [bench.pair(bench.convert(bench.reference))] * 2 + [bench.pair(bench.convert(other))] * 3
-    calls = count(bench, pairs, panel)
+    calls = bench.count(pairs, panel)
     depth = calls.counts.groupby("amplicon", sort=False)["depth"].unique()
     assert [list(d) for d in depth] == [[2], [3]]
     assert set(calls.patterns["amplicon"]) == {"one", "two"}
