@@ -42,6 +42,8 @@ def plot_calibration(standards, calibration, confidence):
     for axis in axes[0]:
         axis.axhline(0, color=GREY, linewidth=0.8, zorder=0)
         axis.set_xlabel("Known methylation (%)")
+    if len(shown) > 1:
+        axes[0, 1].set(xlabel=f"above {100 * LOW:.0f} %", xticks=sorted(set(100 * standards.loc[parts[1], "known"])))
     axes[0, 0].set_ylabel("Observed − known\n(percentage points)")
     if standards.empty:
         axes[0, 0].text(
