@@ -102,8 +102,8 @@ TRIED = Counter()
 def told(request):
     """Print at the end how many files were tried."""
     yield
-    if terminal := request.config.pluginmanager.get_plugin("terminalreporter"):
-        terminal.write_line(f"\n{TRIED['refused']} damaged files refused, {TRIED['read']} read in spite of the damage")
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n{TRIED['refused']} damaged files refused, {TRIED['read']} read in spite of the damage")
 
 
 def survives(parse):
