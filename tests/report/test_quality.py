@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,12 @@ from hpaxis.methylation.multiqc import multiqc_sections
 from hpaxis.report.quality import Quality, plate_by_arm, quality_page
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72"><g id="a"><path d="M 0 0 L 9 9"/></g></svg>'
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture

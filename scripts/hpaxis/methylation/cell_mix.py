@@ -94,7 +94,7 @@ def check_cell_types(libraries):
     panels = {}
     for name in libraries["panel"].dropna().unique():
         path = Path(panel_folder(name)) / "cpgs.tsv"
-        if path.is_file():
+        if os.path.isfile(path):  # which, unlike pathlib, takes a name that is too long for no file
             try:
                 panels[name] = set(read_table(path, text=("cpg_id",))["cpg_id"])
             except (KeyError, ValueError):
