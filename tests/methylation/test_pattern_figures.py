@@ -67,6 +67,7 @@ def test_groups_are_of_people_enough_and_of_libraries_that_did_not_fail():
 
 @pytest.mark.parametrize("plot", [plot_heat_map, plot_lollipops])
 def test_figures_say_how_many_and_are_the_same_bytes(pools, plot, tmp_path):
+    plt.close("all")
     for name in ("a.svg", "b.svg"):
         figure = plot(pools)
         titles = [axis.get_title(loc="left") for axis in figure.axes if axis.get_title(loc="left")]
