@@ -23,12 +23,13 @@ def real_data():
     return Path(folder)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """Keep a module's tests, and all whole runs of the workflow, on one worker: they share costly fixtures.
+    """Keep a module's tests, and those that share a whole run of the workflow, on one worker.
 
     The whole runs come first, since they take longest.
     """
     for item in items:
-        group = "workflow" if item.path.parent.name == "workflow" else str(item.path)
+        group = "finished" if {"finished", "study"} & set(item.fixturenames) else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.path.parent.name != "workflow")
