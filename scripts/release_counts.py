@@ -9,10 +9,10 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.methylation.release import release_tables
     from hpaxis.tables import read_table, write_table
 
-    names = ("counts", "patterns", "reads", "conversion")
+    names = ("counts", "patterns", "reads", "conversion", "cycles")
     paths = {name: {Path(p).stem: p for p in snakemake.input[name]} for name in names}
     tables = {
-        library: LibraryCalls(**{name: read_table(files[library]) for name, files in paths.items()})
+        library: LibraryCalls(**{name: read_table(files[library]) for name, files in paths.items() if library in files})
         for library in paths["counts"]
     }
     for name, table in release_tables(tables).items():

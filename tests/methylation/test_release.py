@@ -1,5 +1,7 @@
 """Counts out and in again: the same results from a release as from the reads, and counts of others by CpG."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,15 +48,29 @@ def test_a_release_read_back_gives_the_same_tables_to_the_byte(study, tmp_path):
     for kind, source in (("first", tables), ("second", again)):
         found = estimate_study(sheet, {"toy": panel}, source, SETTINGS)
         for name in tables:
-            for part in ("counts", "patterns", "reads", "conversion"):
+            for part in ("counts", "patterns", "reads", "conversion", "cycles"):
                 write_table(getattr(source[name], part), tmp_path / kind / f"{name}_{part}.tsv")
             write_table(found.calls[name], tmp_path / kind / f"{name}_calls.tsv")
         write_table(found.libraries, tmp_path / kind / "libraries.tsv")
         write_table(found.indices, tmp_path / kind / "indices.tsv")
     files = sorted(p.name for p in (tmp_path / "first").iterdir())
-    assert len(files) == 12
+    assert len(files) == 14
     for file in files:
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
+
+
+def test_a_warning_of_bias_by_cycle_survives_the_release(study, tmp_path):
+    panel, sheet, tables = study
+    cycles = tables["A"].cycles
+    first = cycles["mate"] == 1
+    skewed = cycles.assign(unconverted=np.where(first, 500, 5), converted=500, unconverted_expected=5.0)
+    tables = tables | {"A": replace(tables["A"], cycles=skewed)}
+    path = write_release(tables, tmp_path)
+    again = {name: read_counts(path, name, panel) for name in tables}
+    reasons = [
+        estimate_study(sheet, {"toy": panel}, found, SETTINGS).libraries["reasons"][0] for found in (tables, again)
+    ]
+    assert reasons[0] == reasons[1] and "read 1, cycles" in reasons[0]
 
 
 def test_a_release_holds_no_sequence_and_no_read_name(study, tmp_path):

@@ -84,7 +84,9 @@ measured_plates, finished_plates = split_plates(study.plates, study.config["cort
 
 # Libraries that are counted from reads here, or come as counts.
 sequenced = study.library_ids(assay="genome")
-counted = sorted([*study.library_ids(assay="amplicon"), *study.library_ids(assay="counts"), *sequenced])
+# What amplicon reads show by cycle; a genome's reads begin anywhere.
+by_cycle = sorted([*study.library_ids(assay="amplicon"), *study.library_ids(assay="counts")])
+counted = sorted([*by_cycle, *sequenced])
 # Libraries that a pyrosequencer measured, without molecules.
 pyrosequenced = study.library_ids(assay="pyrosequencing")
 

@@ -44,6 +44,7 @@ rule read_counts:
         patterns="<results>/methylation/patterns/{library}.tsv",
         reads="<results>/methylation/reads/{library}.tsv",
         conversion="<results>/methylation/conversion/{library}.tsv",
+        cycles="<results>/methylation/cycles/{library}.tsv",
     log:
         "<logs>/read_counts/{library}.log",
     benchmark:
@@ -178,11 +179,13 @@ rule release_counts:
         patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
         reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),
         conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
+        cycles=expand("<results>/methylation/cycles/{library}.tsv", library=by_cycle),
         library=library("methylation"),
     output:
         cpgs="<results>/methylation/release/cpgs.tsv",
         molecules="<results>/methylation/release/molecules.tsv",
         conversion="<results>/methylation/release/conversion.tsv",
+        cycles="<results>/methylation/release/cycles.tsv",
         reads="<results>/methylation/release/reads.tsv",
     log:
         "<logs>/release_counts.log",
@@ -233,7 +236,7 @@ rule estimate_methylation:
         patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
         reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),
         conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
-        cycles=expand("<results>/methylation/cycles/{library}.tsv", library=study.library_ids(assay="amplicon")),
+        cycles=expand("<results>/methylation/cycles/{library}.tsv", library=by_cycle),
         readings=rules.read_pyrosequencing.output.readings if pyrosequenced else [],
         identity=rules.call_genotypes.output.identity,
         panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation.calls import FATES, LibraryCalls, conversion_table, patterns_table
+from hpaxis.methylation.cycles import COLUMNS as CYCLES
 from hpaxis.methylation.tallies import COLUMNS as TALLIED
 from hpaxis.methylation.umis import COLUMNS as UMI_COLUMNS
 from hpaxis.problems import InputError, Problem, raise_if_any
@@ -20,14 +21,16 @@ OPTIONAL = ("other", "non_cpg_unconverted", "non_cpg_converted")
 
 
 def release_tables(tables):
-    """The shareable tables of a study: ``cpgs``, ``molecules``, ``conversion`` and ``reads``, each with all libraries.
+    """The shareable tables of a study: ``cpgs``, ``molecules``, ``conversion``, ``cycles``, ``reads``.
 
-    ``tables``: library_id → `LibraryCalls`. They hold no sequence and no name of a read. ``molecules`` and
-    ``conversion`` carry all that the estimates need: read back by `read_counts` they give the same results.
+    ``tables``: library_id → `LibraryCalls`. They hold no sequence and no name of a read. ``molecules``,
+    ``conversion`` and ``cycles`` carry all that the estimates need: read back by `read_counts` they give the same
+    results.
     """
     names = sorted(tables)
     if not names:
-        columns = {"cpgs": CPGS, "molecules": MOLECULES, "conversion": CONVERSION, "reads": ("library_id",)}
+        columns = {"cpgs": CPGS, "molecules": MOLECULES, "conversion": CONVERSION,
+                   "cycles": ("library_id", *CYCLES), "reads": ("library_id",)}  # fmt: skip
         return {name: pd.DataFrame(columns=list(of)) for name, of in columns.items()}
     molecules = [tables[name].patterns.assign(library_id=name)[list(MOLECULES)] for name in names]
     conversion = [tables[name].conversion.assign(library_id=name)[list(CONVERSION)] for name in names]
@@ -35,8 +38,15 @@ def release_tables(tables):
         "cpgs": pd.concat([tables[name].counts for name in names], ignore_index=True),
         "molecules": pd.concat(molecules, ignore_index=True),
         "conversion": pd.concat(conversion, ignore_index=True),
+        "cycles": _cycles_of_all({name: tables[name].cycles for name in names}),
         "reads": _whole(pd.concat([tables[name].reads for name in names], ignore_index=True)),
     }
+
+
+def _cycles_of_all(tables):
+    known = [table.assign(library_id=name) for name, table in tables.items() if table is not None and len(table)]
+    columns = ["library_id", *CYCLES]
+    return pd.concat(known, ignore_index=True)[columns] if known else pd.DataFrame(columns=columns)
 
 
 def _whole(reads):
@@ -48,7 +58,8 @@ def read_counts(path, library_id, panel):
     """One library from a table of counts of many; returns `LibraryCalls`.
 
     The table has either the columns of a release's ``molecules.tsv`` (then ``reads.tsv`` beside it, if there, says
-    where the library's read pairs went, and ``conversion.tsv`` how its molecules were converted), or
+    where the library's read pairs went, ``conversion.tsv`` how its molecules were converted, and ``cycles.tsv`` what
+    each cycle showed), or
     ``library_id, cpg_id, methylated, unmethylated`` and, where known, ``other`` and the counts of cytosines outside
     CpGs, ``non_cpg_unconverted`` and ``non_cpg_converted``, the same on each of a library's rows. From the latter,
     CpGs count as independent of each other, since the molecules that the counts are from are not known. Raises
@@ -71,7 +82,8 @@ def read_counts(path, library_id, panel):
         counts["other"] = counts["cpg_id"].map(rows.set_index("cpg_id")["other"]).fillna(0).astype("int64")
     reads = _reads_row(Path(path).with_name("reads.tsv"), library_id, patterns, counts)
     conversion = _conversion(Path(path).with_name("conversion.tsv"), library_id, patterns, panel)
-    return LibraryCalls(counts, patterns, reads, conversion)
+    cycles = _cycles(Path(path).with_name("cycles.tsv"), library_id)
+    return LibraryCalls(counts, patterns, reads, conversion, cycles)
 
 
 def counts_of_cpgs(rows, library_id, panel):
@@ -172,6 +184,17 @@ def _conversion(path, library_id, patterns, panel):
             rows = table[table["library_id"] == library_id]
             raise_if_any(_check_numbers(rows, CONVERSION[2:], path))
     return conversion_table(rows[list(CONVERSION[1:])], list(panel.references))
+
+
+def _cycles(path, library_id):
+    """What each cycle showed; no row without a release's table."""
+    if path.is_file():
+        table = read_table(path)
+        if {"library_id", *CYCLES} <= set(table.columns):
+            rows = table[table["library_id"] == library_id]
+            raise_if_any(_check_numbers(rows, [c for c in CYCLES if not c.endswith("_expected")], path))
+            return rows[list(CYCLES)].reset_index(drop=True)
+    return pd.DataFrame(columns=list(CYCLES))
 
 
 def _reads_row(path, library_id, patterns, counts):
