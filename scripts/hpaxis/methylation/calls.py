@@ -13,7 +13,7 @@ from hpaxis.methylation.cycles import CycleTally
 from hpaxis.methylation.molecules import NOT_PLACED, lay_pairs, lies_on_bottom
 from hpaxis.methylation.panel import IUPAC, reverse_complement
 from hpaxis.methylation.placement import WordIndex
-from hpaxis.methylation.reads import read_chunks, windows
+from hpaxis.methylation.reads import CHUNK_BYTES, read_chunks, windows
 from hpaxis.methylation.tallies import Tally
 from hpaxis.methylation.target import panel_targets
 from hpaxis.methylation.umis import COLUMNS as UMI_COLUMNS
@@ -66,7 +66,7 @@ class LibraryCalls:
     alleles: pd.DataFrame | None = None
 
 
-def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, chunk_bytes=None, umi=None):
+def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, chunk_bytes=CHUNK_BYTES, umi=None):
     """Call a library's reads against a panel.
 
     Parameters: FASTQ paths (one or two), `Panel`, `ReadFilters`. ``sink``, if given, is called with each chunk's
@@ -77,8 +77,7 @@ def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, ch
     """
     caller = _Caller(panel, filters, sink, umi, paths)
     pad = max(planes.padded(len(t)) for t in caller.targets)
-    options = {} if chunk_bytes is None else {"chunk_bytes": chunk_bytes}
-    for reads in read_chunks(paths, pad, **options):
+    for reads in read_chunks(paths, pad, chunk_bytes):
         caller.add(reads)
     return caller.tables(library_id)
 
@@ -177,7 +176,8 @@ class _Caller:
         counts = self.counts[target.amplicon]
         for column, state in enumerate((METHYLATED, UNMETHYLATED, OTHER)):
             counts[:, column] += np.count_nonzero(states == state, axis=0)
-        extra = np.stack([unconverted, sites], axis=1).astype("<u2").view(np.uint8)
+        # High bytes first: rows of bytes then sort as their parts do.
+        extra = np.stack([unconverted, sites], axis=1).astype(">u2").view(np.uint8)
         rows = np.ascontiguousarray(np.concatenate([states, extra], axis=1))
         self.patterns[target.amplicon].update(rows.view(f"V{rows.shape[1]}").ravel().tolist())
 
@@ -245,13 +245,14 @@ class _Caller:
         parts = []
         for name, patterns in self.patterns.items():
             size = len(self.counts[name])
-            rows = np.frombuffer(b"".join(patterns), dtype=np.uint8).reshape(len(patterns), size + 4)
+            ordered = sorted(sorted(patterns), key=patterns.__getitem__, reverse=True)
+            rows = np.frombuffer(b"".join(ordered), dtype=np.uint8).reshape(len(ordered), size + 4)
             letters = np.ascontiguousarray(rows[:, :size]).tobytes().decode("ascii")
             texts = [letters[i : i + size] for i in range(0, len(letters), size)] if size else [""] * len(rows)
-            unconverted, sites = np.ascontiguousarray(rows[:, size:]).view("<u2").T.astype(np.int64)
-            columns = (name, texts, unconverted, sites, list(patterns.values()))
+            unconverted, sites = np.ascontiguousarray(rows[:, size:]).view(">u2").T.astype(np.int64)
+            columns = (name, texts, unconverted, sites, [patterns[row] for row in ordered])
             parts.append(pd.DataFrame(dict(zip(PATTERN_COLUMNS, columns))))
-        return patterns_table(pd.concat(parts, ignore_index=True), list(self.patterns))
+        return pd.concat(parts, ignore_index=True)
 
     def _reads_table(self, library_id):
         fates = {fate: self.fates[fate] for fate in FATES}
@@ -334,9 +335,10 @@ def _is_dimer(mate, rows, first, second):
     known = ~planes.pack(bases & planes.OTHER) & planes.prefixes(width)[np.minimum(mate.length[rows], width)]
     found = np.zeros(len(rows), dtype=bool)
     begins = np.flatnonzero(_agree(one, two, known, _allowed(first, (0,), width), len(first))[0])
-    starts = tuple(range(len(first) // 2, len(first) + DIMER_SLACK + 1))
-    allowed = _allowed(second, starts, width)
-    found[begins] = _agree(one[begins], two[begins], known[begins], allowed, len(second)).any(axis=0)
+    if len(begins):
+        starts = tuple(range(len(first) // 2, len(first) + DIMER_SLACK + 1))
+        allowed = _allowed(second, starts, width)
+        found[begins] = _agree(one[begins], two[begins], known[begins], allowed, len(second)).any(axis=0)
     return found
 
 

@@ -32,6 +32,7 @@ class CycleTally:
     def add(self, target, mates, anchors, counted):
         """Take rows (``counted``, boolean) of a block of `molecules.Mate`, with each mate's anchors."""
         self.targets[target.amplicon, target.strand] = target
+        bases = target.methylated + target.converted
         for number, (mate, places) in enumerate(zip(mates, anchors, strict=True), start=1):
             rows = np.flatnonzero(counted & (places != NOT_PLACED))
             # Reads of one amplicon begin at its ends: a block has few places.
@@ -40,8 +41,8 @@ class CycleTally:
             for place, group in zip(found.tolist(), groups if len(found) else (), strict=True):
                 key = (target.amplicon, target.strand, number, mate.forward, place)
                 sums = self.sums.setdefault(key, np.zeros((2, len(target)), dtype=np.int64))
-                for total, base in zip(sums, (target.methylated, target.converted), strict=True):
-                    total += planes.column_counts(mate.shown(base, group), len(target))
+                for total, flags in zip(sums, mate.shown(bases, group), strict=True):
+                    total += planes.column_counts(flags, len(target))
 
     def table(self):
         """A row a mate and cycle that shows a cytosine: counts of CpGs and of others, and what they would be."""

@@ -143,9 +143,10 @@ class Mate:
             found[mine] = quality[columns[mine]]
         return found
 
-    def shown(self, base, rows):
-        """Flags of the good bases of some rows that read as A, C, G or T."""
-        return self.good[rows] & self.present[rows] & planes.showing(self.one[rows], self.two[rows], base)
+    def shown(self, bases, rows):
+        """Flags of the good bases of some rows that read as each of ``bases`` (of A, C, G, T)."""
+        seen, one, two = self.good[rows] & self.present[rows], self.one[rows], self.two[rows]
+        return [seen & planes.showing(one, two, base) for base in bases]
 
     def qualities(self, rows, columns):
         """Qualities at some offsets, 0 where the mate shows no base; rows × offsets."""

@@ -1,8 +1,6 @@
 """Read FASTQ in chunks of arrays: bytes stay in one buffer, and records are offsets into it."""
 
 import zlib
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,19 +51,10 @@ def windows(data, width):
 def read_chunks(paths, pad=0, chunk_bytes=CHUNK_BYTES):
     """Yield a list of `Reads`, one for each of the one or two files, holding the same pairs in the same order.
 
-    One chunk is kept beside the one in hand, so memory does not grow with depth. Raises `InputError` when a file is no
-    gzip or FASTQ, ends too early, or the mates are out of step.
+    One chunk is in hand at a time, so memory does not grow with depth. Raises `InputError` when a file is no gzip or
+    FASTQ, ends too early, or the mates are out of step.
     """
-    chunks = _chunks([Path(p) for p in paths], pad, chunk_bytes)
-    # A second thread makes the next chunk ready: decompression lets others compute.
-    with closing(chunks), ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, chunks, None)
-        while (chunk := coming.result()) is not None:
-            coming = pool.submit(next, chunks, None)
-            yield chunk
-
-
-def _chunks(paths, pad, chunk_bytes):
+    paths = [Path(p) for p in paths]
     handles, first = [], 1
     try:
         for path in paths:
