@@ -36,9 +36,8 @@ class CycleTally:
         for number, (mate, places) in enumerate(zip(mates, anchors, strict=True), start=1):
             rows = np.flatnonzero(counted & (places != NOT_PLACED))
             # Reads of one amplicon begin at its ends: a block has few places.
-            found, which = np.unique(places[rows], return_inverse=True)
-            groups = np.split(rows[np.argsort(which, kind="stable")], np.cumsum(np.bincount(which))[:-1])
-            for place, group in zip(found.tolist(), groups if len(found) else (), strict=True):
+            for place in np.unique(places[rows]).tolist():
+                group = rows[places[rows] == place]
                 key = (target.amplicon, target.strand, number, mate.forward, place)
                 sums = self.sums.setdefault(key, np.zeros((2, len(target)), dtype=np.int64))
                 for total, flags in zip(sums, mate.shown(bases, group), strict=True):

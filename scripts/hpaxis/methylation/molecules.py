@@ -92,7 +92,8 @@ class Mate:
         matched = planes.count(match & kept)
         strays = np.flatnonzero(lost >= CLIPPED_BASES)
         taken = strays[self._realign(rows[strays], matched[strays])] if len(strays) else strays
-        clipped = np.setdiff1d(np.arange(len(rows)), taken)
+        clipped = np.ones(len(rows), dtype=bool)
+        clipped[taken] = False
         self.covered[rows[clipped]] &= kept[clipped]
         self.present[rows[clipped]] &= kept[clipped]
 
@@ -149,13 +150,14 @@ class Mate:
         return [seen & planes.showing(one, two, base) for base in bases]
 
     def qualities(self, rows, columns):
-        """Qualities at some offsets, 0 where the mate shows no base; rows × offsets."""
+        """Qualities of some rows, in order, at some offsets, 0 where the mate shows no base; rows × offsets."""
         at = columns if self.forward else self.width - 1 - columns
         found = self.reads.data[self.quality_at[rows, None] + at]
         found = np.maximum(found, PHRED) - np.uint8(PHRED)
-        if self.realigned:
-            for i in np.flatnonzero(np.isin(rows, list(self.realigned))):
-                found[i] = self.realigned[int(rows[i])][columns]
+        for row, quality in self.realigned.items():
+            i = np.searchsorted(rows, row)
+            if i < len(rows) and rows[i] == row:
+                found[i] = quality[columns]
         return found * planes.unpack_columns(self.present[rows], columns)
 
 

@@ -92,7 +92,7 @@ def check_read_files(paths, may_be_empty=False):
 
 def _open(path):
     try:
-        return xopen(path, "rb", threads=0)
+        return xopen(path, "rb", threads=1)
     except OSError as error:
         raise InputError(
             Problem(str(path), f"cannot be opened ({error.strerror or error})", "give a FASTQ file")
@@ -159,8 +159,8 @@ def _parse(path, buffer, pad, first):
             Problem(str(path), "a record is incomplete", "copy or sequence the file again", 4 * first - 3 + len(ends))
         )
     margin = pad + int(np.diff(ends, prepend=0).max(initial=0))
-    data = np.zeros(len(text) + 2 * margin + 1, dtype=np.uint8)
-    data[margin : margin + len(text)] = text
+    data = np.empty(len(text) + 2 * margin + 1, dtype=np.uint8)
+    data[:margin], data[margin : margin + len(text)], data[margin + len(text) :] = 0, text, 0
     ends = ends + margin
     starts = np.concatenate([[margin], ends[:-1] + 1]).astype(np.int64) if len(ends) else ends
     lines_end = ends - (data[ends - 1] == RETURN)
@@ -188,8 +188,8 @@ def _name_lengths(data, start, header_length):
     width = int(header_length.max(initial=1))
     header = windows(data, width)[start]
     blank = (header == SPACE) | (header == TAB)
-    length = np.where(blank.any(axis=1), blank.argmax(axis=1), header_length)
-    length = np.minimum(length, header_length)
+    first = blank.argmax(axis=1)
+    length = np.minimum(np.where(blank[np.arange(len(blank)), first], first, header_length), header_length)
     tail = data[start + length - 1]
     mate = (length > 2) & (data[start + length - 2] == SLASH) & ((tail == ord("1")) | (tail == ord("2")))
     return length - 2 * mate
