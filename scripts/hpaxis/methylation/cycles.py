@@ -40,8 +40,10 @@ class CycleTally:
                 group = rows[places[rows] == place]
                 key = (target.amplicon, target.strand, number, mate.forward, place)
                 sums = self.sums.setdefault(key, np.zeros((2, len(target)), dtype=np.int64))
+                begin = planes.WORD * mate.words.start
+                columns = min(planes.WORD * mate.words.stop, len(target)) - begin
                 for total, flags in zip(sums, mate.shown(bases, group), strict=True):
-                    total += planes.column_counts(flags, len(target))
+                    total[begin : begin + columns] += planes.column_counts(flags, columns)
 
     def table(self):
         """A row a mate and cycle that shows a cytosine: counts of CpGs and of others, and what they would be."""

@@ -41,13 +41,16 @@ class Mate:
         self.right = anchor + length if forward else anchor
         # Where the molecule may reach: between the primers, and no further than the other mate's 5' end.
         self.limits = [np.full(len(rows), target.first), np.full(len(rows), target.last)]
-        # The window over the reference begins before the read or in it; for an absent mate it is the buffer's begin. A
-        # read against the reference keeps its own order until its flags are packed.
-        self.width = planes.padded(len(target))
-        begin = -anchor if forward else anchor - self.width
-        self.quality_at = np.where(placed, reads.quality[rows] + begin, 0)
-        base = windows(reads.data, self.width)[np.where(placed, reads.sequence[rows] + begin, 0)]
-        quality = windows(reads.data, self.width)[self.quality_at]
+        # Flags are kept of the words of the reference that the reads touch. A window over them begins before the read
+        # or in it; for an absent mate it is the buffer's begin. A read against the reference keeps its own order
+        # until its flags are packed.
+        self.words = self._touched(placed)
+        begin, end = planes.WORD * self.words.start, planes.WORD * self.words.stop
+        shift = begin - anchor if forward else anchor - end
+        base, quality = (
+            windows(reads.data, end - begin)[np.where(placed, part[rows] + shift, 0)]
+            for part in (reads.sequence, reads.quality)
+        )
         pack = planes.pack if forward else planes.pack_turned
         self.one, self.two = pack(base & planes.ONE), pack(base & planes.TWO)
         if not forward:
@@ -55,6 +58,23 @@ class Mate:
         self.present = ~pack(base & planes.OTHER)
         self.good = pack(quality >= min_quality + PHRED)
         self.gaps, self.realigned = {}, {}
+        # Where in the buffer the quality of offset 0 is, or would be.
+        self.quality_at = np.where(placed, reads.quality[rows] + (-anchor if forward else anchor - 1), len(target))
+
+    def _touched(self, placed):
+        size = len(self.target)
+        first = int(np.clip(self.left[placed], 0, size - 1).min(initial=size - 1)) // planes.WORD
+        last = (int(np.clip(self.right[placed], 1, size).max(initial=1)) - 1) // planes.WORD
+        return slice(first, max(first, last) + 1)
+
+    def over(self, name):
+        """Flags of all words of the reference, none set where no read reaches."""
+        flags, size = getattr(self, name), planes.padded(len(self.target)) // planes.WORD
+        if flags.shape[1] == size:
+            return flags
+        whole = np.zeros((len(flags), size), dtype=np.uint64)
+        whole[:, self.words] = flags
+        return whole
 
     def end_at(self, other):
         """Let the molecule end where the other mate begins: what lies beyond is adapter."""
@@ -67,7 +87,7 @@ class Mate:
     def cover(self):
         """Blank what lies outside the read."""
         size = len(self.target)
-        before = planes.prefixes(size)
+        before = planes.prefixes(size)[:, self.words]
         left = np.clip(np.maximum(self.left, self.limits[0]), 0, size)
         right = np.clip(np.minimum(self.right, self.limits[1]), 0, size)
         self.covered = before[right] & ~before[left]
@@ -76,26 +96,26 @@ class Mate:
     def settle(self):
         """Cut or realign reads that leave their diagonal."""
         self.cover()
-        known = self.present & self.good & self.target.compared
-        match = known & planes.matching(self.one, self.two, self.target.allowed)
+        known = self.present & self.good & planes.for_rows(self.target.compared[self.words], len(self.present))
+        allowed = [flags[self.words] for flags in self.target.allowed]
+        match = known & planes.matching(self.one, self.two, allowed)
         n_known = planes.count(known)
         poor = np.flatnonzero(n_known - planes.count(match) > 1 + n_known // 100)
         if len(poor):
             self._mend(poor, known[poor], match[poor])
 
     def _mend(self, rows, known, match):
-        size = len(self.target)
+        size = planes.WORD * known.shape[1]
         before = planes.prefixes(size)
         end = self._best_prefix(planes.unpack(known, size), planes.unpack(match, size))
         kept = before[end] if self.forward else ~before[size - end]
         lost = planes.count(known & ~kept)
         matched = planes.count(match & kept)
+        self.covered[rows] &= kept
+        self.present[rows] &= kept
         strays = np.flatnonzero(lost >= CLIPPED_BASES)
-        taken = strays[self._realign(rows[strays], matched[strays])] if len(strays) else strays
-        clipped = np.ones(len(rows), dtype=bool)
-        clipped[taken] = False
-        self.covered[rows[clipped]] &= kept[clipped]
-        self.present[rows[clipped]] &= kept[clipped]
+        if len(strays):
+            self._realign(rows[strays], matched[strays])
 
     def _best_prefix(self, known, match):
         """How many offsets from the read's 5' end its score is highest; 0 when it never is above 0."""
@@ -107,7 +127,7 @@ class Mate:
         return np.where(score[np.arange(len(score)), best] > 0, best + 1, 0)
 
     def _realign(self, rows, matched):
-        """Align reads with gaps; take those of which clearly more good bases match than did, and say which they are."""
+        """Align reads with gaps; take those of which clearly more good bases match than did."""
         size = len(self.target)
         read, length = self.rows[rows], self.reads.length[self.rows[rows]]
         texts = [self.reads.text(start, n) for start, n in zip(self.reads.sequence[read], length)]
@@ -129,16 +149,21 @@ class Mate:
         match = present & good & self.target.compared & planes.matching(one, two, self.target.allowed)
         taken = np.flatnonzero(planes.count(match) >= matched + CLIPPED_BASES)
         mine = rows[taken]
-        for name, flags in (("one", one), ("two", two), ("present", present), ("good", good), ("covered", covered)):
-            getattr(self, name)[mine] = flags[taken]
+        found = {"one": one, "two": two, "present": present, "good": good, "covered": covered}
+        outside = np.ones(covered.shape[1], dtype=bool)
+        outside[self.words] = False
+        if covered[taken][:, outside].any():
+            for name in found:
+                setattr(self, name, self.over(name))
+            self.words = slice(0, covered.shape[1])
+        for name, flags in found.items():
+            getattr(self, name)[mine] = flags[taken, self.words]
         self.gaps.update(zip(mine.tolist(), planes.pack(deleted[taken])))
         self.realigned.update(zip(mine.tolist(), quality[taken] - np.uint8(PHRED)))
-        return taken
 
     def phred(self, rows, columns):
         """Qualities of single bases, given by arrays of rows and offsets."""
-        at = columns if self.forward else self.width - 1 - columns
-        found = self.reads.data[self.quality_at[rows] + at] - np.uint8(PHRED)
+        found = self._quality(rows, columns) - np.uint8(PHRED)
         for row, quality in self.realigned.items():
             mine = np.flatnonzero(rows == row)
             found[mine] = quality[columns[mine]]
@@ -151,14 +176,17 @@ class Mate:
 
     def qualities(self, rows, columns):
         """Qualities of some rows, in order, at some offsets, 0 where the mate shows no base; rows × offsets."""
-        at = columns if self.forward else self.width - 1 - columns
-        found = self.reads.data[self.quality_at[rows, None] + at]
+        found = self._quality(rows[:, None], columns)
         found = np.maximum(found, PHRED) - np.uint8(PHRED)
         for row, quality in self.realigned.items():
             i = np.searchsorted(rows, row)
             if i < len(rows) and rows[i] == row:
                 found[i] = quality[columns]
-        return found * planes.unpack_columns(self.present[rows], columns)
+        return found * planes.unpack_columns(self.over("present")[rows], columns)
+
+    def _quality(self, rows, columns):
+        at = self.quality_at[rows]
+        return self.reads.data[at + columns if self.forward else at - columns]
 
 
 @dataclass(frozen=True)
@@ -220,7 +248,7 @@ def lies_on_bottom(top, bottom, mates, forward_first, min_quality):
         mate.cover()
         for target, sign in ((top, 1), (bottom, -1)):
             converted = planes.showing(mate.one, mate.two, target.converted)
-            score += sign * planes.count(mate.present & mate.good & converted & target.other_flags)
+            score += sign * planes.count(mate.present & mate.good & converted & target.other_flags[mate.words])
     return score < 0
 
 
@@ -283,28 +311,28 @@ SCORES = _scores()
 
 
 def _merge(target, laid, min_quality):
-    first = laid[0]
-    one, two, present, covered = first.one, first.two, first.present, first.covered
-    good = first.good & present
+    flags = [[mate.over(name) for name in ("one", "two", "present", "covered", "good")] for mate in laid]
+    one, two, present, covered, good = flags[0]
+    good = good & present
     differ = np.zeros_like(present)
     merged = np.zeros(len(present), dtype=bool)
     if len(laid) == 2:
-        second = laid[1]
-        differ = present & second.present & ((one ^ second.one) | (two ^ second.two))
+        one_2, two_2, present_2, covered_2, good_2 = flags[1]
+        differ = present & present_2 & ((one ^ one_2) | (two ^ two_2))
         second_better, near_tie = _settle_differences(laid, differ, min_quality)
         from_first = present & ~second_better
-        one = (one & from_first) | (second.one & ~from_first)
-        two = (two & from_first) | (second.two & ~from_first)
-        good = (good | (second.good & second.present)) & ~near_tie
-        merged = covered.any(axis=1) & second.covered.any(axis=1)
-        present, covered = present | second.present, covered | second.covered
+        one = (one & from_first) | (one_2 & ~from_first)
+        two = (two & from_first) | (two_2 & ~from_first)
+        good = (good | (good_2 & present_2)) & ~near_tie
+        merged = covered.any(axis=1) & covered_2.any(axis=1)
+        present, covered = present | present_2, covered | covered_2
     deleted = np.zeros_like(covered)
     gapped = np.zeros(len(covered), dtype=bool)
     for mate in laid:
         for row, gap in mate.gaps.items():
             deleted[row] |= gap
             gapped[row] = True
-    known = good & target.compared
+    known = good & planes.for_rows(target.compared, len(good))
     matches = planes.count(known & planes.matching(one, two, target.allowed))
     return Molecules(
         target=target,
