@@ -1,5 +1,6 @@
 """A pyrosequencer's exports: every form gives the same readings, every damage its own line, and truth its interval."""
 
+import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
@@ -13,7 +14,7 @@ from hpaxis.methylation.pyrosequencing_levels import estimate_pyrosequencing, in
 from hpaxis.problems import InputError
 from hpaxis.schemas import load, with_defaults
 from hpaxis.simulation.exports import simulate_readings
-from hpaxis.simulation.reads import random_stream
+from hpaxis.simulation.reads import biased_levels, random_stream
 
 SETTINGS = with_defaults({}, load("config/methylation"))
 NONE = {"positions": None, "alias_scheme": None, "position_sd": 1.0, "shared_sd": 0.0}
@@ -248,18 +249,25 @@ def test_no_error_of_the_instrument_is_made_up(panel, tmp_path):
     assert [p.column for p in found] == ["methylation.pyrosequencing.position_sd"]
 
 
-def simulated(panel, number, position_sd, shared_sd, seed=5):
-    """``number`` tubes of the panel's CpGs, run twice: readings as `read_exports` gives them, truth, sheet."""
+def simulated(panel, number, position_sd, shared_sd, seed=5, bias=1.0, known=(), unconverted=(0.02, 0.03)):
+    """``number`` tubes of the panel's CpGs, run twice: readings as `read_exports` gives them, truth, sheet.
+
+    The last of them have ``known`` percentages at every CpG. ``bias``: what PCR makes of the odds of methylation.
+    """
     rng = random_stream(seed, "levels")
     names = [f"L{i:03d}" for i in range(number)]
     truth = pd.DataFrame({
         "library_id": [n for n in names for _ in CPGS], "cpg_id": CPGS * number,
         "level": rng.uniform(0.02, 0.15, number * len(CPGS)),
     })  # fmt: skip
+    if known:
+        truth.loc[truth.index[-len(known) * len(CPGS) :], "level"] = np.repeat(known, len(CPGS)) / 100
     tubes = pd.DataFrame({
-        "library_id": names, "non_conversion": rng.uniform(0.02, 0.03, number), "over_conversion": 0.0, "templates": 1,
+        "library_id": names, "non_conversion": rng.uniform(*unconverted, number), "over_conversion": 0.0,
+        "templates": 1,
     })  # fmt: skip
-    runs = simulate_readings(truth, tubes, {"one": CPGS}, seed, position_sd, shared_sd)
+    amplified = truth.assign(level=biased_levels(truth["level"].to_numpy(), bias))
+    runs = simulate_readings(amplified, tubes, {"one": CPGS}, seed, position_sd, shared_sd)
     rows = [
         (r.sample, str(r.run), "one", cpg, value, quality.lower())
         for r in runs.itertuples()
@@ -324,3 +332,30 @@ def test_a_cpg_that_a_variant_destroys_leaves_the_indices_as_it_does_for_reads(p
     row = found.libraries.iloc[0]
     assert row["n_cpgs"] == 3 and row["region_mean_beta"] == pytest.approx((0.03 + 0.0425 + 0.05) / 3)
     assert found.indices["region_mean_beta"].iloc[0] == pytest.approx((0.03 + 0.0425 + 0.05) / 3)
+
+
+@pytest.mark.parametrize("bias", [1.0, 0.6])
+def test_standards_take_pcr_bias_out_of_its_levels(panel, bias):
+    """Eight standards, each in two wells, and 60 people: with bias a hyperbola, and levels within their intervals."""
+    known = [0, 0, 2, 5, 10, 25, 50, 100]
+    readings, truth, _, sheet = simulated(
+        panel, 60 + len(known), 0.4, 0.2, bias=bias, known=known, unconverted=(0.002, 0.01)
+    )
+    kinds = ["study"] * 60 + ["control_0" if k == 0 else "control_100" if k == 100 else "standard" for k in known]
+    sheet = sheet.assign(kind=kinds, expected_percent=[float("nan")] * 60 + [float(k) for k in known])
+    _, found = measure(readings, sheet, panel, position_sd=None, shared_sd=None)
+    chosen = found.calibration[found.calibration["chosen"] == "yes"].set_index("index")
+    assert (chosen["assay"] == "pyrosequencing").all() and chosen.index.is_unique and (chosen["n"] == len(known)).all()
+    assert set(chosen["method"]) == ({"hyperbolic"} if bias < 1 else {"none"})
+    mean = truth.groupby("library_id")["level"].mean()
+    table = found.libraries.set_index("library_id").join(mean)
+    table = table[(table["kind"] == "study") & (table["n_cpgs"] == 4)]
+    assert 100 * (table["region_mean_beta"] - table["level"]).mean() == pytest.approx(0, abs=0.25)
+    held = table["level"].between(table["region_mean_beta_low"], table["region_mean_beta_high"]).sum()
+    assert held >= binom.ppf(0.001, len(table), 0.95)
+    seen = found.standards[found.standards["index"] == "all CpGs"].set_index("known")["observed"]
+    if bias < 1:
+        # Odds × .6 in PCR: 50 % reads .375.
+        assert seen[0.5] == pytest.approx(0.375, abs=0.012)
+    people = found.indices.set_index("participant_id")["region_mean_beta"].dropna()
+    assert 100 * (people - mean[people.index]).mean() == pytest.approx(0, abs=0.25)

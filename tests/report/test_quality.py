@@ -59,7 +59,8 @@ def quality(config, sheet, known, concordance, reads, cycles):
                            "blank_mean": [0.0001], "blank_sd": [0.0004], "lob": [0.0008], "lod": [0.0015]})  # fmt: skip
     leak = pd.DataFrame({"plate": ["P1"], "n_no_template": [1], "molecules": [3], "leaked": [3.0], "leaked_low": [0.62],
                          "leaked_high": [8.77], "level": [0.031], "corrected": ["yes"], "reason": [None]})  # fmt: skip
-    curves = pd.DataFrame({"panel": ["p"], "index": ["all CpGs"], "method": ["none"], "n": [7], "chosen": ["yes"],
+    curves = pd.DataFrame({"panel": ["p"], "index": ["all CpGs"], "assay": ["reads"], "method": ["none"],
+                           "n": [7], "chosen": ["yes"],
                            "reason": ["no curve is better by AICc"]})  # fmt: skip
     level = pd.DataFrame({"library_id": known["library_id"], "amplicon": "a", "n_windows": 3, "pdr": 0.1234})
     for column in ("epipolymorphism", "entropy", "mhl", "share_many", "share_many_by_chance"):
@@ -117,11 +118,12 @@ def test_cycles_that_few_reads_show_are_not_drawn(cycles):
 
 
 def test_standards_are_drawn_by_how_far_they_read_from_what_is_known():
-    standards = pd.DataFrame({"panel": "p", "index": ["all CpGs"] * 3 + ["first"],
+    standards = pd.DataFrame({"panel": "p", "index": ["all CpGs"] * 3 + ["first"], "assay": "reads",
                               "library_id": list("abca"),
                               "known": [0.0, 0.1, 1.0, 0.0],
                               "observed": [0.001, 0.08, 0.99, 0.5], "se": 0.001})  # fmt: skip
-    curves = pd.DataFrame({"panel": "p", "index": "all CpGs", "method": ["minmax", "none"], "a": [0.8, np.nan],
+    curves = pd.DataFrame({"panel": "p", "index": "all CpGs", "assay": "reads",
+                           "method": ["minmax", "none"], "a": [0.8, np.nan],
                            "b": [0.001, np.nan], "c": np.nan, "d": np.nan, "chosen": ["yes", "no"]})  # fmt: skip
     low, high = plot_calibration(standards, curves, 0.95).axes
     points, line = low.lines[0].get_xydata(), low.lines[1].get_xydata()

@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 METHODS = ("none", "minmax", "hyperbolic", "cubic")
 COLUMNS = (
-    "panel", "index", "method", "a", "b", "c", "d", "a_se", "b_se", "c_se", "d_se", "chi_square", "aicc", "n",
+    "panel", "index", "assay", "method", "a", "b", "c", "d", "a_se", "b_se", "c_se", "d_se", "chi_square", "aicc", "n",
     "lowest", "highest", "chosen", "reason",
 )  # fmt: skip
 LEAST_POINTS = 4

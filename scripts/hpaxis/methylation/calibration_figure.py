@@ -15,7 +15,7 @@ def plot_calibration(standards, calibration, confidence):
     """Draw how far each panel's standards read from what is known of them, and the curve that levels go through.
 
     ``standards`` and ``calibration`` are the methylation stage's tables; only the mean over all CpGs is drawn. Points
-    are observed less known, in percentage points, with their interval; a panel has its colour and marker.
+    are observed less known, in percentage points, with their interval; a panel and assay has its colour and marker.
     """
     use_style()
     standards = standards[standards["index"] == ALL]
@@ -28,8 +28,8 @@ def plot_calibration(standards, calibration, confidence):
     z = norm.ppf(0.5 + confidence / 2)
     for i, curve in enumerate(chosen.to_dict("records")):
         style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        mine = standards["panel"] == curve["panel"]
-        label = f"{curve['panel']}: {mine.sum()} standards, curve: {curve['method']}"
+        mine = (standards["panel"] == curve["panel"]) & (standards["assay"] == curve["assay"])
+        label = f"{curve['panel']}, {curve['assay']}: {mine.sum()} standards, curve: {curve['method']}"
         for axis, part in zip(axes[0], shown):
             rows = standards[mine & part]
             x, difference = 100 * rows["known"], 100 * (rows["observed"] - rows["known"])

@@ -13,7 +13,7 @@ from hpaxis.methylation.indices import index_rows, participants
 from hpaxis.methylation.limits import LIMIT_COLUMNS, limit, limit_rows, note_undetected
 from hpaxis.methylation.replicates import estimate_overdispersion, replicate_groups
 from hpaxis.methylation.samples import corrected, level, read_sample, shares_of, umi_families
-from hpaxis.methylation.standards import STANDARD_COLUMNS, calibration
+from hpaxis.methylation.standards import STANDARD_COLUMNS, calibration, counted_points
 from hpaxis.methylation.suspicion import suspected_variants, suspicions
 from hpaxis.methylation.verdicts import verdict
 from hpaxis.problems import Problem, raise_if_any
@@ -75,9 +75,12 @@ def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
     over = {name: _over_conversion(samples, panel, settings) for name, panel in panels.items()}
     rho = {name: _overdispersion(samples, panel, over[name], settings) for name, panel in panels.items()}
     samples = [replace(s, rho=rho[s.row.panel].rho) for s in samples]
+    elsewhere = {name for other in others for name, *_ in other.limit_rows} - set(sheet["panel"])
+    own = [n for n in panels if n not in elsewhere]
     curves, curve_rows, standard_rows = {}, [], []
-    for name, panel in panels.items():
-        curves[name], found, known = calibration(samples, name, panel, over[name], settings)
+    for name in own:
+        points_of = counted_points(samples, panels[name], over[name], settings)
+        curves[name], found, known = calibration(name, panels[name], "reads", points_of, settings)
         curve_rows += found
         standard_rows += known
     samples = [replace(s, curves=curves[s.row.panel]) for s in samples]
@@ -92,8 +95,6 @@ def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
         library_rows.append(row)
         if sample.row.kind == "study":
             by_index += index_rows(sample, row, g, settings)
-    elsewhere = {name for other in others for name, *_ in other.limit_rows} - set(sheet["panel"])
-    own = [n for n in panels if n not in elsewhere]
     limits = [row for name in own for row in limit_rows(samples, name, panels[name], over[name], rho[name], settings)]
     note_undetected(library_rows, limits)
     for other in others:
@@ -101,6 +102,7 @@ def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
         note_undetected(other.library_rows, found)
         calls, limits = calls | other.calls, limits + found
         library_rows, by_index = library_rows + other.library_rows, by_index + other.index_rows
+        curve_rows, standard_rows = curve_rows + other.curve_rows, standard_rows + other.standard_rows
     library_rows.sort(key=lambda row: row["library_id"])
     indices = [dict.fromkeys(p.indices["index"]) for p in panels.values()]
     names = list(dict.fromkeys(name for panel in indices for name in panel))

@@ -10,7 +10,10 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation import estimate
+from hpaxis.methylation.bias import NONE, calibrate
 from hpaxis.methylation.pyrosequencer_export import CONTROL_LABEL
+from hpaxis.methylation.samples import ALL
+from hpaxis.methylation.standards import calibration, error_of, extrapolated, known_level
 from hpaxis.methylation.variants import mask_notes, masked_cpgs
 from hpaxis.problems import InputError, Problem
 
@@ -46,6 +49,8 @@ class Measured:
     library_rows: list
     index_rows: list
     limit_rows: list
+    curve_rows: list
+    standard_rows: list
     instrument: pd.DataFrame
 
 
@@ -127,10 +132,11 @@ def conversion_rates(readings, error):
 UNKNOWN = estimate.Rate(0.0, 0.0, np.inf)
 
 
-def level(rows, cpgs, error, conversion, over, confidence):
+def level(rows, cpgs, error, conversion, over, confidence, curve=NONE):
     """Corrected mean over CpGs of a library's usable readings: dict raw, beta, se, low, high, from_over; NaN for none.
 
-    b = (p - e) / (1 - e - g) with a first-order error; the interval is by Student's t with the instrument's d.f..
+    b = (p - e) / (1 - e - g) with a first-order error; the interval is by Student's t with the instrument's d.f.. Then
+    it goes through the inverse of ``curve``.
     """
     rows = rows[rows["cpg_id"].isin(cpgs)]
     if rows.empty or rows["cpg_id"].nunique() < len(cpgs):
@@ -144,7 +150,10 @@ def level(rows, cpgs, error, conversion, over, confidence):
     own = error.variance(rows["run"], weights) + (1 - beta) ** 2 * conversion.variance
     se = float(np.sqrt(own / scale**2 + from_over))
     reach = estimate.quantile(confidence, error.df) * se
-    return {"raw": p, "beta": beta, "se": se, "low": beta - reach, "high": beta + reach, "from_over": from_over}
+    values = (np.array([v]) for v in (p, beta, se, beta - reach, beta + reach))
+    found = calibrate(estimate.Estimate(*values), curve, confidence)
+    parts = {part: float(getattr(found, part)[0]) for part in ("raw", "beta", "se", "low", "high")}
+    return parts | {"from_over": from_over / float(curve.slope(found.beta[0])) ** 2}
 
 
 def estimate_pyrosequencing(sheet, panels, readings, settings):
@@ -154,6 +163,7 @@ def estimate_pyrosequencing(sheet, panels, readings, settings):
     `pyrosequencing.read_exports`; ``settings``, the config's methylation section.
     """
     calls, library_rows, index_rows, limit_rows, instruments = {}, [], [], [], []
+    curve_rows, standard_rows = [], []
     kinds = sheet.set_index("library_id")["kind"]
     telling = readings[readings["library_id"].map(kinds) != "no_template"]
     error = instrument_error(telling, settings["pyrosequencing"])
@@ -171,20 +181,25 @@ def estimate_pyrosequencing(sheet, panels, readings, settings):
         excluded = masked if settings["snp_action"] == "exclude" else set()
         measured = set(here["cpg_id"]) - {CONTROL_LABEL}
         over = _over_conversion(libraries, counted, measured - excluded, error, rates, confidence)
+        points_of = _points(libraries, panel, counted, measured - excluded, error, rates, over, settings)
+        curves, found_curves, found_standards = calibration(name, panel, "pyrosequencing", points_of, settings)
+        curve_rows, standard_rows = curve_rows + found_curves, standard_rows + found_standards
         blanks = {}
         for row in libraries.itertuples():
             rows = counted.get(row.library_id, here.iloc[:0])
             rows = rows[rows["cpg_id"] != CONTROL_LABEL]
             rate = rates.get(row.library_id)
 
-            def found(cpgs, rows=rows, rate=rate, over=over):
-                return level(rows, cpgs, error, rate or UNKNOWN, over, confidence)
+            def found(cpgs, index=ALL, rows=rows, rate=rate, over=over, curves=curves):
+                return level(rows, cpgs, error, rate or UNKNOWN, over, confidence, curves[index])
 
             table = _calls(row.library_id, panel, here[here["library_id"] == row.library_id], found, masked)
             calls[row.library_id] = table
             summary = _library_row(row, table, excluded, rate, over, found, confidence)
             indices, unmeasured = _index_rows(row, panel, table, measured, excluded, found, settings)
-            summary["verdict"], summary["reasons"] = _verdict(row, summary, table, rate, error, unmeasured, settings)
+            notes = extrapolated(curves[ALL], summary["region_mean_beta"]) if row.kind == "study" else []
+            judged = _verdict(row, summary, table, rate, error, unmeasured, notes, settings)
+            summary["verdict"], summary["reasons"] = judged
             summary["reasons"] = "; ".join(filter(None, [summary["reasons"], *mask_notes(panel, settings)])) or None
             library_rows.append(summary)
             blanks[row.library_id] = indices
@@ -194,7 +209,25 @@ def estimate_pyrosequencing(sheet, panels, readings, settings):
                 index_rows += [r | nothing | {"reason": summary["reasons"]} if failed else r for r in indices]
         limit_rows += _limit_inputs(name, panel, libraries, blanks)
     instrument = pd.DataFrame(instruments, columns=list(INSTRUMENT_COLUMNS))
-    return Measured(calls, library_rows, index_rows, limit_rows, instrument)
+    return Measured(calls, library_rows, index_rows, limit_rows, curve_rows, standard_rows, instrument)
+
+
+def _points(libraries, panel, counted, measured, error, rates, over, settings):
+    """What `standards.calibration` asks of a panel's libraries: standards with a reading at all that is measured."""
+    cpgs = panel.cpgs["cpg_id"].to_numpy()
+
+    def points_of(members):
+        wanted, found = [c for c in cpgs[members] if c in measured], {}
+        for row in libraries.itertuples():
+            known, rate = known_level(row), rates.get(row.library_id, UNKNOWN)
+            if known is None or row.library_id not in counted or 1 - rate.value < settings["conversion_fail"]:
+                continue
+            value = level(counted[row.library_id], wanted, error, rate, over, settings["confidence"])
+            if np.isfinite(value["beta"]):
+                found[row.library_id] = known, value["beta"], error_of(known, value["se"], settings)
+        return found
+
+    return points_of
 
 
 def _over_conversion(libraries, counted, measured, error, rates, confidence):
@@ -277,14 +310,14 @@ def _index_rows(row, panel, table, measured, excluded, found, settings):
             used = []
         elif len(used) < need:
             reason, used = f"{index}: {len(used)} of {len(wanted)} CpGs have a reading", []
-        value = found(used)
+        value = found(used, index)
         value.pop("raw")
         rows.append({"library_id": row.library_id, "participant_id": row.participant_id, "timepoint": row.timepoint,
                      "index": index, **value, "depth": np.nan, "reason": reason})  # fmt: skip
     return rows, unmeasured
 
 
-def _verdict(row, summary, table, rate, error, unmeasured, settings):
+def _verdict(row, summary, table, rate, error, unmeasured, notes, settings):
     flags = table["flags"].fillna("")
     if row.kind == "no_template":
         n = int(table["beta_raw"].notna().sum())
@@ -306,6 +339,7 @@ def _verdict(row, summary, table, rate, error, unmeasured, settings):
                 break
     if error.shared_sd == 0 and "independent" in error.source:
         found.append(("pass", "errors of positions taken as independent: no replicate runs tell what they share"))
+    found += notes
     if unmeasured:
         found.append(("pass", f"not measured by its assays: {', '.join(unmeasured)}"))
     known = {"control_0": 0.0, "control_100": 100.0}.get(row.kind, np.nan)

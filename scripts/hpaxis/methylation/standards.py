@@ -5,18 +5,18 @@ import numpy as np
 from hpaxis.methylation.bias import LEAST_POINTS, NONE, choose, fit_curves, table_rows
 from hpaxis.methylation.samples import ALL, level
 
-STANDARD_COLUMNS = ("panel", "index", "library_id", "known", "observed", "se")
+STANDARD_COLUMNS = ("panel", "index", "assay", "library_id", "known", "observed", "se")
 # Beyond its molecules' error a standard is known no better than this (fraction): mixing, and what the model leaves out.
 KNOWN_TO = 0.0005
 
 
-def calibration(samples, name, panel, over, settings):
+def calibration(name, panel, assay, points_of, settings):
     """Curves of a panel: ``(index → Curve, rows of calibration.tsv, rows of standards.tsv)``.
 
-    `ALL` stands for the mean over all CpGs.
-
-    Standards are controls at 0 and 100 % and libraries of kind standard, deep enough at all CpGs of the index. With
-    fewer than `LEAST_POINTS` different percentages there is no curve, which the table says.
+    ``points_of(members)``: library_id → (known, observed, error) of the standards that serve for some of the panel's
+    CpGs (boolean, one a CpG); ``assay``: what they were measured by. `ALL` stands for the mean over all CpGs.
+    Standards are controls at 0 and 100 % and libraries of kind standard. With fewer than `LEAST_POINTS` different
+    percentages there is no curve, which the table says.
     """
     cpgs = panel.cpgs["cpg_id"].to_numpy()
     sets = {ALL: np.ones(len(cpgs), dtype=bool)}
@@ -24,10 +24,11 @@ def calibration(samples, name, panel, over, settings):
         sets[index] = np.isin(cpgs, members["cpg_id"])
     curves, rows, standards = {}, [], []
     for index, members in sets.items():
-        found = {s.row.library_id: _point(s, members, over, settings) for s in samples if s.panel is panel}
-        found = {library: point for library, point in found.items() if point}
+        found = points_of(members)
         points = list(found.values())
-        standards += [dict(zip(STANDARD_COLUMNS, (name, index, *item, *point))) for *item, point in found.items()]
+        standards += [
+            dict(zip(STANDARD_COLUMNS, (name, index, assay, *item, *point))) for *item, point in found.items()
+        ]
         curve, found = NONE, [{"panel": name, "index": index, "method": "none", "n": len(points), "chosen": "yes"}]
         if settings["calibration"] == "none":
             found[0]["reason"] = "asked for"
@@ -39,8 +40,18 @@ def calibration(samples, name, panel, over, settings):
             curve, reason = choose(fitted, settings["calibration"])
             found = table_rows(name, index, fitted, curve, reason)
         curves[index] = curve
-        rows += found
+        rows += [row | {"assay": assay} for row in found]
     return curves, rows, standards
+
+
+def counted_points(samples, panel, over, settings):
+    """What `calibration` asks of libraries of molecules: standards that are deep enough at all the CpGs."""
+
+    def points_of(members):
+        found = {s.row.library_id: _point(s, members, over, settings) for s in samples if s.panel is panel}
+        return {library: point for library, point in found.items() if point}
+
+    return points_of
 
 
 def known_level(row):
@@ -60,8 +71,12 @@ def _point(sample, members, over, settings):
     if not (sample.depth[members] >= settings["depth_fail"]).all():
         return None
     found = level(sample, members, over, settings)
-    mixing = settings["standard_cv"] * known * (1 - known)
-    return known, float(found.beta[0]), float(np.sqrt(found.se[0] ** 2 + KNOWN_TO**2 + mixing**2))
+    return known, float(found.beta[0]), error_of(known, float(found.se[0]), settings)
+
+
+def error_of(known, se, settings):
+    """How far a standard's level may lie from what is known of it: its own error, and that of its mixing."""
+    return float(np.sqrt(se**2 + KNOWN_TO**2 + (settings["standard_cv"] * known * (1 - known)) ** 2))
 
 
 def extrapolated(curve, value):

@@ -225,15 +225,16 @@ def calibration_table(calibration):
     chosen = calibration[calibration["chosen"] == "yes"].rename(columns={"index": "index_name"})
     if chosen.empty:
         return None
+    columns = ("index_name", "panel", "assay", "n", "method", "reason")
     rows = tuple(
-        (row.index_name, row.panel, count(row.n), row.method, row.reason if isinstance(row.reason, str) else "–")
-        for row in chosen.itertuples()
+        (index, panel, assay, count(n), method, reason if isinstance(reason, str) else "–")
+        for index, panel, assay, n, method, reason in chosen[list(columns)].itertuples(index=False)
     )
     return Table(
         "Calibration for PCR bias",
-        ("Index", "Panel", "Standards", "Curve", "Why"),
+        ("Index", "Panel", "Measured by", "Standards", "Curve", "Why"),
         rows,
-        frozenset({"Panel", "Curve", "Why"}),
+        frozenset({"Panel", "Measured by", "Curve", "Why"}),
     )
 
 
