@@ -37,6 +37,23 @@ def test_names_lose_comment_and_mate_number(bench):
     assert [int(n) for _, two in chunks for n in two.length] == [4, 3]
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("r 1:N", "r 2:N", True), ("r/1 x", "r/2\ty", True), ("r", "r/2", True), ("r/1", "r", True),
+        ("r\tx", "r", True), ("r", "rr", False), ("rr", "r", False), ("r", "s", False), ("r", "r/3", False),
+        ("r/1", "r/12", False), ("r", "r/2x", False), ("abc", "abcd e", False),
+    ],
+)  # fmt: skip
+def test_mates_have_one_id(tmp_path, first, second, same, ending):
+    paths = [tmp_path / "one.fastq", tmp_path / "two.fastq"]
+    for path, name in zip(paths, (first, second)):
+        lines = [f"@{name}", "ACGT", "+", "IIII", "@next", "A", "+", "I", ""]
+        path.write_bytes(ending.join(lines).encode())
+    assert bool(check_read_files(paths)) is not same
+
+
 def test_windows_line_ends_are_read(bench):
     paths = bench.write(PAIRS[:3], ending="\r\n")
     ((one, two),) = read_chunks(paths)

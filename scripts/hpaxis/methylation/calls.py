@@ -212,8 +212,7 @@ class _Caller:
             quality = windows(mate.data, width)[mate.quality[rows]]
             good = np.count_nonzero(inside & (quality >= self.filters.min_base_quality + 33), axis=1)
             poor &= good < self.filters.min_usable * mate.length[rows]
-            for first, second in self.primers:
-                dimer |= _is_dimer(mate, rows, first, second)
+            dimer |= _are_dimers(mate, rows, self.primers)
         self.fates["dimers"] += int(np.count_nonzero(dimer))
         self.fates["low_quality"] += int(np.count_nonzero(poor & ~dimer))
         self.fates["off_target"] += int(np.count_nonzero(~poor & ~dimer))
@@ -327,18 +326,20 @@ def _primer_pairs(panel):
     return pairs
 
 
-def _is_dimer(mate, rows, first, second):
+def _are_dimers(mate, rows, primers):
     """Whether reads begin with one primer and show the other's complement right behind, at most `DIMER_SLACK` later."""
-    width = len(first) + DIMER_SLACK + len(second)
+    found = np.zeros(len(rows), dtype=bool)
+    if not primers:
+        return found
+    width = planes.padded(max(len(first) + DIMER_SLACK + len(second) for first, second in primers))
     bases = windows(mate.data, width)[mate.sequence[rows]]
     one, two = planes.pack(bases & planes.ONE), planes.pack(bases & planes.TWO)
     known = ~planes.pack(bases & planes.OTHER) & planes.prefixes(width)[np.minimum(mate.length[rows], width)]
-    found = np.zeros(len(rows), dtype=bool)
-    begins = np.flatnonzero(_agree(one, two, known, _allowed(first, (0,), width), len(first))[0])
-    if len(begins):
+    for first, second in primers:
+        begins = np.flatnonzero(_agree(one, two, known, _allowed(first, (0,), width), len(first))[0])
         starts = tuple(range(len(first) // 2, len(first) + DIMER_SLACK + 1))
         allowed = _allowed(second, starts, width)
-        found[begins] = _agree(one[begins], two[begins], known[begins], allowed, len(second)).any(axis=0)
+        found[begins] |= _agree(one[begins], two[begins], known[begins], allowed, len(second)).any(axis=0)
     return found
 
 

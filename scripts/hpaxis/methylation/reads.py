@@ -1,7 +1,7 @@
 """Read FASTQ in chunks of arrays: bytes stay in one buffer, and records are offsets into it."""
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dnaio
@@ -9,7 +9,7 @@ import numpy as np
 from isal import igzip_lib
 from xopen import xopen
 
-from hpaxis.problems import InputError, Problem, raise_if_any
+from hpaxis.problems import InputError, Problem
 
 # A chunk and what is made of it stay in the processor's cache.
 CHUNK_BYTES = 2_000_000
@@ -63,9 +63,10 @@ def read_chunks(paths, pad=0, chunk_bytes=CHUNK_BYTES):
             reads = [_parse(path, buffer, pad, first) for path, buffer in zip(paths, buffers)]
             if len({len(r) for r in reads}) > 1:
                 raise InputError(_stream_problems(paths, "the files differ in length"))
+            length = _name_lengths(reads[0])
             if len(reads) == 2:
-                _check_mates(paths, reads, first)
-            yield reads
+                _check_mates(paths, reads, length, first)
+            yield [replace(r, name_length=length) for r in reads]
             first += len(reads[0])
     finally:
         for handle in handles:
@@ -168,8 +169,8 @@ def _parse(path, buffer, pad, first):
     name, sequence, plus, quality = starts.T
     length = lines_end[:, 1] - sequence
     _check_records(path, data, name, plus, length, lines_end[:, 3] - quality, first)
-    name_length = _name_lengths(data, name + 1, lines_end[:, 0] - name - 1)
-    return Reads(data, name + 1, name_length, sequence, quality, length)
+    header_length = lines_end[:, 0] - name - 1
+    return Reads(data, name + 1, header_length, sequence, quality, length)
 
 
 def _check_records(path, data, name, plus, length, quality_length, first):
@@ -183,30 +184,33 @@ def _check_records(path, data, name, plus, length, quality_length, first):
             raise InputError(Problem(str(path), what, "copy or sequence the file again", row))
 
 
-def _name_lengths(data, start, header_length):
-    """Length of each read's id: up to the first blank, without a final /1 or /2."""
-    width = int(header_length.max(initial=1))
-    header = windows(data, width)[start]
-    blank = (header == SPACE) | (header == TAB)
+def _name_lengths(reads):
+    """Length of each read's id: up to the header's first blank, without a final /1 or /2."""
+    data, start, header_length = reads.data, reads.name, reads.name_length
+    blank = _is_blank(windows(data, int(header_length.max(initial=1)))[start])
     first = blank.argmax(axis=1)
     length = np.minimum(np.where(blank[np.arange(len(blank)), first], first, header_length), header_length)
-    tail = data[start + length - 1]
-    mate = (length > 2) & (data[start + length - 2] == SLASH) & ((tail == ord("1")) | (tail == ord("2")))
-    return length - 2 * mate
+    return length - 2 * ((length > 2) & _is_mate_number(data, start + length - 2))
 
 
-def _check_mates(paths, reads, first):
-    one, two = reads
-    problems = []
-    wrong = one.name_length != two.name_length
-    width = int(one.name_length.max(initial=1))
-    inside = np.arange(width) < one.name_length[:, None]
+def _is_blank(letters):
+    return (letters == SPACE) | (letters == TAB)
+
+
+def _is_mate_number(data, at):
+    return (data[at] == SLASH) & ((data[at + 1] == ord("1")) | (data[at + 1] == ord("2")))
+
+
+def _check_mates(paths, reads, length, first):
+    """Raise `InputError` where the second mate's id is not the first's."""
+    two = reads[1]
+    width = int(length.max(initial=1))
     names = [windows(r.data, width)[r.name] for r in reads]
-    wrong |= ((names[0] != names[1]) & inside).any(axis=1)
+    wrong = ((names[0] != names[1]) & (np.arange(width) < length[:, None])).any(axis=1)
+    end = two.name + length
+    numbered = end + 2 * _is_mate_number(two.data, end)
+    wrong |= (numbered != two.name + two.name_length) & ~_is_blank(two.data[numbered])
     if wrong.any():
         row = 4 * (first - 1 + int(np.argmax(wrong))) + 1
-        problems.append(
-            Problem(str(paths[1]), f"mates are out of step: the read's name is not that of {paths[0].name}",
-                    "give the files of one run, in the same order", row)
-        )  # fmt: skip
-    raise_if_any(problems)
+        what = f"mates are out of step: the read's name is not that of {paths[0].name}"
+        raise InputError(Problem(str(paths[1]), what, "give the files of one run, in the same order", row))
