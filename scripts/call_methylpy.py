@@ -7,13 +7,13 @@ from job import logged
 with logged(snakemake.log[0]) as log:
     from hpaxis.methylation.panel import panel_folder, read_panel
     from hpaxis.methylation.second_caller import call_methylpy
-    from hpaxis.tables import write_table
+    from hpaxis.tables import write_folder
 
     bams = {Path(path).stem: path for path in snakemake.input.bams}
-    outputs = {Path(path).stem: path for path in snakemake.output.calls}
+    tables = {}
     for name, libraries in sorted(snakemake.params.panels.items()):
         chosen = {library: bams[library] for library in libraries}
         calls = call_methylpy(chosen, read_panel(panel_folder(name)), snakemake.params.min_base_quality)
-        for library, table in calls.items():
-            write_table(table, outputs[library])
+        tables |= calls
         log.info("%s: %d libraries", name, len(calls))
+    write_folder(tables, snakemake.output.calls)

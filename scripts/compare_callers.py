@@ -6,12 +6,9 @@ from job import logged
 
 with logged(snakemake.log[0]) as log:
     from hpaxis.methylation.second_caller import compare_callers
-    from hpaxis.tables import read_table, write_table
+    from hpaxis.tables import read_folder, read_table, write_table
 
-    counts, methylpy = (
-        {Path(path).stem: read_table(path) for path in paths}
-        for paths in (snakemake.input.counts, snakemake.input.methylpy)
-    )
-    table = compare_callers(counts, methylpy, snakemake.params.confidence)
+    counts = {Path(path).stem: read_table(path) for path in snakemake.input.counts}
+    table = compare_callers(counts, read_folder(snakemake.input.methylpy), snakemake.params.confidence)
     write_table(table, snakemake.output.concordance)
     log.info("%d of %d libraries flagged", table["flag"].notna().sum(), len(table))

@@ -14,7 +14,7 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.methylation.variants import variants_table
     from hpaxis.problems import raise_if_any
     from hpaxis.sheets import read_sheet, sheet_schema
-    from hpaxis.tables import read_table, write_table
+    from hpaxis.tables import read_table, write_folder, write_table
 
     sheet, problems = read_sheet(snakemake.input.sheet, sheet_schema("libraries"))
     raise_if_any(problems)
@@ -32,8 +32,7 @@ with logged(snakemake.log[0]) as log:
         write_table(others[0].instrument, snakemake.output.instrument)
     warnings = identity_warnings(read_table(snakemake.input.identity))
     found = estimate_study(sheet[sheet["library_id"].isin(tables)], panels, tables, settings, others, warnings)
-    for path in snakemake.output.calls:
-        write_table(found.calls[Path(path).name.removesuffix(".cpg.tsv")], path)
+    write_folder(found.calls, snakemake.output.calls, ".cpg.tsv")
     write_table(found.libraries, snakemake.output.libraries)
     write_table(found.indices, snakemake.output.indices)
     write_table(found.limits, snakemake.output.limits)

@@ -12,14 +12,15 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.methylation.calibration_figure import plot_calibration
     from hpaxis.methylation.cycle_figure import plot_cycles
     from hpaxis.methylation.figures import cpg_levels, plot_concordance, plot_conversion_depth, plot_cpg_levels
-    from hpaxis.tables import read_each, read_table, write_table
+    from hpaxis.tables import read_each, read_folder, read_table, write_table
 
     arms = snakemake.params.arms
     libraries = read_table(snakemake.input.libraries)
     people = read_table(snakemake.input.analysis)[["participant_id", "role", "arm"]]
     good = libraries[(libraries["kind"] == "study") & (libraries["verdict"] != "fail")]
     good = good[["library_id", "participant_id"]].merge(people, on="participant_id")
-    calls = pd.concat([read_table(path)[["library_id", "cpg_id", "beta"]] for path in snakemake.input.calls])
+    calls = read_folder(snakemake.input.calls, ".cpg.tsv").values()
+    calls = pd.concat([table[["library_id", "cpg_id", "beta"]] for table in calls])
     levels = cpg_levels(calls, good)
     log.info("%d libraries of %d people draw the CpG levels", len(good), good["participant_id"].nunique())
 

@@ -12,13 +12,17 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.report.provenance import checksum_table, versions
     from hpaxis.tables import read_table, whole_file
 
+    def files_of(paths):
+        """The files, and of a folder all that are in it."""
+        return [f for path in map(Path, paths) for f in (sorted(path.glob("*.tsv")) if path.is_dir() else [path])]
+
     root = Path(__file__).resolve().parents[1]
     results = Path(snakemake.output.metadata).parents[2]
     roles = {k: v for k, v in snakemake.input.items() if k not in ("checksums", "library", "workflow")}
     outputs = checksum_table(
         (role.replace("_", " "), path)
         for role, paths in roles.items()
-        for path in ([paths] if isinstance(paths, str) else paths)
+        for path in files_of([paths] if isinstance(paths, str) else paths)
     )
     outputs["file"] = [Path(path).relative_to(results).as_posix() for path in outputs["file"]]
     plans = pd.concat([read_table(p) for p in snakemake.input.models if Path(p).name == "plan.tsv"])

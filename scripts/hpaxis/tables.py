@@ -53,6 +53,19 @@ def read_table(path, text=()):
     return pd.read_csv(path, sep="\t", dtype=dtypes, na_values=["NA"], keep_default_na=False)
 
 
+def write_folder(tables, folder, ending=".tsv"):
+    """Write tables, name → data frame, as files of a folder, which is made."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        write_table(table, Path(folder) / f"{name}{ending}")
+
+
+def read_folder(folder, ending=".tsv"):
+    """Read what `write_folder` wrote: name → data frame."""
+    paths = sorted(Path(folder).glob(f"*{ending}"))
+    return {path.name.removesuffix(ending): read_table(path) for path in paths}
+
+
 def read_each(paths):
     """Read tables that come one a library and put them together, with a column ``library_id``: the file's name."""
     tables = [read_table(path).assign(library_id=Path(path).stem) for path in paths]

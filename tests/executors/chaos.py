@@ -180,13 +180,15 @@ def marked_incomplete(folder):
 
 
 def partial_files(folder, whole):
-    """Files under their final name that are not the undisturbed run's, and that nobody has marked."""
+    """Files under their final name that are not the undisturbed run's, and that nobody has marked, nor their folder."""
     marked = marked_incomplete(folder)
     found = digests(folder / "results") if (folder / "results").exists() else {}
     return [
         name
         for name, digest in found.items()
-        if not Path(name).name.startswith(".") and whole.get(name) != digest and f"results/{name}" not in marked
+        if not Path(name).name.startswith(".")
+        and whole.get(name) != digest
+        and not marked & {f"results/{name}", f"results/{Path(name).parent}"}
     ]
 
 

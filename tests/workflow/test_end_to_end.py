@@ -144,8 +144,8 @@ def test_snakemake_lint_finds_nothing(study):
 
 
 def test_finished_run_leaves_no_partial_file(finished):
-    partial = [p for p in (finished.folder / "results").rglob(".*") if p.is_file()]
-    assert partial == []
+    hidden = {p.name for p in (finished.folder / "results").rglob(".*") if p.is_file()}
+    assert hidden <= {".snakemake_timestamp"}  # Snakemake's, in folders that are outputs
 
 
 def test_a_laboratory_with_hair_only_plans_its_stage(study, tmp_path):

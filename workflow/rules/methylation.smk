@@ -243,7 +243,8 @@ rule estimate_methylation:
         library=library("methylation"),
     output:
         **({"instrument": "<results>/methylation/instrument.tsv"} if pyrosequenced else {}),
-        calls=expand("<results>/methylation/calls/{library}.cpg.tsv", library=[*counted, *pyrosequenced]),
+        # A folder: of each output Snakemake keeps what all inputs were, which for a file a library grows with the square.
+        calls=directory("<results>/methylation/calls"),
         libraries="<results>/methylation/libraries.tsv",
         indices="<results>/methylation/indices.tsv",
         limits="<results>/methylation/limits.tsv",
@@ -278,7 +279,7 @@ rule call_methylpy:
         shims=[workflow.source_path(f"../../scripts/shims/{name}") for name in ("samtools", "samtools.py")],
         library=library("methylation"),
     output:
-        calls=expand("<results>/methylation/methylpy/{library}.tsv", library=study.library_ids(assay="amplicon")),
+        calls=directory("<results>/methylation/methylpy"),
     log:
         "<logs>/call_methylpy.log",
     benchmark:
