@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test environment simulate sheets real benchmark calibration crosscheck test-slurm test-containers test-chaos load fuzz bundle verify lock reference clean
+.PHONY: help demo test environment simulate sheets real benchmark calibration crosscheck test-slurm test-containers test-chaos load fuzz bundle verify site lock reference clean
 
 demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
@@ -40,6 +40,10 @@ $(VENV)/.run: requirements.lock pyproject.toml
 
 $(VENV)/.test: $(VENV)/.run requirements-test.lock
 	$(PIP) --require-hashes -r requirements-test.lock
+	@touch $@
+
+$(VENV)/.site: $(VENV)/.run requirements-site.lock
+	$(PIP) --require-hashes -r requirements-site.lock
 	@touch $@
 
 $(VENV)/.slurm: $(VENV)/.run requirements-slurm.lock
@@ -97,6 +101,11 @@ lock:
 	$(LOCK) -o requirements.lock
 	$(LOCK) --extra test -c requirements.lock -o requirements-test.lock
 	$(LOCK) --extra slurm -c requirements.lock -o requirements-slurm.lock
+	$(LOCK) --extra site -c requirements.lock -o requirements-site.lock
+
+site: $(VENV)/.site  ## the documentation as a site: build/site/docs/index.html
+	$(BIN)/sphinx-build -W --keep-going -q -b html -c docs . build/site
+	@echo "The site: $(CURDIR)/build/site/docs/index.html"
 
 reference: $(VENV)/.run
 	$(BIN)/python -m hpaxis.reference > config/README.md

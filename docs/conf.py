@@ -1,0 +1,31 @@
+"""How the pages become a site (`make site`); they are Markdown that reads as well without one."""
+
+import re
+
+project = "hpaxis"
+extensions = ["myst_parser"]
+root_doc = "docs/index"
+include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "config/README.md", "docs/*.md"]
+myst_heading_anchors = 3
+html_theme = "furo"
+html_title = "hpaxis"
+html_copy_source = False
+html_show_copyright = False
+html_show_sphinx = False
+
+
+def setup(app):
+    """Let the sidebar hold the pages that the index links to, and then the rest."""
+    app.connect("source-read", add_contents)
+
+
+def add_contents(app, name, source):
+    """Write what the sidebar is made of under the index: Markdown itself has no word for it."""
+    if name != root_doc:
+        return
+    linked = [page.removeprefix("../") for page in re.findall(r"\]\(([\w./]+)\.md", source[0])]
+    pages = ["docs/" + page if "/" not in page and page != "README" else page for page in linked]
+    rest = sorted(app.env.found_docs - set(pages) - {root_doc})
+    entries = ["Quick start </README>" if page == "README" else f"/{page}" for page in dict.fromkeys(pages + rest)]
+    contents = "\n".join(entries)
+    source[0] += f"\n```{{toctree}}\n:hidden:\n\n{contents}\n```\n"
