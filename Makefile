@@ -104,7 +104,7 @@ lock:
 	$(LOCK) --extra site -c requirements.lock -o requirements-site.lock
 
 site: $(VENV)/.site  ## the documentation as a site: build/site/docs/index.html
-	$(BIN)/sphinx-build -W --keep-going -q -b html -c docs . build/site
+	$(BIN)/sphinx-build -E -W --keep-going -q -b html -c docs . build/site
 	@echo "The site: $(CURDIR)/build/site/docs/index.html"
 
 reference: $(VENV)/.run
