@@ -1,6 +1,6 @@
 """From gzipped FASTQ to per-CpG counts: hpaxis beside methylpy and BSBolt, on the same reads in one run.
 
-python benchmarks/amplicon_calling.py [--pairs 100000]      writes docs/benchmark_amplicon_calling.md
+python benchmarks/amplicon_calling.py [--pairs 400000]      writes docs/benchmark_amplicon_calling.md
 
 Reads are simulated: 2×250 pairs of NR3C1 exon 1F with known levels. Every step is a process of its own; CPU is user
 and system time of that process and its children. BSBolt is built from PyPI into an environment of its own (its build
@@ -62,7 +62,7 @@ STEPS = {
 def main():
     """Run every tool and write the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--pairs", type=int, default=100_000)
+    options.add_argument("--pairs", type=int, default=400_000)
     options.add_argument("--work", type=Path, default=ROOT / "build" / "amplicon_calling")
     options.add_argument("--bsbolt", type=Path, help="an installed bsbolt; otherwise it is built here")
     options.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmark_amplicon_calling.md")

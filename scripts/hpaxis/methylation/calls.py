@@ -25,8 +25,8 @@ FATES = (
     "passed",
 )  # fmt: skip
 PATTERN_COLUMNS = ("amplicon", "pattern", "unconverted", "sites", "count")
-# Rows laid over a reference at once: arrays of this many cells stay in the processor's cache.
-BLOCK_CELLS = 1_000_000
+# Rows laid over a reference at once, in cells (rows × offsets): about half a chunk, one direction of its reads.
+BLOCK_CELLS = 2_000_000
 # Fewer good bases than this tell neither identity nor conversion.
 SHORTEST = 30
 # A dimer is a primer, then the other primer's complement within this many bases of slack, with nothing in between.
@@ -99,7 +99,6 @@ class _Caller:
         self.tally = Tally()
         self.alleles = AlleleTally(panel)
         self.cycles = CycleTally(umi_lengths(umi))
-        self.counts = {name: np.zeros((len(panel.cpg_offsets(name)), 3), dtype=np.int64) for name in panel.references}
         self.patterns = {name: Counter() for name in panel.references}
         self.conversion = Counter()
 
@@ -173,9 +172,6 @@ class _Caller:
         return target, rows, molecules, left
 
     def _tally(self, target, states, unconverted, sites):
-        counts = self.counts[target.amplicon]
-        for column, state in enumerate((METHYLATED, UNMETHYLATED, OTHER)):
-            counts[:, column] += np.count_nonzero(states == state, axis=0)
         # High bytes first: rows of bytes then sort as their parts do.
         extra = np.stack([unconverted, sites], axis=1).astype(">u2").view(np.uint8)
         rows = np.ascontiguousarray(np.concatenate([states, extra], axis=1))
@@ -221,29 +217,20 @@ class _Caller:
         """The library's tables."""
         if self.families is not None:
             self._tally_families()
+        patterns = self._patterns_table()
         return LibraryCalls(
-            counts=self._counts_table(library_id),
-            patterns=self._patterns_table(),
+            counts=counts_table(patterns, self.panel, library_id),
+            patterns=patterns,
             reads=self._reads_table(library_id),
             conversion=conversion_table([(*cell, n) for cell, n in self.conversion.items()], list(self.patterns)),
             cycles=self.cycles.table(),
             alleles=self.alleles.table(),
         )
 
-    def _counts_table(self, library_id):
-        cpgs = self.panel.cpgs
-        table = cpgs[["amplicon", "cpg_id", "chrom", "pos", "strand"]].copy()
-        table.insert(0, "library_id", library_id)
-        counts = np.concatenate([self.counts[name] for name in self.panel.references])
-        for column, values in zip(("methylated", "unmethylated", "other"), counts.T):
-            table[column] = values
-        table["depth"] = table["methylated"] + table["unmethylated"]
-        return table
-
     def _patterns_table(self):
         parts = []
         for name, patterns in self.patterns.items():
-            size = len(self.counts[name])
+            size = len(self.panel.cpg_offsets(name))
             ordered = sorted(sorted(patterns), key=patterns.__getitem__, reverse=True)
             rows = np.frombuffer(b"".join(ordered), dtype=np.uint8).reshape(len(ordered), size + 4)
             letters = np.ascontiguousarray(rows[:, :size]).tobytes().decode("ascii")
@@ -264,6 +251,22 @@ class _Caller:
         if self.families is not None:
             families = {c: self.passing[c] for c in UMI_COLUMNS} | {"umi_unknown": self.families.unknown}
         return pd.DataFrame([row | self.tally.columns() | families])
+
+
+def counts_table(patterns, panel, library_id):
+    """A row a CpG: how many molecules of a patterns table are methylated and unmethylated there, or neither."""
+    counts = panel.cpgs[["amplicon", "cpg_id", "chrom", "pos", "strand"]].copy()
+    counts.insert(0, "library_id", library_id)
+    found = []
+    for name in panel.references:
+        mine, size = (patterns["amplicon"] == name).to_numpy(), len(panel.cpg_offsets(name))
+        texts, number = (patterns[column].to_numpy()[mine] for column in ("pattern", "count"))
+        letters = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8).reshape(len(texts), size)
+        found += [np.bincount(column, number, minlength=256)[[METHYLATED, UNMETHYLATED, OTHER]] for column in letters.T]
+    numbers = np.array(found).reshape(-1, 3).astype(np.int64)
+    counts["methylated"], counts["unmethylated"], counts["other"] = numbers.T
+    counts["depth"] = counts["methylated"] + counts["unmethylated"]
+    return counts
 
 
 def patterns_table(rows, amplicons):
@@ -306,13 +309,13 @@ def _join(places, reads):
 
 def _states(flags, rows, columns):
     """Pattern letters (uint8) of some cytosines of some rows, from flags of what is methylated, converted, and good."""
-    methylated, converted, good = (f[rows] for f in flags)
+    methylated, converted, good = flags
     states = np.full((len(good), len(columns)), MISSING, dtype=np.uint8)
     for found, letter, otherwise in (
         (good, OTHER, MISSING), (methylated, METHYLATED, OTHER), (converted, UNMETHYLATED, OTHER),
     ):  # fmt: skip
         states += planes.unpack_columns(found, columns) * np.uint8((letter - otherwise) % 256)
-    return states
+    return states[rows]
 
 
 def _primer_pairs(panel):

@@ -131,8 +131,7 @@ class Mate:
         size = len(self.target)
         read, length = self.rows[rows], self.reads.length[self.rows[rows]]
         texts = [self.reads.text(start, n) for start, n in zip(self.reads.sequence[read], length)]
-        found = {text: align(text.decode("ascii", "replace").upper(), self.forward, self.target) for text in set(texts)}
-        offsets, deleted = (np.stack([found[text][i] for text in texts]) for i in (0, 1))
+        offsets, deleted = align([t.decode("ascii", "replace").upper() for t in texts], self.forward, self.target)
         columns = np.arange(size)
         inside = (columns >= self.limits[0][rows, None]) & (columns < self.limits[1][rows, None])
         show = inside & (offsets >= 0)
@@ -182,7 +181,7 @@ class Mate:
             i = np.searchsorted(rows, row)
             if i < len(rows) and rows[i] == row:
                 found[i] = quality[columns]
-        return found * planes.unpack_columns(self.over("present")[rows], columns)
+        return found * planes.unpack_columns(self.over("present"), columns)[rows]
 
     def _quality(self, rows, columns):
         at = self.quality_at[rows]
@@ -271,29 +270,42 @@ def lay_pairs(target, mates, forward_first, min_quality):
     return _merge(target, laid, min_quality)
 
 
-def align(text, forward, target):
-    """Align one read to a target locally with affine gaps, by SIMD (parasail).
+def align(texts, forward, target):
+    """Align reads to a target locally with affine gaps, by SIMD (parasail).
 
-    Returns, for each reference offset, the position in the read as it runs along the reference (-1: none), and whether
-    the read skips the offset. Inserted bases have no offset and are left out.
+    Returns two arrays of reads × reference offsets: the position in the read as it runs along the reference (-1: none),
+    and whether the read skips the offset. Inserted bases have no offset and are left out.
     """
-    if not forward:
-        text = text.translate(COMPLEMENT)[::-1]
     converted = target.reference.translate(
         str.maketrans("C", "Y") if target.strand == "top" else str.maketrans("G", "R")
     )
-    found = parasail.sw_trace_scan_16(text, converted, GAP_OPEN, GAP_EXTEND, SCORES)
-    offsets = np.full(len(target), -1, dtype=np.int64)
-    deleted = np.zeros(len(target), dtype=bool)
-    cigar = found.cigar
-    codes = cigar.seq
-    kind = np.repeat(codes & 15, codes >> 4)  # encoded as in BAM
-    read_at = cigar.beg_query + np.cumsum(kind != DELETION) - 1
-    reference_at = cigar.beg_ref + np.cumsum(kind != INSERTION) - 1
-    aligned = (kind != DELETION) & (kind != INSERTION)
-    offsets[reference_at[aligned]] = read_at[aligned]
-    deleted[reference_at[kind == DELETION]] = True
+    if not forward:
+        texts = [text.translate(COMPLEMENT)[::-1] for text in texts]
+    cigars = [parasail.sw_trace_scan_16(text, converted, GAP_OPEN, GAP_EXTEND, SCORES).cigar for text in texts]
+    operations = [cigar.seq for cigar in cigars]
+    codes = np.concatenate(operations)
+    offsets = np.full((len(texts), len(target)), -1, dtype=np.int64)
+    deleted = np.zeros(offsets.shape, dtype=bool)
+    if not len(codes):
+        return offsets, deleted
+    kind, length = codes & 15, (codes >> 4).astype(np.int64)  # encoded as in BAM
+    row = np.repeat(np.arange(len(texts)), [len(found) for found in operations])
+    read_at = _places(length * (kind != DELETION), row, [cigar.beg_query for cigar in cigars])
+    reference_at = _places(length * (kind != INSERTION), row, [cigar.beg_ref for cigar in cigars])
+    # From operations to bases.
+    inside = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+    row, kind, read_at, reference_at = (np.repeat(values, length) for values in (row, kind, read_at, reference_at))
+    aligned, skipped = (kind != DELETION) & (kind != INSERTION), kind == DELETION
+    offsets[row[aligned], (reference_at + inside)[aligned]] = (read_at + inside)[aligned]
+    deleted[row[skipped], (reference_at + inside)[skipped]] = True
     return offsets, deleted
+
+
+def _places(steps, row, begins):
+    """Where each operation begins: what operations of its row before it step over, from where the row begins."""
+    before = np.cumsum(steps) - steps
+    first = np.minimum(np.searchsorted(row, np.arange(len(begins))), len(row) - 1)  # a read may align nowhere
+    return before + (np.array(begins) - before[first])[row]
 
 
 def _scores():
@@ -353,15 +365,16 @@ def _merge(target, laid, min_quality):
 
 def _settle_differences(laid, differ, min_quality):
     """Where mates differ: flags of the second's base being the better, and of neither being better by enough."""
-    size = len(laid[0].target)
-    rows = np.flatnonzero(differ.any(axis=1))
-    at, columns = np.divmod(np.flatnonzero(planes.unpack(differ[rows], size)), size)
-    one, two = (mate.phred(rows[at], columns).astype(np.int16) for mate in laid)
+    # Few words hold a difference: only those are looked into.
+    rows, words = np.nonzero(differ)
+    bits = planes.unpack(differ[rows, words][:, None], planes.WORD)
+    which, bit = np.divmod(np.flatnonzero(bits), planes.WORD)
+    one, two = (mate.phred(rows[which], planes.WORD * words[which] + bit).astype(np.int16) for mate in laid)
     found = []
     for flag in (two > one, np.abs(one - two) < min_quality):
-        words = np.zeros_like(differ)
-        flags = np.zeros((len(rows), size), dtype=bool)
-        flags[at, columns] = flag
-        words[rows] = planes.pack(flags)
-        found.append(words)
+        flags = np.zeros(bits.shape, dtype=bool)
+        flags[which, bit] = flag
+        whole = np.zeros_like(differ)
+        whole[rows, words] = planes.pack(flags)[:, 0]
+        found.append(whole)
     return found

@@ -28,12 +28,13 @@ def pack(flags):
         words[:, : -(-size // BYTE)] = np.packbits(flags, axis=1, bitorder="little")
         return words.view(np.uint64)
     # Whole words need no fill, and one long row packs twice as fast as many short ones.
-    return np.packbits(flags.reshape(-1), bitorder="little").view(np.uint64).reshape(rows, -1)
+    return np.packbits(flags.reshape(-1), bitorder="little").view(np.uint64).reshape(rows, size // WORD)
 
 
 def pack_turned(flags):
     """As `pack` of the columns in reverse order; their number must be a whole number of words."""
-    words = np.packbits(flags.reshape(-1), bitorder="big").view(np.uint64).reshape(len(flags), -1)
+    rows, size = flags.shape
+    words = np.packbits(flags.reshape(-1), bitorder="big").view(np.uint64).reshape(rows, size // WORD)
     return words[:, ::-1].byteswap()
 
 

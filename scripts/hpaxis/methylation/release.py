@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpaxis.methylation.calls import FATES, LibraryCalls, conversion_table, patterns_table
+from hpaxis.methylation.calls import FATES, LibraryCalls, conversion_table, counts_table, patterns_table
 from hpaxis.methylation.cycles import COLUMNS as CYCLES
 from hpaxis.methylation.tallies import COLUMNS as TALLIED
 from hpaxis.methylation.umis import COLUMNS as UMI_COLUMNS
@@ -77,7 +77,7 @@ def read_counts(path, library_id, panel):
     else:
         wanted = f"{', '.join(MOLECULES)}; or {', '.join(CPGS)}"
         raise InputError(Problem(str(path), "is no table of counts", f"its columns are {wanted}", 1))
-    counts = _count_patterns(patterns, panel, library_id)
+    counts = counts_table(patterns, panel, library_id)
     if "other" in rows.columns and "cpg_id" in rows.columns:
         counts["other"] = counts["cpg_id"].map(rows.set_index("cpg_id")["other"]).fillna(0).astype("int64")
     reads = _reads_row(Path(path).with_name("reads.tsv"), library_id, patterns, counts)
@@ -89,7 +89,7 @@ def read_counts(path, library_id, panel):
 def counts_of_cpgs(rows, library_id, panel):
     """`LibraryCalls` of counts by CpG without molecules: ``rows`` as `read_counts` takes them, for one library."""
     patterns = _single_cpg_molecules(rows, panel)
-    counts = _count_patterns(patterns, panel, library_id)
+    counts = counts_table(patterns, panel, library_id)
     reads = _reads_row(Path("none"), library_id, patterns, counts)
     return LibraryCalls(counts, patterns, reads, _conversion(Path("none"), library_id, patterns, panel))
 
@@ -157,22 +157,6 @@ def _single_cpg_molecules(rows, panel):
             if rows[column].iloc[0]:
                 found.append((name, "." * size, unconverted, 1, int(rows[column].iloc[0])))
     return patterns_table(found, list(panel.references))
-
-
-def _count_patterns(patterns, panel, library_id):
-    counts = panel.cpgs[["amplicon", "cpg_id", "chrom", "pos", "strand"]].copy()
-    counts.insert(0, "library_id", library_id)
-    sums = {letter: [] for letter in "10x"}
-    for name in panel.references:
-        rows = patterns[patterns["amplicon"] == name]
-        size = len(panel.cpg_offsets(name))
-        letters = np.frombuffer("".join(rows["pattern"]).encode(), dtype=np.uint8).reshape(len(rows), size)
-        for letter, found in sums.items():
-            found.append(rows["count"].to_numpy(dtype="int64") @ (letters == ord(letter)).astype("int64"))
-    for column, letter in (("methylated", "1"), ("unmethylated", "0"), ("other", "x")):
-        counts[column] = np.concatenate(sums[letter]).astype("int64")
-    counts["depth"] = counts["methylated"] + counts["unmethylated"]
-    return counts
 
 
 def _conversion(path, library_id, patterns, panel):
