@@ -17,6 +17,9 @@ FIRST_STARTS = (24, 56, 88, 8)
 STEP = 16
 # A word needs that many of either letter: a run of A, as a sequencer calls where it sees nothing, lies nowhere.
 FEWEST = 4
+# Words are told apart by this many of their last letters before they are searched for.
+ENDING = 16
+ENDING_BITS = np.uint64((1 << ENDING) - 1)
 # Of eight bases: the bit that is set for C and T, one base's to each byte, and what gathers the eight in the top byte.
 PYRIMIDINES = np.uint64(0x0202020202020202)
 GATHER = np.uint64(0x0102040810204080)
@@ -48,6 +51,9 @@ class WordIndex:
         # A word that occurs twice tells nothing of place.
         self.keys = values[times == 1]
         kept = [entries[i] for i in first[times == 1]]
+        # Few words of reads from elsewhere end like a known one: the others need no search.
+        self.endings = np.zeros(1 << ENDING, dtype=bool)
+        self.endings[self.keys & ENDING_BITS] = True
         self.target = np.array([e[1] for e in kept], dtype=np.int32)
         self.forward = np.array([e[2] for e in kept], dtype=bool)
         self.offset = np.array([e[3] for e in kept], dtype=np.int64)
@@ -70,6 +76,8 @@ class WordIndex:
     def _look_up(self, reads, rows, starts, found):
         """Place rows by the first of their words, at ``starts``, that is known."""
         key = _keys(windows(reads.data, WORD)[reads.sequence[rows, None] + starts])
+        likely = self.endings[key & ENDING_BITS].any(axis=1)
+        rows, key = rows[likely], key[likely]
         at = np.minimum(np.searchsorted(self.keys, key), len(self.keys) - 1)
         hit = (self.keys[at] == key) & (starts + WORD <= reads.length[rows, None])
         which = hit.argmax(axis=1)
