@@ -140,8 +140,9 @@ class _Caller:
         covered = planes.count(molecules.covered)
         known = molecules.matches + molecules.mismatches
         methylated, converted = molecules.shown(target.methylated), molecules.shown(target.converted)
-        unconverted = planes.count(methylated & target.other_flags)
-        sites = unconverted + planes.count(converted & target.other_flags)
+        others = planes.for_rows(target.other_flags, len(rows))
+        unconverted = planes.count(methylated & others)
+        sites = unconverted + planes.count(converted & others)
         whole = np.ones(len(rows), dtype=bool)
         for fate, failed in (
             ("too_short", covered < SHORTEST),

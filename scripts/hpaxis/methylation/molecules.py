@@ -181,7 +181,11 @@ class Mate:
             i = np.searchsorted(rows, row)
             if i < len(rows) and rows[i] == row:
                 found[i] = quality[columns]
-        return found * planes.unpack_columns(self.over("present"), columns)[rows]
+        begin, end = planes.WORD * self.words.start, planes.WORD * self.words.stop
+        inside = (columns >= begin) & (columns < end)
+        found[:, ~inside] = 0
+        found[:, inside] *= planes.unpack_columns(self.present, columns[inside] - begin)[rows]
+        return found
 
     def _quality(self, rows, columns):
         at = self.quality_at[rows]

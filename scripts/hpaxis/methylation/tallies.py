@@ -25,19 +25,22 @@ class Tally:
         ``methylated``, ``converted``: flags of the good bases that read so (see `planes`); ``passing``: their rows.
         """
         sums, rows = self.sums, np.flatnonzero(passing)
-        methylated, converted, good = methylated[rows], converted[rows], molecules.good[rows]
+
+        def number(flags, sites):
+            return int(planes.count(flags & planes.for_rows(sites, len(flags)))[rows].sum())
+
         for name, sites in (("chg", target.chg_flags), ("chh", target.chh_flags)):
-            sums[f"{name}_unconverted"] += int(planes.count(methylated & sites).sum())
-            sums[f"{name}_converted"] += int(planes.count(converted & sites).sum())
+            sums[f"{name}_unconverted"] += number(methylated, sites)
+            sums[f"{name}_converted"] += number(converted, sites)
         matches, mismatches = int(molecules.matches[rows].sum()), int(molecules.mismatches[rows].sum())
         sums["known_bases"] += matches + mismatches
         sums["mismatches"] += mismatches
-        known = int(planes.count(good & target.thymine_flags).sum())
+        known = number(molecules.good, target.thymine_flags)
         sums["t_bases"] += known
-        sums["t_mismatches"] += known - int(planes.count(converted & target.thymine_flags).sum())
-        sums["t_read_as_c"] += int(planes.count(methylated & target.thymine_flags).sum())
+        sums["t_mismatches"] += known - number(converted, target.thymine_flags)
+        sums["t_read_as_c"] += number(methylated, target.thymine_flags)
         sites = target.thymines[:: max(1, len(target.thymines) // QUALITY_SITES)]
-        quality = molecules.qualities(rows, sites) * planes.unpack_columns(good, sites)
+        quality = molecules.qualities(rows, sites) * planes.unpack_columns(molecules.good, sites)[rows]
         self.qualities += np.bincount(quality.ravel(), minlength=256)
 
     def columns(self):
