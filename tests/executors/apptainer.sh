@@ -3,8 +3,10 @@
 # A private mount namespace gets that root; the machine's folders keep their paths in it.
 exec unshare --mount --propagation private /bin/bash -c '
   root=@root@ here=$PWD
+  top=/$(echo "$here" | cut -d/ -f2)
+  if [ "$top" = /var ]; then top=; fi  # hide not what Apptainer keeps there
   mount --bind "$root" "$root"
-  for folder in /proc /sys /dev /tmp /root /home /var/tmp /opt "/$(echo "$here" | cut -d/ -f2)"; do
+  for folder in /proc /sys /dev /tmp /root /home /var/tmp /opt $top; do
     if [ -d "$folder" ]; then mkdir -p "$root$folder"; mount --rbind "$folder" "$root$folder"; fi
   done
   for file in /etc/resolv.conf /etc/hosts /etc/passwd /etc/group; do
