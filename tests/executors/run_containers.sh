@@ -62,7 +62,7 @@ sif() {
     --aptopt='Acquire::Check-Valid-Until "false"' --include=apptainer,procps,ca-certificates,squashfs-tools \
     sid "$work/apptainer" "$mirror"
   mkdir -p "$work/bin"
-  sed "s|@root@|$work/apptainer|" tests/executors/apptainer.sh > "$work/bin/apptainer"
+  sed "s|@root@|$work/apptainer|; s|@code@|$PWD|" tests/executors/apptainer.sh > "$work/bin/apptainer"
   chmod +x "$work/bin/apptainer"
   rm -f "$work/image.tar"
   podman save -q --format oci-archive -o "$work/image.tar" "$image"
