@@ -26,6 +26,7 @@ PANEL = ROOT / "resources" / "panels" / "nr3c1_exon1f"
 AMPLICON = "nr3c1_exon1f"
 # An aligner drops pairs that touch a contig's edge: 100 N on either side mend it.
 FLANK = 100
+# A machine's pace changes by a fifth and more between runs of a few seconds.
 TURNS = 7
 # One library of the demo's chemistry; prints the true mean level of its templates, in percent.
 SIMULATE = """

@@ -30,6 +30,7 @@ def pytest_collection_modifyitems(items):
     The whole runs come first, since they take longest.
     """
     for item in items:
-        group = "finished" if {"finished", "study"} & set(item.fixturenames) else str(item.path)
+        whole = item.path.parent.name == "workflow" and {"finished", "study"} & set(item.fixturenames)
+        group = "finished" if whole else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.path.parent.name != "workflow")

@@ -118,7 +118,7 @@ def test_reads_that_unpack_into_one_endless_line_are_read_in_little_memory(tmp_p
     tracemalloc.start()
     try:
         problems = check_read_files([path])
-        assert tracemalloc.get_traced_memory()[1] < 40 * MB
+        assert tracemalloc.get_traced_memory()[1] < 20 * MB
     finally:
         tracemalloc.stop()
     assert len(problems) == 1 and problems[0].row == 2

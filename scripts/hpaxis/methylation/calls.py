@@ -77,7 +77,7 @@ def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, ch
     """
     caller = _Caller(panel, filters, sink, umi, paths)
     pad = max(planes.padded(len(t)) for t in caller.targets)
-    for reads in read_chunks(paths, pad, chunk_bytes):
+    for reads in read_chunks(paths, pad, chunk_bytes, threads=1):
         caller.add(reads)
     return caller.tables(library_id)
 
@@ -173,8 +173,7 @@ class _Caller:
         return target, rows, molecules, left
 
     def _tally(self, target, states, unconverted, sites):
-        # High bytes first: rows of bytes then sort as their parts do.
-        extra = np.stack([unconverted, sites], axis=1).astype(">u2").view(np.uint8)
+        extra = np.stack([unconverted, sites], axis=1).astype("<u2").view(np.uint8)
         rows = np.ascontiguousarray(np.concatenate([states, extra], axis=1))
         self.patterns[target.amplicon].update(rows.view(f"V{rows.shape[1]}").ravel().tolist())
 
@@ -232,14 +231,13 @@ class _Caller:
         parts = []
         for name, patterns in self.patterns.items():
             size = len(self.panel.cpg_offsets(name))
-            ordered = sorted(sorted(patterns), key=patterns.__getitem__, reverse=True)
-            rows = np.frombuffer(b"".join(ordered), dtype=np.uint8).reshape(len(ordered), size + 4)
+            rows = np.frombuffer(b"".join(patterns), dtype=np.uint8).reshape(len(patterns), size + 4)
             letters = np.ascontiguousarray(rows[:, :size]).tobytes().decode("ascii")
             texts = [letters[i : i + size] for i in range(0, len(letters), size)] if size else [""] * len(rows)
-            unconverted, sites = np.ascontiguousarray(rows[:, size:]).view(">u2").T.astype(np.int64)
-            columns = (name, texts, unconverted, sites, [patterns[row] for row in ordered])
+            unconverted, sites = np.ascontiguousarray(rows[:, size:]).view("<u2").T.astype(np.int64)
+            columns = (name, texts, unconverted, sites, list(patterns.values()))
             parts.append(pd.DataFrame(dict(zip(PATTERN_COLUMNS, columns))))
-        return pd.concat(parts, ignore_index=True)
+        return patterns_table(pd.concat(parts, ignore_index=True), list(self.patterns))
 
     def _reads_table(self, library_id):
         fates = {fate: self.fates[fate] for fate in FATES}

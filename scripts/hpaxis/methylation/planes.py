@@ -12,6 +12,7 @@ ONE, TWO, OTHER = 2, 4, 8
 # Letters in the order of ``one + 2 * two``.
 LETTERS = np.frombuffer(b"ACTG", dtype=np.uint8)
 BYTE, WORD = 8, 64
+# `for_rows` keeps whole multiples of this many rows.
 REPEATED = 512
 
 

@@ -48,17 +48,18 @@ def windows(data, width):
     return np.lib.stride_tricks.as_strided(data, (len(data) - width + 1, width), (1, 1), writeable=False)
 
 
-def read_chunks(paths, pad=0, chunk_bytes=CHUNK_BYTES):
+def read_chunks(paths, pad=0, chunk_bytes=CHUNK_BYTES, threads=0):
     """Yield a list of `Reads`, one for each of the one or two files, holding the same pairs in the same order.
 
-    One chunk is in hand at a time, so memory does not grow with depth. Raises `InputError` when a file is no gzip or
-    FASTQ, ends too early, or the mates are out of step.
+    One chunk is in hand at a time, so memory does not grow with depth. With ``threads`` of 1 each file is decompressed
+    ahead, in a thread of its own. Raises `InputError` when a file is no gzip or FASTQ, ends too early, or the mates are
+    out of step.
     """
     paths = [Path(p) for p in paths]
     handles, first = [], 1
     try:
         for path in paths:
-            handles.append(_open(path))
+            handles.append(_open(path, threads))
         for buffers in _raw_chunks(paths, handles, chunk_bytes):
             reads = [_parse(path, buffer, pad, first) for path, buffer in zip(paths, buffers)]
             if len({len(r) for r in reads}) > 1:
@@ -91,9 +92,9 @@ def check_read_files(paths, may_be_empty=False):
     return []
 
 
-def _open(path):
+def _open(path, threads=0):
     try:
-        return xopen(path, "rb", threads=1)
+        return xopen(path, "rb", threads=threads)
     except OSError as error:
         raise InputError(
             Problem(str(path), f"cannot be opened ({error.strerror or error})", "give a FASTQ file")
@@ -169,7 +170,7 @@ def _parse(path, buffer, pad, first):
     name, sequence, plus, quality = starts.T
     length = lines_end[:, 1] - sequence
     _check_records(path, data, name, plus, length, lines_end[:, 3] - quality, first)
-    header_length = lines_end[:, 0] - name - 1
+    header_length = lines_end[:, 0] - name - 1  # `read_chunks` puts that of the id in its place
     return Reads(data, name + 1, header_length, sequence, quality, length)
 
 
