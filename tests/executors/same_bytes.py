@@ -5,8 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-# What Snakemake itself dates or times.
-DATED = ("snakemake_report.html",)
+# What Snakemake itself dates or times; the second is the empty file whose date it takes for a folder's, and which a
+# run on results that turn read-only may leave out: then it takes the folder's own.
+DATED = ("snakemake_report.html", ".snakemake_timestamp")
 
 
 def content(path):
