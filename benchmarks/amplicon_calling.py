@@ -185,7 +185,7 @@ def write(rows, path, pairs, level, with_bsbolt):
     path.write_text(
         "# Amplicon calling, measured\n\n"
         f"{pairs:,} simulated pairs of 2×250 bases of NR3C1 exon 1F; Python {platform.python_version()}; "
-        "files are decompressed in threads of their own. "
+        "hpaxis reads and parses a chunk in a thread while it counts the one before. "
         f"The first two rows are the least of {TURNS} turns. "
         "CPU is user and system time, less the start of Python and its imports. Ratios hold from machine to machine; "
         f"seconds do not. The templates' true mean level is {level:.3f} %; raw CpG % also holds the .6 % of "

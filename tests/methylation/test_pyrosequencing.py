@@ -350,12 +350,14 @@ def test_standards_take_pcr_bias_out_of_its_levels(panel, bias):
     mean = truth.groupby("library_id")["level"].mean()
     table = found.libraries.set_index("library_id").join(mean)
     table = table[(table["kind"] == "study") & (table["n_cpgs"] == 4)]
+    # Noise of the standards shifts the curve that all share: SD .11 points over 16 seeds, of which this is 2.2.
     assert 100 * (table["region_mean_beta"] - table["level"]).mean() == pytest.approx(0, abs=0.25)
     held = table["level"].between(table["region_mean_beta_low"], table["region_mean_beta_high"]).sum()
+    # The shared shift makes coverage vary more than a binomial: over 16 seeds .93 to .95 on average, .83 at least.
     assert held >= binom.ppf(0.001, len(table), 0.95)
     seen = found.standards[found.standards["index"] == "all CpGs"].set_index("known")["observed"]
     if bias < 1:
-        # Odds × .6 in PCR: 50 % reads .375.
+        # Odds × .6 in PCR: 50 % reads .375. SD .0023 over 16 seeds; this is 5 of them.
         assert seen[0.5] == pytest.approx(0.375, abs=0.012)
     people = found.indices.set_index("participant_id")["region_mean_beta"].dropna()
     assert 100 * (people - mean[people.index]).mean() == pytest.approx(0, abs=0.25)

@@ -8,6 +8,7 @@ import yaml
 
 # Where conda-forge or bioconda call a package by another name.
 CONDA_NAMES = {
+    "isal": "python-isal",
     "matplotlib": "matplotlib-base",
     "parasail": "parasail-python",
     "seaborn": "seaborn-base",

@@ -13,7 +13,7 @@ from hpaxis.methylation.cycles import CycleTally
 from hpaxis.methylation.molecules import NOT_PLACED, lay_pairs, lies_on_bottom
 from hpaxis.methylation.panel import IUPAC, reverse_complement
 from hpaxis.methylation.placement import WordIndex
-from hpaxis.methylation.reads import CHUNK_BYTES, read_chunks, windows
+from hpaxis.methylation.reads import CHUNK_BYTES, ahead, read_chunks, windows
 from hpaxis.methylation.tallies import Tally
 from hpaxis.methylation.target import panel_targets
 from hpaxis.methylation.umis import COLUMNS as UMI_COLUMNS
@@ -77,7 +77,7 @@ def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, ch
     """
     caller = _Caller(panel, filters, sink, umi, paths)
     pad = max(planes.padded(len(t)) for t in caller.targets)
-    for reads in read_chunks(paths, pad, chunk_bytes, threads=1):
+    for reads in ahead(read_chunks(paths, pad, chunk_bytes)):
         caller.add(reads)
     return caller.tables(library_id)
 
@@ -205,7 +205,7 @@ class _Caller:
         for mate in reads:
             width = int(mate.length[rows].max(initial=1))
             inside = np.arange(width) < mate.length[rows][:, None]
-            quality = windows(mate.data, width)[mate.quality[rows]]
+            quality = windows(mate.data, mate.quality[rows], width)
             good = np.count_nonzero(inside & (quality >= self.filters.min_base_quality + 33), axis=1)
             poor &= good < self.filters.min_usable * mate.length[rows]
             dimer |= _are_dimers(mate, rows, self.primers)
@@ -271,13 +271,10 @@ def counts_table(patterns, panel, library_id):
 def patterns_table(rows, amplicons):
     """Table of distinct molecules (`PATTERN_COLUMNS`), amplicons in order, the commonest first."""
     table = pd.DataFrame(rows, columns=PATTERN_COLUMNS)
-    order = {name: i for i, name in enumerate(amplicons)}
-    return table.sort_values(
-        ["amplicon", "count", "pattern", "unconverted", "sites"],
-        ascending=[True, False, True, True, True],
-        key=lambda column: column.map(order) if column.name == "amplicon" else column,
-        ignore_index=True,
-    )
+    amplicon = pd.Categorical(table["amplicon"], amplicons).codes
+    pattern = table["pattern"].to_numpy().astype("S")
+    order = np.lexsort([table["sites"], table["unconverted"], pattern, -table["count"], amplicon])
+    return table.take(order).reset_index(drop=True)
 
 
 def conversion_table(rows, amplicons):
@@ -334,7 +331,7 @@ def _are_dimers(mate, rows, primers):
     if not primers:
         return found
     width = planes.padded(max(len(first) + DIMER_SLACK + len(second) for first, second in primers))
-    bases = windows(mate.data, width)[mate.sequence[rows]]
+    bases = windows(mate.data, mate.sequence[rows], width)
     one, two = planes.pack(bases & planes.ONE), planes.pack(bases & planes.TWO)
     known = ~planes.pack(bases & planes.OTHER) & planes.prefixes(width)[np.minimum(mate.length[rows], width)]
     for first, second in primers:

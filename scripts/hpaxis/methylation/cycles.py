@@ -35,6 +35,7 @@ class CycleTally:
         bases = target.methylated + target.converted
         for number, (mate, places) in enumerate(zip(mates, anchors, strict=True), start=1):
             rows = np.flatnonzero(counted & (places != NOT_PLACED))
+            shown = mate.shown(bases)
             # Reads of one amplicon begin at its ends: a block has few places.
             for place in np.unique(places[rows]).tolist():
                 group = rows[places[rows] == place]
@@ -42,8 +43,8 @@ class CycleTally:
                 sums = self.sums.setdefault(key, np.zeros((2, len(target)), dtype=np.int64))
                 begin = planes.WORD * mate.words.start
                 columns = min(planes.WORD * mate.words.stop, len(target)) - begin
-                for total, flags in zip(sums, mate.shown(bases, group), strict=True):
-                    total[begin : begin + columns] += planes.column_counts(flags, columns)
+                for total, flags in zip(sums, shown, strict=True):
+                    total[begin : begin + columns] += planes.column_counts(flags[group], columns)
 
     def table(self):
         """A row a mate and cycle that shows a cytosine: counts of CpGs and of others, and what they would be."""

@@ -48,7 +48,7 @@ class Mate:
         begin, end = planes.WORD * self.words.start, planes.WORD * self.words.stop
         shift = begin - anchor if forward else anchor - end
         base, quality = (
-            windows(reads.data, end - begin)[np.where(placed, part[rows] + shift, 0)]
+            windows(reads.data, np.where(placed, part[rows] + shift, 0), end - begin)
             for part in (reads.sequence, reads.quality)
         )
         pack = planes.pack if forward else planes.pack_turned
@@ -168,10 +168,10 @@ class Mate:
             found[mine] = quality[columns[mine]]
         return found
 
-    def shown(self, bases, rows):
-        """Flags of the good bases of some rows that read as each of ``bases`` (of A, C, G, T)."""
-        seen, one, two = self.good[rows] & self.present[rows], self.one[rows], self.two[rows]
-        return [seen & planes.showing(one, two, base) for base in bases]
+    def shown(self, bases):
+        """Flags of the good bases that read as each of ``bases`` (of A, C, G, T)."""
+        seen = self.good & self.present
+        return [seen & planes.showing(self.one, self.two, base) for base in bases]
 
     def qualities(self, rows, columns):
         """Qualities of some rows, in order, at some offsets, 0 where the mate shows no base; rows × offsets."""

@@ -75,7 +75,7 @@ class WordIndex:
 
     def _look_up(self, reads, rows, starts, found):
         """Place rows by the first of their words, at ``starts``, that is known."""
-        key = _keys(windows(reads.data, WORD)[reads.sequence[rows, None] + starts])
+        key = _keys(windows(reads.data, reads.sequence[rows, None] + starts, WORD))
         likely = self.endings[key & ENDING_BITS].any(axis=1)
         rows, key = rows[likely], key[likely]
         at = np.minimum(np.searchsorted(self.keys, key), len(self.keys) - 1)
@@ -101,9 +101,10 @@ def _words(index, target, forward):
     inside = slice(target.first, target.last) if forward else slice(len(codes) - target.last, len(codes) - target.first)
     known[: inside.start] = False
     known[inside.stop :] = False
-    keys = _keys(windows(codes, WORD))
+    places = np.arange(len(codes) - WORD + 1)
+    keys = _keys(windows(codes, places, WORD))
     mixed = np.abs(2 * np.bitwise_count(keys).astype(int) - WORD) <= WORD - 2 * FEWEST
-    for i in np.flatnonzero(windows(known.view(np.uint8), WORD).all(axis=1) & mixed):
+    for i in np.flatnonzero(windows(known, places, WORD).all(axis=1) & mixed):
         yield int(keys[i]), index, forward, int(i) if forward else len(sequence) - int(i)
 
 

@@ -1,10 +1,11 @@
 """Read FASTQ in chunks of arrays: bytes stay in one buffer, and records are offsets into it."""
 
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import dnaio
 import numpy as np
 from isal import igzip_lib
 from xopen import xopen
@@ -13,8 +14,10 @@ from hpaxis.problems import InputError, Problem
 
 # Larger chunks cost cache, smaller ones more calls of NumPy: measured.
 CHUNK_BYTES = 4_000_000
-# What the decompressors and dnaio raise for streams that end early, are damaged, or are no FASTQ.
-STREAM_ERRORS = (EOFError, OSError, ValueError, OverflowError, zlib.error, igzip_lib.IsalError, dnaio.FileFormatError)
+# What the decompressors raise for streams that end early or are damaged.
+STREAM_ERRORS = (EOFError, OSError, ValueError, zlib.error, igzip_lib.IsalError)
+# Zero bytes behind the text, for windows that begin in the last read; more are added where a line is longer.
+ROOM = 1_000
 NEWLINE, RETURN, AT, PLUS, SPACE, TAB, SLASH = (ord(c) for c in "\n\r@+ \t/")
 
 
@@ -22,7 +25,7 @@ NEWLINE, RETURN, AT, PLUS, SPACE, TAB, SLASH = (ord(c) for c in "\n\r@+ \t/")
 class Reads:
     """Consecutive records of one FASTQ file.
 
-    ``data`` (bytes) is the text of the records with zero bytes before and after it, so that a window of the
+    ``data`` (bytes) is the text of the records with other bytes before and after it, so that a window of the
     caller's ``pad`` bytes that touches a read never leaves the buffer. The other arrays give, for each record, where
     in ``data`` its parts begin and how long they are; ``name`` excludes ``@``, the comment, and a final ``/1`` or
     ``/2``.
@@ -43,35 +46,36 @@ class Reads:
         return self.data[start : start + length].tobytes()
 
 
-def windows(data, width):
-    """All windows of ``width`` bytes of a buffer, by their first byte; a view, so only the rows taken are copied."""
-    return np.lib.stride_tricks.as_strided(data, (len(data) - width + 1, width), (1, 1), writeable=False)
+def windows(data, at, width):
+    """Copies of the ``width`` bytes of a contiguous buffer that begin at each place of ``at``, along a last axis."""
+    # As one item each: NumPy copies them twice as fast as rows of bytes.
+    items = np.ndarray(len(data) - width + 1, dtype=f"V{width}", buffer=data, strides=(1,))
+    return items[at][..., None].view(np.uint8)
 
 
-def read_chunks(paths, pad=0, chunk_bytes=CHUNK_BYTES, threads=0):
+def read_chunks(paths, pad=0, chunk_bytes=CHUNK_BYTES):
     """Yield a list of `Reads`, one for each of the one or two files, holding the same pairs in the same order.
 
-    One chunk is in hand at a time, so memory does not grow with depth. With ``threads`` of 1 each file is decompressed
-    ahead, in a thread of its own. Raises `InputError` when a file is no gzip or FASTQ, ends too early, or the mates are
-    out of step.
+    One chunk is in hand at a time, so memory does not grow with depth. Raises `InputError` when a file is no gzip or
+    FASTQ, ends too early, or the mates are out of step.
     """
-    paths = [Path(p) for p in paths]
-    handles, first = [], 1
-    try:
-        for path in paths:
-            handles.append(_open(path, threads))
-        for buffers in _raw_chunks(paths, handles, chunk_bytes):
-            reads = [_parse(path, buffer, pad, first) for path, buffer in zip(paths, buffers)]
-            if len({len(r) for r in reads}) > 1:
-                raise InputError(_stream_problems(paths, "the files differ in length"))
-            length = _name_lengths(reads[0])
-            if len(reads) == 2:
-                _check_mates(paths, reads, length, first)
-            yield [replace(r, name_length=length) for r in reads]
-            first += len(reads[0])
-    finally:
-        for handle in handles:
-            handle.close()
+    paths, first = [Path(p) for p in paths], 1
+    for texts in _texts(paths, pad, chunk_bytes):
+        reads = [_parse(path, *text, first) for path, text in zip(paths, texts, strict=True)]
+        length = _name_lengths(reads[0])
+        if len(reads) == 2:
+            _check_mates(paths, reads, length, first)
+        yield [replace(r, name_length=length) for r in reads]
+        first += len(length)
+
+
+def ahead(items):
+    """Yield what an iterator yields, while a thread makes the next item: decompression needs no lock of Python's."""
+    with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = worker.submit(next, items, None)
+            yield item
 
 
 def check_read_files(paths, may_be_empty=False):
@@ -92,24 +96,66 @@ def check_read_files(paths, may_be_empty=False):
     return []
 
 
-def _open(path, threads=0):
+def _open(path):
     try:
-        return xopen(path, "rb", threads=threads)
+        return xopen(path, "rb", threads=0)
     except OSError as error:
         raise InputError(
             Problem(str(path), f"cannot be opened ({error.strerror or error})", "give a FASTQ file")
         ) from None
 
 
-def _raw_chunks(paths, handles, chunk_bytes):
-    try:
-        if len(handles) == 1:
-            for chunk in dnaio.read_chunks(handles[0], chunk_bytes):
-                yield [chunk]
-        else:
-            yield from dnaio.read_paired_chunks(*handles, chunk_bytes)
-    except STREAM_ERRORS as error:
-        raise InputError(_stream_problems(paths, error)) from None
+def _texts(paths, pad, size):
+    """Yield for each file as many whole records as all hold of about ``size`` bytes, as `_Stream.take` returns them."""
+    with ExitStack() as opened:
+        streams = [_Stream(opened.enter_context(_open(path))) for path in paths]
+        first = True
+        while True:
+            try:
+                number = min([stream.fill(pad, size) for stream in streams])
+            except STREAM_ERRORS as error:
+                raise InputError(_stream_problems(paths, error)) from None
+            begun = [stream for stream in streams if stream.end > pad]
+            if not begun:
+                return
+            if not number or (first and any(stream.data[pad] != AT for stream in begun)):
+                raise InputError(_stream_problems(paths, "a record is longer than a chunk"))
+            yield [stream.take(number, pad) for stream in streams]
+            first = False
+
+
+class _Stream:
+    """The text of one file, in buffers that begin with a record."""
+
+    def __init__(self, handle):
+        self.handle, self.rest, self.ended = handle, b"", False
+
+    def fill(self, pad, size):
+        """Read on until a new buffer holds ``size`` bytes of text; find its whole records and return their number."""
+        self.data = np.empty(size + 2 * pad + ROOM, dtype=np.uint8)
+        self.end = pad + len(self.rest)
+        self.data[:pad] = 0
+        self.data[pad : self.end] = np.frombuffer(self.rest, dtype=np.uint8)
+        with memoryview(self.data) as room:
+            while self.end < pad + size and not self.ended:
+                read = self.handle.readinto(room[self.end : pad + size])
+                self.end += read
+                self.ended = not read
+        self.data[self.end :] = 0
+        self.lines = np.flatnonzero(self.data[pad : self.end] == NEWLINE) + pad
+        if self.ended and self.end > pad and self.data[self.end - 1] != NEWLINE:
+            self.lines = np.append(self.lines, self.end)  # a file may end without a newline
+        return len(self.lines) // 4
+
+    def take(self, number, pad):
+        """The first records of the buffer: its bytes, and where their lines start and end. Others wait for the next."""
+        ends = self.lines[: 4 * number]
+        starts = np.concatenate([[pad], ends[:-1] + 1])
+        after = min(int(ends[-1]) + 1, self.end)
+        self.rest = self.data[after : self.end].tobytes()
+        missing = after + pad + int((ends - starts).max()) - len(self.data)
+        data = self.data if missing <= 0 else np.concatenate([self.data, np.zeros(missing, dtype=np.uint8)])
+        return data, starts, ends
 
 
 def _stream_problems(paths, error):
@@ -151,26 +197,14 @@ def _count_records(path, handle):
     return lines // 4
 
 
-def _parse(path, buffer, pad, first):
-    text = np.frombuffer(buffer, dtype=np.uint8)
-    ends = np.flatnonzero(text == NEWLINE)
-    if len(text) and text[-1] != NEWLINE:
-        ends = np.append(ends, len(text))  # a file may end without a newline
-    if len(ends) % 4:
-        raise InputError(
-            Problem(str(path), "a record is incomplete", "copy or sequence the file again", 4 * first - 3 + len(ends))
-        )
-    margin = pad + int(np.diff(ends, prepend=0).max(initial=0))
-    data = np.empty(len(text) + 2 * margin + 1, dtype=np.uint8)
-    data[:margin], data[margin : margin + len(text)], data[margin + len(text) :] = 0, text, 0
-    ends = ends + margin
-    starts = np.concatenate([[margin], ends[:-1] + 1]).astype(np.int64) if len(ends) else ends
-    lines_end = ends - (data[ends - 1] == RETURN)
-    starts, lines_end = starts.reshape(-1, 4), lines_end.reshape(-1, 4)
-    name, sequence, plus, quality = starts.T
-    length = lines_end[:, 1] - sequence
-    _check_records(path, data, name, plus, length, lines_end[:, 3] - quality, first)
-    header_length = lines_end[:, 0] - name - 1  # `read_chunks` puts that of the id in its place
+def _parse(path, data, starts, ends, first):
+    """`Reads` of records whose lines start and end at these places of a buffer."""
+    ends = ends - (data[ends - 1] == RETURN)
+    name, sequence, plus, quality = np.ascontiguousarray(starts.reshape(-1, 4).T)
+    name_end, sequence_end, _, quality_end = np.ascontiguousarray(ends.reshape(-1, 4).T)
+    length = sequence_end - sequence
+    _check_records(path, data, name, plus, length, quality_end - quality, first)
+    header_length = name_end - name - 1  # `read_chunks` puts that of the id in its place
     return Reads(data, name + 1, header_length, sequence, quality, length)
 
 
@@ -188,7 +222,7 @@ def _check_records(path, data, name, plus, length, quality_length, first):
 def _name_lengths(reads):
     """Length of each read's id: up to the header's first blank, without a final /1 or /2."""
     data, start, header_length = reads.data, reads.name, reads.name_length
-    blank = _is_blank(windows(data, int(header_length.max(initial=1)))[start])
+    blank = _is_blank(windows(data, start, int(header_length.max(initial=1))))
     first = blank.argmax(axis=1)
     length = np.minimum(np.where(blank[np.arange(len(blank)), first], first, header_length), header_length)
     return length - 2 * ((length > 2) & _is_mate_number(data, start + length - 2))
@@ -206,7 +240,7 @@ def _check_mates(paths, reads, length, first):
     """Raise `InputError` where the second mate's id is not the first's."""
     two = reads[1]
     width = int(length.max(initial=1))
-    names = [windows(r.data, width)[r.name] for r in reads]
+    names = [windows(r.data, r.name, width) for r in reads]
     wrong = ((names[0] != names[1]) & (np.arange(width) < length[:, None])).any(axis=1)
     end = two.name + length
     numbered = end + 2 * _is_mate_number(two.data, end)

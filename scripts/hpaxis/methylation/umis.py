@@ -66,8 +66,8 @@ def _inline(reads, lengths, min_quality):
     for mate, length in zip(reads, lengths):
         # A read shorter than its UMI has none: what lies behind it in the buffer is no base, or a poor one.
         inside = np.arange(length) < mate.length[:, None]
-        letters.append(windows(mate.data, max(length, 1))[mate.sequence][:, :length])
-        good.append(inside & (windows(mate.data, max(length, 1))[mate.quality][:, :length] >= min_quality + 33))
+        letters.append(windows(mate.data, mate.sequence, max(length, 1))[:, :length])
+        good.append(inside & (windows(mate.data, mate.quality, max(length, 1))[:, :length] >= min_quality + 33))
         cut = np.minimum(length, mate.length)
         trimmed.append(
             replace(mate, sequence=mate.sequence + cut, quality=mate.quality + cut, length=mate.length - cut)

@@ -16,7 +16,7 @@ from hpaxis.report.numbers import count
 # The direct dependencies whose code touches a number or a figure; a test keeps them in step with pyproject.toml.
 PACKAGES = (
     "cutadapt",
-    "dnaio",
+    "isal",
     "jinja2",
     "jsonschema",
     "matplotlib",
@@ -31,6 +31,7 @@ PACKAGES = (
     "seaborn",
     "snakemake",
     "statsmodels",
+    "xopen",
 )
 CHUNK = 1 << 20
 
