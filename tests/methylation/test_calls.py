@@ -147,6 +147,22 @@ def test_every_pair_that_does_not_count_says_why(bench):
     assert calls.reads["on_target"].iloc[0] == 6
 
 
+def test_a_pair_whose_inside_is_from_elsewhere_is_left_out(bench):
+    """Both mates show the amplicon's ends, as its primers make of another place: what lies between is foreign."""
+    molecule = bench.molecule()
+    foreign = "GTTGATTAGGAATTTGATGTAAGGTTTATGAGATTAGTGA"
+    first, last = 52, 52 + len(foreign)
+    pair = bench.pair(molecule[:first] + foreign + molecule[last:], length=100)
+    assert bench.fates(bench.count([pair])) == {"low_identity": 1}
+    # Its ends alone match well, and would count; the foreign bases never do.
+    loose = bench.count([pair], filters=ReadFilters(min_identity=0.5))
+    assert bench.fates(loose) == {"passed": 1}
+    inside = [first <= o < last for o in bench.cpgs]
+    assert any(inside) and [d == 0 for d in loose.counts["depth"]] == inside
+    # Of a lone read nobody can tell whether what follows is adapter.
+    assert bench.fates(bench.count([pair[:1]])) == {"passed": 1}
+
+
 def test_conversion_filter_is_a_share_of_the_molecules_own_sites(bench):
     sites = len(bench.others)
     allowed = int(0.25 * sites)

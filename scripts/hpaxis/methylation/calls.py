@@ -44,7 +44,7 @@ class ReadFilters:
 
     min_base_quality: int = 20
     min_usable: float = 0.5
-    min_identity: float = 0.9
+    min_identity: float = 0.95
     max_unconverted: float = 0.25
 
 
@@ -147,7 +147,7 @@ class _Caller:
         for fate, failed in (
             ("too_short", covered < SHORTEST),
             ("low_quality", (known < SHORTEST) | (known < filters.min_usable * covered)),
-            ("low_identity", molecules.matches < filters.min_identity * known),
+            ("low_identity", molecules.matches < filters.min_identity * (known + molecules.stray)),
         ):
             self.fates[fate] += int(np.count_nonzero(whole & failed))
             whole &= ~failed

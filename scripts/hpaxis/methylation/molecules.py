@@ -58,6 +58,7 @@ class Mate:
         self.present = ~pack(base & planes.OTHER)
         self.good = pack(quality >= min_quality + PHRED)
         self.gaps, self.realigned = {}, {}
+        self.cut = np.zeros(0, dtype=np.int64), np.zeros((0, planes.padded(len(target)) // planes.WORD), dtype=np.uint64)
         # Where in the buffer the quality of offset 0 is, or would be.
         self.quality_at = np.where(placed, reads.quality[rows] + (-anchor if forward else anchor - 1), len(target))
 
@@ -102,7 +103,9 @@ class Mate:
         n_known = planes.count(known)
         poor = np.flatnonzero(n_known - planes.count(match) > 1 + n_known // 100)
         if len(poor):
+            shown = self.over("covered")[poor] & self.over("good")[poor]
             self._mend(poor, known[poor], match[poor])
+            self.cut = poor, shown & ~self.over("covered")[poor]
 
     def _mend(self, rows, known, match):
         size = planes.WORD * known.shape[1]
@@ -198,8 +201,9 @@ class Molecules:
 
     ``one`` and ``two`` say the base where ``present``; ``good``: its quality suffices; ``covered``: a mate lies there,
     between the primers; ``deleted``: an aligned read skips the offset; ``differ``: the mates show different bases.
-    ``matches`` and ``mismatches`` count good bases against the reference, ``merged`` says whether both mates
-    contributed, ``gapped`` whether one was aligned with a gap. ``mates`` are what was merged.
+    ``matches`` and ``mismatches`` count good bases against the reference, ``stray`` those where both mates were found
+    and yet one leaves the reference and the other says nothing. ``merged`` says whether both mates contributed,
+    ``gapped`` whether one was aligned with a gap. ``mates`` are what was merged.
     """
 
     target: object
@@ -213,6 +217,7 @@ class Molecules:
     differ: np.ndarray
     matches: np.ndarray
     mismatches: np.ndarray
+    stray: np.ndarray
     merged: np.ndarray
     gapped: np.ndarray
 
@@ -332,6 +337,7 @@ def _merge(target, laid, min_quality):
     good = good & present
     differ = np.zeros_like(present)
     merged = np.zeros(len(present), dtype=bool)
+    stray = np.zeros(len(present), dtype=np.int64)
     if len(laid) == 2:
         one_2, two_2, present_2, covered_2, good_2 = flags[1]
         differ = present & present_2 & ((one ^ one_2) | (two ^ two_2))
@@ -342,6 +348,7 @@ def _merge(target, laid, min_quality):
         good = (good | (good_2 & present_2)) & ~near_tie
         merged = covered.any(axis=1) & covered_2.any(axis=1)
         present, covered = present | present_2, covered | covered_2
+        stray = _count_stray(target, laid, covered)
     deleted = np.zeros_like(covered)
     gapped = np.zeros(len(covered), dtype=bool)
     for mate in laid:
@@ -362,9 +369,20 @@ def _merge(target, laid, min_quality):
         differ=differ,
         matches=matches,
         mismatches=planes.count(known) - matches,
+        stray=stray,
         merged=merged,
         gapped=gapped,
     )
+
+
+def _count_stray(target, laid, covered):
+    """Good bases that were cut from either mate, where both were found: what a lone read shows there may be adapter."""
+    cut = np.zeros_like(covered)
+    for mate in laid:
+        rows, flags = mate.cut
+        cut[rows] |= flags
+    cut &= ~covered & target.compared
+    return planes.count(cut) * (laid[0].placed & laid[1].placed)
 
 
 def _settle_differences(laid, differ, min_quality):
