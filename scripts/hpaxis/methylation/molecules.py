@@ -58,7 +58,7 @@ class Mate:
         self.present = ~pack(base & planes.OTHER)
         self.good = pack(quality >= min_quality + PHRED)
         self.gaps, self.realigned = {}, {}
-        self.cut = np.zeros(0, dtype=np.int64), np.zeros((0, planes.padded(len(target)) // planes.WORD), dtype=np.uint64)
+        self.cut = []  # rows, and flags of the good bases that were cut off them
         # Where in the buffer the quality of offset 0 is, or would be.
         self.quality_at = np.where(placed, reads.quality[rows] + (-anchor if forward else anchor - 1), len(target))
 
@@ -105,7 +105,7 @@ class Mate:
         if len(poor):
             shown = self.over("covered")[poor] & self.over("good")[poor]
             self._mend(poor, known[poor], match[poor])
-            self.cut = poor, shown & ~self.over("covered")[poor]
+            self.cut = [(poor, shown & ~self.over("covered")[poor])]
 
     def _mend(self, rows, known, match):
         size = planes.WORD * known.shape[1]
@@ -379,8 +379,8 @@ def _count_stray(target, laid, covered):
     """Good bases that were cut from either mate, where both were found: what a lone read shows there may be adapter."""
     cut = np.zeros_like(covered)
     for mate in laid:
-        rows, flags = mate.cut
-        cut[rows] |= flags
+        for rows, flags in mate.cut:
+            cut[rows] |= flags
     cut &= ~covered & target.compared
     return planes.count(cut) * (laid[0].placed & laid[1].placed)
 
