@@ -168,7 +168,8 @@ def deep(given):
     memory = pd.read_csv(f"logs/benchmarks/count_amplicon_reads/{name}.tsv", sep="\t")["max_rss"].iloc[0]
     print(
         f"deep: {pairs} read pairs, {distinct} distinct molecules, checked and counted in {ran.wall:.0f} s "
-        f"({ran.cpu:.0f} s CPU); memory of the job {memory:.0f} MB at most, of Snakemake {ran.most:.0f} MB; disk {ran.disk:.0f} GB at most"
+        f"({ran.cpu:.0f} s CPU); memory of the job {memory:.0f} MB at most, of Snakemake {ran.most:.0f} MB; "
+        f"disk {ran.disk:.0f} GB at most"
     )
 
 
