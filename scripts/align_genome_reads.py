@@ -1,9 +1,17 @@
-"""Align one genome library that comes as FASTQ."""
+"""Trim and align one genome library that comes as FASTQ."""
+
+import tempfile
 
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.aligner import align_reads
+    from hpaxis.methylation.aligner import align_reads, trim_reads
+    from hpaxis.tables import write_table
 
-    align_reads(snakemake.input.reads, snakemake.input.index, snakemake.output.bam)
-    log.info("%d files", len(snakemake.input.reads))
+    with tempfile.TemporaryDirectory(prefix="hpaxis-trim.") as folder:
+        reads, told = trim_reads(snakemake.input.reads, snakemake.params.adapter, folder)
+        align_reads(reads, snakemake.input.index, snakemake.output.bam)
+    write_table(told, snakemake.output.trimmed)
+    log.info(
+        "%d files; %d of %d reads or pairs too short once trimmed", len(reads), *told.loc[0, ["too_short", "reads_in"]]
+    )

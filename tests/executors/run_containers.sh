@@ -7,6 +7,7 @@
 # Needs root on Debian, 6 GB of disk, and the registries only for packages: no image is pulled.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+export PATH=$PATH:/usr/sbin:/sbin  # pivot_root and others, which a bare PATH lacks
 bin=$(realpath "${VENV:-.venv}")/bin
 study=${STUDY:-config}
 name=$(basename "$study")

@@ -9,10 +9,10 @@ import pandas as pd
 import pysam
 import pytest
 
-from hpaxis.methylation.aligner import align_reads, index_genome
+from hpaxis.methylation.aligner import align_reads, index_genome, trim_reads
 from hpaxis.methylation.genome import call_genome, open_genome, place_panel
 from hpaxis.methylation.genome_bam import check_bam
-from hpaxis.methylation.panel import make_panel
+from hpaxis.methylation.panel import make_panel, reverse_complement
 from hpaxis.problems import InputError
 
 SETTINGS = {"spike_in": None, "min_mapping_quality": 30, "remove_duplicates": True}
@@ -293,6 +293,33 @@ def test_a_panel_without_coordinates_is_refused(genome):
     (genome.folder / "plain.fa").write_text(">toy\nTTCGATACGTTAACGTTT\n")
     with open_genome(genome.path) as own, pytest.raises(InputError, match="without coordinates"):
         place_panel(make_panel(genome.folder / "plain.fa"), own, genome.path)
+
+
+@pytest.mark.parametrize("mates", [1, 2])
+def test_adapters_are_taken_off_and_what_is_left_too_short_is_counted(tmp_path, mates):
+    adapter, insert = "AGATCGGAAGAGC", "TTGATGGTTAAGTGGATTTGTGTAATTAGGATTGTTATG"
+    other = reverse_complement(insert)
+    made = {
+        "whole": (insert + insert, other + other),
+        "read_through": (insert + adapter + "ACACGTCTG", other + adapter + "GTCGTGTAG"),
+        "dimer": (insert[:5] + adapter, other[:5] + adapter),
+    }
+    paths = [tmp_path / f"x_R{n}.fastq.gz" for n in range(1, mates + 1)]
+    for n, path in enumerate(paths):
+        with gzip.open(path, "wt") as handle:
+            handle.writelines(f"@{name}\n{r[n]}\n+\n{'I' * len(r[n])}\n" for name, r in made.items())
+    trimmed, told = trim_reads(paths, adapter, tmp_path)
+    for n, path in enumerate(trimmed):
+        with gzip.open(path, "rt") as handle:
+            lines = handle.read().splitlines()
+        assert dict(zip((name[1:] for name in lines[::4]), lines[1::4], strict=True)) == {
+            "whole": made["whole"][n], "read_through": (insert, other)[n]
+        }  # fmt: skip
+        assert [len(line) for line in lines[3::4]] == [len(line) for line in lines[1::4]]
+    second = 2 if mates == 2 else None
+    assert told.to_dict("records") == [
+        {"reads_in": 3, "with_adapter_1": 2, "with_adapter_2": second, "too_short": 1}
+    ]  # fmt: skip
 
 
 @pytest.mark.skipif(shutil.which("bsbolt") is None, reason="the aligner bsbolt is not installed")

@@ -176,7 +176,9 @@ def test_fastq_are_aligned_here_where_the_aligner_is_installed(genomic, tmp_path
     for number, reads in enumerate(mates.values(), 1):
         with gzip.open(folder / f"G01_R{number}.fastq.gz", "wt") as handle:
             for read in sorted(reads, key=lambda r: r.query_name):
-                handle.write(f"@{read.query_name}\n{read.get_forward_sequence()}\n+\n{'I' * LENGTH}\n")
+                # As a sequencer reads on through a molecule that is shorter than the read.
+                bases = read.get_forward_sequence() + "AGATCGGAAGAGCACACGTCTG"
+                handle.write(f"@{read.query_name}\n{bases}\n+\n{'I' * len(bases)}\n")
     sheet = read_table(folder / "libraries.tsv").iloc[:1].assign(
         bam=None, fastq_1="study/G01_R1.fastq.gz", fastq_2="study/G01_R2.fastq.gz"
     )  # fmt: skip
@@ -186,3 +188,5 @@ def test_fastq_are_aligned_here_where_the_aligner_is_installed(genomic, tmp_path
     row = read_table(checkout.folder / "results" / "methylation" / "indices.tsv").iloc[0]
     true = read_table(folder / "participants.tsv")["level"].iloc[0]
     assert row["region_mean_beta_low"] <= true <= row["region_mean_beta_high"]
+    told = read_table(checkout.folder / "results" / "methylation" / "aligned" / "G01.tsv").iloc[0]
+    assert told["with_adapter_1"] == told["with_adapter_2"] == told["reads_in"] and told["too_short"] == 0

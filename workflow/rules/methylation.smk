@@ -88,6 +88,7 @@ rule align_genome_reads:
         library=library("methylation"),
     output:
         bam=temp("<results>/methylation/aligned/{library}.bam"),
+        trimmed="<results>/methylation/aligned/{library}.tsv",
     log:
         "<logs>/align_genome_reads/{library}.log",
     benchmark:
@@ -97,6 +98,8 @@ rule align_genome_reads:
     conda:
         "../envs/hpaxis.yaml"
     threads: 4
+    params:
+        adapter=study.config["methylation"]["genome"]["adapter"],
     resources:
         mem_mb=growing(16000),
         runtime=growing(1440),

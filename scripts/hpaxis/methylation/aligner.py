@@ -1,16 +1,44 @@
-"""Aligning genome reads with BSBolt, where a library comes as FASTQ: its index, and one library at a time."""
+"""Aligning genome reads, where a library comes as FASTQ: adapters off (cutadapt), then BSBolt, library by library."""
 
+import json
 import subprocess
+import sys
 from pathlib import Path
+
+import pandas as pd
 
 PROGRAM = "bsbolt"
 # The aligner reads in batches that grow with its threads: a fixed number gives the same bytes on any machine.
 THREADS = 4
+# What is left of a read must be this long to be aligned; its mate goes with it.
+SHORTEST = 20
 
 
 def index_genome(fasta, folder):
     """Build BSBolt's index of a genome in ``folder``; raises RuntimeError with what it printed last."""
     _run([PROGRAM, "Index", "-G", str(fasta), "-DB", str(folder)])
+
+
+def trim_reads(paths, adapter, folder):
+    """Take an adapter off the 3' ends of one or two FASTQ files, with what follows it (cutadapt; Martin, 2011).
+
+    Returns the paths of the trimmed files, which lie in ``folder``, and a table of one row: ``reads_in`` (pairs, or
+    single reads), ``with_adapter_1``, ``with_adapter_2`` (None for single reads), and ``too_short``, which are left
+    out.
+    """
+    folder = Path(folder)
+    trimmed = [folder / f"trimmed_R{n}.fastq.gz" for n in range(1, len(paths) + 1)]
+    ends = [part for flag, _ in zip(("-a", "-A"), paths) for part in (flag, adapter)]
+    files = [part for flag, path in zip(("-o", "-p"), trimmed) for part in (flag, str(path))]
+    report = folder / "trimmed.json"
+    _run(
+        [sys.executable, "-m", "cutadapt", *ends, *files, "-m", str(SHORTEST), "-j", str(THREADS),
+         "--json", str(report), *map(str, paths)]
+    )  # fmt: skip
+    counts = json.loads(report.read_text(encoding="utf-8"))["read_counts"]
+    names = {"reads_in": "input", "with_adapter_1": "read1_with_adapter", "with_adapter_2": "read2_with_adapter"}
+    row = {name: counts[key] for name, key in names.items()} | {"too_short": counts["filtered"]["too_short"]}
+    return trimmed, pd.DataFrame([row])
 
 
 def align_reads(paths, index, out):
