@@ -5,7 +5,7 @@ import random
 import pytest
 
 from hpaxis.methylation.calls import ReadFilters
-from hpaxis.methylation.panel import make_panel, reverse_complement
+from hpaxis.methylation.panel import find_cpgs, make_panel, reverse_complement
 
 
 def at(sequence, offset, base):
@@ -104,6 +104,18 @@ def test_reads_with_indels_are_aligned_with_gaps_and_kept(bench):
         assert bench.levels(calls) == [(0, 1, 0)] * 5 + [(1, 0, 0), (0, 1, 0)]
         assert calls.reads["gapped"].iloc[0] == 1
         assert calls.reads["non_cpg_unconverted"].iloc[0] == 0
+
+
+@pytest.mark.parametrize("inserted", [3, 12])
+def test_mates_that_do_not_meet_keep_a_molecule_with_an_insertion(bench, inserted):
+    """The read ends earlier on the reference by what it has more: nothing there was cut."""
+    more = "TTAGCATGACTTGGATCAAGTCTTAGACCATGTTGCAAGATTCATGGTAACTGGATTACACTTGAGCATTGTACCTAGGATTTCAACTGTGAAGTCTATG"
+    bench.reference = bench.reference[:75] + more + bench.reference[75:]
+    bench.cpgs = find_cpgs(bench.reference)
+    molecule = bench.molecule((1,))
+    changed = molecule[:60] + "GATTGAGTTGAT"[:inserted] + molecule[60:]
+    calls = bench.count([bench.pair(changed, length=100)], filters=ReadFilters(min_identity=0.99))
+    assert bench.fates(calls) == {"passed": 1} and calls.reads["gapped"].iloc[0] == 1
 
 
 def test_adapter_behind_a_short_molecule_is_not_read_as_sequence(bench):

@@ -1,10 +1,13 @@
 """Read files that are whole, damaged, or out of step."""
 
 import gzip
+import random
+import threading
 
+import dnaio
 import pytest
 
-from hpaxis.methylation.reads import check_read_files, read_chunks
+from hpaxis.methylation.reads import LONGEST_NAME, ahead, check_read_files, read_chunks
 from hpaxis.problems import InputError
 
 PAIRS = [(("ACGT" * 10, "I" * 40), ("TTGA" * 10, "I" * 40))] * 300
@@ -91,8 +94,63 @@ def test_a_damaged_gzip_stream_is_named(bench, damage, expected):
 def test_text_that_is_no_fastq_is_told_with_its_line(tmp_path, text, what):
     path = tmp_path / "x.fastq.gz"
     path.write_bytes(gzip.compress(text.encode()))
-    assert [p.what for p in check_read_files([path])] in ([what], ["a record is incomplete"])
+    assert [p.what for p in check_read_files([path])] == [what]
     assert all(p.row for p in check_read_files([path]))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_fastq_is_read_as_dnaio_reads_it(tmp_path, seed):
+    """Mates of unequal length, comments, mate numbers, either line end, with and without the last one, any chunk."""
+    rng = random.Random(seed)
+    names = [f"r{i}" + "x" * rng.choice([0, 0, 200]) for i in range(rng.randint(1, 40))]
+    end, last = rng.choice(["\n", "\r\n"]), rng.random() < 0.5
+    paths = []
+    for mate in range(1, rng.randint(1, 2) + 1):
+        longest, text = rng.choice([30, 60, 300]), ""
+        for name in names:
+            bases = "".join(rng.choices("ACGTN", k=rng.randint(1, longest)))
+            quality = "".join(chr(rng.randint(33, 73)) for _ in bases)
+            text += end.join([f"@{name}{rng.choice(['', f'/{mate}', ' c d'])}", bases, "+", quality, ""])
+        path = tmp_path / f"{mate}.fastq{rng.choice(['', '.gz'])}"
+        data = (text if last else text.removesuffix(end)).encode()
+        path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+        paths.append(path)
+    found = [[] for _ in paths]
+    for chunk in ahead(read_chunks(paths, rng.choice([0, 64, 448]), rng.choice([900, 1_000, 3_000]))):
+        for records, mate in zip(found, chunk, strict=True):
+            parts = ((mate.name, mate.name_length), (mate.sequence, mate.length), (mate.quality, mate.length))
+            texts = [[mate.text(s, n).decode() for s, n in zip(*part, strict=True)] for part in parts]
+            records += zip(*texts, strict=True)
+    for records, path in zip(found, paths, strict=True):
+        with dnaio.open(path) as expected:
+            assert records == [(e.id.removesuffix("/1").removesuffix("/2"), e.sequence, e.qualities) for e in expected]
+
+
+def test_what_is_read_ahead_hands_on_errors_and_ends_with_its_reader(bench, tmp_path):
+    paths = bench.write(PAIRS)
+    before = threading.active_count()
+    chunks = ahead(read_chunks(paths, chunk_bytes=1_000))
+    assert len(next(chunks)) == 2 and threading.active_count() == before + 1
+    chunks.close()
+    assert threading.active_count() == before
+    paths[1].write_bytes(paths[1].read_bytes()[:-20])
+    with pytest.raises(InputError, match="ends early"):
+        list(ahead(read_chunks(paths, chunk_bytes=1_000)))
+    assert threading.active_count() == before
+
+
+def test_names_may_be_as_long_as_bam_holds(tmp_path):
+    record = "\nACGT\n+\nIIII\n"
+    paths = [tmp_path / f"x_R{mate}.fastq" for mate in (1, 2)]
+    for path in paths:
+        path.write_text(f"@a{record}@{'b' * LONGEST_NAME} {'comment' * 500}{record}")
+    assert messages(paths) == []
+    paths[0].write_text(f"@a{record}@{'b' * (LONGEST_NAME + 1)}{record}")
+    (problem,) = check_read_files(paths)
+    assert problem.row == 5 and "longer than 254 characters" in problem.what
+    # One long line among many records must not be copied for each of them.
+    paths[0].write_text(f"@{'b' * 50_000}{record}" + f"@c{record}" * 200_000)
+    assert [p.row for p in check_read_files(paths[:1])] == [1]
 
 
 def test_mates_out_of_step_are_told_by_name_or_number(bench):

@@ -39,12 +39,13 @@ class ReadFilters:
     """What a molecule must be to count. Shares are of its good bases, those with ``min_base_quality`` or more.
 
     ``min_usable``: least share of good bases among the covered; ``min_identity``: least share that match the converted
-    reference; ``max_unconverted``: largest share of unconverted cytosines among those outside CpGs.
+    reference, of those known and those cut off (`Molecules.stray`); ``max_unconverted``: largest share of unconverted
+    cytosines among those outside CpGs.
     """
 
     min_base_quality: int = 20
     min_usable: float = 0.5
-    min_identity: float = 0.95
+    min_identity: float = 0.9
     max_unconverted: float = 0.25
 
 

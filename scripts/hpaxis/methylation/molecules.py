@@ -58,7 +58,7 @@ class Mate:
         self.present = ~pack(base & planes.OTHER)
         self.good = pack(quality >= min_quality + PHRED)
         self.gaps, self.realigned = {}, {}
-        self.cut = []  # rows, and flags of the good bases that were cut off them
+        self.cut = None  # rows, and flags of their good bases that were cut off
         # Where in the buffer the quality of offset 0 is, or would be.
         self.quality_at = np.where(placed, reads.quality[rows] + (-anchor if forward else anchor - 1), len(target))
 
@@ -103,9 +103,12 @@ class Mate:
         n_known = planes.count(known)
         poor = np.flatnonzero(n_known - planes.count(match) > 1 + n_known // 100)
         if len(poor):
-            shown = self.over("covered")[poor] & self.over("good")[poor]
+            shown = self.over("present")[poor] & self.over("good")[poor]
             self._mend(poor, known[poor], match[poor])
-            self.cut = [(poor, shown & ~self.over("covered")[poor])]
+            # An insertion lets the read end earlier: beyond its new end nothing was cut.
+            before = planes.prefixes(len(self.target))
+            left, right = (np.clip(end[poor], 0, len(self.target)) for end in (self.left, self.right))
+            self.cut = poor, shown & before[right] & ~before[left] & ~self.over("covered")[poor]
 
     def _mend(self, rows, known, match):
         size = planes.WORD * known.shape[1]
@@ -160,6 +163,11 @@ class Mate:
             self.words = slice(0, covered.shape[1])
         for name, flags in found.items():
             getattr(self, name)[mine] = flags[taken, self.words]
+        # Where the read begins and ends, as its aligned part goes on without a gap.
+        aligned = offsets[taken] >= 0
+        first, last = aligned.argmax(axis=1), size - 1 - aligned[:, ::-1].argmax(axis=1)
+        self.left[mine] = first - offsets[taken, first]
+        self.right[mine] = last + length[taken] - offsets[taken, last]
         self.gaps.update(zip(mine.tolist(), planes.pack(deleted[taken])))
         self.realigned.update(zip(mine.tolist(), quality[taken] - np.uint8(PHRED)))
 
@@ -201,9 +209,9 @@ class Molecules:
 
     ``one`` and ``two`` say the base where ``present``; ``good``: its quality suffices; ``covered``: a mate lies there,
     between the primers; ``deleted``: an aligned read skips the offset; ``differ``: the mates show different bases.
-    ``matches`` and ``mismatches`` count good bases against the reference, ``stray`` those where both mates were found
-    and yet one leaves the reference and the other says nothing. ``merged`` says whether both mates contributed,
-    ``gapped`` whether one was aligned with a gap. ``mates`` are what was merged.
+    ``matches`` and ``mismatches`` count good bases against the reference, ``stray`` those that were cut off where a
+    mate leaves it and that the other does not cover, if both were found. ``merged`` says whether both mates
+    contributed, ``gapped`` whether one was aligned with a gap. ``mates`` are what was merged.
     """
 
     target: object
@@ -379,7 +387,8 @@ def _count_stray(target, laid, covered):
     """Good bases that were cut from either mate, where both were found: what a lone read shows there may be adapter."""
     cut = np.zeros_like(covered)
     for mate in laid:
-        for rows, flags in mate.cut:
+        if mate.cut is not None:
+            rows, flags = mate.cut
             cut[rows] |= flags
     cut &= ~covered & target.compared
     return planes.count(cut) * (laid[0].placed & laid[1].placed)

@@ -16,6 +16,8 @@ from hpaxis.problems import InputError, Problem
 CHUNK_BYTES = 4_000_000
 # What the decompressors raise for streams that end early or are damaged.
 STREAM_ERRORS = (EOFError, OSError, ValueError, zlib.error, igzip_lib.IsalError)
+# The longest name of a read that BAM holds (SAM specification, QNAME).
+LONGEST_NAME = 254
 # Zero bytes behind the text, for windows that begin in the last read; more are added where a line is longer.
 ROOM = 1_000
 NEWLINE, RETURN, AT, PLUS, SPACE, TAB, SLASH = (ord(c) for c in "\n\r@+ \t/")
@@ -25,10 +27,10 @@ NEWLINE, RETURN, AT, PLUS, SPACE, TAB, SLASH = (ord(c) for c in "\n\r@+ \t/")
 class Reads:
     """Consecutive records of one FASTQ file.
 
-    ``data`` (bytes) is the text of the records with other bytes before and after it, so that a window of the
-    caller's ``pad`` bytes that touches a read never leaves the buffer. The other arrays give, for each record, where
-    in ``data`` its parts begin and how long they are; ``name`` excludes ``@``, the comment, and a final ``/1`` or
-    ``/2``.
+    ``data`` (bytes) is the text of the records with other bytes before and after it, so that neither a window of the
+    caller's ``pad`` bytes that touches a read nor one as long as the longest name leaves the buffer. The other arrays
+    give, for each record, where in ``data`` its parts begin and how long they are; ``name`` excludes ``@``, the
+    comment, and a final ``/1`` or ``/2``.
     """
 
     data: np.ndarray
@@ -62,7 +64,7 @@ def read_chunks(paths, pad=0, chunk_bytes=CHUNK_BYTES):
     paths, first = [Path(p) for p in paths], 1
     for texts in _texts(paths, pad, chunk_bytes):
         reads = [_parse(path, *text, first) for path, text in zip(paths, texts, strict=True)]
-        length = _name_lengths(reads[0])
+        length = _name_lengths(paths[0], reads[0], first)
         if len(reads) == 2:
             _check_mates(paths, reads, length, first)
         yield [replace(r, name_length=length) for r in reads]
@@ -219,12 +221,16 @@ def _check_records(path, data, name, plus, length, quality_length, first):
             raise InputError(Problem(str(path), what, "copy or sequence the file again", row))
 
 
-def _name_lengths(reads):
+def _name_lengths(path, reads, first):
     """Length of each read's id: up to the header's first blank, without a final /1 or /2."""
     data, start, header_length = reads.data, reads.name, reads.name_length
-    blank = _is_blank(windows(data, start, int(header_length.max(initial=1))))
-    first = blank.argmax(axis=1)
-    length = np.minimum(np.where(blank[np.arange(len(blank)), first], first, header_length), header_length)
+    blank = _is_blank(windows(data, start, min(int(header_length.max(initial=1)), LONGEST_NAME + 1)))
+    at = blank.argmax(axis=1)
+    length = np.minimum(np.where(blank[np.arange(len(blank)), at], at, header_length), header_length)
+    if (length > LONGEST_NAME).any():
+        row = 4 * (first - 1 + int(np.argmax(length > LONGEST_NAME))) + 1
+        what = f"a read's name is longer than {LONGEST_NAME} characters, the most that BAM holds"
+        raise InputError(Problem(str(path), what, "shorten the names", row))
     return length - 2 * ((length > 2) & _is_mate_number(data, start + length - 2))
 
 
