@@ -98,11 +98,11 @@ rule align_genome_reads:
     conda:
         "../envs/hpaxis.yaml"
     threads: 4
-    params:
-        adapter=study.config["methylation"]["genome"]["adapter"],
     resources:
         mem_mb=growing(16000),
         runtime=growing(1440),
+    params:
+        adapter=study.config["methylation"]["genome"]["adapter"],
     script:
         "../../scripts/align_genome_reads.py"
 
