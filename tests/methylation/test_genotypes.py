@@ -69,6 +69,23 @@ def test_methylation_is_told_apart_by_allele(bench):
     assert phased_methylation(homozygous, call_genotypes(homozygous)).empty
 
 
+def test_alleles_are_counted_by_family_where_there_are_umis(bench):
+    """A family shows the allele of most of its molecules, and its own majority of CpGs; a tie shows none."""
+    at = next(i for i in range(60, 90) if bench.reference[i] == "A")
+    panel = masked(bench, (at, "G"))
+    plain, other = bench.molecule((0,)), put(bench.molecule(), at, "G")
+    families = {"AAAAAAAA": [plain] * 5 + [put(plain, at, "G")], "CCCCCCCC": [other] * 3, "GGGGGGGG": [plain, other],
+                "TTTTTTTT": [put(plain, at, "T")]}  # fmt: skip
+    pairs = [bench.pair(m) for molecules in families.values() for m in molecules]
+    umis = [umi for umi, molecules in families.items() for _ in molecules]
+    pairs = [((umi + a, "I" * 8 + q), mate) for umi, ((a, q), mate) in zip(umis, pairs, strict=True)]
+    calls = count_library(bench.write(pairs), panel, "L1", umi="NNNNNNNN")
+    assert counts(calls) == {(1001 + at, "ref"): 1, (1001 + at, "alt"): 1, (1001 + at, "other"): 1}
+    first = calls.alleles[calls.alleles["cpg_id"] == "CpG1"].set_index("allele")
+    assert first["methylated"].to_dict() == {"ref": 1, "alt": 0, "other": 1}
+    assert first["unmethylated"].to_dict() == {"ref": 0, "alt": 1, "other": 0}
+
+
 def test_a_cytosine_allele_is_told_converted_or_not_and_c_from_t_is_not(bench):
     """C>A is seen, whether the C was converted or stayed; C>T is hidden, and stays out."""
     c_to_a, c_to_t = bench.others[2], bench.others[5]

@@ -21,25 +21,34 @@ class AlleleTally:
         for row in self.variants[self.variants["site"] != "primer"].itertuples():
             self.inside.setdefault(row.amplicon, []).append(row)
 
-    def add(self, target, molecules, methylated, converted, passing):
-        """Take passing molecules (boolean); ``methylated``, ``converted``: flags of good bases (see `planes`)."""
-        mine = [r for r in self.inside.get(target.amplicon, ()) if is_visible(r.ref, r.alt, target.strand)]
+    def shown(self, target, molecules):
+        """What each molecule shows at the target's visible variants: 0 nothing, or 1 + the place in `ALLELES`."""
+        mine = self._visible(target)
+        codes = np.zeros((len(molecules.good), len(mine)), dtype=np.uint8)
         if not mine:
-            return
-        rows = np.flatnonzero(passing)
-        states = [planes.unpack_columns(flags[rows], target.cpgs) > 0 for flags in (methylated, converted)]
+            return codes
         offsets = [row.offset for row in mine]
-        bases = {b: planes.unpack_columns(molecules.shown(b)[rows], offsets) > 0 for b in "ACGT"}
+        bases = {b: planes.unpack_columns(molecules.shown(b), offsets) > 0 for b in "ACGT"}
         for i, row in enumerate(mine):
             letters = [_letters(allele, target) for allele in (row.ref, row.alt)]
             letters.append(set("ACGT") - letters[0] - letters[1])
             self.letters[row.Index] = letters
-            size = len(target.cpgs)
-            sums = self.sums.setdefault(row.Index, np.zeros((len(ALLELES), 1 + 2 * size), dtype=np.int64))
-            for total, allele in zip(sums, letters):
-                shown = np.logical_or.reduce([bases[b][:, i] for b in sorted(allele)])
-                total[0] += np.count_nonzero(shown)
-                total[1:] += np.concatenate([np.count_nonzero(state[shown], axis=0) for state in states])
+            for code, allele in enumerate(letters, start=1):
+                for base in allele:
+                    codes[bases[base][:, i], i] = code
+        return codes
+
+    def add(self, target, shown, methylated, converted):
+        """Take molecules, or families: what they show (see `shown`), and which CpGs they show so (rows × CpGs)."""
+        for i, row in enumerate(self._visible(target)):
+            empty = np.zeros((len(ALLELES), 1 + 2 * len(target.cpgs)), dtype=np.int64)
+            for code, total in enumerate(self.sums.setdefault(row.Index, empty), start=1):
+                mine = shown[:, i] == code
+                states = [np.count_nonzero(state[mine], axis=0) for state in (methylated, converted)]
+                total += np.concatenate([[np.count_nonzero(mine)], *states])
+
+    def _visible(self, target):
+        return [r for r in self.inside.get(target.amplicon, ()) if is_visible(r.ref, r.alt, target.strand)]
 
     def table(self):
         """A row a variant and allele (``cpg_id`` NA), and one for each CpG of its molecules.

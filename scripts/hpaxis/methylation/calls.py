@@ -159,14 +159,15 @@ class _Caller:
         if umis is None:
             self._tally_conversion(target, unconverted[whole], sites[whole])
             self._tally(target, _states(flags, left, target.cpgs), unconverted[left], sites[left])
+            self._tally_alleles(target, molecules, methylated, converted, left)
         else:
             # Failed conversion is judged of families, not of the molecules they are of.
             cytosines = np.concatenate([target.cpgs, target.others])
-            self.families.add(target, umis, rows[whole], _states(flags, whole, cytosines))
+            alleles = self.alleles.shown(target, molecules)[whole]
+            self.families.add(target, umis, rows[whole], _states(flags, whole, cytosines), alleles)
         self.passing["non_cpg_unconverted"] += int(unconverted[left].sum())
         self.passing["non_cpg_converted"] += int((sites - unconverted)[left].sum())
         self.tally.add(target, molecules, methylated, converted, left)
-        self.alleles.add(target, molecules, methylated, converted, left)
         self.cycles.add(target, molecules.mates, [anchor for *_, anchor in mates], left & ~molecules.gapped)
         self.passing["merged"] += int(np.count_nonzero(molecules.merged[left]))
         self.passing["gapped"] += int(np.count_nonzero(molecules.gapped[left]))
@@ -178,19 +179,27 @@ class _Caller:
         rows = np.ascontiguousarray(np.concatenate([states, extra], axis=1))
         self.patterns[target.amplicon].update(rows.view(f"V{rows.shape[1]}").ravel().tolist())
 
+    def _tally_alleles(self, target, molecules, methylated, converted, rows):
+        shown = self.alleles.shown(target, molecules)
+        if shown.shape[1]:
+            states = (planes.unpack_columns(flags[rows], target.cpgs) > 0 for flags in (methylated, converted))
+            self.alleles.add(target, shown[rows], *states)
+
     def _tally_families(self):
         """Count families as molecules."""
         for target, sizes, states in self.families.families():
-            cpgs, others = states[:, : len(target.cpgs)], states[:, len(target.cpgs) :]
+            cytosines = len(target.cpgs) + len(target.others)
+            cpgs, others, alleles = np.split(states, [len(target.cpgs), cytosines], axis=1)
             unconverted = np.count_nonzero(others == YES, axis=1)
             sites = unconverted + np.count_nonzero(others == NO, axis=1)
             self._tally_conversion(target, unconverted, sites)
             passing = unconverted <= self.filters.max_unconverted * sites
             self._tally(target, STATE_LETTERS[cpgs[passing]], unconverted[passing], sites[passing])
+            self.alleles.add(target, alleles[passing], cpgs[passing] == YES, cpgs[passing] == NO)
             self.passing["umi_families"] += int(np.count_nonzero(passing))
             self.passing["umi_single"] += int(np.count_nonzero(sizes[passing] == 1))
             if self.sink is not None:
-                self.sink(target, states[passing])
+                self.sink(target, states[passing, :cytosines])
 
     def _tally_conversion(self, target, unconverted, sites):
         cells, counts = np.unique((sites << 32) | unconverted, return_counts=True)

@@ -90,30 +90,35 @@ def _named(mate, path):
 
 
 class FamilyTally:
-    """The molecules of one library with UMIs; two bits a cytosine and eight bytes a molecule are kept of each."""
+    """The molecules of one library with UMIs; of each two bits a cytosine and variant are kept, and eight bytes."""
 
     def __init__(self):
         self.parts = {}
         self.unknown = 0
 
-    def add(self, target, umis, rows, states):
-        """Take passing molecules: their ``rows`` in the chunk, ``states`` (pattern letters) of CpGs and of others."""
+    def add(self, target, umis, rows, states, alleles):
+        """Take passing molecules.
+
+        Parameters: their ``rows`` in the chunk, ``states`` (pattern letters) of CpGs and of others, and what they show
+        at variants (see `alleles.AlleleTally.shown`).
+        """
         known = umis.known[rows]
         self.unknown += int(np.count_nonzero(~known))
         codes = np.zeros(states.shape, dtype=np.uint8)
         for state, letter in enumerate(STATE_LETTERS):
             codes[states == letter] = state
-        entry = self.parts.setdefault((target.amplicon, target.strand), (target, [], []))
+        codes = np.concatenate([codes, alleles], axis=1)
+        entry = self.parts.setdefault((target.amplicon, target.strand), (target, [], [], codes.shape[1]))
         entry[1].append(umis.code[rows][known])
         entry[2].append(_pack(codes[known]))
 
     def families(self):
-        """Yield target, family sizes, and consensus states (families × CpGs and others), a target at a time."""
+        """Yield target, family sizes, and consensus states (families × CpGs, others, variants), a target at a time."""
         for key in sorted(self.parts):
-            target, codes, packed = self.parts[key]
+            target, codes, packed, width = self.parts[key]
             member = group_umis(np.concatenate(codes))
             sizes = np.bincount(member)
-            yield target, sizes, _majority(np.concatenate(packed), member, len(target.cpgs) + len(target.others))
+            yield target, sizes, _majority(np.concatenate(packed), member, width)
 
 
 def group_umis(codes):
