@@ -322,6 +322,16 @@ def test_adapters_are_taken_off_and_what_is_left_too_short_is_counted(tmp_path, 
     ]  # fmt: skip
 
 
+def test_a_program_that_fails_quotes_no_read(tmp_path):
+    paths = [tmp_path / f"x_R{n}.fastq" for n in (1, 2)]
+    paths[0].write_text("@Zebulon first\nACGTACGTACGT\n+\nIIIIIIIIIIII\n")
+    for bad in ("@Quackenbush\nACGTACGTACGT\n+\nIIIIIIIIIIII\n", "@Zebulon\nACGTACGTACGT\nTTGGTTGGTTGG\nIIII\n"):
+        paths[1].write_text(bad)
+        with pytest.raises(RuntimeError, match="cutadapt ended with") as raised:
+            trim_reads(paths, "AGATCGGAAGAGC", tmp_path)
+        assert not any(text in str(raised.value) for text in ("Zebulon", "Quackenbush", "ACGTACGT", "TTGGTTGG"))
+
+
 @pytest.mark.skipif(shutil.which("bsbolt") is None, reason="the aligner bsbolt is not installed")
 def test_real_genome_reads_agree_with_other_callers(real_data, tmp_path):
     """46,363 pairs: bwa-meth + MethylDackel, BSBolt and abismal read about 61.0 % over 80,600 calls."""

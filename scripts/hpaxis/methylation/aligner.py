@@ -1,6 +1,7 @@
 """Aligning genome reads, where a library comes as FASTQ: adapters off (cutadapt), then BSBolt, library by library."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,15 @@ import pandas as pd
 PROGRAM = "bsbolt"
 # The aligner reads in batches that grow with its threads: a fixed number gives the same bytes on any machine.
 THREADS = 4
+# What a program may quote of a read when it fails: bases, and whatever stands in quotes.
+OF_READS = re.compile(r"[ACGTN]{10,}|'[^']*'", re.IGNORECASE)
 # What is left of a read must be this long to be aligned; its mate goes with it.
 SHORTEST = 20
 
 
 def index_genome(fasta, folder):
     """Build BSBolt's index of a genome in ``folder``; raises RuntimeError with what it printed last."""
-    _run([PROGRAM, "Index", "-G", str(fasta), "-DB", str(folder)])
+    _run("bsbolt Index", [PROGRAM, "Index", "-G", str(fasta), "-DB", str(folder)])
 
 
 def trim_reads(paths, adapter, folder):
@@ -31,10 +34,8 @@ def trim_reads(paths, adapter, folder):
     ends = [part for flag, _ in zip(("-a", "-A"), paths) for part in (flag, adapter)]
     files = [part for flag, path in zip(("-o", "-p"), trimmed) for part in (flag, str(path))]
     report = folder / "trimmed.json"
-    _run(
-        [sys.executable, "-m", "cutadapt", *ends, *files, "-m", str(SHORTEST), "-j", str(THREADS),
-         "--json", str(report), *map(str, paths)]
-    )  # fmt: skip
+    options = ["-m", str(SHORTEST), "-j", str(THREADS), "--json", str(report)]
+    _run("cutadapt", [sys.executable, "-m", "cutadapt", *ends, *files, *options, *map(str, paths)])
     counts = json.loads(report.read_text(encoding="utf-8"))["read_counts"]
     names = {"reads_in": "input", "with_adapter_1": "read1_with_adapter", "with_adapter_2": "read2_with_adapter"}
     row = {name: counts[key] for name, key in names.items()} | {"too_short": counts["filtered"]["too_short"]}
@@ -45,11 +46,11 @@ def align_reads(paths, index, out):
     """Align one or two FASTQ files as a directional library; writes the BAM ``out`` (name ends in .bam)."""
     prefix = str(Path(out).with_suffix(""))
     files = [part for n, path in enumerate(paths, 1) for part in (f"-F{n}", str(path))]
-    _run([PROGRAM, "Align", *files, "-DB", str(index), "-O", prefix, "-t", str(THREADS)])
+    _run("bsbolt Align", [PROGRAM, "Align", *files, "-DB", str(index), "-O", prefix, "-t", str(THREADS)])
 
 
-def _run(command):
+def _run(name, command):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        tail = " | ".join(done.stdout.strip().splitlines()[-5:])
-        raise RuntimeError(f"{' '.join(command[:2])} ended with {done.returncode}: {tail}")
+        tail = OF_READS.sub("...", " | ".join(done.stdout.strip().splitlines()[-5:]))
+        raise RuntimeError(f"{name} ended with {done.returncode}: {tail}")
