@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pysam
 import pytest
 
-from hpaxis.methylation.aligner import align_reads, index_genome, trim_reads
+from hpaxis.methylation.aligner import align_reads, index_genome, run_program, trim_reads
 from hpaxis.methylation.genome import call_genome, open_genome, place_panel
 from hpaxis.methylation.genome_bam import check_bam
 from hpaxis.methylation.panel import make_panel, reverse_complement
@@ -325,11 +326,18 @@ def test_adapters_are_taken_off_and_what_is_left_too_short_is_counted(tmp_path, 
 def test_a_program_that_fails_quotes_no_read(tmp_path):
     paths = [tmp_path / f"x_R{n}.fastq" for n in (1, 2)]
     paths[0].write_text("@Zebulon first\nACGTACGTACGT\n+\nIIIIIIIIIIII\n")
-    for bad in ("@Quackenbush\nACGTACGTACGT\n+\nIIIIIIIIIIII\n", "@Zebulon\nACGTACGTACGT\nTTGGTTGGTTGG\nIIII\n"):
+    for bad in ("@Quackenbush\nACGTACGTACGT\n+\nIIIIIIIIIIII\n", "@Zebulon\nACGTACGTACGT\nTTGGTTGGTTGG\nIIII\n",
+                "@O'Quackenbush\nACGTACGTACGT\n+Zebulon\nIIIIIIIIIIII\n"):  # fmt: skip
         paths[1].write_text(bad)
-        with pytest.raises(RuntimeError, match="cutadapt ended with") as raised:
+        with pytest.raises(RuntimeError, match=r"cutadapt ended with 1: .*(paired|line 3|second)") as raised:
             trim_reads(paths, "AGATCGGAAGAGC", tmp_path)
         assert not any(text in str(raised.value) for text in ("Zebulon", "Quackenbush", "ACGTACGT", "TTGGTTGG"))
+    told = [r"print('[E] paired reads have different names: \"Zebulon\", \"O\'Quackenbush\"')",
+            r"import sys; sys.stdout.buffer.write(b'\xff no such index\n'); raise KeyError('Zebulon')"]  # fmt: skip
+    for program, kept in zip((told[0] + "; raise SystemExit(1)", told[1]), ("different names", "no such index")):
+        with pytest.raises(RuntimeError, match=f"x ended with 1: .*{kept}") as raised:
+            run_program("x", [sys.executable, "-c", program])
+        assert not any(text in str(raised.value) for text in ("Zebulon", "Quackenbush", "File"))
 
 
 @pytest.mark.skipif(shutil.which("bsbolt") is None, reason="the aligner bsbolt is not installed")

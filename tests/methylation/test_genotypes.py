@@ -8,6 +8,7 @@ import yaml
 from scipy.stats import binomtest
 
 from hpaxis.methylation import alleles as alleles_module
+from hpaxis.methylation.bam import BamWriter
 from hpaxis.methylation.calls import count_library
 from hpaxis.methylation.genotypes import (
     COLUMNS,
@@ -56,6 +57,7 @@ def test_methylation_is_told_apart_by_allele(bench):
     panel = masked(bench, (at, "G"))
     pairs = [bench.pair(bench.molecule((0, 3)))] * 30 + [bench.pair(put(bench.molecule(), at, "G"))] * 25
     pairs += [bench.pair(put(bench.molecule(), at, "T"))] * 2
+    pairs.append(bench.pair(bench.molecule((), bench.others)))  # not converted: it tells of nothing
     calls = count_library(bench.write(pairs), panel, "L1")
     assert counts(calls) == {(1001 + at, "ref"): 30, (1001 + at, "alt"): 25, (1001 + at, "other"): 2}
     genotypes = call_genotypes(calls.alleles)
@@ -75,11 +77,13 @@ def test_alleles_are_counted_by_family_where_there_are_umis(bench):
     panel = masked(bench, (at, "G"))
     plain, other = bench.molecule((0,)), put(bench.molecule(), at, "G")
     families = {"AAAAAAAA": [plain] * 5 + [put(plain, at, "G")], "CCCCCCCC": [other] * 3, "GGGGGGGG": [plain, other],
-                "TTTTTTTT": [put(plain, at, "T")]}  # fmt: skip
+                "TTTTTTTT": [put(plain, at, "T")], "ACACACAC": [bench.molecule((), bench.others)]}  # fmt: skip
     pairs = [bench.pair(m) for molecules in families.values() for m in molecules]
     umis = [umi for umi, molecules in families.items() for _ in molecules]
     pairs = [((umi + a, "I" * 8 + q), mate) for umi, ((a, q), mate) in zip(umis, pairs, strict=True)]
-    calls = count_library(bench.write(pairs), panel, "L1", umi="NNNNNNNN")
+    with BamWriter(bench.folder / "families.bam", panel.references, "L1") as bam:
+        calls = count_library(bench.write(pairs), panel, "L1", umi="NNNNNNNN", sink=bam.add_families)
+    assert calls.reads["umi_families"].iloc[0] == 4  # one failed to convert
     assert counts(calls) == {(1001 + at, "ref"): 1, (1001 + at, "alt"): 1, (1001 + at, "other"): 1}
     first = calls.alleles[calls.alleles["cpg_id"] == "CpG1"].set_index("allele")
     assert first["methylated"].to_dict() == {"ref": 1, "alt": 0, "other": 1}
@@ -105,6 +109,15 @@ def test_on_the_bottom_strand_c_from_t_is_seen(bench):
     pairs = [bench.pair(bench.reverse_complement(bench.convert(m))) for m in molecules]
     calls = count_library(bench.write(pairs), panel, "L1")
     assert counts(calls) == {(1001 + at, "ref"): 1, (1001 + at, "alt"): 1, (1001 + at, "other"): 0}
+
+
+def test_the_order_of_strands_changes_nothing(bench):
+    """A C reads as C or T on the top strand, and as C on the bottom."""
+    panel = masked(bench, (plain_a(bench), "C"), primers=False)
+    opposite = bench.reverse_complement(bench.reference)
+    pairs = [bench.pair(bench.convert(bench.reference)), bench.pair(bench.reverse_complement(bench.convert(opposite)))]
+    one, two = (count_library(bench.write(p), panel, "L1", chunk_bytes=300).alleles for p in (pairs, pairs[::-1]))
+    assert one.equals(two) and one["bases"].unique().tolist() == [1, 2]
 
 
 def test_without_a_mask_there_is_an_empty_table(bench):

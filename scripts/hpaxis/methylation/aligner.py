@@ -11,15 +11,15 @@ import pandas as pd
 PROGRAM = "bsbolt"
 # The aligner reads in batches that grow with its threads: a fixed number gives the same bytes on any machine.
 THREADS = 4
-# What a program may quote of a read when it fails: bases, and whatever stands in quotes.
-OF_READS = re.compile(r"[ACGTN]{10,}|'[^']*'", re.IGNORECASE)
+# What a program may quote of a read when it fails: bases, and whatever stands between a line's first and last quote.
+OF_READS = re.compile(r"[ACGTN]{10,}|['\"].*['\"]", re.IGNORECASE)
 # What is left of a read must be this long to be aligned; its mate goes with it.
 SHORTEST = 20
 
 
 def index_genome(fasta, folder):
     """Build BSBolt's index of a genome in ``folder``; raises RuntimeError with what it printed last."""
-    _run("bsbolt Index", [PROGRAM, "Index", "-G", str(fasta), "-DB", str(folder)])
+    run_program("bsbolt Index", [PROGRAM, "Index", "-G", str(fasta), "-DB", str(folder)])
 
 
 def trim_reads(paths, adapter, folder):
@@ -35,7 +35,7 @@ def trim_reads(paths, adapter, folder):
     files = [part for flag, path in zip(("-o", "-p"), trimmed) for part in (flag, str(path))]
     report = folder / "trimmed.json"
     options = ["-m", str(SHORTEST), "-j", str(THREADS), "--json", str(report)]
-    _run("cutadapt", [sys.executable, "-m", "cutadapt", *ends, *files, *options, *map(str, paths)])
+    run_program("cutadapt", [sys.executable, "-m", "cutadapt", *ends, *files, *options, *map(str, paths)])
     counts = json.loads(report.read_text(encoding="utf-8"))["read_counts"]
     names = {"reads_in": "input", "with_adapter_1": "read1_with_adapter", "with_adapter_2": "read2_with_adapter"}
     row = {name: counts[key] for name, key in names.items()} | {"too_short": counts["filtered"]["too_short"]}
@@ -46,11 +46,13 @@ def align_reads(paths, index, out):
     """Align one or two FASTQ files as a directional library; writes the BAM ``out`` (name ends in .bam)."""
     prefix = str(Path(out).with_suffix(""))
     files = [part for n, path in enumerate(paths, 1) for part in (f"-F{n}", str(path))]
-    _run("bsbolt Align", [PROGRAM, "Align", *files, "-DB", str(index), "-O", prefix, "-t", str(THREADS)])
+    run_program("bsbolt Align", [PROGRAM, "Align", *files, "-DB", str(index), "-O", prefix, "-t", str(THREADS)])
 
 
-def _run(name, command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def run_program(name, command):
+    """Run a command; raises RuntimeError with the end of what it printed, without what it quotes of reads."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     if done.returncode:
-        tail = OF_READS.sub("...", " | ".join(done.stdout.strip().splitlines()[-5:]))
-        raise RuntimeError(f"{name} ended with {done.returncode}: {tail}")
+        # Indented are the frames of a traceback.
+        lines = [line for line in OF_READS.sub("...", done.stdout).splitlines() if line.strip() and line[0] != " "]
+        raise RuntimeError(f"{name} ended with {done.returncode}: {' | '.join(lines[-5:])}")

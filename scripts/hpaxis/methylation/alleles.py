@@ -32,7 +32,9 @@ class AlleleTally:
         for i, row in enumerate(mine):
             letters = [_letters(allele, target) for allele in (row.ref, row.alt)]
             letters.append(set("ACGT") - letters[0] - letters[1])
-            self.letters[row.Index] = letters
+            # Of an amplicon that is read on both strands the top's, whichever comes first.
+            if target.strand == "top" or row.Index not in self.letters:
+                self.letters[row.Index] = letters
             for code, allele in enumerate(letters, start=1):
                 for base in allele:
                     codes[bases[base][:, i], i] = code

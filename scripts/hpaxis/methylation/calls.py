@@ -72,9 +72,9 @@ def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, ch
 
     Parameters: FASTQ paths (one or two), `Panel`, `ReadFilters`. ``sink``, if given, is called with each chunk's
     molecules (see `bam.BamWriter.add`). ``umi``: pattern of the UMIs (see `umis.take_umis`); then ``sink`` is called
-    with each target's families (see `bam.BamWriter.add_families`) instead. Returns `LibraryCalls`. Memory does not
-    depend on depth, unless there are UMIs; there is no depth cap and no removal of duplicates. Raises `InputError` for
-    damaged files, mates out of step or reads without UMIs.
+    with each target's families (see `bam.BamWriter.add_families`) instead. Returns `LibraryCalls`. Memory grows with
+    distinct molecules, and with depth only if there are UMIs; there is no depth cap and no removal of duplicates.
+    Raises `InputError` for damaged files, mates out of step or reads without UMIs.
     """
     caller = _Caller(panel, filters, sink, umi, paths)
     pad = max(planes.padded(len(t)) for t in caller.targets)
