@@ -5,6 +5,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pysam
@@ -15,6 +16,7 @@ from hpaxis.methylation.genome import call_genome, open_genome, place_panel
 from hpaxis.methylation.genome_bam import check_bam
 from hpaxis.methylation.panel import make_panel, reverse_complement
 from hpaxis.problems import InputError
+from hpaxis.schemas import load
 
 SETTINGS = {"spike_in": None, "min_mapping_quality": 30, "remove_duplicates": True}
 START, END = 401, 1000  # the panel on chr1, 1-based
@@ -318,6 +320,7 @@ def test_adapters_are_taken_off_and_what_is_left_too_short_is_counted(tmp_path, 
         }  # fmt: skip
         assert [len(line) for line in lines[3::4]] == [len(line) for line in lines[1::4]]
     second = 2 if mates == 2 else None
+    jsonschema.validate(told.to_dict("records")[0], load("methylation_trimmed.schema"))
     assert told.to_dict("records") == [
         {"reads_in": 3, "with_adapter_1": 2, "with_adapter_2": second, "too_short": 1}
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 import gzip
 import random
 import threading
+import tracemalloc
 
 import dnaio
 import pytest
@@ -150,7 +151,13 @@ def test_names_may_be_as_long_as_bam_holds(tmp_path):
     assert problem.row == 5 and "longer than 254 characters" in problem.what
     # One long line among many records must not be copied for each of them.
     paths[0].write_text(f"@{'b' * 50_000}{record}" + f"@c{record}" * 200_000)
-    assert [p.row for p in check_read_files(paths[:1])] == [1]
+    tracemalloc.start()
+    try:
+        assert [p.row for p in check_read_files(paths[:1])] == [1]
+        # 255 bytes a record, and flags of them; with the whole line it would be 10 GB.
+        assert tracemalloc.get_traced_memory()[1] < 300_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_mates_out_of_step_are_told_by_name_or_number(bench):

@@ -1,10 +1,14 @@
 """Folders of reads of any origin; and real amplicons of known methylation, where they are at hand."""
 
+from collections import Counter
+
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from hpaxis.methylation.calls import count_library
+from hpaxis.methylation import planes
+from hpaxis.methylation.calls import ReadFilters, count_library
 from hpaxis.methylation.panel import make_panel, read_panel
 from hpaxis.methylation.real import expected_percent, prepare_study, summarise_study
 from hpaxis.problems import InputError
@@ -72,16 +76,56 @@ def test_the_summary_holds_known_beside_estimated(bench):
     assert summary["used_percent"] == 80 and summary["conversion_percent"] == pytest.approx(99.5)
 
 
+def brca1(real_data, name, **options):
+    folder = real_data / "brca1_amplicons"
+    panel = make_panel(folder / "reference.fa")
+    assert panel.amplicons["start"].tolist() == [43124861]
+    return count_library([folder / f"{name}_R{mate}.fastq.gz" for mate in (1, 2)], panel, name, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "quality", "percent", "calls", "pairs"),
+    [("brca1_000pct", 20, 0.31, 6044, 386), ("brca1_100pct", 20, 94.22, 5623, 385),
+     ("brca1_000pct", 0, 0.68, 6184, 383), ("brca1_100pct", 0, 93.28, 5969, 381)],
+)  # fmt: skip
+def test_the_figures_that_the_docs_give_of_real_amplicons(real_data, name, quality, percent, calls, pairs):
+    """docs/methylation.md; counts are whole numbers, so the tolerance is that of two printed digits."""
+    found = brca1(real_data, name, filters=ReadFilters(min_base_quality=quality))
+    depth, methylated = found.counts["depth"].sum(), found.counts["methylated"].sum()
+    assert (depth, found.reads["passed"].iloc[0]) == (calls, pairs)
+    assert 100 * methylated / depth == pytest.approx(percent, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("name", "percent", "calls", "pairs"), [("brca1_000pct", 0.30, 4662, 290), ("brca1_100pct", 95.51, 4700, 311)]
+)
+def test_pairs_that_fit_whole_read_closer(real_data, name, percent, calls, pairs):
+    """Both mates, no gap, nothing cut off: what aligners that map end to end keep."""
+    numbers = Counter()
+
+    def take(reads, batches):
+        for target, rows, molecules, passing in batches:
+            cut = np.zeros(len(rows), dtype=bool)
+            for mate in molecules.mates:
+                if mate.cut is not None:
+                    cut[mate.cut[0]] |= planes.count(mate.cut[1]) > 0
+            whole = passing & molecules.merged & ~molecules.gapped & ~cut
+            numbers["pairs"] += int(np.count_nonzero(whole))
+            for what, base in (("methylated", target.methylated), ("converted", target.converted)):
+                numbers[what] += int(planes.unpack_columns(molecules.shown(base)[whole], target.cpgs).sum())
+
+    brca1(real_data, name, sink=take)
+    assert (numbers["methylated"] + numbers["converted"], numbers["pairs"]) == (calls, pairs)
+    assert 100 * numbers["methylated"] / calls == pytest.approx(percent, abs=0.005)
+
+
 @pytest.mark.parametrize(
     ("name", "low", "high"),
     # Known 0 and 100 %; eight other callers read .33 to .78 and 92.6 to 96.6 % of these two libraries.
     [("brca1_000pct", 0.0, 0.8), ("brca1_100pct", 92.5, 96.7)],
 )
 def test_real_amplicons_of_known_methylation(real_data, name, low, high):
-    folder = real_data / "brca1_amplicons"
-    panel = make_panel(folder / "reference.fa")
-    assert panel.amplicons["start"].tolist() == [43124861]
-    calls = count_library([folder / f"{name}_R{mate}.fastq.gz" for mate in (1, 2)], panel, name)
+    calls = brca1(real_data, name)
     counts = calls.counts
     assert (counts["depth"] > 0).sum() == 51
     percent = 100 * counts["methylated"].sum() / counts["depth"].sum()

@@ -143,6 +143,8 @@ class _Stream:
                 read = self.handle.readinto(room[self.end : pad + size])
                 self.end += read
                 self.ended = not read
+        # What a small file leaves empty is never touched.
+        self.data = self.data[: self.end + pad + ROOM]
         self.data[self.end :] = 0
         self.lines = np.flatnonzero(self.data[pad : self.end] == NEWLINE) + pad
         if self.ended and self.end > pad and self.data[self.end - 1] != NEWLINE:
