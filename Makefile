@@ -46,6 +46,10 @@ $(VENV)/.site: $(VENV)/.run requirements-site.lock
 	$(PIP) --require-hashes -r requirements-site.lock
 	@touch $@
 
+$(VENV)/.check: $(VENV)/.test requirements-check.lock
+	$(PIP) --require-hashes -r requirements-check.lock
+	@touch $@
+
 $(VENV)/.slurm: $(VENV)/.run requirements-slurm.lock
 	$(PIP) --require-hashes -r requirements-slurm.lock
 	@touch $@
@@ -96,10 +100,11 @@ verify: $(VENV)/.run  ## check a bundle and run again what it allows: BUNDLE=res
 	$(BIN)/python scripts/verify_bundle.py $(BUNDLE) $(CORES)
 
 # For maintainers: resolve the locks again, and write what is generated from the schemas.
-LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml
+LOCK := uv pip compile -q --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml
 lock:
 	$(LOCK) -o requirements.lock
 	$(LOCK) --extra test -c requirements.lock -o requirements-test.lock
+	$(LOCK) --extra check --extra bigwig -c requirements.lock -o requirements-check.lock
 	$(LOCK) --extra slurm -c requirements.lock -o requirements-slurm.lock
 	$(LOCK) --extra site -c requirements.lock -o requirements-site.lock
 
