@@ -31,7 +31,7 @@ TURNS = 7
 # One library of the demo's chemistry; prints the true mean level of its templates, in percent.
 SIMULATE = """
 import numpy as np
-from hpaxis.methylation.panel import read_panel
+from hpaxis.methylation.panels.panel import read_panel
 from hpaxis.simulation.reads import Library, panel_amplicon, random_stream, simulate_reads, write_fastq
 amplicon = panel_amplicon(read_panel("PANEL"))
 rng = random_stream(20240112, "benchmark")
@@ -45,17 +45,20 @@ print(100 * levels.mean())
 STEPS = {
     "parse": "import dnaio\nwith dnaio.open(*{files!r}) as reads:\n    for pair in reads: pass",
     "count": (
-        "from hpaxis.methylation.calls import count_library\nfrom hpaxis.methylation.panel import read_panel\n"
+        "from hpaxis.methylation.counting.calls import count_library\n"
+        "from hpaxis.methylation.panels.panel import read_panel\n"
         "count_library({files!r}, read_panel({panel!r}), 'x').counts.to_csv({out!r}, sep='\\t')"
     ),
     "count_bam": (
-        "from hpaxis.methylation.calls import count_library\nfrom hpaxis.methylation.bam import BamWriter\n"
-        "from hpaxis.methylation.panel import read_panel\npanel = read_panel({panel!r})\n"
+        "from hpaxis.methylation.counting.calls import count_library\n"
+        "from hpaxis.methylation.counting.bam import BamWriter\n"
+        "from hpaxis.methylation.panels.panel import read_panel\npanel = read_panel({panel!r})\n"
         "with BamWriter({bam!r}, panel.references, 'x') as bam:\n"
         "    count_library({files!r}, panel, 'x', sink=bam.add)"
     ),
     "methylpy": (
-        "from hpaxis.methylation.second_caller import call_methylpy\nfrom hpaxis.methylation.panel import read_panel\n"
+        "from hpaxis.methylation.assays.second_caller import call_methylpy\n"
+        "from hpaxis.methylation.panels.panel import read_panel\n"
         "call_methylpy({{'x': {bam!r}}}, read_panel({panel!r}), 20)['x'].to_csv({out!r}, sep='\\t')"
     ),
 }

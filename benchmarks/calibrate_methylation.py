@@ -11,8 +11,8 @@ import pandas as pd
 from scipy.stats import ttest_ind
 
 from hpaxis import schemas
-from hpaxis.methylation.calls import ReadFilters
-from hpaxis.methylation.panel import read_panel
+from hpaxis.methylation.counting.calls import ReadFilters
+from hpaxis.methylation.panels.panel import read_panel
 from hpaxis.simulation.reads import panel_amplicon
 from hpaxis.simulation.recovery import compare_run, measure_run, simulate_run
 from hpaxis.tables import whole_file, write_table

@@ -5,7 +5,7 @@ import tempfile
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.aligner import align_reads, trim_reads
+    from hpaxis.methylation.assays.aligner import align_reads, trim_reads
     from hpaxis.tables import write_table
 
     with tempfile.TemporaryDirectory(prefix="hpaxis-trim.") as folder:

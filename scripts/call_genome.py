@@ -6,8 +6,8 @@ from pathlib import Path
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.genome import call_genome
-    from hpaxis.methylation.panel import read_panel
+    from hpaxis.methylation.assays.genome import call_genome
+    from hpaxis.methylation.panels.panel import read_panel
     from hpaxis.tables import whole_file, write_table
 
     panel = read_panel(Path(snakemake.input.panel[0]).parent)

@@ -7,8 +7,8 @@ from job import logged
 with logged(snakemake.log[0]) as log:
     import pandas as pd
 
-    from hpaxis.methylation.alleles import COLUMNS as ALLELES
-    from hpaxis.methylation.genotypes import COLUMNS, call_genotypes, identity_table, phased_methylation
+    from hpaxis.methylation.counting.alleles import COLUMNS as ALLELES
+    from hpaxis.methylation.levels.genotypes import COLUMNS, call_genotypes, identity_table, phased_methylation
     from hpaxis.tables import read_table, write_table
 
     alleles = {Path(p).stem: read_table(p, text=("ref", "alt", "allele")) for p in snakemake.input.alleles}

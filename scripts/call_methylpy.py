@@ -5,8 +5,8 @@ from pathlib import Path
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.panel import panel_folder, read_panel
-    from hpaxis.methylation.second_caller import call_methylpy
+    from hpaxis.methylation.assays.second_caller import call_methylpy
+    from hpaxis.methylation.panels.panel import panel_folder, read_panel
     from hpaxis.tables import write_folder
 
     bams = {Path(path).stem: path for path in snakemake.input.bams}

@@ -5,9 +5,9 @@ from pathlib import Path
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.bam import BamWriter
-    from hpaxis.methylation.calls import ReadFilters, count_library
-    from hpaxis.methylation.panel import read_panel
+    from hpaxis.methylation.counting.bam import BamWriter
+    from hpaxis.methylation.counting.calls import ReadFilters, count_library
+    from hpaxis.methylation.panels.panel import read_panel
     from hpaxis.tables import write_table
 
     library = snakemake.wildcards.library

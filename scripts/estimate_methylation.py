@@ -5,13 +5,13 @@ from pathlib import Path
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.calls import LibraryCalls
-    from hpaxis.methylation.genotypes import identity_warnings
-    from hpaxis.methylation.libraries import estimate_study
-    from hpaxis.methylation.panel import panel_folder, read_panel
-    from hpaxis.methylation.pyrosequencing_levels import estimate_pyrosequencing
-    from hpaxis.methylation.read_level import read_level_table
-    from hpaxis.methylation.variants import variants_table
+    from hpaxis.methylation.counting.calls import LibraryCalls
+    from hpaxis.methylation.levels.genotypes import identity_warnings
+    from hpaxis.methylation.levels.libraries import estimate_study
+    from hpaxis.methylation.levels.pyrosequencing_levels import estimate_pyrosequencing
+    from hpaxis.methylation.levels.read_level import read_level_table
+    from hpaxis.methylation.panels.panel import panel_folder, read_panel
+    from hpaxis.methylation.panels.variants import variants_table
     from hpaxis.problems import raise_if_any
     from hpaxis.sheets import read_sheet, sheet_schema
     from hpaxis.tables import read_table, write_folder, write_table

@@ -9,9 +9,9 @@ with logged(snakemake.log[0]) as log:
 
     from hpaxis.figures import save
     from hpaxis.labels import population_label
-    from hpaxis.methylation.calibration_figure import plot_calibration
-    from hpaxis.methylation.cycle_figure import plot_cycles
-    from hpaxis.methylation.figures import cpg_levels, plot_concordance, plot_conversion_depth, plot_cpg_levels
+    from hpaxis.methylation.figures.calibration import plot_calibration
+    from hpaxis.methylation.figures.cycles import plot_cycles
+    from hpaxis.methylation.figures.levels import cpg_levels, plot_concordance, plot_conversion_depth, plot_cpg_levels
     from hpaxis.tables import read_each, read_folder, read_table, write_table
 
     arms = snakemake.params.arms

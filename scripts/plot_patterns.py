@@ -6,7 +6,7 @@ from job import logged
 
 with logged(snakemake.log[0]) as log:
     from hpaxis.figures import save
-    from hpaxis.methylation.pattern_figures import group_libraries, plot_heat_map, plot_lollipops, pool_patterns
+    from hpaxis.methylation.figures.patterns import group_libraries, plot_heat_map, plot_lollipops, pool_patterns
     from hpaxis.tables import read_table
 
     patterns = {Path(p).stem: read_table(p) for p in snakemake.input.patterns}

@@ -5,8 +5,8 @@ from pathlib import Path
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.panel import read_panel
-    from hpaxis.methylation.release import read_counts
+    from hpaxis.methylation.assays.release import read_counts
+    from hpaxis.methylation.panels.panel import read_panel
     from hpaxis.tables import write_table
 
     panel = read_panel(Path(snakemake.input.panel[0]).parent)

@@ -3,8 +3,8 @@
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.panel import panel_folder, read_panel
-    from hpaxis.methylation.pyrosequencing import read_exports
+    from hpaxis.methylation.assays.pyrosequencing import read_exports
+    from hpaxis.methylation.panels.panel import panel_folder, read_panel
     from hpaxis.problems import raise_if_any
     from hpaxis.sheets import read_sheet, sheet_schema
     from hpaxis.tables import write_table

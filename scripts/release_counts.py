@@ -5,8 +5,8 @@ from pathlib import Path
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.calls import LibraryCalls
-    from hpaxis.methylation.release import release_tables
+    from hpaxis.methylation.assays.release import release_tables
+    from hpaxis.methylation.counting.calls import LibraryCalls
     from hpaxis.tables import read_table, write_table
 
     names = ("counts", "patterns", "reads", "conversion", "cycles")

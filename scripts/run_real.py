@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hpaxis.methylation.real import prepare_study, summarise_study
+from hpaxis.methylation.assays.real import prepare_study, summarise_study
 from hpaxis.problems import InputError
 from hpaxis.tables import write_table
 

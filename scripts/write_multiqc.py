@@ -6,7 +6,7 @@ from pathlib import Path
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.multiqc import multiqc_sections
+    from hpaxis.methylation.figures.multiqc import multiqc_sections
     from hpaxis.tables import read_each, read_table, whole_file
 
     sections = multiqc_sections(

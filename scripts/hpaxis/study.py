@@ -15,7 +15,7 @@ import pandas as pd
 
 from hpaxis import schemas
 from hpaxis.identifying import identifying_problems, tellable
-from hpaxis.methylation.panel import SHIPPED, panel_folder
+from hpaxis.methylation.panels.panel import SHIPPED, panel_folder
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.sheets import closest, empty_sheet, read_sheet, sheet_schema
 
@@ -76,7 +76,7 @@ class Study:
 
     def exports(self, library_ids):
         """Return the paths of the exports of some libraries, sorted, each once."""
-        from hpaxis.methylation.pyrosequencing import export_paths
+        from hpaxis.methylation.assays.pyrosequencing import export_paths
 
         return sorted({path for name in library_ids for path in export_paths(self.library(name)["export"])})
 
@@ -357,8 +357,8 @@ def check_identifying(study):
 
 def check_panels(study):
     """Return the problems of every panel that a library names."""
-    from hpaxis.methylation.cell_mix import check_cell_types
-    from hpaxis.methylation.panel import read_panel
+    from hpaxis.methylation.levels.cell_mix import check_cell_types
+    from hpaxis.methylation.panels.panel import read_panel
 
     problems = []
     first = study.libraries.dropna(subset=["panel"]).drop_duplicates("panel")
@@ -399,9 +399,9 @@ def check_files(study, made=None, cache=None):
     Files whose size and time are in the ``cache`` were read through before without a problem.
     """
     from hpaxis.cortisol.check import check_plate
-    from hpaxis.methylation.inputs import check_library_files
-    from hpaxis.methylation.pyrosequencing import export_paths
-    from hpaxis.methylation.reads import check_read_files
+    from hpaxis.methylation.assays.inputs import check_library_files
+    from hpaxis.methylation.assays.pyrosequencing import export_paths
+    from hpaxis.methylation.counting.reads import check_read_files
 
     known = _read_cache(cache)
     unknown_kits = {p.row for p in _check_plates(study)}

@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
-from hpaxis.methylation.calls import FATES, count_library
-from hpaxis.methylation.panel import find_cpgs, read_panel, reverse_complement
+from hpaxis.methylation.counting.calls import FATES, count_library
+from hpaxis.methylation.panels.panel import find_cpgs, read_panel, reverse_complement
 
 FORWARD_SITE, REVERSE_SITE = "GACCTGAAGCATTCCAGAGG", "GGAGTTGACATCAGGTTAGG"
 INSERT = (

@@ -3,9 +3,9 @@
 import pysam
 import pytest
 
-from hpaxis.methylation.bam import BamWriter
-from hpaxis.methylation.calls import count_library
-from hpaxis.methylation.panel import reverse_complement
+from hpaxis.methylation.counting.bam import BamWriter
+from hpaxis.methylation.counting.calls import count_library
+from hpaxis.methylation.panels.panel import reverse_complement
 
 
 def write_bam(bench, pairs, panel=None, name="out", **options):

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from hpaxis.methylation.bias import calibrate, choose, fit_curves
-from hpaxis.methylation.estimate import Estimate
-from hpaxis.methylation.libraries import estimate_study
-from hpaxis.methylation.panel import read_panel
+from hpaxis.methylation.levels.bias import calibrate, choose, fit_curves
+from hpaxis.methylation.levels.estimate import Estimate
+from hpaxis.methylation.levels.libraries import estimate_study
+from hpaxis.methylation.panels.panel import read_panel
 from hpaxis.schemas import load, with_defaults
 from hpaxis.simulation.reads import biased_levels, panel_amplicon
 from hpaxis.simulation.recovery import sequence_free, simulate_run

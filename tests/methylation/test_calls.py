@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from hpaxis.methylation.calls import ReadFilters
-from hpaxis.methylation.panel import find_cpgs, make_panel, reverse_complement
+from hpaxis.methylation.counting.calls import ReadFilters
+from hpaxis.methylation.panels.panel import find_cpgs, make_panel, reverse_complement
 
 
 def at(sequence, offset, base):

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from hpaxis.methylation import estimate
-from hpaxis.methylation.calls import LibraryCalls, conversion_table, patterns_table
-from hpaxis.methylation.conversion import fit_mixture
-from hpaxis.methylation.samples import level, read_sample
+from hpaxis.methylation.counting.calls import LibraryCalls, conversion_table, patterns_table
+from hpaxis.methylation.levels import estimate
+from hpaxis.methylation.levels.conversion import fit_mixture
+from hpaxis.methylation.levels.samples import level, read_sample
 from hpaxis.schemas import load, with_defaults
 
 SETTINGS = with_defaults({}, load("config/methylation"))
@@ -70,8 +70,10 @@ def library(rng, n, sites, e, failed):
 @pytest.mark.parametrize("sites", [10, 99])
 def test_levels_are_unbiased_with_few_sites_where_a_hard_count_is_not(sites, monkeypatch):
     """70 libraries of 2,000 molecules, 10 % failed: tolerances are standard errors over the libraries."""
-    monkeypatch.setattr("hpaxis.methylation.samples.masked_cpgs", lambda panel, frequency: np.zeros(CPGS, dtype=bool))
-    monkeypatch.setattr("hpaxis.methylation.samples.mask_notes", lambda panel, settings: [])
+    monkeypatch.setattr(
+        "hpaxis.methylation.levels.samples.masked_cpgs", lambda panel, frequency: np.zeros(CPGS, dtype=bool)
+    )
+    monkeypatch.setattr("hpaxis.methylation.levels.samples.mask_notes", lambda panel, settings: [])
     rng = np.random.default_rng(sites)
     rows = []
     for _ in range(70):

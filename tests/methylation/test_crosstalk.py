@@ -8,9 +8,9 @@ import pytest
 import yaml
 from scipy.stats import poisson
 
-from hpaxis.methylation import crosstalk
-from hpaxis.methylation.libraries import estimate_study
-from hpaxis.methylation.panel import read_panel
+from hpaxis.methylation.levels import crosstalk
+from hpaxis.methylation.levels.libraries import estimate_study
+from hpaxis.methylation.panels.panel import read_panel
 from hpaxis.schemas import load, with_defaults
 from hpaxis.simulation.reads import panel_amplicon
 from hpaxis.simulation.recovery import compare_run, sequence_free, simulate_run

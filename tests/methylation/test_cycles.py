@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import yaml
 
-from hpaxis.methylation.calls import count_library
-from hpaxis.methylation.cycles import cycle_bias
-from hpaxis.methylation.panel import panel_folder, read_panel, reverse_complement
+from hpaxis.methylation.counting.calls import count_library
+from hpaxis.methylation.counting.cycles import cycle_bias
+from hpaxis.methylation.panels.panel import panel_folder, read_panel, reverse_complement
 from hpaxis.simulation.reads import Library, ReadPairs, panel_amplicon, random_stream, simulate_reads, write_fastq
 
 PANEL = read_panel(panel_folder("nr3c1_exon1f"))

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from hpaxis.methylation import estimate
-from hpaxis.methylation.estimate import Molecules, Rate
+from hpaxis.methylation.levels import estimate
+from hpaxis.methylation.levels.estimate import Molecules, Rate
 
 
 def molecules(methylated, unconverted, sites, count):

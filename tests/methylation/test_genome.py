@@ -11,10 +11,10 @@ import pandas as pd
 import pysam
 import pytest
 
-from hpaxis.methylation.aligner import align_reads, index_genome, run_program, trim_reads
-from hpaxis.methylation.genome import call_genome, open_genome, place_panel
-from hpaxis.methylation.genome_bam import check_bam
-from hpaxis.methylation.panel import make_panel, reverse_complement
+from hpaxis.methylation.assays.aligner import align_reads, index_genome, run_program, trim_reads
+from hpaxis.methylation.assays.genome import call_genome, open_genome, place_panel
+from hpaxis.methylation.assays.genome_bam import check_bam
+from hpaxis.methylation.panels.panel import make_panel, reverse_complement
 from hpaxis.problems import InputError
 from hpaxis.schemas import load
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from hpaxis.methylation.genome_check import check_panel, main
-from hpaxis.methylation.panel import make_panel, read_panel, reverse_complement, write_panel
+from hpaxis.methylation.panels.genome_check import check_panel, main
+from hpaxis.methylation.panels.panel import make_panel, read_panel, reverse_complement, write_panel
 
 RNG = random.Random(11)
 LEFT, RIGHT = ("".join(RNG.choice("ACGT") for _ in range(1000)) for _ in range(2))

@@ -7,10 +7,11 @@ import pytest
 import yaml
 from scipy.stats import binomtest
 
-from hpaxis.methylation import alleles as alleles_module
-from hpaxis.methylation.bam import BamWriter
-from hpaxis.methylation.calls import count_library
-from hpaxis.methylation.genotypes import (
+from hpaxis.methylation.assays.release import release_tables
+from hpaxis.methylation.counting import alleles as alleles_module
+from hpaxis.methylation.counting.bam import BamWriter
+from hpaxis.methylation.counting.calls import count_library
+from hpaxis.methylation.levels.genotypes import (
     COLUMNS,
     IDENTITY,
     VARIANT,
@@ -19,8 +20,7 @@ from hpaxis.methylation.genotypes import (
     identity_warnings,
     phased_methylation,
 )
-from hpaxis.methylation.panel import read_panel, write_panel
-from hpaxis.methylation.release import release_tables
+from hpaxis.methylation.panels.panel import read_panel, write_panel
 from hpaxis.tables import read_table, write_table
 
 KEYS = [("a", "chr1", pos, "A", "G") for pos in (101, 202, 303, 404, 505)]

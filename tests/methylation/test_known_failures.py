@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis.methylation.bam import BamWriter
-from hpaxis.methylation.calls import count_library
-from hpaxis.methylation.libraries import estimate_study
-from hpaxis.methylation.panel import make_panel, read_panel, reverse_complement, write_panel
-from hpaxis.methylation.second_caller import call_methylpy
+from hpaxis.methylation.assays.second_caller import call_methylpy
+from hpaxis.methylation.counting.bam import BamWriter
+from hpaxis.methylation.counting.calls import count_library
+from hpaxis.methylation.levels.libraries import estimate_study
+from hpaxis.methylation.panels.panel import make_panel, read_panel, reverse_complement, write_panel
 from hpaxis.schemas import load, with_defaults
 
 SETTINGS = with_defaults({}, load("config/methylation")) | {"depth_fail": 5}

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from hpaxis.methylation.calls import FATES, LibraryCalls, conversion_table
-from hpaxis.methylation.libraries import estimate_study
+from hpaxis.methylation.counting.calls import FATES, LibraryCalls, conversion_table
+from hpaxis.methylation.levels.libraries import estimate_study
 from hpaxis.problems import InputError
 from hpaxis.schemas import load, with_defaults
 

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from hpaxis.methylation.genome_check import check_panel
-from hpaxis.methylation.new_panel import main, panel_from_primers
-from hpaxis.methylation.panel import read_panel, reverse_complement
+from hpaxis.methylation.panels.genome_check import check_panel
+from hpaxis.methylation.panels.new_panel import main, panel_from_primers
+from hpaxis.methylation.panels.panel import read_panel, reverse_complement
 from hpaxis.problems import InputError
 
 RNG = random.Random(5)

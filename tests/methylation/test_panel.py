@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from hpaxis.methylation.panel import (
+from hpaxis.methylation.counting.target import panel_targets
+from hpaxis.methylation.panels.panel import (
     find_product,
     make_panel,
     primer_mismatches,
@@ -12,7 +13,6 @@ from hpaxis.methylation.panel import (
     reverse_complement,
     write_panel,
 )
-from hpaxis.methylation.target import panel_targets
 from hpaxis.problems import InputError
 
 NAME = "nr3c1_exon1f"

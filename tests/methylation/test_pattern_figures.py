@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from hpaxis.figures import save
-from hpaxis.methylation.pattern_figures import (
+from hpaxis.methylation.figures.patterns import (
     METHYLATED,
     MISSING,
     group_libraries,

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from hpaxis.methylation.libraries import estimate_study
-from hpaxis.methylation.panel import make_panel
-from hpaxis.methylation.pyrosequencer_export import read_export
-from hpaxis.methylation.pyrosequencing import check_exports, read_exports
-from hpaxis.methylation.pyrosequencing_levels import estimate_pyrosequencing, instrument_error
+from hpaxis.methylation.assays.pyrosequencer_export import read_export
+from hpaxis.methylation.assays.pyrosequencing import check_exports, read_exports
+from hpaxis.methylation.levels.libraries import estimate_study
+from hpaxis.methylation.levels.pyrosequencing_levels import estimate_pyrosequencing, instrument_error
+from hpaxis.methylation.panels.panel import make_panel
 from hpaxis.problems import InputError
 from hpaxis.schemas import load, with_defaults
 from hpaxis.simulation.exports import simulate_readings

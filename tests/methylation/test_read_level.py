@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from hpaxis.methylation.calls import LibraryCalls, count_library
-from hpaxis.methylation.estimate import Molecules
-from hpaxis.methylation.read_level import many_methylated, read_level_table, window_measures
+from hpaxis.methylation.counting.calls import LibraryCalls, count_library
+from hpaxis.methylation.levels.estimate import Molecules
+from hpaxis.methylation.levels.read_level import many_methylated, read_level_table, window_measures
 
 
 def molecules(rows, counts):

@@ -8,7 +8,7 @@ import tracemalloc
 import dnaio
 import pytest
 
-from hpaxis.methylation.reads import LONGEST_NAME, ahead, check_read_files, read_chunks
+from hpaxis.methylation.counting.reads import LONGEST_NAME, ahead, check_read_files, read_chunks
 from hpaxis.problems import InputError
 
 PAIRS = [(("ACGT" * 10, "I" * 40), ("TTGA" * 10, "I" * 40))] * 300

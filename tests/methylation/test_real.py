@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from hpaxis.methylation import planes
-from hpaxis.methylation.calls import ReadFilters, count_library
-from hpaxis.methylation.panel import make_panel, read_panel
-from hpaxis.methylation.real import expected_percent, prepare_study, summarise_study
+from hpaxis.methylation.assays.real import expected_percent, prepare_study, summarise_study
+from hpaxis.methylation.counting import planes
+from hpaxis.methylation.counting.calls import ReadFilters, count_library
+from hpaxis.methylation.panels.panel import make_panel, read_panel
 from hpaxis.problems import InputError
 from hpaxis.study import read_study
 from hpaxis.tables import write_table

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis.methylation.calls import FATES, count_library
-from hpaxis.methylation.libraries import estimate_study
-from hpaxis.methylation.release import read_counts, release_tables
+from hpaxis.methylation.assays.release import read_counts, release_tables
+from hpaxis.methylation.counting.calls import FATES, count_library
+from hpaxis.methylation.levels.libraries import estimate_study
 from hpaxis.problems import InputError
 from hpaxis.schemas import load, with_defaults
 from hpaxis.tables import write_table

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from hpaxis.methylation.estimate import Estimate
-from hpaxis.methylation.replicates import estimate_overdispersion, replicate_groups, widen
+from hpaxis.methylation.levels.estimate import Estimate
+from hpaxis.methylation.levels.replicates import estimate_overdispersion, replicate_groups, widen
 
 
 def test_rho_by_hand():

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis.methylation.bam import BamWriter
-from hpaxis.methylation.calls import count_library
-from hpaxis.methylation.panel import reverse_complement
-from hpaxis.methylation.second_caller import call_methylpy, compare_callers
+from hpaxis.methylation.assays.second_caller import call_methylpy, compare_callers
+from hpaxis.methylation.counting.bam import BamWriter
+from hpaxis.methylation.counting.calls import count_library
+from hpaxis.methylation.panels.panel import reverse_complement
 
 
 def both(bench, pairs, panel):

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis.methylation.estimate import Molecules
-from hpaxis.methylation.panel import panel_folder, read_panel
-from hpaxis.methylation.suspicion import COLUMNS, suspected_variants, two_groups
+from hpaxis.methylation.levels.estimate import Molecules
+from hpaxis.methylation.levels.suspicion import COLUMNS, suspected_variants, two_groups
+from hpaxis.methylation.panels.panel import panel_folder, read_panel
 from hpaxis.simulation.reads import panel_amplicon, simulate_methylation
 
 AMPLICON = panel_amplicon(read_panel(panel_folder("nr3c1_exon1f")))

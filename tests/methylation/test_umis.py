@@ -10,11 +10,11 @@ import pytest
 import yaml
 from scipy.stats import binomtest
 
-from hpaxis.methylation.bam import BamWriter
-from hpaxis.methylation.calls import count_library
-from hpaxis.methylation.libraries import estimate_study
-from hpaxis.methylation.panel import panel_folder, read_panel
-from hpaxis.methylation.umis import CODE, group_umis
+from hpaxis.methylation.counting.bam import BamWriter
+from hpaxis.methylation.counting.calls import count_library
+from hpaxis.methylation.counting.umis import CODE, group_umis
+from hpaxis.methylation.levels.libraries import estimate_study
+from hpaxis.methylation.panels.panel import panel_folder, read_panel
 from hpaxis.problems import InputError
 from hpaxis.schemas import load, with_defaults
 from hpaxis.simulation.reads import Chemistry, Library, panel_amplicon, random_stream, simulate_reads, write_fastq

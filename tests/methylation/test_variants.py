@@ -9,11 +9,11 @@ import pysam
 import pytest
 import yaml
 
-from hpaxis.methylation.calls import count_library
-from hpaxis.methylation.libraries import estimate_study
-from hpaxis.methylation.panel import panel_folder, read_panel, write_panel
-from hpaxis.methylation.snp_mask import build_mask, main
-from hpaxis.methylation.variants import is_visible, masked_cpgs, place_variants, variants_table
+from hpaxis.methylation.counting.calls import count_library
+from hpaxis.methylation.levels.libraries import estimate_study
+from hpaxis.methylation.panels.panel import panel_folder, read_panel, write_panel
+from hpaxis.methylation.panels.snp_mask import build_mask, main
+from hpaxis.methylation.panels.variants import is_visible, masked_cpgs, place_variants, variants_table
 from hpaxis.problems import InputError
 from hpaxis.schemas import load, with_defaults
 

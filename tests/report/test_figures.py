@@ -6,7 +6,7 @@ from scipy import stats
 
 from hpaxis.cohort.figures import measures, plot_distributions, plot_flow
 from hpaxis.figures import save
-from hpaxis.methylation.figures import cpg_levels, plot_concordance, plot_conversion_depth, plot_cpg_levels
+from hpaxis.methylation.figures.levels import cpg_levels, plot_concordance, plot_conversion_depth, plot_cpg_levels
 from hpaxis.report.privacy import WITHHELD, shown_flow
 
 ARMS = ["control", "treatment"]

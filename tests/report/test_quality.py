@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis.methylation.calibration_figure import plot_calibration
-from hpaxis.methylation.calls import FATES
-from hpaxis.methylation.cycle_figure import plot_cycles
-from hpaxis.methylation.multiqc import multiqc_sections
+from hpaxis.methylation.counting.calls import FATES
+from hpaxis.methylation.figures.calibration import plot_calibration
+from hpaxis.methylation.figures.cycles import plot_cycles
+from hpaxis.methylation.figures.multiqc import multiqc_sections
 from hpaxis.report.quality import Quality, plate_by_arm, quality_page
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72"><g id="a"><path d="M 0 0 L 9 9"/></g></svg>'

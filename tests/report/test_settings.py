@@ -1,6 +1,6 @@
 import pandas as pd
 
-from hpaxis.methylation.panel import SHIPPED
+from hpaxis.methylation.panels.panel import SHIPPED
 from hpaxis.report.settings import gates, genome_check, input_files, masked_positions, panel_files, primary_index
 
 

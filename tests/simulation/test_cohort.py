@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 
-from hpaxis.methylation.panel import read_panel
+from hpaxis.methylation.panels.panel import read_panel
 from hpaxis.problems import InputError
 from hpaxis.simulation import cohort as cohorts
 from hpaxis.simulation.reads import panel_amplicon

@@ -7,7 +7,7 @@ import dnaio
 import numpy as np
 import pytest
 
-from hpaxis.methylation.panel import read_panel
+from hpaxis.methylation.panels.panel import read_panel
 from hpaxis.simulation import reads
 from hpaxis.simulation.reads import Amplicon, Chemistry, Library, random_stream
 

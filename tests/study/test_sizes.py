@@ -10,8 +10,8 @@ import pytest
 from hpaxis import workbooks
 from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.readers import read_reader_file
-from hpaxis.methylation.pyrosequencer_export import read_export
-from hpaxis.methylation.reads import check_read_files
+from hpaxis.methylation.assays.pyrosequencer_export import read_export
+from hpaxis.methylation.counting.reads import check_read_files
 from hpaxis.problems import InputError
 from hpaxis.sheets import read_sheet, sheet_schema
 from hpaxis.sizes import LARGEST, entity_problems, zip_problems

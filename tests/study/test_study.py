@@ -264,7 +264,7 @@ def test_a_fastq_used_for_two_libraries(study):
 
 
 def test_sound_files_are_remembered_and_looked_at_again_when_they_change(study, monkeypatch):
-    import hpaxis.methylation.reads as reads
+    import hpaxis.methylation.counting.reads as reads
 
     looked = []
     real = reads.check_read_files

@@ -16,9 +16,9 @@ from hpaxis.cortisol.kits import kit_named
 from hpaxis.cortisol.plate import quantify_plate
 from hpaxis.cortisol.quality import check_quality, rerun_table, verdict
 from hpaxis.cortisol.samples import MEASUREMENT_COLUMNS, collect
-from hpaxis.methylation.calls import ReadFilters, count_library
-from hpaxis.methylation.libraries import StudyEstimates, estimate_study
-from hpaxis.methylation.panel import read_panel
+from hpaxis.methylation.counting.calls import ReadFilters, count_library
+from hpaxis.methylation.levels.libraries import StudyEstimates, estimate_study
+from hpaxis.methylation.panels.panel import read_panel
 from hpaxis.moderation.entries import model_rows, spec_of
 from hpaxis.moderation.model import fit_spec
 from hpaxis.simulation import study as studies

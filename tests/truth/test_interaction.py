@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis.methylation.panel import read_panel
+from hpaxis.methylation.panels.panel import read_panel
 from hpaxis.moderation.design import Spec, build_design
 from hpaxis.moderation.linear import coefficient_table, fit_linear
 from hpaxis.simulation import cohort as cohorts

@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import binom, ttest_ind
 
 from hpaxis import schemas
-from hpaxis.methylation.calls import ReadFilters
-from hpaxis.methylation.libraries import StudyEstimates
-from hpaxis.methylation.panel import read_panel
+from hpaxis.methylation.counting.calls import ReadFilters
+from hpaxis.methylation.levels.libraries import StudyEstimates
+from hpaxis.methylation.panels.panel import read_panel
 from hpaxis.simulation import recovery
 from hpaxis.simulation.reads import panel_amplicon
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from scipy.stats import binom
 
-from hpaxis.methylation.panel import make_panel, write_panel
+from hpaxis.methylation.panels.panel import make_panel, write_panel
 from hpaxis.tables import read_table, write_table
 
 pytestmark = pytest.mark.workflow

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import yaml
 
-from hpaxis.methylation.panel import read_panel
+from hpaxis.methylation.panels.panel import read_panel
 from hpaxis.problems import InputError
 from hpaxis.study import load_study
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from hpaxis.methylation.panel import make_panel, read_panel, write_panel
+from hpaxis.methylation.panels.panel import make_panel, read_panel, write_panel
 from hpaxis.simulation.reads import (
     COMPLEMENT,
     Amplicon,

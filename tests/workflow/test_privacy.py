@@ -15,7 +15,7 @@ import sys
 import pytest
 import yaml
 
-from hpaxis.methylation.reads import check_read_files
+from hpaxis.methylation.counting.reads import check_read_files
 from hpaxis.problems import InputError
 from hpaxis.study import load_study
 from hpaxis.tables import read_table

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from hpaxis.methylation.panel import make_panel, read_panel, write_panel
+from hpaxis.methylation.panels.panel import make_panel, read_panel, write_panel
 from hpaxis.simulation.reads import Chemistry, Library, panel_amplicon, random_stream, simulate_reads, write_fastq
 from hpaxis.tables import read_table, write_table
 

@@ -9,7 +9,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT / "scripts"), *filter(None, [os.getenv("PYTHONPATH")])]))
 
 from hpaxis.cortisol.kits import split_plates
-from hpaxis.methylation.cell_mix import cell_types
+from hpaxis.methylation.levels.cell_mix import cell_types
 from hpaxis.problems import InputError
 from hpaxis.report import settings as report_settings
 from hpaxis.study import load_study, read_study

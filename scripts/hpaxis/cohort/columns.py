@@ -39,8 +39,8 @@ def analysis_columns(study):
     The panels tell the names of their indices. Returns None where a panel cannot be read: its own check says why,
     and no model should be blamed for it.
     """
-    from hpaxis.methylation.cell_mix import cell_types
-    from hpaxis.methylation.panel import panel_folder
+    from hpaxis.methylation.levels.cell_mix import cell_types
+    from hpaxis.methylation.panels.panel import panel_folder
 
     indices = []
     for name in sorted(study.libraries.loc[study.libraries["kind"] == "study", "panel"].dropna().unique()):

@@ -29,7 +29,7 @@ def methylation_section(libraries, sheet, levels, concordance, gates, figures, l
     """Return the section on methylation.
 
     ``libraries`` is methylation/libraries.tsv, ``sheet`` the sheet of libraries, ``levels`` the CpG levels by arm
-    (`hpaxis.methylation.figures.cpg_levels`), ``concordance`` the table of both callers, ``gates`` maps
+    (`hpaxis.methylation.figures.levels.cpg_levels`), ``concordance`` the table of both callers, ``gates`` maps
     ``conversion`` and ``depth`` to (fail, warn), ``figures`` maps ``conversion``, ``cpgs`` and ``concordance``
     to SVG text, ``instrument`` is methylation/instrument.tsv where a pyrosequencer was used. Ids of study libraries
     are shown only where ``library_ids``.

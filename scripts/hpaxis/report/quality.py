@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hpaxis.methylation.calls import FATES
-from hpaxis.methylation.multiqc import NAMES
+from hpaxis.methylation.counting.calls import FATES
+from hpaxis.methylation.figures.multiqc import NAMES
 from hpaxis.report.blocks import Figure, Notice, Paragraph, Section, Table
 from hpaxis.report.methylation import (
     KINDS,

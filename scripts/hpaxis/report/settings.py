@@ -2,7 +2,7 @@
 
 import os
 
-from hpaxis.methylation.panel import panel_folder
+from hpaxis.methylation.panels.panel import panel_folder
 
 
 def primary_index(models):
@@ -39,7 +39,7 @@ def panel_files(libraries):
 
 def masked_positions(libraries):
     """Return how many positions the SNP masks of those panels hold."""
-    from hpaxis.methylation.panel import read_panel
+    from hpaxis.methylation.panels.panel import read_panel
 
     return sum(len(read_panel(folder).snps) for folder in panel_folders(libraries))
 
@@ -47,7 +47,7 @@ def masked_positions(libraries):
 def genome_check(libraries):
     """Return whether the panels agree with a genome: ``same``, ``differs``, or ``unchecked`` if one was not compared.
 
-    Reads genome_check.tsv of each panel's folder, as `hpaxis.methylation.genome_check` writes it.
+    Reads genome_check.tsv of each panel's folder, as `hpaxis.methylation.panels.genome_check` writes it.
     """
     from hpaxis.tables import read_table
 

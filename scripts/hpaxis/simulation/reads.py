@@ -144,7 +144,7 @@ def reverse_complement(bases):
 
 
 def panel_amplicon(panel, name=None):
-    """Take one amplicon (the first unless named) out of a `hpaxis.methylation.panel.Panel`.
+    """Take one amplicon (the first unless named) out of a `hpaxis.methylation.panels.panel.Panel`.
 
     A Y in the reference is read as T, as conversion leaves it in either case. Raises ValueError where the
     reference has any other base than A, C, G, T and Y.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpaxis.methylation.calls import (
+from hpaxis.methylation.counting.calls import (
     FATES,
     LibraryCalls,
     ReadFilters,
@@ -17,7 +17,7 @@ from hpaxis.methylation.calls import (
     count_library,
     patterns_table,
 )
-from hpaxis.methylation.libraries import estimate_study
+from hpaxis.methylation.levels.libraries import estimate_study
 from hpaxis.simulation.cohort import HAPLOID_COPIES_PER_NG
 from hpaxis.simulation.reads import Chemistry, Library, amplify_templates, random_stream, simulate_reads, write_fastq
 

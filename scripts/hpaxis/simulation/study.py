@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from hpaxis.cortisol.kits import kit_named
-from hpaxis.methylation.panel import panel_folder, read_panel
+from hpaxis.methylation.panels.panel import panel_folder, read_panel
 from hpaxis.problems import Problem, raise_if_any
 from hpaxis.simulation.cohort import Cohort, default_settings, library_plan, simulate_cohort
 from hpaxis.simulation.exports import export_assays, write_exports

@@ -1,0 +1,1 @@
+"""Assays: whatever else a library may come as, and its way to the same tables."""

@@ -1,0 +1,224 @@
+"""Genome libraries (WGBS, RRBS, EM-seq, capture): methylpy's calls at the panel's CpGs, and at all if asked for.
+
+methylpy 1.4.7 calls what `genome_bam.prepare_bam` leaves, with the guards of the second caller. It counts bases, not
+molecules, so CpGs count as independent of each other here, as in a table of counts.
+"""
+
+import gzip
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pysam
+
+from hpaxis.methylation.assays.genome_bam import prepare_bam
+from hpaxis.methylation.assays.release import counts_of_cpgs
+from hpaxis.methylation.assays.second_caller import ALLC_COLUMNS, run_methylpy
+from hpaxis.methylation.counting.calls import LibraryCalls
+from hpaxis.problems import Problem, raise_if_any
+
+CHUNK = 500_000
+SUMMARY = (
+    "library_id", "reads_in", "unmapped", "low_quality", "discordant", "duplicates", "passed", "mapped_percent",
+    "duplicate_percent", "cpgs", "cpg_calls", "cpg_methylated", "cpg_percent", "control", "control_unconverted",
+    "control_converted", "conversion_percent",
+)  # fmt: skip
+
+
+def open_genome(path):
+    """The genome's FASTA, indexed beside itself if it is not yet; raises `InputError` with what is wrong."""
+    remedy = "give a FASTA file, plain or compressed with bgzip, in a folder where its index can be written"
+    try:
+        return pysam.FastaFile(str(path))
+    except (OSError, ValueError):
+        raise_if_any([Problem(str(path), "cannot be read and indexed as FASTA", remedy)])
+
+
+def place_panel(panel, genome, path):
+    """The panel's CpGs in the genome: table cpg_id, chrom (the genome's own name), pos (1-based C on the plus strand).
+
+    A contig may be called with or without ``chr``. Raises `InputError` where CpGs have no coordinates, or the genome
+    has no CpG there: it is then another build than the panel's.
+    """
+    names = {name.removeprefix("chr"): name for name in genome.references}
+    table = panel.cpgs[["cpg_id", "chrom", "pos"]].copy()
+    problems = []
+    if table["pos"].isna().any() or table["chrom"].isna().any():
+        what = f"has {int(table['pos'].isna().sum())} CpGs without coordinates"
+        problems.append(Problem(f"{panel.name}/cpgs.tsv", what, "a genome library needs a panel with coordinates"))
+        raise_if_any(problems)
+    table["chrom"] = [names.get(str(c).removeprefix("chr")) for c in table["chrom"]]
+    for chrom in sorted(set(panel.cpgs["chrom"][table["chrom"].isna()])):
+        problems.append(Problem(str(path), "has no such contig", "give the genome that the panel is of", value=chrom))
+    wrong = [
+        row.cpg_id for row in table.dropna().itertuples()
+        if genome.fetch(row.chrom, int(row.pos) - 1, int(row.pos) + 1).upper() != "CG"
+    ]  # fmt: skip
+    if wrong:
+        what = f"has no CpG where the panel {panel.name} has {len(wrong)} of its {len(table)}"
+        problems.append(Problem(str(path), what, "give a genome of the panel's build", value=wrong[0]))
+    raise_if_any(problems)
+    return table.astype({"pos": "int64"})
+
+
+def call_genome(bam, panel, genome_path, library_id, settings, min_base_quality, all_cpgs=None, threads=1):
+    """Call one library; returns ``(LibraryCalls, summary)``, the latter a row with `SUMMARY`.
+
+    ``bam``: path of the aligned reads; ``genome_path``: the FASTA they were aligned to; ``settings``: the config's
+    section methylation.genome; ``all_cpgs``: where to write every CpG of the genome that was read (gzip TSV: chrom,
+    pos, methylated, unmethylated, strands summed). Non-conversion comes from the spike-in contig where the settings
+    name one (all its cytosines), else from all cytosines outside CpGs. With a spike-in and no ``all_cpgs`` only reads
+    of the panel and the spike-in are called. Raises `InputError`.
+    """
+    genome = open_genome(genome_path)
+    places = place_panel(panel, genome, genome_path)
+    control = settings["spike_in"]
+    if control is not None and control not in genome.references:
+        remedy = "correct methylation.genome.spike_in"
+        raise_if_any([Problem(str(genome_path), "has no such contig", remedy, value=control)])
+    regions = _regions(places, genome, control) if control is not None and all_cpgs is None else None
+    with tempfile.TemporaryDirectory() as work:
+        clean = Path(work) / "reads.bam"
+        fates = prepare_bam(
+            bam, genome, clean, settings["min_mapping_quality"], settings["remove_duplicates"], regions, threads
+        )
+        reference = Path(work) / "reference.fa"
+        _write_upper(genome, _used(clean), reference)
+        allc = run_methylpy(clean, "library", reference, Path(work), min_base_quality)
+        tally = _Tally(places, control)
+        kinds = {"dtype": {"chrom": "str", "context": "str"}, "keep_default_na": False}
+        with _GzipText(all_cpgs) if all_cpgs is not None else nullcontext() as sink:
+            for chunk in pd.read_csv(allc, sep="\t", names=ALLC_COLUMNS, chunksize=CHUNK, **kinds):
+                if len(chunk):
+                    tally.add(chunk, sink)
+            tally.end(sink)
+    return _library_calls(library_id, panel, fates, tally), _summary(library_id, fates, tally, control)
+
+
+class _GzipText:
+    """A gzip table whose bytes depend on its content alone, not on its name or the time."""
+
+    def __init__(self, path):
+        self.file = open(path, "wb")  # noqa: SIM115
+        self.packed = gzip.GzipFile(filename="", fileobj=self.file, mode="wb", mtime=0)
+
+    def write(self, text):
+        self.packed.write(text.encode("ascii"))
+
+    def __enter__(self):
+        self.write("chrom\tpos\tmethylated\tunmethylated\n")
+        return self
+
+    def __exit__(self, *_):
+        self.packed.close()
+        self.file.close()
+
+
+class _Tally:
+    """Sums over methylpy's table, chunk by chunk: the panel's CpGs, all CpGs, the cytosines that tell conversion."""
+
+    def __init__(self, places, control):
+        self.places = pd.MultiIndex.from_frame(places[["chrom", "pos"]])
+        self.ids = places["cpg_id"].to_numpy()
+        self.counts = np.zeros((len(places), 2), dtype=np.int64)
+        self.control = control
+        self.unconverted = self.sites = self.cpgs = self.methylated = self.calls = 0
+        self.left = None
+
+    def add(self, chunk, sink):
+        is_cpg = chunk["context"].str.startswith("CG")
+        if self.control is None:
+            telling = chunk[chunk["context"].str.match("C[ACT]")]
+        else:
+            telling = chunk[chunk["chrom"] == self.control]
+            is_cpg &= chunk["chrom"] != self.control
+        self.unconverted += int(telling["methylated"].sum())
+        self.sites += int(telling["covered"].sum())
+        cpgs = chunk.loc[is_cpg, ["chrom", "pos", "strand", "methylated", "covered"]]
+        cpgs = cpgs.assign(pos=cpgs["pos"] - (cpgs["strand"] == "-")).drop(columns="strand")
+        if self.left is not None:
+            cpgs = pd.concat([self.left, cpgs])
+        # A CpG's second strand may stand in the next chunk.
+        last = cpgs.tail(1)
+        together = (cpgs["chrom"] == last["chrom"].iloc[0]) & (cpgs["pos"] == last["pos"].iloc[0]) if len(last) else []
+        self.left = cpgs[together] if len(last) else None
+        self._sum(cpgs[~together] if len(last) else cpgs, sink)
+
+    def end(self, sink):
+        if self.left is not None:
+            self._sum(self.left, sink)
+            self.left = None
+
+    def _sum(self, cpgs, sink):
+        sums = cpgs.groupby(["chrom", "pos"], sort=False)[["methylated", "covered"]].sum()
+        self.cpgs += len(sums)
+        self.methylated += int(sums["methylated"].sum())
+        self.calls += int(sums["covered"].sum())
+        here = self.places.get_indexer(sums.index)
+        found = sums[here >= 0]
+        self.counts[here[here >= 0], 0] += found["methylated"].to_numpy()
+        self.counts[here[here >= 0], 1] += (found["covered"] - found["methylated"]).to_numpy()
+        if sink is not None:
+            for (chrom, pos), row in zip(sums.index, sums.to_numpy()):
+                sink.write(f"{chrom}\t{pos}\t{row[0]}\t{row[1] - row[0]}\n")
+
+
+def _regions(places, genome, control):
+    found = {control: [(0, genome.get_reference_length(control))]}
+    for chrom, rows in places.groupby("chrom"):
+        found.setdefault(chrom, []).append((int(rows["pos"].min()) - 1, int(rows["pos"].max()) + 1))
+    return found
+
+
+def _used(bam):
+    """Contigs that have reads."""
+    with pysam.AlignmentFile(str(bam)) as handle:
+        return [row.contig for row in handle.get_index_statistics() if row.mapped]
+
+
+def _write_upper(genome, contigs, path):
+    """The contigs in upper case: methylpy drops cytosines that soft-masked genomes write in lower case."""
+    with open(path, "w", encoding="ascii") as out:
+        for name in contigs:
+            text = genome.fetch(name).upper()
+            out.write(f">{name}\n")
+            out.writelines(f"{text[i : i + 60]}\n" for i in range(0, len(text), 60))
+        if not contigs:
+            out.write(">none\nN\n")
+    pysam.faidx(str(path))
+
+
+def _library_calls(library_id, panel, fates, tally):
+    rows = pd.DataFrame({
+        "library_id": library_id, "cpg_id": tally.ids, "methylated": tally.counts[:, 0],
+        "unmethylated": tally.counts[:, 1], "non_cpg_unconverted": tally.unconverted,
+        "non_cpg_converted": tally.sites - tally.unconverted,
+    })  # fmt: skip
+    calls = counts_of_cpgs(rows, library_id, panel)
+    total = sum(fates.values())
+    reads = calls.reads.assign(
+        pairs_in=total, off_target=fates["unmapped"], low_quality=fates["low_quality"],
+        discordant=fates["discordant"], duplicates=fates["duplicates"], passed=fates["passed"],
+        on_target=total - fates["unmapped"],
+    )  # fmt: skip
+    return LibraryCalls(calls.counts, calls.patterns, reads, calls.conversion)
+
+
+def _summary(library_id, fates, tally, control):
+    total = sum(fates.values())
+    mapped = total - fates["unmapped"]
+
+    def share(part, whole):
+        return 100 * part / whole if whole else np.nan
+
+    row = {"library_id": library_id, "reads_in": total, **fates}
+    row |= {
+        "mapped_percent": share(mapped, total), "duplicate_percent": share(fates["duplicates"], mapped),
+        "cpgs": tally.cpgs, "cpg_calls": tally.calls, "cpg_methylated": tally.methylated,
+        "cpg_percent": share(tally.methylated, tally.calls), "control": control or "cytosines outside CpGs",
+        "control_unconverted": tally.unconverted, "control_converted": tally.sites - tally.unconverted,
+        "conversion_percent": share(tally.sites - tally.unconverted, tally.sites),
+    }  # fmt: skip
+    return pd.DataFrame([row], columns=list(SUMMARY))

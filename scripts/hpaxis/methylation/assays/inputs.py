@@ -1,0 +1,78 @@
+"""Checks of the files that libraries without amplicon reads name, before anything starts."""
+
+import os
+import shutil
+
+import pandas as pd
+
+from hpaxis.methylation.assays.aligner import PROGRAM
+from hpaxis.methylation.assays.genome import open_genome, place_panel
+from hpaxis.methylation.assays.genome_bam import check_bam
+from hpaxis.methylation.assays.pyrosequencing import check_exports, export_paths
+from hpaxis.methylation.panels.panel import panel_folder, read_panel
+from hpaxis.problems import InputError, Problem
+
+
+def check_library_files(libraries, settings, sheet):
+    """Problems of pyrosequencers' exports and of aligned reads, where the files are there.
+
+    ``libraries``: the sheet, as read; ``settings``: the config's methylation section; ``sheet``: the sheet's path.
+    """
+    return [*_check_pyrosequencing(libraries, settings, sheet), *_check_genome(libraries, settings, sheet)]
+
+
+def _panels(rows):
+    """The panels that rows name; None where one is at fault, which its own check tells."""
+    try:
+        return {name: read_panel(panel_folder(name)) for name in rows["panel"].unique()}
+    except (InputError, TypeError):
+        return None
+
+
+def _check_pyrosequencing(libraries, settings, sheet):
+    rows = libraries[libraries["assay"] == "pyrosequencing"]
+    if rows.empty or rows[["export", "panel"]].isna().any(axis=None):
+        return []
+    if not all(os.path.isfile(path) for cell in rows["export"] for path in export_paths(cell)):
+        return []
+    panels = _panels(rows)
+    return [] if panels is None else check_exports(rows, panels, settings["pyrosequencing"], sheet)
+
+
+def _check_genome(libraries, settings, sheet):
+    rows = libraries[libraries["assay"] == "genome"]
+    if rows.empty:
+        return []
+    problems, path = [], settings["genome"]["fasta"]
+    for row in rows[rows["bam"].isna()].itertuples():
+        if shutil.which(PROGRAM) is None:
+            what = f"is to be aligned, but the program {PROGRAM} is not installed"
+            remedy = f"install {PROGRAM} (Python package bsbolt), or align the reads and name the BAM in the column bam"
+            problems.append(Problem(sheet, what, remedy, row.row, "fastq_1", row.fastq_1))
+            break
+    if path is None:
+        problems.append(
+            Problem("config", "is missing", "name the FASTA that genome libraries are aligned to",
+                    column="methylation.genome.fasta")
+        )  # fmt: skip
+        return problems
+    if not os.path.isfile(path):
+        problems.append(Problem("config", "does not exist", "correct the path", None, "methylation.genome.fasta", path))
+        return problems
+    try:
+        genome = open_genome(path)
+    except InputError as error:
+        return [*problems, *error.problems]
+    spike = settings["genome"]["spike_in"]
+    if spike is not None and spike not in genome.references:
+        remedy = "name the contig as the FASTA does, or leave the key out"
+        what = "is no contig of the genome"
+        problems.append(Problem("config", what, remedy, column="methylation.genome.spike_in", value=spike))
+    for panel in (_panels(rows) or {}).values():
+        try:
+            place_panel(panel, genome, path)
+        except InputError as error:
+            problems += error.problems
+    for name in dict.fromkeys(b for b in rows["bam"] if pd.notna(b) and os.path.isfile(b)):
+        problems += check_bam(name, genome)
+    return problems

@@ -1,0 +1,1 @@
+"""Counting: from FASTQ records to methylated and unmethylated molecules."""

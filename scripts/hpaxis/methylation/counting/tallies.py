@@ -1,0 +1,54 @@
+"""What the molecules that count tell beside methylation: conversion by context, and how often the sequencer erred."""
+
+import numpy as np
+
+from hpaxis.methylation.counting import planes
+
+COLUMNS = (
+    "chg_unconverted", "chg_converted", "chh_unconverted", "chh_converted", "known_bases", "mismatches", "t_bases",
+    "t_mismatches", "t_read_as_c",
+)  # fmt: skip
+# Qualities are looked at in that many places, spread evenly: they cost more than all else that is counted here.
+QUALITY_SITES = 8
+
+
+class Tally:
+    """Running sums over one library's molecules, of whole numbers, so that their order does not matter."""
+
+    def __init__(self):
+        self.sums = dict.fromkeys(COLUMNS, 0)
+        self.qualities = np.zeros(256, dtype=np.int64)
+
+    def add(self, target, molecules, methylated, converted, passing):
+        """Take a block of molecules.
+
+        ``methylated``, ``converted``: flags of the good bases that read so (see `planes`); ``passing``: their rows.
+        """
+        sums, rows = self.sums, np.flatnonzero(passing)
+
+        def number(flags, sites):
+            return int(planes.count(flags & planes.for_rows(sites, len(flags)))[rows].sum())
+
+        for name, sites in (("chg", target.chg_flags), ("chh", target.chh_flags)):
+            sums[f"{name}_unconverted"] += number(methylated, sites)
+            sums[f"{name}_converted"] += number(converted, sites)
+        matches, mismatches = int(molecules.matches[rows].sum()), int(molecules.mismatches[rows].sum())
+        sums["known_bases"] += matches + mismatches
+        sums["mismatches"] += mismatches
+        known = number(molecules.good, target.thymine_flags)
+        sums["t_bases"] += known
+        sums["t_mismatches"] += known - number(converted, target.thymine_flags)
+        sums["t_read_as_c"] += number(methylated, target.thymine_flags)
+        sites = target.thymines[:: max(1, len(target.thymines) // QUALITY_SITES)]
+        quality = molecules.qualities(rows, sites) * planes.unpack_columns(molecules.good, sites)[rows]
+        self.qualities += np.bincount(quality.ravel(), minlength=256)
+
+    def columns(self):
+        """The sums as columns of the reads table."""
+        return {name: int(value) for name, value in self.sums.items()} | {"t_error_by_quality": self._expected_error()}
+
+    def _expected_error(self):
+        """Mean chance of a wrong base that the qualities state, 10^(-Q/10) (Ewing and Green, 1998); None without."""
+        quality = np.arange(1, 256)
+        number = self.qualities[1:]
+        return float(number @ 10.0 ** (-quality / 10) / number.sum()) if number.sum() else None

@@ -1,0 +1,105 @@
+"""Indices of participants and timepoints from the libraries of each."""
+
+import numpy as np
+import pandas as pd
+
+from hpaxis.methylation.levels import estimate
+from hpaxis.methylation.levels.bias import NONE
+from hpaxis.methylation.levels.samples import level
+
+INDEX_PARTS = ("beta", "beta_se", "beta_low", "beta_high", "m", "m_se")
+
+
+def index_rows(sample, library_row, over, settings):
+    """One row an index: level, errors, floor of its logit, depth, and why it has none."""
+    rows = []
+    cpgs = sample.panel.cpgs["cpg_id"].to_numpy()
+    depth = sample.depth
+    deep = depth >= settings["depth_fail"]
+    for index, members in sample.panel.indices.groupby("index", sort=False):
+        wanted = np.isin(cpgs, members["cpg_id"]) & ~sample.excluded
+        used = wanted & deep
+        reason = None
+        if library_row["verdict"] == "fail":
+            reason = library_row["reasons"]
+        elif not wanted.any():
+            reason = f"{index}: variants destroy all of its CpGs"
+        elif used.sum() < settings["min_cpg_share"] * wanted.sum():
+            reason = f"{index}: {used.sum()} of {wanted.sum()} CpGs deep enough"
+        found = level(sample, used if reason is None else np.zeros_like(used), over, settings, index)
+        curve = sample.curves.get(index, NONE)
+        before = float(curve.at(found.beta[0]))
+        scale = (1 - over.value - sample.conversion.value) * float(curve.slope(found.beta[0]))
+        rows.append({
+            "library_id": sample.row.library_id,
+            "participant_id": sample.row.participant_id,
+            "timepoint": sample.row.timepoint,
+            "index": index,
+            "beta": float(found.beta[0]),
+            "se": float(found.se[0]),
+            "low": float(found.low[0]),
+            "high": float(found.high[0]),
+            "depth": float(np.median(depth[used])) if used.any() else 0.0,
+            "from_over": before**2 * over.variance / scale**2,
+            "reason": reason,
+        })  # fmt: skip
+    return rows
+
+
+def participants(rows, library_rows, names, settings):
+    """Indices by participant and timepoint; libraries of one sample are combined by effective depth, or by
+    their errors where one has none.
+
+    The error of over-conversion is the study's and shared by all libraries, the rest is each library's own.
+    """
+    columns = ["participant_id", "timepoint", *(f"{n}_{p}" for n in names for p in INDEX_PARTS), "depth", "n_libraries",
+               "verdict", "reasons"]  # fmt: skip
+    if rows.empty:
+        return pd.DataFrame(columns=columns)
+    verdicts = {r["library_id"]: (r["verdict"], r["reasons"]) for r in library_rows}
+    table = []
+    for (participant, timepoint), group in rows.groupby(["participant_id", "timepoint"], sort=True):
+        out = {"participant_id": participant, "timepoint": timepoint}
+        depths = []
+        for name in names:
+            mine = group[group["index"] == name]
+            out |= {f"{name}_{part}": value for part, value in zip(INDEX_PARTS, _combine(mine))}
+            depths.append(mine["depth"].where(mine["beta"].notna() | mine["depth"].isna(), 0).sum(skipna=False))
+        used = group.loc[group["beta"].notna(), "library_id"].unique()
+        out["depth"] = np.max(depths)
+        out["n_libraries"] = len(used)
+        out["verdict"], out["reasons"] = _participant_verdict(group, used, verdicts)
+        table.append(out)
+    return pd.DataFrame(table, columns=columns)
+
+
+def _combine(rows):
+    """Level, errors, interval, M value and its error of one index from the libraries that have it."""
+    rows = rows[rows["beta"].notna()]
+    if rows.empty:
+        return (np.nan,) * len(INDEX_PARTS)
+    depth = rows["depth"].sum(skipna=False)
+    # Levels that were not counted have no depth: they are combined by their errors.
+    weight = (rows["depth"] if depth == depth else 1 / rows["se"] ** 2).to_numpy()
+    weight = weight / weight.sum()
+    beta, se = rows["beta"].to_numpy(), rows["se"].to_numpy()
+    level = weight @ beta
+    own = np.maximum(se**2 - rows["from_over"].to_numpy(), 0)
+    shared = weight @ np.sqrt(rows["from_over"].to_numpy())
+    error = np.sqrt(weight**2 @ own + shared**2)
+    low = level - np.sqrt(weight**2 @ (beta - rows["low"].to_numpy()) ** 2)
+    high = level + np.sqrt(weight**2 @ (rows["high"].to_numpy() - beta) ** 2)
+    m, m_se = estimate.m_value(level, error, 0.5 / depth if depth == depth else error / 2)
+    return level, error, low, high, float(m), float(m_se)
+
+
+def _participant_verdict(group, used, verdicts):
+    names = sorted(group["library_id"].unique())
+    reasons = [f"{n}: {verdicts[n][1]}" for n in names if verdicts[n][1] is not None]
+    sound = group["library_id"].map(lambda name: verdicts[name][0] != "fail")
+    partial = group.loc[group["reason"].notna() & sound, ["library_id", "reason"]]
+    reasons += [f"{r.library_id}: {r.reason}" for r in partial.itertuples()]
+    if not len(used):
+        return "fail", "; ".join(reasons) or None
+    warned = len(used) < len(names) or len(partial) or any(verdicts[n][0] == "warn" for n in used)
+    return "warn" if warned else "pass", "; ".join(reasons) or None

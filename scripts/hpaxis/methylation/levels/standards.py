@@ -1,0 +1,87 @@
+"""The standards of a study: what each index of a panel reads on them, and the curve that follows."""
+
+import numpy as np
+
+from hpaxis.methylation.levels.bias import LEAST_POINTS, NONE, choose, fit_curves, table_rows
+from hpaxis.methylation.levels.samples import ALL, level
+
+STANDARD_COLUMNS = ("panel", "index", "assay", "library_id", "known", "observed", "se")
+# Beyond its molecules' error a standard is known no better than this (fraction): mixing, and what the model leaves out.
+KNOWN_TO = 0.0005
+
+
+def calibration(name, panel, assay, points_of, settings):
+    """Curves of a panel: ``(index → Curve, rows of calibration.tsv, rows of standards.tsv)``.
+
+    ``points_of(members)``: library_id → (known, observed, error) of the standards that serve for some of the panel's
+    CpGs (boolean, one a CpG); ``assay``: what they were measured by. `ALL` stands for the mean over all CpGs.
+    Standards are controls at 0 and 100 % and libraries of kind standard. With fewer than `LEAST_POINTS` different
+    percentages there is no curve, which the table says.
+    """
+    cpgs = panel.cpgs["cpg_id"].to_numpy()
+    sets = {ALL: np.ones(len(cpgs), dtype=bool)}
+    for index, members in panel.indices.groupby("index", sort=False):
+        sets[index] = np.isin(cpgs, members["cpg_id"])
+    curves, rows, standards = {}, [], []
+    for index, members in sets.items():
+        found = points_of(members)
+        points = list(found.values())
+        standards += [
+            dict(zip(STANDARD_COLUMNS, (name, index, assay, *item, *point))) for *item, point in found.items()
+        ]
+        curve, found = NONE, [{"panel": name, "index": index, "method": "none", "n": len(points), "chosen": "yes"}]
+        if settings["calibration"] == "none":
+            found[0]["reason"] = "asked for"
+        elif len({x for x, *_ in points}) < LEAST_POINTS:
+            known = len({x for x, *_ in points})
+            found[0]["reason"] = f"{known} known percentages, {LEAST_POINTS} are needed for a curve"
+        else:
+            fitted = fit_curves(*np.transpose(points))
+            curve, reason = choose(fitted, settings["calibration"])
+            found = table_rows(name, index, fitted, curve, reason)
+        curves[index] = curve
+        rows += [row | {"assay": assay} for row in found]
+    return curves, rows, standards
+
+
+def counted_points(samples, panel, over, settings):
+    """What `calibration` asks of libraries of molecules: standards that are deep enough at all the CpGs."""
+
+    def points_of(members):
+        found = {s.row.library_id: _point(s, members, over, settings) for s in samples if s.panel is panel}
+        return {library: point for library, point in found.items() if point}
+
+    return points_of
+
+
+def known_level(row):
+    """Known level of a control or standard, a fraction; None of other libraries."""
+    kinds = {"control_0": 0.0, "control_100": 100.0, "standard": np.nan}
+    if row.kind not in kinds:
+        return None
+    percent = float(row.expected_percent) if np.isfinite(float(row.expected_percent)) else kinds[row.kind]
+    return percent / 100 if np.isfinite(percent) else None
+
+
+def _point(sample, members, over, settings):
+    """Known and observed level of one standard, and their error; None where it does not serve."""
+    known, members = known_level(sample.row), members & ~sample.excluded
+    if known is None or not members.any() or 1 - sample.conversion.value < settings["conversion_fail"]:
+        return None
+    if not (sample.depth[members] >= settings["depth_fail"]).all():
+        return None
+    found = level(sample, members, over, settings)
+    return known, float(found.beta[0]), error_of(known, float(found.se[0]), settings)
+
+
+def error_of(known, se, settings):
+    """How far a standard's level may lie from what is known of it: its own error, and that of its mixing."""
+    return float(np.sqrt(se**2 + KNOWN_TO**2 + (settings["standard_cv"] * known * (1 - known)) ** 2))
+
+
+def extrapolated(curve, value):
+    """A reason where a calibrated level lies outside the standards."""
+    if curve.method == "none" or not np.isfinite(value) or curve.lowest <= value <= curve.highest:
+        return []
+    low, high = 100 * curve.lowest, 100 * curve.highest
+    return [("warn", f"calibrated level {100 * value:.3g} % is outside the standards, {low:.3g} to {high:.3g} %")]

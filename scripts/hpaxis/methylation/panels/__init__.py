@@ -1,0 +1,1 @@
+"""Panels: the reference, its primers, CpGs and variants, and what checks them."""

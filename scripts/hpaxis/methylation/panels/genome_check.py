@@ -1,0 +1,110 @@
+"""Compare a panel with a genome: its reference base by base, and where else its primers would amplify.
+
+Usage: python -m hpaxis.methylation.panels.genome_check PANEL GENOME.fa
+Writes PANEL/genome_check.tsv and exits 1 when anything differs.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pysam
+
+from hpaxis.methylation.panels.panel import IUPAC, read_panel, reverse_complement
+from hpaxis.problems import InputError
+from hpaxis.tables import write_table
+
+LONGEST_PRODUCT = 2000
+# A reference that lies a few bases off is told apart from one that is wrong.
+LARGEST_SHIFT = 5
+COLUMNS = ("amplicon", "chrom", "start", "end", "strand", "differences", "where", "shift", "products", "verdict")
+
+
+def check_panel(panel, genome):
+    """Compare each amplicon with a genome FASTA (indexed beside itself if it is not yet).
+
+    Returns a table with a row an amplicon: ``differences``, the number of bases that differ at the panel's coordinates,
+    and ``where`` they are (offset:panel>genome, at most ten); ``shift``, by how many bases the reference lies off if it
+    fits better there; ``products``, the places its primers amplify after conversion (exact matches, at most 2,000 bases
+    apart); ``verdict``, same or the first thing that is wrong.
+    """
+    with pysam.FastaFile(str(genome)) as fasta:
+        rows = [_check_amplicon(row, panel.references[row.amplicon], fasta) for row in panel.amplicons.itertuples()]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _check_amplicon(row, reference, fasta):
+    found = {c: getattr(row, c) for c in COLUMNS[:5]}
+    found |= {"differences": pd.NA, "where": None, "shift": 0, "products": None}
+    products = [] if pd.isna(row.forward_primer) else find_products(row.forward_primer, row.reverse_primer, fasta)
+    found["products"] = ", ".join(f"{chrom}:{start}-{end}({strand})" for chrom, start, end, strand in products) or None
+    if pd.isna(row.start) or pd.isna(row.end) or row.chrom not in fasta.references:
+        return found | {"verdict": "no coordinates in this genome"}
+    here = _differences(reference, row, fasta, 0)
+    found |= {"differences": len(here), "where": "; ".join(f"{i}:{a}>{b}" for i, a, b in here[:10]) or None}
+    shifts = sorted(
+        range(-LARGEST_SHIFT, LARGEST_SHIFT + 1), key=lambda s: (len(_differences(reference, row, fasta, s)), abs(s))
+    )
+    found["shift"] = shifts[0]
+    return found | {"verdict": _verdict(row, here, shifts[0], products)}
+
+
+def _verdict(row, differences, shift, products):
+    if shift:
+        return f"lies {shift:+d} bases from where the panel says"
+    if differences:
+        return "bases differ"
+    if pd.isna(row.forward_primer):
+        return "same"
+    place = (row.chrom, int(row.start), int(row.end), row.strand)
+    if place not in products:
+        return "primers do not amplify it"
+    return "same" if len(products) == 1 else "primers amplify other places too"
+
+
+def _differences(reference, row, fasta, shift):
+    """Offsets where the genome's base is none that the reference's code stands for."""
+    text = fasta.fetch(row.chrom, max(int(row.start) - 1 + shift, 0), int(row.end) + shift).upper()
+    text = reverse_complement(text) if row.strand == "-" else text
+    text = text.ljust(len(reference), "N")
+    return [(i, a, b) for i, (a, b) in enumerate(zip(reference, text)) if not set(IUPAC[b]) <= set(IUPAC[a])]
+
+
+def find_products(forward, reverse, fasta):
+    """Places where two bisulfite-space primers amplify a converted genome: (chrom, start, end, strand), 1-based."""
+    patterns = [_converted_pattern(forward.upper()), _converted_pattern(reverse_complement(reverse.upper()))]
+    products = []
+    for chrom in fasta.references:
+        plus = fasta.fetch(chrom).upper()
+        for strand, text in (("+", plus), ("-", reverse_complement(plus))):
+            starts, ends = ([m.start() for m in pattern.finditer(text)] for pattern in patterns)
+            for start in starts:
+                for end in (e + len(reverse) for e in ends):
+                    if start + len(forward) <= end - len(reverse) and end - start <= LONGEST_PRODUCT:
+                        first, last = (start + 1, end) if strand == "+" else (len(text) - end + 1, len(text) - start)
+                        products.append((chrom, first, last, strand))
+    return products
+
+
+def _converted_pattern(primer):
+    """Genomic sequence that a primer in bisulfite space pairs with once converted; overlapping matches are found."""
+    sets = ["".join(sorted(set(IUPAC[base]) | ({"C"} if "T" in IUPAC[base] else set()))) for base in primer]
+    return re.compile("(?=" + "".join(f"[{bases}]" for bases in sets) + ")")
+
+
+def main(panel, genome):
+    """Check a panel folder, write the table into it, and print it."""
+    try:
+        table = check_panel(read_panel(panel), genome)
+    except InputError as error:
+        sys.exit(str(error))
+    write_table(table, Path(panel) / "genome_check.tsv")
+    print(table.set_index("amplicon").T.to_string(na_rep="-"))
+    return int((table["verdict"] != "same").any())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,98 @@
+"""Make a panel of two primers and a reference: a genome, or the sequence around the amplicon.
+
+The product is found by PCR in silico after conversion, on either strand, and must be the only one. A record named like
+``chr5:143403900-143404500`` is taken for that piece of the genome; then, and in a genome, CpGs have coordinates.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import pysam
+
+from hpaxis.methylation.panels.genome_check import LONGEST_PRODUCT, find_products
+from hpaxis.methylation.panels.nucleotides import IUPAC, reverse_complement
+from hpaxis.methylation.panels.panel import panel_of, placed_name, read_panel, write_panel
+from hpaxis.problems import InputError, Problem, raise_if_any
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+SHORTEST_PRIMER = 10
+
+
+def panel_from_primers(name, forward, reverse, reference):
+    """`Panel` of the one product of two primers (bisulfite space, 5'→3') in a FASTA file.
+
+    Raises `InputError` when the name or a primer is none, the file is no FASTA, or the primers amplify no place or
+    more than one.
+    """
+    forward, reverse = forward.upper(), reverse.upper()
+    problems = []
+    if not NAME.fullmatch(name):
+        problems.append(Problem("name", "is no name", "use letters, digits, - and _", value=name))
+    problems += [
+        Problem("primers", "is no primer", f"use {SHORTEST_PRIMER} IUPAC codes or more, 5'→3'", value=primer)
+        for primer in (forward, reverse)
+        if len(primer) < SHORTEST_PRIMER or set(primer) - set(IUPAC)
+    ]
+    raise_if_any(problems)
+    try:
+        with pysam.FastaFile(str(reference)) as fasta:
+            products = find_products(forward, reverse, fasta)
+            text = fasta.fetch(products[0][0]) if products else ""
+    except (OSError, ValueError):
+        raise InputError(
+            Problem(str(reference), "cannot be read as FASTA", "give an uncompressed FASTA file")
+        ) from None
+    raise_if_any(_only_one(reference, products))
+    record, first, last, strand = products[0]
+    sequence = text[first - 1 : last].upper()
+    chrom, start = placed_name(record, len(text))
+    if start is None:
+        chrom, start = record, 1
+    amplicon = {
+        "amplicon": name, "chrom": chrom, "start": start + first - 1, "end": start + last - 1, "strand": strand,
+        "forward_primer": forward, "reverse_primer": reverse, "source": f"primers in {Path(reference).name}",
+    }  # fmt: skip
+    return panel_of([amplicon], {name: reverse_complement(sequence) if strand == "-" else sequence})
+
+
+def _only_one(reference, products):
+    if len(products) == 1:
+        return []
+    if not products:
+        what = f"the primers amplify nothing of at most {LONGEST_PRODUCT} bases"
+        remedy = "give them 5'→3' as they are ordered, in bisulfite space, forward first"
+        return [Problem(str(reference), what, remedy)]
+    places = ", ".join(f"{chrom}:{start}-{end}({strand})" for chrom, start, end, strand in products[:10])
+    what = f"the primers amplify {len(products)} places"
+    return [Problem(str(reference), what, "choose primers that amplify one", value=places)]
+
+
+def main(arguments=None):
+    """Make a panel folder and say what is in it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hpaxis.methylation.panels.new_panel", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("folder", help="folder to write, which must not exist; its name is the amplicon's")
+    parser.add_argument("reference", help="FASTA file of a genome, or of the sequence around the amplicon")
+    parser.add_argument("forward", help="forward primer, in bisulfite space, 5'→3'")
+    parser.add_argument("reverse", help="reverse primer, in bisulfite space, 5'→3'")
+    given = parser.parse_args(arguments)
+    folder = Path(given.folder)
+    try:
+        if folder.exists():
+            raise_if_any([Problem(str(folder), "is there already", "give another folder, or remove it")])
+        panel = panel_from_primers(folder.name, given.forward, given.reverse, given.reference)
+        write_panel(panel, folder)
+        read_panel(folder)
+    except InputError as error:
+        sys.exit(str(error))
+    row = panel.amplicons.iloc[0]
+    print(f"{folder}: {row.chrom}:{row.start}-{row.end}({row.strand}), {row.end - row.start + 1} bases, "
+          f"{len(panel.cpgs)} CpGs between the primers")  # fmt: skip
+    print("Add aliases.tsv and indices.tsv as the field names them, with their sources; fill snp_mask.tsv from a VCF.")
+
+
+if __name__ == "__main__":
+    main()
