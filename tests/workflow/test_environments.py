@@ -45,11 +45,9 @@ def test_rule_environments_hold_the_lock(root, without):
         assert set(yaml.safe_load(path.read_text())["dependencies"]) == wanted, path.name
 
 
-@pytest.mark.parametrize(
-    "extra", ["requirements-test.lock", "requirements-slurm.lock", "requirements-site.lock", "requirements-check.lock"]
-)
+@pytest.mark.parametrize("extra", ["test", "slurm", "site", "check"])
 def test_other_locks_only_add_to_the_first(root, extra):
-    lock, more = locked(root / "requirements.lock"), locked(root / extra)
+    lock, more = locked(root / "requirements.lock"), locked(root / f"requirements-{extra}.lock")
     assert {name: more.get(name) for name in lock} == lock
 
 

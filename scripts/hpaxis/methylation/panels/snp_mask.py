@@ -1,6 +1,7 @@
 """Fill a panel's SNP mask from a VCF or BCF: single-base variants in CpGs, other bases and primer sites.
 
-Usage: python -m hpaxis.methylation.panels.snp_mask PANEL VARIANTS.vcf.gz [--min-frequency 0.01] [--contig chr5=NC_000005.10]
+Usage: python -m hpaxis.methylation.panels.snp_mask PANEL VARIANTS.vcf.gz
+           [--min-frequency 0.01] [--contig chr5=NC_000005.10]
 Writes PANEL/snp_mask.tsv. Variants may be of dbSNP, gnomAD or own genotypes, on the genome build of the panel.
 """
 
