@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test environment simulate sheets real benchmark calibration crosscheck test-slurm test-containers test-chaos load fuzz bundle verify site lock reference clean
+.PHONY: help demo test environment benchmark calibration crosscheck test-slurm test-containers test-chaos load fuzz site lock reference clean
 
 demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
@@ -54,17 +54,6 @@ $(VENV)/.slurm: $(VENV)/.run requirements-slurm.lock
 	$(PIP) --require-hashes -r requirements-slurm.lock
 	@touch $@
 
-simulate: $(VENV)/.run  ## another simulated study: OUT=folder DYADS=200 PAIRS=5000 ASSAY=pyrosequencing
-	@test -n "$(OUT)" || { echo "make simulate OUT=folder [DYADS=44] [PAIRS=2000] [ASSAY=amplicon]"; exit 2; }
-	$(BIN)/python scripts/simulate_study.py --out $(OUT) $(if $(DYADS),--dyads $(DYADS)) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(ASSAY),--assay $(ASSAY)) --cores $(CORES)
-
-sheets: $(VENV)/.run  ## write the demo's sheets in config/ anew, after a change of its simulation section
-	$(BIN)/python scripts/simulate_study.py --sheets
-
-real: $(VENV)/.run  ## the methylation stage on a folder of reads and reference.fa: DATA=folder [OUT=real]
-	@test -n "$(DATA)" || { echo "make real DATA=folder [OUT=real]"; exit 2; }
-	$(BIN)/python scripts/run_real.py $(DATA) $(or $(OUT),real) $(CORES)
-
 benchmark: $(VENV)/.run  ## speed beside other tools, in one run, as ratios
 	$(BIN)/python benchmarks/amplicon_calling.py
 	$(BIN)/python benchmarks/whole_run.py --cores $(CORES)
@@ -91,13 +80,6 @@ load: $(VENV)/.run  ## plan 2,000 libraries, run 1,000, count 20 million read pa
 
 fuzz: $(VENV)/.test  ## damage every kind of input file in many new ways (20 minutes)
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/study/test_fuzz.py
-
-bundle: $(VENV)/.run  ## what a reviewer may see, in one archive: [CONFIG=my_study.yaml] [PARTICIPANTS=yes]
-	$(SNAKEMAKE) $(if $(CONFIG),--configfile $(CONFIG)) -- results/bundle/$(if $(filter yes,$(PARTICIPANTS)),participants,shared).zip
-
-verify: $(VENV)/.run  ## check a bundle and run again what it allows: BUNDLE=results/bundle/participants.zip
-	@test -n "$(BUNDLE)" || { echo "make verify BUNDLE=bundle.zip"; exit 2; }
-	$(BIN)/python scripts/verify_bundle.py $(BUNDLE) $(CORES)
 
 # For maintainers: resolve the locks again, and write what is generated from the schemas.
 LOCK := uv pip compile -q --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml

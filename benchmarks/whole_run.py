@@ -68,7 +68,7 @@ def main():
     parser.add_argument("--cores", type=int, default=2)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hpaxis-whole-run-") as work:
-        simulate = [sys.executable, str(ROOT / "scripts" / "simulate_study.py"), "--config", "config/config.yaml"]
+        simulate = [sys.executable, "-m", "hpaxis", "simulate", "--config", "config/config.yaml"]
         subprocess.run(
             [*simulate, "--out", f"{work}/study", "--dyads", given.dyads, "--pairs", given.pairs], cwd=ROOT, check=True
         )

@@ -4,6 +4,8 @@ A check never stops at the first fault: it collects `Problem` rows, and whoever 
 one `InputError` with all of them. Entry points print it as one line a problem and exit non-zero.
 """
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -44,6 +46,12 @@ def raise_if_any(problems):
     """Raise `InputError` when there is at least one problem."""
     if problems:
         raise InputError(problems)
+
+
+def closest(word: object, choices: Iterable[object]) -> str:
+    """Say which of ``choices`` a misspelt ``word`` may have meant, as the end of a remedy."""
+    near = difflib.get_close_matches(str(word), [str(c) for c in choices], n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _one_line(text, limit=200):

@@ -2,18 +2,18 @@
 
 from copy import deepcopy
 from functools import cache
-from pathlib import Path
 
 import yaml
 
-FOLDER = Path(__file__).resolve().parents[2] / "workflow" / "schemas"
+from hpaxis.shipped import SCHEMAS
+
 STAGES = ("methylation", "cortisol", "cohort", "moderation", "report", "simulation")
 
 
 @cache
 def load(name):
     """Read ``workflow/schemas/{name}.yaml``; treat the result as read-only."""
-    return yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load((SCHEMAS / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def config_schema():

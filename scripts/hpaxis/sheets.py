@@ -1,6 +1,5 @@
 """Reading a study's sheets: every cell as text first, then checked against the sheet's schema."""
 
-import difflib
 import math
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pandas as pd
 
 from hpaxis import schemas
 from hpaxis.identifying import tellable
-from hpaxis.problems import Problem
+from hpaxis.problems import Problem, closest
 from hpaxis.sizes import size_problems
 
 MISSING = ("", "NA")
@@ -101,12 +100,6 @@ def read_sheet(path, schema):
 def empty_sheet(schema):
     """Return the table of a sheet that the study does not have: its columns, no rows."""
     return _typed([], schema)
-
-
-def closest(word, choices):
-    """Say which of ``choices`` a misspelt ``word`` may have meant, as the end of a remedy."""
-    near = difflib.get_close_matches(str(word), [str(c) for c in choices], n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _rows(path, schema):

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import jsonschema
 import pandas as pd
 
 from hpaxis import schemas
+from hpaxis.config import check_config
 from hpaxis.identifying import identifying_problems, tellable
-from hpaxis.methylation.panels.panel import SHIPPED, panel_folder
-from hpaxis.problems import InputError, Problem, raise_if_any
-from hpaxis.sheets import closest, empty_sheet, read_sheet, sheet_schema
+from hpaxis.methylation.panels.panel import panel_folder
+from hpaxis.problems import InputError, Problem, closest, raise_if_any
+from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
+from hpaxis.shipped import PANELS
 
 # Which file columns an assay needs.
 FILES = {"amplicon": ("fastq_1", "fastq_2"), "counts": ("counts",), "pyrosequencing": ("export",),
@@ -144,34 +145,6 @@ def load_study(config, config_file="config", made_by_workflow=None, cache=None):
             problems += check_files(study, made, cache)
     raise_if_any(problems)
     return study
-
-
-def check_config(config, config_file="config"):
-    """Return the problems of the config itself, one for each key at fault."""
-    schema = schemas.config_schema()
-    problems = []
-    validator = jsonschema.Draft202012Validator(schema)
-    for error in sorted(validator.iter_errors(config), key=lambda e: [str(p) for p in e.absolute_path]):
-        key = ".".join(str(p) for p in error.absolute_path)
-        if error.validator == "additionalProperties":
-            known = error.schema.get("properties", {})
-            for name in sorted(set(error.instance) - set(known), key=str):
-                full = f"{key}.{name}" if key else str(name)
-                problems.append(
-                    Problem(config_file, "is not a known key", f"remove it{closest(name, known)}", column=full)
-                )
-        elif error.validator == "required":
-            for name in error.validator_value:
-                if name not in error.instance:
-                    full = f"{key}.{name}" if key else name
-                    problems.append(
-                        Problem(config_file, "is missing", "add the key; see config/README.md", column=full)
-                    )
-        else:
-            problems.append(
-                Problem(config_file, error.message, "see config/README.md for this key", column=key or None)
-            )
-    return list(dict.fromkeys(problems))
 
 
 def check_across(study):
@@ -365,7 +338,7 @@ def check_panels(study):
     for row in first.itertuples():
         folder = panel_folder(row.panel)
         if not os.path.isdir(folder):
-            shipped = sorted(p.name for p in SHIPPED.iterdir() if p.is_dir())
+            shipped = sorted(p.name for p in PANELS.iterdir() if p.is_dir())
             remedy = f"use a shipped panel ({', '.join(shipped)}) or the path of a panel folder"
             problems.append(
                 Problem(study.config["sheets"]["libraries"], "is no panel", remedy, row.row, "panel", row.panel)

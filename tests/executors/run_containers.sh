@@ -3,7 +3,7 @@
 #   podman run           as an ordinary user, without network, root file system read-only
 #   apptainer exec       the same image as a SIF, in the real Apptainer
 #   snakemake --sdm apptainer   Snakemake outside, each rule in the SIF
-# `make test-containers` takes the demo; `STUDY=folder make test-containers` a study of `make simulate OUT=folder`.
+# `make test-containers` takes the demo; `STUDY=folder make test-containers` a study of `hpaxis simulate --out folder`.
 # Needs root on Debian, 6 GB of disk, and the registries only for packages: no image is pulled.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run a study locally and through a real one-node SLURM, and compare the results byte for byte.
-# `make test-slurm` takes the demo; `STUDY=folder make test-slurm` a study that `make simulate OUT=folder` wrote.
+# `make test-slurm` takes the demo; `STUDY=folder make test-slurm` a study that `hpaxis simulate --out folder` wrote.
 # `LOSE=yes` takes the worker node away three times on the way: set down by the administrator, power cut, and power cut
 # together with Snakemake itself; then the run must go on, or end in the same bytes when it is started again.
 # Needs root on Debian (it installs slurm-wlm and munge).

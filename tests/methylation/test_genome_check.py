@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from hpaxis.methylation.panels.genome_check import check_panel, main
+from hpaxis.cli import main
+from hpaxis.methylation.panels.genome_check import check_panel
 from hpaxis.methylation.panels.panel import make_panel, read_panel, reverse_complement, write_panel
 
 RNG = random.Random(11)
@@ -81,7 +82,7 @@ def test_the_command_writes_its_table_into_the_panel(bench, left, code, capsys):
     genome.write_text(f">chr1\n{left}{bench.reference}{RIGHT}\n")
     folder = bench.folder / "mine"
     write_panel(bench.panel(), folder)
-    assert main(folder, genome) == code
+    assert main(["panel", "check", str(folder), str(genome)]) == code
     table = (folder / "genome_check.tsv").read_text()
     assert table.startswith("amplicon\tchrom\tstart") and "toy" in capsys.readouterr().out
     assert read_panel(folder).references == {"toy": bench.reference}

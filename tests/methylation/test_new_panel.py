@@ -4,8 +4,9 @@ import random
 
 import pytest
 
+from hpaxis.cli import main
 from hpaxis.methylation.panels.genome_check import check_panel
-from hpaxis.methylation.panels.new_panel import main, panel_from_primers
+from hpaxis.methylation.panels.new_panel import panel_from_primers
 from hpaxis.methylation.panels.panel import read_panel, reverse_complement
 from hpaxis.problems import InputError
 
@@ -23,7 +24,7 @@ def fasta(bench, text, name="chr1"):
 def test_the_command_makes_a_panel_that_the_genome_agrees_with(bench, turned, capsys):
     product = reverse_complement(bench.reference) if turned else bench.reference
     genome = fasta(bench, LEFT + product + RIGHT)
-    main([str(bench.folder / "mine"), str(genome), bench.forward_primer, bench.reverse_primer])
+    main(["panel", "new", str(bench.folder / "mine"), str(genome), bench.forward_primer, bench.reverse_primer])
     panel = read_panel(bench.folder / "mine")
     assert panel.references == {"mine": bench.reference}
     assert panel.cpgs["offset"].tolist() == bench.cpgs
@@ -65,8 +66,8 @@ def test_what_cannot_be_a_panel_is_refused(bench, change, what):
         )
 
 
-def test_the_command_overwrites_nothing(bench):
-    with pytest.raises(SystemExit, match="is there already"):
-        main([str(bench.folder), str(fasta(bench, LEFT)), "A" * 20, "C" * 20])
-    with pytest.raises(SystemExit, match="cannot be read as FASTA"):
-        main([str(bench.folder / "new"), str(bench.folder / "none.fa"), "A" * 20, "C" * 20])
+def test_the_command_overwrites_nothing(bench, capsys):
+    assert main(["panel", "new", str(bench.folder), str(fasta(bench, LEFT)), "A" * 20, "C" * 20]) == 1
+    assert "already exists" in capsys.readouterr().err
+    assert main(["panel", "new", str(bench.folder / "new"), str(bench.folder / "none.fa"), "A" * 20, "C" * 20]) == 1
+    assert "cannot be read as FASTA" in capsys.readouterr().err

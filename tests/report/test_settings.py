@@ -1,7 +1,7 @@
 import pandas as pd
 
-from hpaxis.methylation.panels.panel import SHIPPED
 from hpaxis.report.settings import gates, genome_check, input_files, masked_positions, panel_files, primary_index
+from hpaxis.shipped import PANELS
 
 
 def test_the_index_is_the_primary_models():
@@ -17,7 +17,7 @@ def test_gates_pair_the_limits():
 
 
 def test_masked_positions_are_counted_once_a_panel(tmp_path):
-    shipped = SHIPPED / "nr3c1_exon1f"
+    shipped = PANELS / "nr3c1_exon1f"
     mine = tmp_path / "mine"
     mine.mkdir()
     for path in shipped.iterdir():

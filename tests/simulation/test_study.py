@@ -1,7 +1,6 @@
 """A simulated study on disk: whole, checked, and the same bytes whatever the machine does meanwhile."""
 
 import hashlib
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import yaml
 
 from hpaxis import schemas
+from hpaxis.cli import main
 from hpaxis.problems import InputError
 from hpaxis.simulation import study as studies
 from hpaxis.study import load_study
@@ -38,13 +38,13 @@ def test_the_committed_sheets_are_what_the_simulator_writes(config, tmp_path):
     paths = {name: tmp_path / f"{name}.tsv" for name in studies.SHEETS}
     studies.write_sheets(simulation, paths)
     for name, path in paths.items():
-        assert path.read_bytes() == (ROOT / config["sheets"][name]).read_bytes(), f"run make sheets: {name}"
+        assert path.read_bytes() == (ROOT / config["sheets"][name]).read_bytes(), f"hpaxis simulate --sheets: {name}"
     studies.check_sheets(simulation, {name: ROOT / config["sheets"][name] for name in studies.SHEETS})
 
 
 def test_sheets_of_other_settings_are_refused(config):
     other = studies.simulate(config | {"seed": config["seed"] + 1})
-    with pytest.raises(InputError, match="make sheets") as caught:
+    with pytest.raises(InputError, match="hpaxis simulate --sheets") as caught:
         studies.check_sheets(other, {name: ROOT / config["sheets"][name] for name in ("libraries", "hair")})
     assert len(caught.value.problems) == 2
 
@@ -113,15 +113,9 @@ def test_a_library_s_reads_do_not_depend_on_its_place_in_the_sheet(small, tmp_pa
     assert digests(tmp_path / "all") == digests(tmp_path / "shuffled")
 
 
-@pytest.fixture
-def command(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    return importlib.import_module("simulate_study").main
-
-
-def test_the_command_writes_a_study_of_the_size_asked_for(command, tmp_path, capsys):
+def test_the_command_writes_a_study_of_the_size_asked_for(tmp_path, capsys):
     asked = ["--config", str(ROOT / "config" / "config.yaml"), "--out", str(tmp_path / "made"), "--cores", "1"]
-    assert command([*asked, "--dyads", "14", "--pairs", "60", "--seed", "3"]) == 0
+    assert main(["simulate", *asked, "--dyads", "14", "--pairs", "60", "--seed", "3"]) == 0
     assert "--configfile" in capsys.readouterr().out
     sheet = read_table(tmp_path / "made" / "participants.tsv")
     assert len(sheet) == 28
@@ -129,11 +123,10 @@ def test_the_command_writes_a_study_of_the_size_asked_for(command, tmp_path, cap
     assert config["seed"] == 3 and config["sheets"]["libraries"] == (tmp_path / "made" / "libraries.tsv").as_posix()
 
 
-def test_the_command_refuses_what_the_schema_forbids(command, tmp_path, capsys):
+def test_the_command_refuses_what_the_schema_forbids(tmp_path, capsys):
     config = str(ROOT / "config" / "config.yaml")
-    assert command(["--config", config, "--out", str(tmp_path / "made"), "--dyads", "3"]) == 1
+    assert main(["simulate", "--config", config, "--out", str(tmp_path / "made"), "--dyads", "3"]) == 1
     assert "simulation.dyads" in capsys.readouterr().err and not (tmp_path / "made").exists()
     (tmp_path / "bare.yaml").write_text("seed: 1\n", encoding="utf-8")
-    with pytest.raises(SystemExit):
-        command(["--config", str(tmp_path / "bare.yaml"), "--sheets"])
+    assert main(["simulate", "--config", str(tmp_path / "bare.yaml"), "--sheets"]) == 1
     assert "no section simulation" in capsys.readouterr().err

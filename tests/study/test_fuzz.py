@@ -20,9 +20,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from hpaxis import schemas
+from hpaxis.config import check_config
 from hpaxis.cortisol.check import check_plate
 from hpaxis.cortisol.finished import read_finished
-from hpaxis.cortisol.kits import SHIPPED, kit_named, read_kits
+from hpaxis.cortisol.kits import kit_named, read_kits
 from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.readers import choose_read, read_reader_file
 from hpaxis.methylation.assays.pyrosequencer_export import read_export
@@ -32,7 +33,8 @@ from hpaxis.moderation.lock import read_lock
 from hpaxis.names import is_name
 from hpaxis.problems import InputError
 from hpaxis.sheets import read_sheet, sheet_schema
-from hpaxis.study import check_config, panel_folder, read_study
+from hpaxis.shipped import KITS
+from hpaxis.study import panel_folder, read_study
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
@@ -192,7 +194,7 @@ def test_kits_and_finished_concentrations(folder, name):
     parse = {"kits": read_kits, "finished": lambda path: read_finished(path, kit, "P1")}[name]
 
     @fuzzed(60)
-    @given(files({"kits": SHIPPED.read_bytes(), "finished": finished}[name]))
+    @given(files({"kits": KITS.read_bytes(), "finished": finished}[name]))
     def check(data):
         path = folder / f"{name}.tsv"
         path.write_bytes(data)

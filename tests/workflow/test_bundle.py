@@ -23,7 +23,7 @@ def bundled(finished, tmp_path_factory):
 
 
 def verify(checkout, path):
-    command = [sys.executable, "scripts/verify_bundle.py", str(path)]
+    command = [sys.executable, "-m", "hpaxis", "verify", str(path)]
     done = subprocess.run(command, cwd=checkout.folder, capture_output=True, text=True, timeout=500)
     return done.returncode, done.stdout + done.stderr
 

@@ -121,7 +121,15 @@ def test_the_second_caller_agrees_on_both_panels(measured):
 
 def test_a_folder_outside_the_repository_runs_through_the_same_rules(root, real_data, tmp_path):
     """Real amplicons of known methylation, overlapping, of unknown primers, with a panel made of their FASTA."""
-    command = [sys.executable, "scripts/run_real.py", str(real_data / "brca1_amplicons"), str(tmp_path / "real"), "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "hpaxis",
+        "real",
+        str(real_data / "brca1_amplicons"),
+        "--out",
+        str(tmp_path / "real"),
+    ]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     table = read_table(tmp_path / "real" / "estimates.tsv").set_index("library_id")

@@ -69,7 +69,7 @@ def test_rows_of_nobody_are_listed_without_their_name(pyrosequenced, canaries):
 def test_a_participants_bundle_runs_again_to_the_same_bytes(pyrosequenced):
     bundle = pyrosequenced.folder / "results" / "bundle" / "participants.zip"
     done = subprocess.run(
-        [sys.executable, "scripts/verify_bundle.py", str(bundle)],
+        [sys.executable, "-m", "hpaxis", "verify", str(bundle)],
         cwd=pyrosequenced.folder, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout.rstrip().endswith("equal"), done.stdout + done.stderr

@@ -6,8 +6,8 @@ from pathlib import Path
 from hpaxis import schemas
 from hpaxis.problems import Problem, raise_if_any
 from hpaxis.sheets import closest, read_sheet
+from hpaxis.shipped import KITS
 
-SHIPPED = Path(__file__).resolve().parents[3] / "resources" / "kits.tsv"
 # One of each unit, in pg/mL. 27.59 nmol/L is 1 ug/dL of cortisol.
 PG_PER_ML = {"pg/mL": 1.0, "ng/mL": 1e3, "ug/dL": 1e4, "nmol/L": 1e4 / 27.59}
 
@@ -36,7 +36,7 @@ def read_kits(path=None):
 
     Raises `InputError` for an unknown column or word, and for standards that are no list of numbers.
     """
-    path = SHIPPED if path is None else Path(path)
+    path = KITS if path is None else Path(path)
     table, problems = read_sheet(path, schemas.load("cortisol_kits"))
     kits = {}
     for row in table.itertuples():

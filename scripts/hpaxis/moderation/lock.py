@@ -39,6 +39,18 @@ def write_lock(path, models, settings, arms):
         part.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def lock_config(config, config_file):
+    """Write the lock that a config (defaults filled) names; return its path.
+
+    Raises `InputError` where it names none, and as `write_lock` does.
+    """
+    path = config["moderation"]["lock"]
+    if path is None:
+        raise InputError(Problem(config_file, "names no lock", "give its path", column="moderation.lock"))
+    write_lock(path, config["models"], config["moderation"], config["arms"])
+    return path
+
+
 def read_lock(path):
     """Return the locked hashes by model, or None where there is no lock file.
 

@@ -33,7 +33,7 @@ README = """# Reviewer's bundle of one hpaxis run
 
 `manifest.tsv` names every file with its SHA-256. `report/report.html` is the answer, `report/crate` the run as an
 RO-Crate, `tables/` the numbers behind both, `counts/` the molecules that methylation was estimated from, and
-`config.yaml` every setting. In hpaxis' folder, `make verify BUNDLE=this.zip` checks the bundle and says what is equal.
+`config.yaml` every setting. `hpaxis verify this.zip` checks the bundle and says what is equal.
 """
 SHARED = "It holds no reads, no participant's row and no id of a participant, library or hair sample."
 PARTICIPANTS = (

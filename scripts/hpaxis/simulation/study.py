@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from hpaxis.config import checked_config
 from hpaxis.cortisol.kits import kit_named
 from hpaxis.methylation.panels.panel import panel_folder, read_panel
-from hpaxis.problems import Problem, raise_if_any
+from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.simulation.cohort import Cohort, default_settings, library_plan, simulate_cohort
 from hpaxis.simulation.exports import export_assays, write_exports
 from hpaxis.simulation.plates import simulate_plates
@@ -73,6 +74,20 @@ def simulate(config, folder="results/simulation"):
     return Simulation(settings, config["seed"], amplicon, cohort, folder)
 
 
+def with_size(config, config_file, dyads=None, pairs=None, seed=None):
+    """Return a config, checked and with its defaults, for a study of another size or seed; None keeps the config's.
+
+    Raises `InputError` where it has no section ``simulation``, or the schema forbids a value.
+    """
+    if config.get("simulation") is None:
+        remedy = "name a config that has one, as config/config.yaml does"
+        raise InputError(Problem(config_file, "has no section simulation", remedy))
+    given = {"dyads": dyads, "pairs_per_library": pairs}
+    simulation = config["simulation"] | {key: value for key, value in given.items() if value is not None}
+    config = config | {"simulation": simulation} | ({} if seed is None else {"seed": seed})
+    return checked_config(config, config_file)
+
+
 def check_sheets(simulation, paths):
     """Raise `InputError` for every sheet in ``paths`` (name to path) that these settings did not write."""
     problems = []
@@ -80,7 +95,7 @@ def check_sheets(simulation, paths):
         made = simulation.sheet(name).to_csv(sep="\t", index=False, na_rep="NA", float_format="%.10g")
         if Path(path).read_text(encoding="utf-8") != made:
             what = "is not what the simulator writes with these settings and seed"
-            remedy = "run `make sheets`, or take the section simulation out of the config"
+            remedy = "run `hpaxis simulate --sheets`, or take the section simulation out of the config"
             problems.append(Problem(str(path), what, remedy))
     raise_if_any(problems)
 

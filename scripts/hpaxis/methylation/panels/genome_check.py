@@ -1,19 +1,11 @@
-"""Compare a panel with a genome: its reference base by base, and where else its primers would amplify.
-
-Usage: python -m hpaxis.methylation.panels.genome_check PANEL GENOME.fa
-Writes PANEL/genome_check.tsv and exits 1 when anything differs.
-"""
+"""Compare a panel with a genome: its reference base by base, and where else its primers would amplify."""
 
 import re
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pysam
 
-from hpaxis.methylation.panels.panel import IUPAC, read_panel, reverse_complement
-from hpaxis.problems import InputError
-from hpaxis.tables import write_table
+from hpaxis.methylation.panels.panel import IUPAC, reverse_complement
 
 LONGEST_PRODUCT = 2000
 # A reference that lies a few bases off is told apart from one that is wrong.
@@ -91,20 +83,3 @@ def _converted_pattern(primer):
     """Genomic sequence that a primer in bisulfite space pairs with once converted; overlapping matches are found."""
     sets = ["".join(sorted(set(IUPAC[base]) | ({"C"} if "T" in IUPAC[base] else set()))) for base in primer]
     return re.compile("(?=" + "".join(f"[{bases}]" for bases in sets) + ")")
-
-
-def main(panel, genome):
-    """Check a panel folder, write the table into it, and print it."""
-    try:
-        table = check_panel(read_panel(panel), genome)
-    except InputError as error:
-        sys.exit(str(error))
-    write_table(table, Path(panel) / "genome_check.tsv")
-    print(table.set_index("amplicon").T.to_string(na_rep="-"))
-    return int((table["verdict"] != "same").any())
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    sys.exit(main(*sys.argv[1:]))

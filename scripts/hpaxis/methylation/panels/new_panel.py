@@ -4,9 +4,7 @@ The product is found by PCR in silico after conversion, on either strand, and mu
 ``chr5:143403900-143404500`` is taken for that piece of the genome; then, and in a genome, CpGs have coordinates.
 """
 
-import argparse
 import re
-import sys
 from pathlib import Path
 
 import pysam
@@ -69,30 +67,20 @@ def _only_one(reference, products):
     return [Problem(str(reference), what, "choose primers that amplify one", value=places)]
 
 
-def main(arguments=None):
-    """Make a panel folder and say what is in it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hpaxis.methylation.panels.new_panel", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("folder", help="folder to write, which must not exist; its name is the amplicon's")
-    parser.add_argument("reference", help="FASTA file of a genome, or of the sequence around the amplicon")
-    parser.add_argument("forward", help="forward primer, in bisulfite space, 5'→3'")
-    parser.add_argument("reverse", help="reverse primer, in bisulfite space, 5'→3'")
-    given = parser.parse_args(arguments)
-    folder = Path(given.folder)
-    try:
-        if folder.exists():
-            raise_if_any([Problem(str(folder), "is there already", "give another folder, or remove it")])
-        panel = panel_from_primers(folder.name, given.forward, given.reverse, given.reference)
-        write_panel(panel, folder)
-        read_panel(folder)
-    except InputError as error:
-        sys.exit(str(error))
+def new_panel(folder, reference, forward, reverse):
+    """Write the panel of two primers to a new folder, read it back, and return what is in it as lines.
+
+    Raises `InputError` where the folder exists, and as `panel_from_primers` does.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise_if_any([Problem(str(folder), "already exists", "give another folder, or remove it")])
+    panel = panel_from_primers(folder.name, forward, reverse, reference)
+    write_panel(panel, folder)
+    read_panel(folder)
     row = panel.amplicons.iloc[0]
-    print(f"{folder}: {row.chrom}:{row.start}-{row.end}({row.strand}), {row.end - row.start + 1} bases, "
-          f"{len(panel.cpgs)} CpGs between the primers")  # fmt: skip
-    print("Add aliases.tsv and indices.tsv as the field names them, with their sources; fill snp_mask.tsv from a VCF.")
-
-
-if __name__ == "__main__":
-    main()
+    return [
+        f"{folder}: {row.chrom}:{row.start}-{row.end}({row.strand}), {row.end - row.start + 1} bases, "
+        f"{len(panel.cpgs)} CpGs between the primers",
+        "Add aliases.tsv and indices.tsv as the field names them, with their sources; fill snp_mask.tsv from a VCF.",
+    ]

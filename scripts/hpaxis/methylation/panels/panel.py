@@ -12,9 +12,9 @@ from hpaxis.methylation.panels.nucleotides import IUPAC, reverse_complement
 from hpaxis.methylation.panels.variants import check_mask
 from hpaxis.names import REMEDY, WHAT, is_name
 from hpaxis.problems import InputError, Problem, raise_if_any
+from hpaxis.shipped import PANELS
 from hpaxis.tables import whole_file, write_table
 
-SHIPPED = Path(__file__).resolve().parents[4] / "resources" / "panels"
 COLUMNS = {
     "amplicons": ("amplicon", "chrom", "start", "end", "strand", "forward_primer", "reverse_primer", "source"),
     "cpgs": ("cpg_id", "amplicon", "offset", "chrom", "pos", "strand", "source"),
@@ -65,7 +65,7 @@ class Panel:
 
 def panel_folder(name):
     """Return a panel's folder: a shipped panel by its name, any other by its path."""
-    shipped = SHIPPED / name
+    shipped = PANELS / name
     return shipped if "/" not in name and name not in (".", "..") and os.path.isdir(shipped) else Path(name)
 
 

@@ -1,23 +1,18 @@
 """Fill a panel's SNP mask from a VCF or BCF: single-base variants in CpGs, other bases and primer sites.
 
-Usage: python -m hpaxis.methylation.panels.snp_mask PANEL VARIANTS.vcf.gz
-           [--min-frequency 0.01] [--contig chr5=NC_000005.10]
-Writes PANEL/snp_mask.tsv. Variants may be of dbSNP, gnomAD or own genotypes, on the genome build of the panel.
+Variants may be of dbSNP, gnomAD or own genotypes, on the genome build of the panel.
 """
 
-import argparse
 import hashlib
 import re
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pysam
 
-from hpaxis.methylation.panels.panel import COLUMNS, panel_folder, read_panel
+from hpaxis.methylation.panels.panel import COLUMNS
 from hpaxis.methylation.panels.variants import check_mask, contig_key
 from hpaxis.problems import InputError, Problem, raise_if_any
-from hpaxis.tables import write_table
 
 # What tells in a header which release a file is.
 HEADER_IDS = ("source", "dbSNP_BUILD_ID", "fileDate", "reference")
@@ -112,30 +107,3 @@ def _source(path, header):
     said = {record.key: record.value for record in header.records if record.key in HEADER_IDS and record.value}
     told = "".join(f"; {key}={' '.join(said[key].split())}" for key in HEADER_IDS if key in said)
     return f"{Path(path).name} sha256:{digest}{told}"
-
-
-def main(arguments=None):
-    """Write a panel's mask and say what is in it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hpaxis.methylation.panels.snp_mask", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("panel", help="name of a shipped panel, or the path of a panel folder")
-    parser.add_argument("variants", help="VCF or BCF, compressed or not")
-    parser.add_argument("--min-frequency", type=float, default=0.01, help="least frequency of the other allele (.01)")
-    parser.add_argument("--contig", action="append", default=[], metavar="PANEL=FILE", help="a contig's other name")
-    given = parser.parse_args(arguments)
-    folder = panel_folder(given.panel)
-    try:
-        contigs = dict(pair.split("=", 1) for pair in given.contig if "=" in pair)
-        table, left_out = build_mask(read_panel(folder), given.variants, given.min_frequency, contigs)
-    except InputError as error:
-        sys.exit(str(error))
-    write_table(table, folder / "snp_mask.tsv")
-    print(f"{len(table)} variants in {folder / 'snp_mask.tsv'}")
-    for reason, count in left_out.items():
-        if count:
-            print(f"{count} left out: {reason}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,28 +1,23 @@
-"""Check a reviewer's bundle, run again what can be run from it, and say what is equal and what differs.
-
-Usage: python scripts/verify_bundle.py BUNDLE [CORES]
-"""
+"""A reviewer's bundle checked, and what it allows run again: what is equal and what differs."""
 
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from hpaxis.problems import InputError
 from hpaxis.report.bundle import crate_faults, rerun_targets, statistics_faults, unpack
+from hpaxis.shipped import SNAKEFILE
 
-ROOT = Path(__file__).resolve().parents[1]
 
+def verify_bundle(bundle, cores=2):
+    """Check a bundle, print what was found, and return the lines of what differs.
 
-def main(bundle, cores="2"):
-    """Print what was found; return 0 if all of it agrees, else 1."""
+    A bundle with participants' rows is run again from counts, plates and sheets. Raises `InputError` if the file is no
+    bundle.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        try:
-            faults = unpack(bundle, folder)
-        except InputError as error:
-            print(error, file=sys.stderr)
-            return 1
+        faults = unpack(bundle, folder)
         print(f"manifest: {'all files are as listed' if not faults else f'{len(faults)} files are not as listed'}")
         compared, found = crate_faults(folder)
         faults += found
@@ -36,24 +31,16 @@ def main(bundle, cores="2"):
         else:
             print("not run again: without participants' rows neither cohort nor models can be computed anew; "
                   "counts are there, but their libraries are nobody's. Ask for a participants' bundle.")  # fmt: skip
-        for fault in faults:
-            print(f"DIFFERS  {fault}")
-        print("equal" if not faults else f"{len(faults)} differences")
-        return int(bool(faults))
+    for fault in faults:
+        print(f"DIFFERS  {fault}")
+    print("equal" if not faults else f"{len(faults)} differences")
+    return faults
 
 
 def _rerun(folder, cores):
     targets = rerun_targets(folder)
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow" / "Snakefile"), "--cores", cores]
-    command += [
-        "--configfile",
-        "config.yaml",
-        "--quiet",
-        "rules",
-        "host",
-        "--",
-        *(f"results/{name}" for name in targets),
-    ]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--cores", str(cores)]
+    command += ["--configfile", "config.yaml", "--quiet", "rules", "host", "--", *(f"results/{t}" for t in targets)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()[-20:]
@@ -62,9 +49,3 @@ def _rerun(folder, cores):
     print(f"run again from counts, plates and sheets: {len(targets) - len(other)} of {len(targets)} tables are equal "
           "to the byte")  # fmt: skip
     return [f"other bytes when run again: {name}" for name in other]
-
-
-if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit(__doc__)
-    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,288 @@
+"""The command `hpaxis`: what is done beside a run of the workflow. Running the workflow is Snakemake's own command.
+
+A command is a function here that imports what it needs when it is called, so that ``hpaxis --help`` is quick; it holds
+no logic of its own. An input at fault ends it with one line per problem and exit status 1; a wrong option, with 2.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="hpaxis",
+    help="From saliva bisulfite reads and hair-cortisol plates to one moderation answer with its uncertainty. "
+    "Run a study with Snakemake itself: snakemake --cores 4 --configfile my_study.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+panel_app = typer.Typer(help="Make, check and mask panels of amplicons.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(panel_app, name="panel")
+
+Config = Annotated[Path, typer.Option("--configfile", "--config", help="config of the study")]
+Cores = Annotated[int, typer.Option(help="cores for the workflow")]
+DEMO = Path("config/config.yaml")
+
+
+def command(of: typer.Typer, name: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command of ``of``, its examples at the end of its help."""
+    return of.command(name, epilog="\n".join(["\b", "For example:", *(f"  {line}" for line in examples)]))
+
+
+@command(app, "check", "hpaxis check --configfile my_study.yaml")
+def check(configfile: Config = DEMO) -> None:
+    """Check config, sheets, panels and input files, and report every problem; nothing is run or written."""
+    from hpaxis.config import read_config
+    from hpaxis.study import load_study
+
+    config = read_config(configfile)
+    made = "results/simulation" if "simulation" in config else None
+    study = load_study(config, str(configfile), made_by_workflow=made)
+    counts = {
+        "libraries": len(study.libraries), "participants": len(study.participants), "hair samples": len(study.hair),
+        "cortisol plates": len(study.plates), "models": len(study.models),
+    }  # fmt: skip
+    print(f"no problems: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+
+
+@command(panel_app, "new", "hpaxis panel new my_panel hg38.fa GTTTTAGGAGGTTTAGTTAG CCAAAATACTTTAACCAAAC")
+def panel_new(
+    folder: Annotated[Path, typer.Argument(help="folder to write, which must not exist; its name is the amplicon's")],
+    reference: Annotated[Path, typer.Argument(help="FASTA file of a genome, or of the sequence around the amplicon")],
+    forward: Annotated[str, typer.Argument(help="forward primer, in bisulfite space, 5'→3'")],
+    reverse: Annotated[str, typer.Argument(help="reverse primer, in bisulfite space, 5'→3'")],
+) -> None:
+    """Make a panel from two primers and a reference: a genome, or the sequence around the amplicon."""
+    from hpaxis.methylation.panels.new_panel import new_panel
+
+    for line in new_panel(folder, reference, forward, reverse):
+        print(line)
+
+
+@command(panel_app, "check", "hpaxis panel check nr3c1_exon1f hg38.fa")
+def panel_check(
+    panel: Annotated[str, typer.Argument(help="name of a shipped panel, or the path of a panel folder")],
+    genome: Annotated[Path, typer.Argument(help="FASTA file of the genome, uncompressed")],
+) -> None:
+    """Compare a panel with a genome, and write the result into the panel's folder; exit 1 where they differ."""
+    from hpaxis.methylation.panels.genome_check import check_panel
+    from hpaxis.methylation.panels.panel import panel_folder, read_panel
+    from hpaxis.tables import write_table
+
+    folder = panel_folder(panel)
+    table = check_panel(read_panel(folder), genome)
+    write_table(table, folder / "genome_check.tsv")
+    print(table.set_index("amplicon").T.to_string(na_rep="-"))
+    raise typer.Exit(int((table["verdict"] != "same").any()))
+
+
+@command(panel_app, "mask", "hpaxis panel mask my_panel dbsnp.vcf.gz --contig chr5=NC_000005.10")
+def panel_mask(
+    panel: Annotated[str, typer.Argument(help="name of a shipped panel, or the path of a panel folder")],
+    variants: Annotated[Path, typer.Argument(help="VCF or BCF on the panel's genome build, compressed or not")],
+    min_frequency: Annotated[float, typer.Option(help="least frequency of the other allele")] = 0.01,
+    contig: Annotated[list[str] | None, typer.Option(metavar="PANEL=FILE", help="a contig's other name")] = None,
+) -> None:
+    """Fill a panel's SNP mask from a VCF: variants in CpGs, other bases and primer sites."""
+    from hpaxis.methylation.panels.panel import panel_folder, read_panel
+    from hpaxis.methylation.panels.snp_mask import build_mask
+    from hpaxis.tables import write_table
+
+    folder = panel_folder(panel)
+    contigs = dict(_pair(text, "--contig") for text in contig or ())
+    table, left_out = build_mask(read_panel(folder), variants, min_frequency, contigs)
+    write_table(table, folder / "snp_mask.tsv")
+    print(f"{len(table)} variants in {folder / 'snp_mask.tsv'}")
+    for reason, count in left_out.items():
+        if count:
+            print(f"{count} left out: {reason}")
+
+
+@command(app, "lock", "hpaxis lock --configfile my_study.yaml")
+def lock(configfile: Config = DEMO) -> None:
+    """Write the plan lock that the config names: the models as they are planned, before arms are joined."""
+    from hpaxis.config import checked_config, read_config
+    from hpaxis.moderation.lock import lock_config
+
+    config = checked_config(read_config(configfile), str(configfile))
+    path = lock_config(config, str(configfile))
+    print(f"locked {', '.join(config['models'])} in {path}: put it under version control before arms are joined")
+
+
+@command(
+    app, "fit",
+    "hpaxis fit table.tsv --outcome y --predictor x --moderator arm --out tables",
+    "hpaxis fit table.tsv --outcome y --predictor x --moderator arm --covariance CR2 --cluster therapist",
+)  # fmt: skip
+def fit(
+    table: Annotated[Path, typer.Argument(help="tab-separated table, one row per participant")],
+    outcome: Annotated[str, typer.Option(help="column of the outcome")],
+    predictor: Annotated[str, typer.Option(help="column of the predictor")],
+    moderator: Annotated[str, typer.Option(help="column of the moderator")],
+    covariate: Annotated[list[str] | None, typer.Option(help="a covariate; may be given several times")] = None,
+    covariance: Annotated[str, typer.Option(help="OLS, HC0, HC1, HC2, HC3, HC4 or CR2")] = "HC3",
+    reference: Annotated[str | None, typer.Option(help="reference arm")] = None,
+    standardise: Annotated[list[str] | None, typer.Option(help="outcome, predictor, moderator or covariates")] = None,
+    cluster: Annotated[str | None, typer.Option(help="column of clusters, for CR2")] = None,
+    id: Annotated[str | None, typer.Option(help="column that names the rows")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for all tables")] = None,
+) -> None:
+    """Fit one moderation model on a table."""
+    from hpaxis.moderation import fit as fit_model
+    from hpaxis.tables import read_table, write_table
+
+    data = read_table(table)
+    result = fit_model(
+        data.set_index(id) if id else data,
+        outcome=outcome, predictor=predictor, moderator=moderator, covariates=covariate or [],
+        covariance=covariance, reference=reference, standardise=standardise or [], cluster=cluster,
+    )  # fmt: skip
+    shown = ("predictor_by_arm", "coefficients", "slopes", "region")
+    for name in (*shown, "slope_differences", "region_fdr", "fit", "used") if out else ():
+        write_table(getattr(result, name), out / f"{name}.tsv")
+    for name in shown:
+        print(f"{name}\n{getattr(result, name).to_string(index=False)}\n")
+
+
+@command(app, "power", "hpaxis power 22 22 --reliability 0.8")
+def power(
+    n: Annotated[list[int], typer.Argument(help="people in each arm, the reference first")],
+    covariance: Annotated[str, typer.Option(help="OLS, HC0, HC1, HC2, HC3 or HC4")] = "HC3",
+    reliability: Annotated[float, typer.Option(help="of the predictor")] = 1.0,
+    covariates: Annotated[int, typer.Option(help="how many")] = 0,
+    skewed: Annotated[bool, typer.Option("--skewed", help="log-normal predictor")] = False,
+    draws: Annotated[int, typer.Option(help="simulated studies")] = 4000,
+    seed: Annotated[int, typer.Option(help="of the draws")] = 1,
+) -> None:
+    """Compute the power of a planned study for the interaction, by simulation."""
+    from hpaxis.moderation.power import design_power, detectable_f2
+
+    table = design_power(n, draws, seed, skewed, reliability, covariates, covariance)
+    print(table.to_string(index=False))
+    found = detectable_f2(sum(n), 2 * len(n) + covariates, len(n) - 1)
+    print(f"80 % power under normal theory at f2 = {found:.3f}")
+
+
+@command(app, "claims", "hpaxis claims claims.tsv --out checked.tsv")
+def claims(
+    table: Annotated[Path, typer.Argument(help="TSV: name, F, df1, df2, R2, dR2, b, SE, t, df, p, low, high")],
+    out: Annotated[Path | None, typer.Option(help="file for the result")] = None,
+) -> None:
+    """Recompute printed statistics from each other; exit 1 where one contradicts another."""
+    from hpaxis import schemas
+    from hpaxis.moderation.statistics_check import check_statistics
+    from hpaxis.tables import read_table, write_table
+
+    found = check_statistics(read_table(table, text=schemas.load("printed_statistics.schema")["properties"]))
+    if out:
+        write_table(found, out)
+    print(found.to_string(index=False))
+    raise typer.Exit(int((found["verdict"] == "contradicts").any()))
+
+
+@command(
+    app, "simulate",
+    "hpaxis simulate --out other --dyads 200 --pairs 5000",
+    "hpaxis simulate --out pyro --assay pyrosequencing",
+    "hpaxis simulate --sheets",
+)  # fmt: skip
+def simulate(
+    configfile: Config = DEMO,
+    out: Annotated[Path | None, typer.Option(help="folder for the study: config, sheets, reads, plates, truth")] = None,
+    sheets: Annotated[bool, typer.Option("--sheets", help="only write the sheets that the config names")] = False,
+    dyads: Annotated[int | None, typer.Option(help="number of dyads instead of the config's")] = None,
+    pairs: Annotated[int | None, typer.Option(help="read pairs of a middling library instead of the config's")] = None,
+    assay: Annotated[str, typer.Option(help="amplicon or pyrosequencing, with --out")] = "amplicon",
+    seed: Annotated[int | None, typer.Option(help="seed instead of the config's")] = None,
+    cores: Cores = 2,
+) -> None:
+    """Simulate a whole study with known truth, from a config that has a section `simulation`."""
+    if (out is None) != sheets:
+        raise typer.BadParameter("give either --out FOLDER or --sheets")
+    from hpaxis.config import read_config
+    from hpaxis.simulation.study import simulate as simulate_study
+    from hpaxis.simulation.study import with_size, write_sheets, write_study
+
+    config = with_size(read_config(configfile), str(configfile), dyads, pairs, seed)
+    if out is None:
+        write_sheets(simulate_study(config), config["sheets"])
+    else:
+        write_study(config, out, cores, assay)
+        print(f"run it with: snakemake --cores {cores} --configfile {out / 'config.yaml'}")
+
+
+@command(app, "real", "hpaxis real my_reads --out real --cores 4")
+def real(
+    data: Annotated[Path, typer.Argument(help="folder of NAME_R1.fastq.gz, NAME_R2.fastq.gz and reference.fa")],
+    out: Annotated[Path, typer.Option(help="folder for the study and its results")] = Path("real"),
+    cores: Cores = 2,
+) -> None:
+    """Run the methylation stage on a folder of reads, and print known against estimated methylation."""
+    from hpaxis.methylation.assays.real import prepare_study, summarise_study
+    from hpaxis.tables import write_table
+
+    config = prepare_study(data, out)
+    if code := _snakemake(config, cores, "methylation"):
+        raise typer.Exit(code)
+    table = summarise_study(out)
+    write_table(table, out / "estimates.tsv")
+    print(table.round(2).set_index("library_id").T.to_string(na_rep="-"))
+    print(f"\nwritten to {out / 'estimates.tsv'}")
+
+
+@command(app, "bundle", "hpaxis bundle --configfile my_study.yaml --participants")
+def bundle(
+    configfile: Config = DEMO,
+    participants: Annotated[bool, typer.Option("--participants", help="with all that is needed to run again")] = False,
+    cores: Cores = 2,
+) -> None:
+    """Pack what a reviewer may see into one archive, after a run of what it needs."""
+    path = f"results/bundle/{'participants' if participants else 'shared'}.zip"
+    raise typer.Exit(_snakemake(configfile, cores, path))
+
+
+@command(app, "verify", "hpaxis verify results/bundle/participants.zip --cores 4")
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="archive that `hpaxis bundle` wrote")],
+    cores: Cores = 2,
+) -> None:
+    """Check a reviewer's bundle and run again what it allows; exit 1 where anything differs."""
+    from hpaxis.report.verify import verify_bundle
+
+    raise typer.Exit(int(bool(verify_bundle(bundle, cores))))
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    first, mark, second = text.partition("=")
+    if not (mark and first and second):
+        raise typer.BadParameter(f"{option} needs NAME=NAME, not {text!r}")
+    return first, second
+
+
+def _snakemake(config: Path, cores: int, target: str) -> int:
+    """Run the workflow for one target, in this folder; return its exit status."""
+    from hpaxis.shipped import SNAKEFILE
+
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--configfile", str(config)]
+    command += ["--cores", str(cores), "--quiet", "rules", "host", "--", target]
+    return subprocess.run(command, check=False).returncode
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 1 where an input is at fault or a check fails, 2 for a wrong option."""
+    from hpaxis.problems import InputError
+
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="hpaxis")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except InputError as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        print(f"{error.filename or 'hpaxis'}: {error.strerror or error}", file=sys.stderr)
+    return 1

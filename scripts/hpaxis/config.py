@@ -1,0 +1,57 @@
+"""The config of a study: read, checked against its schema, and with its defaults filled in."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hpaxis import schemas
+from hpaxis.problems import Problem, closest, raise_if_any
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read a config file as it is written; raises `InputError` where it is no YAML mapping."""
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise_if_any([Problem(str(path), "does not exist", "give the path of a config: --configfile my_study.yaml")])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = None if mark is None else mark.line + 1
+        raise_if_any([Problem(str(path), "cannot be read as YAML", "correct it; see config/README.md", where)])
+    if not isinstance(config, dict):
+        raise_if_any([Problem(str(path), "is not a config", "write `key: value` lines; see config/README.md")])
+    return config
+
+
+def checked_config(config: dict[str, Any], config_file: str = "config") -> dict[str, Any]:
+    """Return a config with every default filled in; raises `InputError` with all that its schema forbids."""
+    raise_if_any(check_config(config, config_file))
+    return schemas.with_defaults(config, schemas.config_schema())
+
+
+def check_config(config: dict[str, Any], config_file: str = "config") -> list[Problem]:
+    """Return the problems of a config, one for each key at fault."""
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(schemas.config_schema())
+    errors = sorted(validator.iter_errors(config), key=lambda e: [str(p) for p in e.absolute_path])
+    return list(dict.fromkeys(problem for error in errors for problem in _in_words(error, config_file)))
+
+
+def _in_words(error: Any, config_file: str) -> Iterable[Problem]:
+    key = ".".join(str(p) for p in error.absolute_path)
+    prefix = f"{key}." if key else ""
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        for name in sorted(set(error.instance) - set(known), key=str):
+            remedy = f"remove it{closest(name, known)}"
+            yield Problem(config_file, "is not a known key", remedy, column=f"{prefix}{name}")
+    elif error.validator == "required":
+        for name in error.validator_value:
+            if name not in error.instance:
+                remedy = "add the key; see config/README.md"
+                yield Problem(config_file, "is missing", remedy, column=f"{prefix}{name}")
+    else:
+        yield Problem(config_file, error.message, "see config/README.md for this key", column=key or None)
