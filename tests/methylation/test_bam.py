@@ -1,8 +1,13 @@
 """The BAM says what the counts say, in Bismark's words, and other readers of it agree."""
 
+import itertools
+
+import numpy as np
 import pysam
 import pytest
 
+from hpaxis.methylation.counting import bam as bam_module
+from hpaxis.methylation.counting import bgzf
 from hpaxis.methylation.counting.bam import BamWriter
 from hpaxis.methylation.counting.calls import count_library
 from hpaxis.methylation.panels.panel import reverse_complement
@@ -110,3 +115,90 @@ def test_a_failure_leaves_no_bam_behind(bench):
     with pytest.raises(RuntimeError), BamWriter(path, bench.panel().references, "L1"):
         raise RuntimeError
     assert [p.name for p in bench.folder.iterdir() if p.is_file()] == []
+
+
+def mixed_pairs(bench, number):
+    """Whole molecules, such with a gap between the mates, with a deletion, cut short at either end, and turned."""
+    rng = np.random.default_rng(1)
+    pairs = []
+    for i in range(number):
+        molecule = bench.molecule((i % 7,))
+        kind, length = rng.integers(5), int(rng.integers(60, 110))
+        if kind == 1:
+            middle = bench.cpgs[3] + 6
+            molecule, length = molecule[:middle] + molecule[middle + 2 :], 120
+        elif kind == 2:
+            length = 60
+        elif kind == 3:
+            molecule = molecule[int(rng.integers(1, 30)) :]
+        pairs.append(bench.pair(molecule, length=length, turned=bool(i % 3)))
+    return pairs
+
+
+def test_records_stand_in_order_and_the_index_is_what_samtools_makes(bench):
+    path, _ = write_bam(bench, mixed_pairs(bench, 400), bench.panel(primers=False))
+    own = path.with_name(path.name + ".bai").read_bytes()
+    found = [(r.reference_start, r.is_reverse, int(r.query_name[4:])) for r in records(path)]
+    assert found == sorted(found) and len({(start, reverse) for start, reverse, _ in found}) > 1
+    pysam.index(str(path))
+    assert own == path.with_name(path.name + ".bai").read_bytes()
+
+
+@pytest.mark.parametrize("few", [0, 10**9])
+def test_records_made_one_by_one_and_many_at_a_time_are_the_same(bench, monkeypatch, few):
+    pairs, panel = mixed_pairs(bench, 200), bench.panel(primers=False)
+    path, _ = write_bam(bench, pairs, panel)
+    monkeypatch.setattr(bam_module, "FEW", few)
+    other, _ = write_bam(bench, pairs, panel, name="other")
+    assert [r.to_string() for r in records(path)] == [r.to_string() for r in records(other)]
+    assert len({r.cigarstring for r in records(path)}) > 3
+
+
+@pytest.mark.parametrize("block", [300, 5_000])
+def test_many_blocks_hold_what_one_holds(bench, monkeypatch, block):
+    pairs, panel = mixed_pairs(bench, 100), bench.panel(primers=False)
+    path, _ = write_bam(bench, pairs, panel)
+    monkeypatch.setattr(bgzf, "BLOCK", block)
+    other, _ = write_bam(bench, pairs, panel, name="other")
+    assert [r.to_string() for r in records(path)] == [r.to_string() for r in records(other)]
+    with pysam.AlignmentFile(path) as one, pysam.AlignmentFile(other) as two:
+        for region in ((0, 10), (50, 60), (149, 150)):
+            names = [[r.query_name for r in bam.fetch("toy", *region)] for bam in (one, two)]
+            assert names[0] == names[1]
+    own = other.with_name(other.name + ".bai").read_bytes()
+    pysam.index(str(other))
+    assert own == other.with_name(other.name + ".bai").read_bytes()
+
+
+def test_the_index_of_a_long_reference_finds_what_lies_in_a_region(tmp_path):
+    """Records over 100,000 bases, some across the borders of bins; windows without any in between."""
+    rng = np.random.default_rng(2)
+    first = np.sort(np.r_[rng.integers(0, 30_000, 300), rng.integers(70_000, 99_000, 300)])
+    last = first + rng.integers(1, 600, 600)
+    with BamWriter(tmp_path / "long.bam", {"empty": "A" * 50, "long": "A" * 100_000}, "L1") as bam:
+        for start in np.unique(first):
+            chosen = np.flatnonzero(first == start)
+            stream = bam.streams.setdefault((1, int(start), 0), bgzf.Stream(bam.spill))
+            stream.add([bare_record(1, first[i], last[i]) for i in chosen], bgzf.bins_of(first[chosen], last[chosen]),
+                       (last[chosen] - 1) >> bgzf.WINDOW)  # fmt: skip
+    places = [0, 16_380, 16_390, 32_768, 40_000, 65_536, 70_000, 81_920, 90_000, 99_999]
+    with pysam.AlignmentFile(tmp_path / "long.bam") as bam:
+        assert bam.mapped == 600
+        for a, b in itertools.combinations(places, 2):
+            assert bam.count("long", a, b) == np.count_nonzero((first < b) & (last > a))
+
+
+def bare_record(reference, first, last):
+    size = int(last - first)
+    record = pysam.AlignedSegment(pysam.AlignmentHeader.from_references(["e", "l"], [50, 100_000]))
+    record.query_name, record.reference_id, record.reference_start = "r", reference, int(first)
+    record.cigartuples, record.query_sequence, record.mapping_quality = [(0, size)], "A" * size, 60
+    head = np.array([reference, first, 2 | 60 << 8 | int(record.bin) << 16, 1, size, -1, -1, 0], dtype="<i4").tobytes()
+    body = head + b"r\0" + np.array([size << 4], dtype="<u4").tobytes()
+    body += b"\x11" * (size // 2) + b"\x10" * (size % 2) + b"\xff" * size
+    return len(body).to_bytes(4, "little") + body
+
+
+def test_a_name_that_bam_cannot_hold_is_written_so_that_it_can(bench):
+    path, calls = write_bam(bench, [bench.pair(bench.molecule())] * 2, names=["a\x01b", "c~d"])
+    assert [r.query_name for r in records(path)] == ["a?b", "c~d"] and calls.reads["passed"].tolist() == [2]

@@ -198,6 +198,21 @@ class Mate:
         found[:, inside] *= planes.unpack_columns(self.present, columns[inside] - begin)[rows]
         return found
 
+    def all_qualities(self, rows):
+        """As `qualities` at every offset, many times faster."""
+        size = len(self.target)
+        if self.forward:
+            found = windows(self.reads.data, self.quality_at[rows], size)
+        else:
+            found = windows(self.reads.data, self.quality_at[rows] - (size - 1), size)[:, ::-1]
+        found = np.maximum(found, PHRED) - np.uint8(PHRED)
+        for row, quality in self.realigned.items():
+            i = np.searchsorted(rows, row)
+            if i < len(rows) and rows[i] == row:
+                found[i] = quality[:size]
+        found *= planes.unpack(self.over("present")[rows], size)
+        return found
+
     def _quality(self, rows, columns):
         at = self.quality_at[rows]
         return self.reads.data[at + columns if self.forward else at - columns]
@@ -245,11 +260,15 @@ class Molecules:
 
         The better of both mates', less the other's where they differ.
         """
-        columns = np.arange(len(self.target)) if columns is None else columns
-        first, *second = (mate.qualities(rows, columns) for mate in self.mates)
+        if columns is None:
+            first, *second = (mate.all_qualities(rows) for mate in self.mates)
+            differ = planes.unpack(self.differ[rows], len(self.target))
+        else:
+            first, *second = (mate.qualities(rows, columns) for mate in self.mates)
+            differ = planes.unpack_columns(self.differ[rows], columns)
         if not second:
             return first
-        worse = np.minimum(first, second[0]) * planes.unpack_columns(self.differ[rows], columns)
+        worse = np.minimum(first, second[0]) * differ
         return np.maximum(first, second[0]) - worse
 
 

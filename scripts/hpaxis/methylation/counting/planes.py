@@ -63,6 +63,22 @@ def count(words):
     return (np.bitwise_count(words).astype(np.float32) @ np.ones(words.shape[-1], np.float32)).astype(np.int64)
 
 
+def first(words):
+    """Column of the first flag that is set in each row; of a row without any, 0."""
+    at = (words != 0).argmax(axis=1)
+    word = words[np.arange(len(words)), at]
+    return WORD * at + np.where(word, np.bitwise_count((word & -word) - np.uint64(1)), 0).astype(np.int64)
+
+
+def last(words):
+    """Column of the last flag that is set in each row; of a row without any, -1."""
+    at = words.shape[1] - 1 - (words[:, ::-1] != 0).argmax(axis=1)
+    word = words[np.arange(len(words)), at]
+    for shift in (1, 2, 4, 8, 16, 32):
+        word = word | word >> np.uint64(shift)
+    return np.where(word, WORD * at + np.bitwise_count(word).astype(np.int64) - 1, -1)
+
+
 def column_counts(words, columns):
     """How many rows have each column's flag set."""
     total = np.zeros(columns, dtype=np.int64)
