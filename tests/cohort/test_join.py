@@ -204,3 +204,27 @@ def test_the_only_timepoint_is_taken_when_the_config_names_none():
     data["libraries"] = data["libraries"][data["libraries"]["timepoint"] != "t0"]
     data["settings"] = {**SETTINGS, "timepoint": "NA"}
     assert set(build_cohort(**data).analysis["timepoint"]) == {"t1"}
+
+
+def test_a_baseline_adds_both_ends_the_change_and_their_errors():
+    given = inputs()
+    given["libraries"] = given["libraries"].assign(plate=["B", "B", "B", "B", "A", "A"])
+    given["indices"] = given["indices"].assign(mean_beta_se=[0.003, 0.002, 0.002, np.nan, 0.004])
+    given["settings"] = SETTINGS | {"baseline": "t0"}
+    cohort = build_cohort(**given)
+    row = cohort.analysis.set_index("participant_id").loc["0011"]
+    assert row["mean_beta_baseline"] == 0.01
+    assert row["mean_beta_change"] == pytest.approx(0.01)
+    # Errors of two libraries are independent: .003 and .004 make .005.
+    assert row["mean_beta_change_se"] == pytest.approx(0.005)
+    assert row["methylation_plates"] == "different"
+    others = cohort.analysis.set_index("participant_id").drop("0011")
+    assert others["mean_beta_change"].isna().all()
+    audit = cohort.join_audit.set_index("key")
+    assert audit.loc["L5", ["status", "reason"]].tolist() == ["used", "baseline"]
+    assert audit.loc["L1", "reason"] == "NA"
+
+
+def test_without_a_baseline_no_column_speaks_of_one():
+    columns = build_cohort(**inputs()).analysis.columns
+    assert not [c for c in columns if "baseline" in c or c.endswith(("_change", "_change_se"))]

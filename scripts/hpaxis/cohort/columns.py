@@ -2,6 +2,7 @@
 
 import os
 
+from hpaxis.cohort.timepoints import timepoint_columns
 from hpaxis.tables import read_table
 
 KEYS = ("participant_id", "dyad_id", "role", "timepoint", "arm")
@@ -27,10 +28,11 @@ def index_columns(indices):
     return [f"{index}_{part}" for index in indices for part in INDEX_PARTS]
 
 
-def member_columns(own, indices, cell_types=()):
-    """Return the columns that describe one participant, ids and arm aside."""
+def member_columns(own, indices, cell_types=(), baseline=False):
+    """Return the columns that describe one participant, ids and arm aside; ``baseline``: with those of a change."""
     mix = [f"{name}_{part}" for name in cell_types for part in CELL_PARTS]
-    return [*own, *index_columns(indices), *METHYLATION_EXTRA, *mix, *CORTISOL]
+    changes = timepoint_columns(indices) if baseline else []
+    return [*own, *index_columns(indices), *METHYLATION_EXTRA, *mix, *CORTISOL, *changes]
 
 
 def analysis_columns(study):
@@ -53,5 +55,7 @@ def analysis_columns(study):
         indices += [i for i in found.drop_duplicates() if i not in indices]
     if not indices:
         return None
-    member = member_columns(study.config["cohort"]["columns"], indices, cell_types(study.libraries))
+    settings = study.config["cohort"]
+    two = settings["baseline"] != "NA"
+    member = member_columns(settings["columns"], indices, cell_types(study.libraries), baseline=two)
     return [*KEYS, *member, *(f"{role}_{c}" for role in sorted(ROLES.values()) for c in member)]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.cohort.columns import CELL_PARTS, CORTISOL, KEYS, METHYLATION_EXTRA, ROLES, member_columns
+from hpaxis.cohort.timepoints import shared_plates, with_baseline
 from hpaxis.problems import InputError, Problem
 
 
@@ -31,6 +32,7 @@ def build_cohort(participants, libraries, hair, plates, quality, indices, sample
     """
     timepoint = _timepoint(settings, libraries, hair)
     _check_keys(participants, indices, samples)
+    baseline = settings.get("baseline", "NA")
     saliva, saliva_audit = _saliva(libraries, quality, indices, timepoint)
     cortisol, hair_audit = _cortisol(hair, samples, timepoint, settings)
 
@@ -39,9 +41,15 @@ def build_cohort(participants, libraries, hair, plates, quality, indices, sample
     table = participants.assign(timepoint=timepoint)
     table = table.merge(saliva, on="participant_id", how="left", validate="one_to_one")
     table = table.merge(cortisol, on="participant_id", how="left", validate="one_to_one")
+    if baseline != "NA":
+        before, before_audit = _saliva(libraries, quality, indices, baseline)
+        hair_before, hair_before_audit = _cortisol(hair, samples, baseline, settings)
+        table = with_baseline(table, before, hair_before, names, shared_plates(libraries, timepoint, baseline))
+        saliva_audit = _two_timepoints(saliva_audit, before_audit)
+        hair_audit = _two_timepoints(hair_audit, hair_before_audit)
     mix, kinds = _cell_mix(cell_mix, timepoint)
     table = table.merge(mix, on="participant_id", how="left", validate="one_to_one")
-    member = member_columns(own, names, kinds)
+    member = member_columns(own, names, kinds, baseline=baseline != "NA")
     analysis = _with_partner(table.reindex(columns=[*KEYS, *member]), member)
     analysis = analysis.sort_values("participant_id", ignore_index=True)
 
@@ -51,6 +59,17 @@ def build_cohort(participants, libraries, hair, plates, quality, indices, sample
         ignore_index=True,
     )
     return Cohort(analysis, _attrition(participants, left, arms, with_hair=samples is not None), audit)
+
+
+def _two_timepoints(follow_up, baseline):
+    """Return one audit of two timepoints: a row that the baseline uses is used."""
+    used = baseline["status"].eq("used").to_numpy()
+    audit = follow_up.copy()
+    audit.loc[used, "status"] = "used"
+    audit.loc[used, "reason"] = "baseline"
+    refused = ~used & ~follow_up["status"].eq("used") & ~baseline["reason"].str.startswith("timepoint ")
+    audit.loc[refused, "reason"] = baseline.loc[refused, "reason"]
+    return audit
 
 
 def _cell_mix(cell_mix, timepoint):

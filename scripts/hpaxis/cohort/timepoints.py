@@ -1,0 +1,60 @@
+"""Baseline beside follow-up: each measure at both timepoints, its change, and the error of all three."""
+
+import numpy as np
+import pandas as pd
+
+SUFFIXES = ("baseline", "baseline_se", "change", "change_se")
+PLATES = "methylation_plates"
+
+
+def measures(indices):
+    """Return the measures that have a change, with the column of their standard error (None: not known).
+
+    ``indices``: names of methylation indices. Beta and M value of each, and log cortisol.
+    """
+    scales = [f"{index}_{scale}" for index in indices for scale in ("beta", "m")]
+    return {**{name: f"{name}_se" for name in scales}, "log_cortisol": "log_cortisol_se"}
+
+
+def timepoint_columns(indices):
+    """Return the columns that a baseline adds to one participant's row, in order."""
+    return [*(f"{name}_{suffix}" for name in measures(indices) for suffix in SUFFIXES), PLATES]
+
+
+def with_baseline(table, saliva, cortisol, indices, plates):
+    """Add the baseline columns to the follow-up's ``table`` (one row per participant).
+
+    ``saliva`` and ``cortisol`` hold the baseline's measures, one row per participant; ``plates`` says by
+    participant whether both libraries were on the ``same`` plate or on ``different`` ones. A change is follow-up
+    minus baseline. Its standard error is the root of the sum of both squared errors: the errors of two libraries
+    are independent but for what a shared plate does to both.
+    """
+    before = saliva.merge(cortisol, on="participant_id", how="outer").set_index("participant_id")
+    before = before.reindex(table["participant_id"])
+    added = {}
+    for name, error in measures(indices).items():
+        now, then = (_numbers(frame, name) for frame in (table, before))
+        now_se, then_se = (_numbers(frame, error) for frame in (table, before))
+        added |= {
+            f"{name}_baseline": then,
+            f"{name}_baseline_se": then_se,
+            f"{name}_change": now - then,
+            f"{name}_change_se": np.hypot(now_se, then_se),
+        }
+    added[PLATES] = table["participant_id"].map(plates).to_numpy()
+    return pd.concat([table, pd.DataFrame(added, index=table.index)], axis=1)
+
+
+def shared_plates(libraries, timepoint, baseline):
+    """Return, by participant, ``same`` or ``different``: the plates of the libraries of both timepoints.
+
+    A participant with no plate named at either end is not in the result.
+    """
+    study = libraries[libraries["kind"] == "study"].dropna(subset=["plate", "participant_id"])
+    at = {t: study[study["timepoint"] == t].groupby("participant_id")["plate"].agg(set) for t in (timepoint, baseline)}
+    both = at[timepoint].index.intersection(at[baseline].index)
+    return {p: "same" if at[timepoint][p] == at[baseline][p] else "different" for p in both}
+
+
+def _numbers(frame, name):
+    return frame[name].to_numpy(float) if name in frame else np.full(len(frame), np.nan)

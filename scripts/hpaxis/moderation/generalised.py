@@ -1,0 +1,229 @@
+"""Binary, count and ordered outcomes, and weighted rows: the same question on a link and on the scale people read.
+
+Generalised linear models: McCullagh & Nelder (1989). Their robust covariance is that of least squares on the
+working response, so HC0 to HC4 and CR2 come from `hpaxis.moderation.covariance`; with a canonical link HC0 and HC3
+equal sandwich's vcovHC of a glm. Average marginal slopes and their delta-method errors: Norton & Dowd (2018),
+Ai & Norton (2003): on the probability scale the product term is not the interaction.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from scipy.special import expit
+from statsmodels.miscmodels.ordinal_model import OrderedModel
+
+from hpaxis.moderation.covariance import Covariance, covariance
+from hpaxis.moderation.design import Design
+from hpaxis.moderation.linear import STATISTICS, t_table
+from hpaxis.moderation.slopes import quantities
+from hpaxis.problems import InputError, Problem
+
+KINDS = ("continuous", "binary", "count", "ordered")
+FAMILIES = {
+    "continuous": sm.families.Gaussian,
+    "binary": sm.families.Binomial,
+    "count": sm.families.Poisson,
+}
+LINKS = {"continuous": "identity", "binary": "logit", "count": "log", "ordered": "cumulative logit"}
+SCALES = {"continuous": "outcome", "binary": "probability", "count": "rate", "ordered": "mean score"}
+STEPS = 101
+COLUMNS = ["scale", "quantity", *STATISTICS, "n", "kind", "covariance", "note"]
+# Beyond this a fitted logit means that the data separate: the estimate has no finite value.
+SEPARATED = 15.0
+
+
+@dataclass(frozen=True)
+class GeneralisedFit:
+    """Coefficients ``beta`` (k,) on the link, their covariance, and the expected outcome of design rows.
+
+    ``expected(beta, X)`` returns the expected outcome (m,) of rows X (m, k) on the scale people read.
+    ``beta`` of an ordered outcome holds the thresholds in place of the intercept (statsmodels' order: slopes first).
+    """
+
+    design: Design
+    kind: str
+    beta: np.ndarray
+    cov: Covariance
+    expected: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def fit_generalised(
+    design: Design, kind: str = "binary", cov_kind: str = "HC3", weights: np.ndarray | None = None
+) -> GeneralisedFit:
+    """Fit a design whose outcome is of ``kind`` (KINDS), rows weighted by ``weights`` (n,), with robust errors.
+
+    Raises `InputError` where the outcome is not of that kind, weights are not positive, or the arms separate it.
+    """
+    source = "generalised"
+    problems = _outcome_problems(design, kind, weights)
+    if problems:
+        raise InputError(problems)
+    w = np.ones(design.n) if weights is None else weights / weights.mean()
+    if kind == "ordered":
+        return _fit_ordered(design, w, cov_kind)
+    model = sm.GLM(design.y, design.X, family=FAMILIES[kind](), freq_weights=w)
+    result = model.fit(tol=1e-12, maxiter=200)
+    eta = design.X @ result.params
+    if kind == "binary" and np.abs(eta).max() > SEPARATED:
+        what = "is separated by the model's terms: some fitted probabilities are 0 or 1"
+        raise InputError(
+            Problem(source, what, "use fewer covariates or a continuous outcome", column=design.spec.outcome)
+        )
+    mean = result.model.family.link.inverse(eta)
+    variance = result.model.family.variance(mean)  # canonical links: also the derivative of the mean
+    root = np.sqrt(w * variance)
+    residuals = np.sqrt(w / variance) * (design.y - mean)
+    clusters = design.data[design.spec.cluster].to_numpy() if design.spec.cluster else None
+    cov = covariance(cov_kind, design.X * root[:, None], residuals, clusters, design.data.index.to_numpy(), source)
+    inverse = result.model.family.link.inverse
+    return GeneralisedFit(design, kind, np.asarray(result.params), cov, lambda b, X: inverse(X @ b))
+
+
+def generalised_table(fit: GeneralisedFit, at: str | list = "mean_sd") -> pd.DataFrame:
+    """Return product terms and slopes on the link, then average marginal slopes and their differences.
+
+    Columns: scale (the link, or what people read), quantity, estimate, se, t, df, p, low, high, n, kind, covariance,
+    note. A marginal slope is the mean over all rows of the derivative of the expected outcome on the predictor, with
+    every row moved to the arm; its error is the delta method's.
+    """
+    design, alpha = fit.design, fit.design.spec.alpha
+    names, C = quantities(design, at)
+    link = _contrasts(fit, _padded(C, fit), alpha).assign(scale=LINKS[fit.kind], quantity=names)
+    tables = [link]
+    if design.moderator.levels is not None:
+        slopes = [f"slope[{a}]" for a in design.moderator.levels]
+        pairs = list(design.moderator.pairs)
+        differences = [f"slope[{a}] - slope[{b}]" for a, b in pairs]
+
+        def marginal(beta: np.ndarray) -> np.ndarray:
+            by_arm = {a: _marginal_slope(fit, beta, a) for a in design.moderator.levels}
+            return np.array([*by_arm.values(), *(by_arm[a] - by_arm[b] for a, b in pairs)])
+
+        tables.append(_delta(fit, marginal, alpha).assign(scale=SCALES[fit.kind], quantity=slopes + differences))
+    table = pd.concat(tables, ignore_index=True)
+    note = f"dispersion {dispersion(fit):.2f}, carried by the robust error" if fit.kind == "count" else ""
+    return table.assign(n=design.n, kind=fit.kind, covariance=fit.cov.kind, note=note)[COLUMNS]
+
+
+def generalised_effects(fit: GeneralisedFit) -> pd.DataFrame:
+    """Return the difference between arms in the expected outcome over the predictor's observed range.
+
+    One row per pair of arms and predictor value: contrast, value, estimate, se, t, df, p, low, high, and inside
+    (the interval leaves out 0). Covariates stay as they are in each row, and the difference is averaged over rows.
+    """
+    design = fit.design
+    parts = []
+    for a, b in design.moderator.pairs if design.moderator.levels is not None else []:
+        observed = design.x[np.isin(design.arm, [a, b])]
+        grid = np.linspace(observed.min(), observed.max(), STEPS)
+
+        def difference(beta: np.ndarray, grid=grid, a=a, b=b) -> np.ndarray:
+            return np.array([_mean_at(fit, beta, a, x) - _mean_at(fit, beta, b, x) for x in grid])
+
+        rows = _delta(fit, difference, design.spec.alpha)
+        rows.insert(0, "value", grid)
+        rows.insert(0, "contrast", f"{a} - {b}")
+        parts.append(rows.assign(scale=SCALES[fit.kind], inside=(rows["low"] > 0) | (rows["high"] < 0)))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _outcome_problems(design: Design, kind: str, weights: np.ndarray | None) -> list[Problem]:
+    y, name, problems = design.y, design.spec.outcome, []
+    whole = np.array_equal(y, np.round(y))
+
+    def add(what: str, remedy: str, column: str = name) -> None:
+        problems.append(Problem("generalised", what, remedy, column=column))
+
+    if kind == "binary" and not set(np.unique(y)) <= {0.0, 1.0}:
+        add("is not 0 or 1 everywhere", "code the binary outcome as 0 and 1")
+    if kind == "count" and (not whole or y.min() < 0):
+        add("is not a count", "give whole numbers from 0 on")
+    if kind == "ordered" and (not whole or not 3 <= len(np.unique(y)) <= 10):
+        what = f"has {len(np.unique(y))} values, but an ordered outcome has 3 to 10 whole numbers"
+        add(what, "code the categories 1, 2, 3, ...")
+    if weights is not None and not (np.isfinite(weights).all() and (weights > 0).all()):
+        add("are not all positive numbers", "correct the column of weights", "weights")
+    return problems
+
+
+def _fit_ordered(design: Design, w: np.ndarray, cov_kind: str) -> GeneralisedFit:
+    """Proportional odds, errors from the sandwich of scores (HC0 times n / (n - k); clusters are summed first)."""
+    if not np.allclose(w, 1):
+        raise InputError(
+            Problem("generalised", "are not available for an ordered outcome", "leave weights out", column="weights")
+        )
+    codes = np.searchsorted(np.unique(design.y), design.y)
+    model = OrderedModel(codes, design.X[:, 1:], distr="logit")
+    result = model.fit(method="bfgs", disp=False, maxiter=1000, gtol=1e-8)
+    params = np.asarray(result.params)
+    scores = model.score_obs(params)
+    n, k = len(codes), len(params)
+    df, kind = n - k, "HC1"
+    if design.spec.cluster:
+        groups = pd.factorize(design.data[design.spec.cluster])[0]
+        scores = pd.DataFrame(scores).groupby(groups).sum().to_numpy()
+        df, kind = len(scores) - 1, "CR1"
+    bread = np.linalg.inv(-model.hessian(params))
+    scale = len(scores) / (len(scores) - 1) if design.spec.cluster else n / df
+    V = bread @ (scores.T @ scores) @ bread * scale
+    values, slopes = np.unique(design.y), design.X.shape[1] - 1
+
+    def expected(beta: np.ndarray, X: np.ndarray) -> np.ndarray:
+        cuts = model.transform_threshold_params(beta)[1:-1]
+        above = expit(X[:, 1:] @ beta[:slopes][:, None] - cuts[None, :])
+        return values[0] + above @ np.diff(values)
+
+    return GeneralisedFit(design, "ordered", params, Covariance(kind, V, df), expected)
+
+
+def _padded(C: np.ndarray, fit: GeneralisedFit) -> np.ndarray:
+    """Contrasts in the coefficients' own order: an ordered outcome has no intercept, and thresholds last."""
+    if fit.kind != "ordered":
+        return C
+    return np.column_stack([C[:, 1:], np.zeros((len(C), len(fit.beta) - C.shape[1] + 1))])
+
+
+def _rows(design: Design, arm: object, x: np.ndarray) -> np.ndarray:
+    """The design's rows moved to an arm and to predictor values (n,)."""
+    X = design.X.copy()
+    code = design.moderator.code(arm)
+    X[:, 1] = x
+    X[:, design.moderator_columns] = code
+    X[:, design.interactions] = x[:, None] * code
+    return X
+
+
+def _marginal_slope(fit: GeneralisedFit, beta: np.ndarray, arm: object) -> float:
+    design = fit.design
+    h = 1e-4 * design.x.std(ddof=1)
+    up, down = (fit.expected(beta, _rows(design, arm, design.x + d)) for d in (h, -h))
+    return float((up - down).mean() / (2 * h))
+
+
+def _mean_at(fit: GeneralisedFit, beta: np.ndarray, arm: object, x: float) -> float:
+    return float(fit.expected(beta, _rows(fit.design, arm, np.full(fit.design.n, x))).mean())
+
+
+def _contrasts(fit: GeneralisedFit, C: np.ndarray, alpha: float) -> pd.DataFrame:
+    return t_table(C @ fit.beta, np.sqrt(fit.cov.variance(C)), fit.cov.df(C), alpha)
+
+
+def _delta(fit: GeneralisedFit, function: Callable[[np.ndarray], np.ndarray], alpha: float) -> pd.DataFrame:
+    """Estimates of a function of the coefficients with delta-method errors (central differences)."""
+    steps = 1e-5 * np.maximum(np.sqrt(np.diag(fit.cov.matrix)), 1e-8)
+    J = np.column_stack([
+        (function(fit.beta + step) - function(fit.beta - step)) / (2 * step[i])
+        for i, step in enumerate(np.diag(steps))
+    ])  # fmt: skip
+    se = np.sqrt(np.einsum("ij,jk,ik->i", J, fit.cov.matrix, J))
+    return t_table(function(fit.beta), se, fit.cov.df(J), alpha)
+
+
+def dispersion(fit: GeneralisedFit) -> float:
+    """Return Pearson's chi-squared over the residual degrees of freedom of a count model: 1 under Poisson."""
+    mean = fit.expected(fit.beta, fit.design.X)
+    n, k = fit.design.X.shape
+    return float(((fit.design.y - mean) ** 2 / mean).sum() / (n - k))

@@ -1,0 +1,97 @@
+"""What a trial statistician asks beside the model: change from baseline, groups, other outcomes, prior knowledge."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from hpaxis.moderation.change import change_table, has_baseline
+from hpaxis.moderation.design import Spec, build_design
+from hpaxis.moderation.generalised import fit_generalised, generalised_effects, generalised_table
+from hpaxis.moderation.mixed import mixed_table
+from hpaxis.moderation.model import Moderation
+from hpaxis.moderation.prior import prior_table
+from hpaxis.problems import InputError
+
+PARTS = ("change", "mixed", "generalised", "generalised_effects", "prior", "summary")
+
+
+def trial_tables(
+    result: Moderation, data: pd.DataFrame, entry: Mapping, context: Mapping[str, str]
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Return ``(tables, refused)``: the tables of PARTS that ``entry`` asks for, and why a part could not be made.
+
+    ``result``: the model's fit; ``data``: its rows, indexed by participant; ``context``: facts of the study that a
+    summary carries (panel, assay, timepoint, design, plan). A part that fails leaves the others and the model alone.
+    """
+    tables = dict.fromkeys(PARTS, pd.DataFrame())
+    refused: list[str] = []
+    spec, kind = result.design.spec, entry["covariance"]
+
+    def part(name: str, make) -> None:
+        try:
+            tables.update(make())
+        except InputError as error:
+            refused.extend(f"{name}: {problem}" for problem in error.problems)
+
+    measures = [m for m in dict.fromkeys((spec.outcome, spec.predictor)) if has_baseline(data, m)]
+    if measures and result.design.moderator.levels is not None:
+        part("change", lambda: {"change": _changes(data, measures, spec, kind)})
+    if entry["group"] is not None:
+        part("group", lambda: {"mixed": _mixed(result, data, entry)})
+    if entry["outcome_kind"] != "continuous" or entry["weights"] is not None:
+        part("outcome_kind", lambda: _generalised(data, spec, entry))
+    if entry["priors"]:
+        part("priors", lambda: {"prior": prior_table(result.slope_differences, entry["priors"], spec.alpha)})
+    tables["summary"] = summary_table(result, entry, context)
+    return tables, refused
+
+
+def summary_table(result: Moderation, entry: Mapping, context: Mapping[str, str]) -> pd.DataFrame:
+    """Return what another study needs to pool this one: estimates with their errors and what they measure, no person.
+
+    One row per quantity: slope differences of each pair of arms and each arm's slope.
+    """
+    differences = result.slope_differences.rename(columns={"contrast": "quantity"})
+    arms = result.design.moderator.levels is not None
+    slopes = result.slopes[result.slopes["at"] == result.slopes["moderator"].astype(str)] if arms else result.slopes[:0]
+    slopes = slopes.assign(quantity=[f"slope[{m}]" for m in slopes["moderator"]])
+    columns = ["quantity", "estimate", "se", "df", "p", "low", "high"]
+    table = pd.concat([differences[columns], slopes[columns]], ignore_index=True)
+    scales, spec = result.design.scales, result.design.spec
+    return table.assign(
+        n=result.design.n, outcome=spec.outcome, predictor=entry["predictor"], scale=entry["scale"],
+        moderator=spec.moderator, population=entry["population"], covariates="; ".join(spec.covariates) or "none",
+        covariance=result.linear.cov.kind, standardise="; ".join(sorted(spec.standardise)) or "none",
+        outcome_sd=scales.loc[spec.outcome, "sd"], predictor_sd=scales.loc[spec.predictor, "sd"], **context,
+    )  # fmt: skip
+
+
+def _changes(data, measures, spec, kind):
+    tables = [change_table(data, m, spec.moderator, kind, spec.alpha) for m in measures]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _mixed(result, data, entry):
+    design = result.design
+    return mixed_table(design, data.loc[design.data.index, entry["group"]], entry["slopes_at"])
+
+
+def _generalised(data, spec, entry):
+    """The model without standardising its outcome, since a count or a category has its own unit."""
+    columns = [*spec.columns, *([entry["weights"]] if entry["weights"] else [])]
+    roles = tuple(role for role in spec.standardise if role != "outcome")
+    own = Spec(**{**spec.__dict__, "standardise": roles})
+    design = build_design(data.dropna(subset=columns), own)
+    weights = None if entry["weights"] is None else design_weights(data, design, entry["weights"])
+    cov_kind = entry["covariance"] if entry["outcome_kind"] != "ordered" else "HC1"
+    fit = fit_generalised(design, entry["outcome_kind"], cov_kind, weights)
+    return {
+        "generalised": generalised_table(fit, entry["slopes_at"]),
+        "generalised_effects": generalised_effects(fit),
+    }
+
+
+def design_weights(data: pd.DataFrame, design, name: str) -> np.ndarray:
+    """Return the weights (n,) of a design's complete cases."""
+    return data.loc[design.data.index, name].to_numpy(float)

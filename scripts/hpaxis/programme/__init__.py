@@ -1,0 +1,1 @@
+"""The programme around a trial: several studies pooled, and what the treatment is worth."""

@@ -1,0 +1,147 @@
+"""One question over several studies: what can be pooled, the pooled slope difference, and how far studies differ.
+
+Random effects by Paule & Mandel (1982) with the interval of Hartung & Knapp (2001) and Sidik & Jonkman (2002), from
+statsmodels' meta_analysis; prediction interval with k - 1 degrees of freedom (IntHout, Ioannidis, Rovers & Goeman,
+2016). A study enters by its
+summaries (moderation/{model}/summary.tsv), which hold no person.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.meta_analysis import combine_effects
+
+from hpaxis.problems import InputError, Problem
+
+# What must agree before numbers are pooled, and what may differ but is said.
+MUST_AGREE = (
+    "quantity",
+    "outcome",
+    "predictor",
+    "scale",
+    "panel",
+    "timepoint",
+    "population",
+    "standardise",
+    "contrast",
+)
+MAY_DIFFER = ("covariates", "covariance", "assay", "design", "outcome_sd", "predictor_sd", "plan")
+COLUMNS = [
+    "quantity", "study", "design", "estimate", "se", "low", "high", "weight", "n", "df", "p", "tau2", "i2", "q",
+    "q_p", "prediction_low", "prediction_high", "note",
+]  # fmt: skip
+
+
+def pool_studies(
+    summaries: Mapping[str, pd.DataFrame], alpha: float = 0.05, across_designs: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return ``(pooled, differences)``: studies and their random-effects summary, and what the studies do not share.
+
+    ``summaries``: study name to its summary (one row per quantity: b3 of each contrast and the arms' slopes; columns
+    as workflow/schemas/moderation_summary.schema.yaml). A summary row has study ``pooled``; studies of different
+    designs (randomised, pre-post, cohort) are pooled only with ``across_designs``, else per design.
+
+    Raises `InputError` with everything that keeps two studies apart, one line each.
+    """
+    table = pd.concat([t.assign(study=name) for name, t in summaries.items()], ignore_index=True)
+    problems = _incompatible(summaries)
+    if len(summaries) < 2:
+        problems.append(Problem("programme", "has one study", "name at least two", value=", ".join(summaries)))
+    if problems:
+        raise InputError(problems)
+    parts = []
+    for quantity in table["quantity"].drop_duplicates():
+        rows = table[table["quantity"] == quantity]
+        groups = [("all designs", rows)] if across_designs else list(rows.groupby("design", sort=True))
+        for design, group in groups:
+            parts.append(_pooled(quantity, str(design), group, alpha))
+    return pd.concat(parts, ignore_index=True)[COLUMNS], _differences(summaries)
+
+
+def _pooled(quantity: str, design: str, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
+    rows = rows.sort_values("study")
+    estimate, se = rows["estimate"].to_numpy(float), rows["se"].to_numpy(float)
+    half = stats.t.isf(alpha / 2, rows["df"].to_numpy(float)) * se
+    each = pd.DataFrame({
+        "quantity": quantity, "study": rows["study"].to_numpy(), "design": rows["design"].to_numpy(),
+        "estimate": estimate, "se": se, "low": estimate - half, "high": estimate + half, "n": rows["n"].to_numpy(),
+        "df": rows["df"].to_numpy(float), "p": rows["p"].to_numpy(float), "note": "",
+    })  # fmt: skip
+    if len(rows) < 2:
+        return each.assign(note=f"the only study of design {design}: nothing is pooled").reindex(columns=COLUMNS)
+    summary, weights = random_effects(estimate, se, alpha)
+    each["weight"] = weights
+    total = pd.DataFrame([{"quantity": quantity, "study": "pooled", "design": design, "n": rows["n"].sum(), **summary}])
+    return pd.concat([each.reindex(columns=COLUMNS), total.reindex(columns=COLUMNS)], ignore_index=True)
+
+
+def random_effects(estimate: Sequence, se: Sequence, alpha: float = 0.05) -> tuple[dict, np.ndarray]:
+    """Return ``(summary, weights)`` of k >= 2 estimates: Paule-Mandel tau2, Hartung-Knapp error on k - 1 df.
+
+    ``weights`` (k,) add to 1. The Hartung-Knapp error is not truncated; where it is smaller than the fixed-effect
+    error, which chance does with few studies, the note says so and gives the larger interval.
+    """
+    y, v = np.asarray(estimate, float), np.asarray(se, float) ** 2
+    k = len(y)
+    result = combine_effects(y, v, method_re="iterated", use_t=True, alpha=alpha, atol=1e-13)
+    tau2 = max(float(result.tau2), 0.0)
+    w = 1 / (v + tau2)
+    mean = (w * y).sum() / w.sum()
+    hk = np.sqrt((w * (y - mean) ** 2).sum() / (k - 1) / w.sum())
+    plain = np.sqrt(1 / w.sum())
+    t = stats.t.isf(alpha / 2, k - 1)
+    fixed = 1 / v
+    q = (fixed * (y - (fixed * y).sum() / fixed.sum()) ** 2).sum()
+    spread = t * np.sqrt(tau2 + hk**2)
+    note = f"{k} studies: the heterogeneity is hardly known" if k < 5 else ""
+    if hk < plain:
+        z = stats.norm.isf(alpha / 2) * plain
+        note += f"; agreement beyond chance: without Hartung-Knapp [{mean - z:.4g}, {mean + z:.4g}]"
+    return {
+        "estimate": mean, "se": hk, "low": mean - t * hk, "high": mean + t * hk, "df": k - 1,
+        "p": 2 * stats.t.sf(abs(mean / hk), k - 1), "weight": 1.0, "tau2": tau2,
+        "i2": max(0.0, 1 - (k - 1) / q) if q > 0 else 0.0, "q": q, "q_p": stats.chi2.sf(q, k - 1),
+        "prediction_low": mean - spread if k > 2 else np.nan,
+        "prediction_high": mean + spread if k > 2 else np.nan, "note": note.removeprefix("; "),
+    }, w / w.sum()  # fmt: skip
+
+
+def one_stage(tables: Mapping[str, pd.DataFrame], spec, covariance: str = "HC3"):
+    """Return the coefficients of one model over the rows of all studies, each with its own level.
+
+    ``tables``: study name to its rows, as `hpaxis.moderation.entries.model_rows` gives them; only where rows may be
+    together. The study enters as a covariate (fixed effects); the slope difference is taken as common.
+    """
+    from dataclasses import replace
+
+    from hpaxis.moderation.model import fit_spec
+
+    rows = pd.concat([t.assign(study=name) for name, t in tables.items()])
+    rows.index = pd.Index([f"{s}:{i}" for s, i in zip(rows["study"], rows.index, strict=True)], name="row")
+    return fit_spec(rows, replace(spec, covariates=(*spec.covariates, "study")), covariance).coefficients
+
+
+def _incompatible(summaries):
+    problems, first = [], next(iter(summaries))
+    known = summaries[first]
+    for name, table in summaries.items():
+        if table.empty:
+            problems.append(Problem(name, "holds no estimate", "the model was refused there: see its refused.tsv"))
+            continue
+        for key in MUST_AGREE:
+            here, there = (sorted(set(t[key].astype(str))) for t in (table, known))
+            if here != there:
+                what = f"has {key} {', '.join(here)}, but {first} has {', '.join(there)}"
+                problems.append(Problem(name, what, "pool only what measures the same", column=key))
+    return problems
+
+
+def _differences(summaries):
+    rows = []
+    for key in MAY_DIFFER:
+        values = {name: "; ".join(sorted(set(table[key].astype(str)))) for name, table in summaries.items()}
+        if len(set(values.values())) > 1:
+            rows += [(key, name, value) for name, value in values.items()]
+    return pd.DataFrame(rows, columns=["differs_in", "study", "value"])
