@@ -15,6 +15,7 @@ with logged(snakemake.log[0]) as log:
         snakemake.params.arms,
         snakemake.params.seed,
         locked=read_lock(snakemake.params.settings["lock"]),
+        context=snakemake.params.context,
     )
     for problem in tables["refused"]["problem"]:
         log.error("refused: %s", problem)

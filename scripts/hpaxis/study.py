@@ -98,6 +98,12 @@ class Study:
         """Return the files of a library's panel, sorted; as paths from the working folder, so that both may move."""
         return self._panel_files[self.library(library_id)["panel"]]
 
+    def context(self):
+        """Return what the study's shareable summaries say of it: panel, assay, timepoint and design, as text."""
+        own = self.libraries[self.libraries["kind"] == "study"]
+        known = {key: "; ".join(sorted(own[key].dropna().unique())) or "none" for key in ("panel", "assay")}
+        return {**known, "timepoint": self.config["cohort"]["timepoint"], "design": self.config["study"]["design"]}
+
     def plate_ids(self):
         """Return the ids of the cortisol plates, sorted."""
         return sorted(self.plates["plate_id"])

@@ -32,6 +32,12 @@ rule fit_model:
         complier="<results>/moderation/{model}/complier.tsv",
         multiverse="<results>/moderation/{model}/multiverse.tsv",
         multiverse_joint="<results>/moderation/{model}/multiverse_joint.tsv",
+        change="<results>/moderation/{model}/change.tsv",
+        mixed="<results>/moderation/{model}/mixed.tsv",
+        generalised="<results>/moderation/{model}/generalised.tsv",
+        generalised_effects="<results>/moderation/{model}/generalised_effects.tsv",
+        prior="<results>/moderation/{model}/prior.tsv",
+        summary="<results>/moderation/{model}/summary.tsv",
     log:
         "<logs>/fit_model/{model}.log",
     benchmark:
@@ -46,6 +52,7 @@ rule fit_model:
         settings=study.config["moderation"],
         arms=study.config["arms"],
         seed=study.config["seed"],
+        context=study.context(),
     script:
         "../../scripts/fit_model.py"
 

@@ -64,5 +64,6 @@ def entry_columns(entry):
     if entry["scale"] != "beta":
         names.append(scaled_name(entry["predictor"], "m_value"))
     names += entry["family"] + entry["auxiliary"]
-    names += [entry[key] for key in ("cluster", "mediator", "dose", "received", "group", "weights") if entry[key] is not None]
+    single = ("cluster", "mediator", "dose", "received", "group", "weights")
+    names += [entry[key] for key in single if entry[key] is not None]
     return list(dict.fromkeys(names))

@@ -6,6 +6,7 @@ equal sandwich's vcovHC of a glm. Average marginal slopes and their delta-method
 Ai & Norton (2003): on the probability scale the product term is not the interaction.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import pandas as pd
 import statsmodels.api as sm
 from scipy.special import expit
 from statsmodels.miscmodels.ordinal_model import OrderedModel
+from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
 from hpaxis.moderation.covariance import Covariance, covariance
 from hpaxis.moderation.design import Design
@@ -65,7 +67,9 @@ def fit_generalised(
     if kind == "ordered":
         return _fit_ordered(design, w, cov_kind)
     model = sm.GLM(design.y, design.X, family=FAMILIES[kind](), freq_weights=w)
-    result = model.fit(tol=1e-12, maxiter=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PerfectSeparationWarning)  # refused below, with a remedy
+        result = model.fit(tol=1e-12, maxiter=200)
     eta = design.X @ result.params
     if kind == "binary" and np.abs(eta).max() > SEPARATED:
         what = "is separated by the model's terms: some fitted probabilities are 0 or 1"

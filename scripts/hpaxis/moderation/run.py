@@ -20,6 +20,7 @@ from hpaxis.moderation.power import detectable_table, power_table
 from hpaxis.moderation.resample import family_table, resampling_table
 from hpaxis.moderation.seeds import generator
 from hpaxis.moderation.sensitivity import sensitivity
+from hpaxis.moderation.trial import PARTS, trial_tables
 from hpaxis.problems import InputError, raise_if_any
 from hpaxis.schemas import load
 
@@ -28,15 +29,17 @@ TABLES = (
     *("lines", "points", "effects", "resampling", "influence", "region_without", "sensitivity", "sensitivity_region"),
     *("reliability", "imputations", "power", "detectable", "warnings", "family", "mediation", "dose", "complier"),
     *("multiverse", "multiverse_joint"),
+    *PARTS,
 )
 
 
-def run_model(name, table, entry, settings, arms, seed, locked=None):
+def run_model(name, table, entry, settings, arms, seed, locked=None, context=None):
     """Return every table of the model ``name``: table name to data frame, columns as its schema lists them.
 
     ``table`` is cohort/analysis.tsv, ``entry`` the model's entry and ``settings`` the config's moderation
     section, both with defaults filled; ``arms`` the config's arms, reference first; ``locked`` the plan lock's
-    hashes by model, None without a lock file. Where a lock is asked for and there is none, arms are shuffled
+    hashes by model, None without a lock file; ``context`` facts of the study (panel, assay, timepoint, design) that
+    the shareable summary carries. Where a lock is asked for and there is none, arms are shuffled
     before anything is looked at. A part that the entry does not ask for gives an empty table. A model whose
     rows cannot carry it is refused: ``refused`` has one row a problem, and all other tables but ``plan`` are
     empty, so that the study's other models still reach the report.
@@ -46,13 +49,13 @@ def run_model(name, table, entry, settings, arms, seed, locked=None):
         table = shuffle_arms(table, seed)
     tables = {"plan": plan}
     try:
-        tables |= _fitted(name, table, entry, settings, arms, seed)
+        tables |= _fitted(name, table, entry, settings, arms, seed, (context or {}) | {"plan": plan.loc[0, "status"]})
     except InputError as error:
         tables["refused"] = pd.DataFrame({"problem": [str(p) for p in error.problems]})
     return {name: _shaped(name, tables.get(name, pd.DataFrame())) for name in TABLES}
 
 
-def _fitted(name, table, entry, settings, arms, seed):
+def _fitted(name, table, entry, settings, arms, seed, context):
     """Every table but plan and refused; raises `InputError`."""
     minimum = settings["minimum_per_arm"]
     raise_if_any(check_model(name, entry, table=table, arms=arms, minimum_per_arm=minimum))
@@ -62,9 +65,19 @@ def _fitted(name, table, entry, settings, arms, seed):
     tables = _main(result, left_out)
     tables |= _scrutiny(name, result, data, entry, settings, seed)
     tables |= _questions(name, data, spec, entry, settings, seed)
+    trial, refused = trial_tables(result, data, entry, context)
+    tables |= trial
+    tables["warnings"] = pd.concat([tables["warnings"], _refused_parts(refused)], ignore_index=True)
     grid = settings["multiverse"]
     curve, joint = multiverse(table, entry, grid, arms, settings, grid["draws"], seed, name)
     return {**tables, "multiverse": curve, "multiverse_joint": joint}
+
+
+def _refused_parts(refused):
+    """A warning for each optional part that could not be made: the model stands without it."""
+    remedy = "the model stands; correct this part of its entry, or leave it out"
+    rows = [("part_refused", np.nan, np.nan, text, remedy) for text in refused]
+    return pd.DataFrame(rows, columns=["code", "value", "limit", "what", "remedy"])
 
 
 def _main(result, left_out):

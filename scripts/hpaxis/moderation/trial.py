@@ -13,6 +13,7 @@ from hpaxis.moderation.model import Moderation
 from hpaxis.moderation.prior import prior_table
 from hpaxis.problems import InputError
 
+CONTEXT = ("panel", "assay", "timepoint", "design", "plan")
 PARTS = ("change", "mixed", "generalised", "generalised_effects", "prior", "summary")
 
 
@@ -63,7 +64,8 @@ def summary_table(result: Moderation, entry: Mapping, context: Mapping[str, str]
         n=result.design.n, outcome=spec.outcome, predictor=entry["predictor"], scale=entry["scale"],
         moderator=spec.moderator, population=entry["population"], covariates="; ".join(spec.covariates) or "none",
         covariance=result.linear.cov.kind, standardise="; ".join(sorted(spec.standardise)) or "none",
-        outcome_sd=scales.loc[spec.outcome, "sd"], predictor_sd=scales.loc[spec.predictor, "sd"], **context,
+        outcome_sd=scales.loc[spec.outcome, "sd"], predictor_sd=scales.loc[spec.predictor, "sd"],
+        **{key: context.get(key, "not stated") for key in CONTEXT},
     )  # fmt: skip
 
 

@@ -25,7 +25,6 @@ MUST_AGREE = (
     "timepoint",
     "population",
     "standardise",
-    "contrast",
 )
 MAY_DIFFER = ("covariates", "covariance", "assay", "design", "outcome_sd", "predictor_sd", "plan")
 COLUMNS = [

@@ -1,0 +1,193 @@
+"""Change from baseline, groups, other outcomes and priors: against R, closed forms and known truth."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpaxis.moderation import Spec, fit
+from hpaxis.moderation.change import change_table
+from hpaxis.moderation.design import build_design
+from hpaxis.moderation.generalised import fit_generalised, generalised_effects, generalised_table
+from hpaxis.moderation.mixed import mixed_table
+from hpaxis.moderation.prior import prior_table
+from hpaxis.moderation.slopes import simultaneous
+from hpaxis.problems import InputError
+
+
+@pytest.fixture(scope="module")
+def trial():
+    """200 people, six therapists in the treatment arm only, outcomes of every kind; written out for R as it is."""
+    rng = np.random.default_rng(1)
+    n = 200
+    x = rng.normal(size=n)
+    arm = np.where(rng.random(n) < 0.5, "treatment", "control")
+    age = rng.normal(size=n)
+    t = (arm == "treatment") * 1.0
+    eta = -0.3 - 0.8 * x + 0.2 * t + 0.8 * x * t + 0.2 * age
+    table = pd.DataFrame({"x": x, "arm": pd.Categorical(arm, ["control", "treatment"]), "age": age})
+    table["binary"] = (rng.random(n) < 1 / (1 + np.exp(-eta))) * 1.0
+    table["count"] = rng.poisson(np.exp(eta * 0.5 + 1)) * 1.0
+    table["ordered"] = np.digitize(eta + rng.logistic(size=n), [-1.5, 0, 1.2]) + 1.0
+    table["w"] = rng.uniform(0.5, 2, n)
+    seen = rng.integers(0, 6, n)
+    table["therapist"] = np.where(arm == "treatment", [f"t{k}" for k in seen], None)
+    effect = rng.normal(size=6) * 0.6
+    table["score"] = eta + (arm == "treatment") * effect[seen] + rng.normal(size=n)
+    return table
+
+
+def design_of(table, outcome):
+    return build_design(table, Spec(outcome, "x", "arm", ("age",)))
+
+
+# R 4.2.2: glm with prior weights w / mean(w), sandwich 3.0-2 vcovHC(type = "HC3"); MASS polr with sandwich() times
+# sqrt(n / (n - k)). Terms: (Intercept), x, arm[treatment], age, x:arm[treatment]. To 1e-6: convergence of both sides.
+R_GLM = {
+    ("binary", "weighted"): (
+        [-0.276941477066, -0.794567373233, -0.009919761794, 0.478763797098, 0.620165728857],
+        [0.2466532821, 0.3417336290, 0.3334900341, 0.1603504817, 0.4223052815],
+    ),
+    ("count", "weighted"): (
+        [0.92315131944, -0.48366902468, -0.01403266055, 0.09369910020, 0.43388721543],
+        [0.07965576130, 0.08903252160, 0.11056451525, 0.05071348415, 0.11509570995],
+    ),
+    ("ordered", "plain"): (
+        [-0.4262231484, 0.8530501232, 0.2760757838, 0.2820712131],
+        [0.2204789238, 0.2840082726, 0.1308769022, 0.2641118215],
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "how"), R_GLM)
+def test_generalised_models_equal_r(trial, kind, how):
+    weights = trial["w"].to_numpy() if how == "weighted" else None
+    found = fit_generalised(design_of(trial, kind), kind, "HC3", weights)
+    estimates, errors = (np.array(v) for v in R_GLM[kind, how])
+    k = len(estimates)
+    tolerance = 1e-6 if kind != "ordered" else 2e-6
+    np.testing.assert_allclose(found.beta[:k], estimates, atol=tolerance)
+    np.testing.assert_allclose(np.sqrt(np.diag(found.cov.matrix))[:k], errors, atol=tolerance)
+
+
+def test_marginal_slopes_of_a_linear_outcome_are_its_coefficients(trial):
+    """Identity link: the scale people read and the link are one, and the pairs' difference is the product term."""
+    table = generalised_table(fit_generalised(design_of(trial, "score"), "continuous", "HC3"))
+    rows = table.set_index(["scale", "quantity"])
+    b3 = rows.loc[("identity", "x:arm[treatment]")]
+    difference = rows.loc[("outcome", "slope[treatment] - slope[control]")]
+    for column in ("estimate", "se", "low", "high"):
+        assert difference[column] == pytest.approx(b3[column], rel=1e-6)
+    # Unweighted, it is the model that every study fits.
+    plain = fit(trial, outcome="score", predictor="x", moderator="arm", covariates=["age"], covariance="HC3")
+    own = plain.coefficients.set_index("term").loc["x:arm[treatment]"]
+    assert b3["se"] == pytest.approx(own["se"], rel=1e-9)
+
+
+def test_marginal_slope_of_a_probability_is_the_mean_derivative(trial):
+    """b p (1 - p), averaged by hand over all rows moved to each arm."""
+    found = fit_generalised(design_of(trial, "binary"), "binary", "HC0")
+    rows = generalised_table(found).set_index(["scale", "quantity"])["estimate"]
+    b = found.beta
+    for arm, t in (("control", 0.0), ("treatment", 1.0)):
+        p = 1 / (1 + np.exp(-(b[0] + b[1] * trial["x"] + b[2] * t + b[3] * trial["age"] + b[4] * trial["x"] * t)))
+        by_hand = ((b[1] + b[4] * t) * p * (1 - p)).mean()
+        assert rows[("probability", f"slope[{arm}]")] == pytest.approx(by_hand, rel=1e-6)
+    effects = generalised_effects(found)
+    assert effects["value"].is_monotonic_increasing
+    assert effects["estimate"].between(-1, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "said"),
+    [
+        ("binary", [0, 1, 2], "is not 0 or 1 everywhere"),
+        ("count", [0.5, 1, 2], "is not a count"),
+        ("ordered", [1, 1, 2], "has 2 values"),
+    ],
+)
+def test_an_outcome_of_another_kind_is_refused(trial, kind, values, said):
+    data = trial.assign(y=np.resize(np.array(values, float), len(trial)))
+    with pytest.raises(InputError, match=said):
+        fit_generalised(design_of(data, "y"), kind)
+
+
+def test_separation_is_refused(trial):
+    data = trial.assign(y=(trial["x"] > 0) * 1.0)
+    with pytest.raises(InputError, match="separated"), np.errstate(all="ignore"):
+        fit_generalised(design_of(data, "y"), "binary")
+
+
+def test_partially_nested_mixed_model_equals_lme4(trial):
+    """lme4 1.1-31: lmer(score ~ x * arm + age + (0 + treated | group)), controls each a group of their own.
+
+    Variances and standard errors to 1e-5. lmerTest's degrees of freedom come from the observed information, ours from
+    the expected one: 7.32 there, 7.19 here.
+    """
+    table = mixed_table(design_of(trial, "score"), trial["therapist"]).set_index("quantity")
+    assert table["nested_in"].unique().tolist() == ["treatment"]
+    assert table["group_variance"].iloc[0] == pytest.approx(0.2662844173, abs=1e-5)
+    assert table["residual_variance"].iloc[0] == pytest.approx(0.9357374563, abs=1e-5)
+    expected = {"x:arm[treatment]": (0.51237022, 0.15283700), "arm[treatment]": (0.05577275, 0.25394275)}
+    for term, (estimate, se) in expected.items():
+        assert table.loc[term, "estimate"] == pytest.approx(estimate, abs=1e-5)
+        assert table.loc[term, "se"] == pytest.approx(se, abs=1e-5)
+    assert table.loc["arm[treatment]", "df"] == pytest.approx(7.31588613, rel=0.05)
+    assert "6 groups" in table["note"].iloc[0]
+
+
+def test_groups_that_differ_by_chance_have_no_variance(trial):
+    rng = np.random.default_rng(5)
+    group = pd.Series(rng.permutation(np.repeat(np.arange(20), 10)).astype(str), index=trial.index, name="family")
+    table = mixed_table(design_of(trial.assign(score=rng.normal(size=200)), "score"), group)
+    assert table["icc"].iloc[0] < 0.1
+    assert table["icc_low"].iloc[0] < 0 < table["icc_high"].iloc[0]
+    assert set(table["nested_in"]) == {"all rows"}
+
+
+def test_change_by_hand():
+    """Four children an arm: means, ANCOVA and reliabilities from their definitions."""
+    base = np.array([1.0, 2.0, 3.0, 4.0, 1.5, 2.5, 3.5, 4.5])
+    follow = np.array([1.2, 2.1, 3.3, 3.9, 2.5, 3.3, 4.4, 5.8])
+    arm = np.repeat(["control", "treatment"], 4)
+    table = pd.DataFrame({
+        "m": follow, "m_se": 0.3, "m_baseline": base, "m_baseline_se": 0.4, "m_change": follow - base,
+        "m_change_se": 0.5,
+        "arm": pd.Categorical(arm, ["control", "treatment"]),
+    })  # fmt: skip
+    rows = change_table(table, "m", kind="OLS").set_index(["quantity", "arm"])
+    assert rows.loc[("mean change", "treatment"), "estimate"] == pytest.approx(1.0)
+    variance = np.var((follow - base)[4:], ddof=1)
+    assert rows.loc[("mean change", "treatment"), "reliability"] == pytest.approx(1 - 0.25 / variance)
+    assert rows.loc[("mean at baseline", "control"), "reliability"] == pytest.approx(
+        1 - 0.16 / np.var(base[:4], ddof=1)
+    )
+    X = np.column_stack([np.ones(8), arm == "treatment", base]).astype(float)
+    ancova = np.linalg.lstsq(X, follow, rcond=None)[0][1]
+    title = "difference at follow-up, adjusted for baseline"
+    assert rows.loc[(title, "treatment - control"), "estimate"] == pytest.approx(ancova)
+
+
+def test_priors_in_closed_form():
+    """b .70, se .269 (a published interaction) under N(0, .269): half the precision each, so half the estimate."""
+    slopes = pd.DataFrame({"contrast": ["treatment - control"], "estimate": [0.70], "se": [0.269]})
+    table = prior_table(slopes, {"sceptical": {"mean": 0.0, "sd": 0.269, "source": "as wide as the data"}})
+    rows = table.set_index("prior")
+    assert rows.loc["sceptical", "estimate"] == pytest.approx(0.35)
+    assert rows.loc["sceptical", "se"] == pytest.approx(0.269 / np.sqrt(2))
+    assert rows.loc["sceptical", "share_of_prior"] == pytest.approx(0.5)
+    critical = rows.loc["critical sceptical"]
+    assert critical["low"] == pytest.approx(0, abs=1e-12)
+    assert critical["overturns"]
+    # Matthews (2001): the critical prior's 95 % limit is (U - L)^2 / (4 sqrt(U L)) for an interval [L, U].
+    low, high = 0.70 - 1.959964 * 0.269, 0.70 + 1.959964 * 0.269
+    assert 1.959964 * critical["prior_sd"] == pytest.approx((high - low) ** 2 / (4 * np.sqrt(high * low)), rel=1e-5)
+
+
+def test_max_t_over_three_equal_arms_is_tukey():
+    """Three arms, equal n, equal variance: max-t over the pairs is the studentised range (R: ptukey(3.5, 3, 60))."""
+    V = np.array([[2.0, 1, -1], [1, 2, 1], [-1, 1, 2]])
+    p, critical = simultaneous(V, np.array([3.5 / np.sqrt(2)] * 3), 60, 0.05)
+    assert p == pytest.approx(
+        0.042, abs=0.0015
+    )  # 1 - ptukey(3.5, 3, 60) = .0420; standard error of 200,000 draws .0005
+    assert critical == pytest.approx(3.399 / np.sqrt(2), abs=0.01)  # qtukey(.95, 3, 60) = 3.399
