@@ -8,8 +8,8 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.methylation.counting.calls import LibraryCalls
     from hpaxis.methylation.levels.genotypes import identity_warnings
     from hpaxis.methylation.levels.libraries import estimate_study
-    from hpaxis.methylation.levels.pyrosequencing_levels import estimate_pyrosequencing
     from hpaxis.methylation.levels.read_level import read_level_table
+    from hpaxis.methylation.levels.readings import read_pyrosequenced
     from hpaxis.methylation.panels.panel import panel_folder, read_panel
     from hpaxis.methylation.panels.variants import variants_table
     from hpaxis.problems import raise_if_any
@@ -28,8 +28,9 @@ with logged(snakemake.log[0]) as log:
     panels = {name: read_panel(panel_folder(name)) for name in sorted(sheet["panel"].unique())}
     if snakemake.input.readings:
         readings = read_table(snakemake.input.readings)
-        others.append(estimate_pyrosequencing(sheet[sheet["assay"] == "pyrosequencing"], panels, readings, settings))
-        write_table(others[0].instrument, snakemake.output.instrument)
+        libraries = sheet[sheet["assay"] == "pyrosequencing"]
+        others, instrument = read_pyrosequenced(libraries, panels, readings, settings)
+        write_table(instrument, snakemake.output.instrument)
     warnings = identity_warnings(read_table(snakemake.input.identity))
     found = estimate_study(sheet[sheet["library_id"].isin(tables)], panels, tables, settings, others, warnings)
     write_folder(found.calls, snakemake.output.calls, ".cpg.tsv")

@@ -10,7 +10,8 @@ from scipy.stats import binom
 from hpaxis.methylation.counting.calls import LibraryCalls, conversion_table, patterns_table
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.conversion import fit_mixture
-from hpaxis.methylation.levels.samples import level, read_sample
+from hpaxis.methylation.levels.counted import read_sample
+from hpaxis.methylation.levels.measured import level
 from hpaxis.schemas import load, with_defaults
 
 SETTINGS = with_defaults({}, load("config/methylation"))
@@ -71,9 +72,9 @@ def library(rng, n, sites, e, failed):
 def test_levels_are_unbiased_with_few_sites_where_a_hard_count_is_not(sites, monkeypatch):
     """70 libraries of 2,000 molecules, 10 % failed: tolerances are standard errors over the libraries."""
     monkeypatch.setattr(
-        "hpaxis.methylation.levels.samples.masked_cpgs", lambda panel, frequency: np.zeros(CPGS, dtype=bool)
+        "hpaxis.methylation.levels.counted.masked_cpgs", lambda panel, frequency: np.zeros(CPGS, dtype=bool)
     )
-    monkeypatch.setattr("hpaxis.methylation.levels.samples.mask_notes", lambda panel, settings: [])
+    monkeypatch.setattr("hpaxis.methylation.levels.counted.mask_notes", lambda panel, settings: [])
     rng = np.random.default_rng(sites)
     rows = []
     for _ in range(70):

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
+from hpaxis.methylation.assays.instrument import instrument_error
 from hpaxis.methylation.assays.pyrosequencer_export import read_export
 from hpaxis.methylation.assays.pyrosequencing import check_exports, read_exports
 from hpaxis.methylation.levels.libraries import estimate_study
-from hpaxis.methylation.levels.pyrosequencing_levels import estimate_pyrosequencing, instrument_error
+from hpaxis.methylation.levels.readings import read_pyrosequenced
 from hpaxis.methylation.panels.panel import make_panel
 from hpaxis.problems import InputError
 from hpaxis.schemas import load, with_defaults
@@ -206,9 +207,8 @@ def test_the_well_of_the_sheet_chooses_a_row_and_others_are_accounted_for(panel,
 
 def measure(readings, sheet, panel, **settings):
     settings = {**SETTINGS, "pyrosequencing": {**NONE, **settings}}
-    measured = estimate_pyrosequencing(sheet, {"toy": panel}, readings, settings)
-    empty = sheet.iloc[:0]
-    return measured, estimate_study(empty, {"toy": panel}, {}, settings, [measured])
+    samples, _ = read_pyrosequenced(sheet, {"toy": panel}, readings, settings)
+    return estimate_study(sheet.iloc[:0], {"toy": panel}, {}, settings, samples)
 
 
 def test_levels_errors_and_verdicts_by_hand(panel, tmp_path):
@@ -217,8 +217,8 @@ def test_levels_errors_and_verdicts_by_hand(panel, tmp_path):
     path = text_export(tmp_path / "e.txt", "\t", lines=lines, header=HEADER[:12])
     sheet = sheet_of(path, "L1", "L2")
     readings, _ = read_exports(sheet, {"toy": panel}, NONE, "s")
-    measured, found = measure(readings, sheet, panel)
-    calls = measured.calls["L1"].set_index("cpg_id")
+    found = measure(readings, sheet, panel)
+    calls = found.calls["L1"].set_index("cpg_id")
     assert calls.loc[CPGS[0], "beta"] == pytest.approx(0.025)
     assert calls.loc[CPGS[0], "beta_se"] == pytest.approx(0.01)
     assert calls.loc[CPGS[3], "flags"] == "quality_failed" and pd.isna(calls.loc[CPGS[3], "beta"])
@@ -238,7 +238,7 @@ def test_a_part_that_a_run_shares_does_not_average_out_over_positions(panel, tmp
     path = text_export(tmp_path / "e.txt", "\t", lines=[[*LINES[0][:10], "5", "Passed"]], header=HEADER[:12])
     sheet = sheet_of(path, "L1")
     readings, _ = read_exports(sheet, {"toy": panel}, NONE, "s")
-    _, found = measure(readings, sheet, panel, shared_sd=0.5)
+    found = measure(readings, sheet, panel, shared_sd=0.5)
     assert found.libraries["region_mean_beta_se"].iloc[0] == pytest.approx((0.01**2 / 4 + 0.005**2) ** 0.5)
 
 
@@ -290,7 +290,7 @@ def test_the_instruments_error_is_recovered_from_replicates(panel, position_sd, 
 def test_truth_lies_in_the_intervals_as_often_as_they_say(panel):
     """300 libraries, conversion differing between them: 95 % intervals of levels and of the mean cover the truth."""
     readings, truth, tubes, sheet = simulated(panel, 300, 0.6, 0.4, seed=8)
-    measured, found = measure(readings, sheet, panel, position_sd=None, shared_sd=None)
+    found = measure(readings, sheet, panel, position_sd=None, shared_sd=None)
     mean = truth.groupby("library_id")["level"].mean()
     table = found.libraries.set_index("library_id").join(mean).dropna(subset=["region_mean_beta"])
     table = table[table["n_cpgs"] == 4]
@@ -298,7 +298,7 @@ def test_truth_lies_in_the_intervals_as_often_as_they_say(panel):
     hits = ((table["region_mean_beta_low"] <= true) & (true <= table["region_mean_beta_high"])).sum()
     low, high = binom.ppf([0.0005, 0.9995], len(table), 0.95)
     assert low <= hits <= high
-    calls = pd.concat(measured.calls.values()).merge(truth, on=["library_id", "cpg_id"]).dropna(subset=["beta"])
+    calls = pd.concat(found.calls.values()).merge(truth, on=["library_id", "cpg_id"]).dropna(subset=["beta"])
     share = ((calls["beta_low"] <= calls["level"]) & (calls["level"] <= calls["beta_high"])).mean()
     assert share == pytest.approx(0.95, abs=0.03)  # errors of a library's CpGs are correlated
     assert (table["region_mean_beta"] - table["level"]).mean() == pytest.approx(0, abs=0.001)
@@ -327,10 +327,10 @@ def test_a_cpg_that_a_variant_destroys_leaves_the_indices_as_it_does_for_reads(p
         "source": "x",
     }
     masked = type(panel)(**{**vars(panel), "cpgs": cpgs, "amplicons": amplicons, "snps": pd.DataFrame([first])})
-    measured, found = measure(readings, sheet, masked)
-    assert measured.calls["L1"]["flags"].iloc[0] == "variant"
+    found = measure(readings, sheet, masked)
+    assert found.calls["L1"]["flags"].iloc[0] == "variant"
     row = found.libraries.iloc[0]
-    assert row["n_cpgs"] == 3 and row["region_mean_beta"] == pytest.approx((0.03 + 0.0425 + 0.05) / 3)
+    assert row["n_cpgs"] == 4 and row["region_mean_beta"] == pytest.approx((0.03 + 0.0425 + 0.05) / 3)
     assert found.indices["region_mean_beta"].iloc[0] == pytest.approx((0.03 + 0.0425 + 0.05) / 3)
 
 
@@ -343,7 +343,7 @@ def test_standards_take_pcr_bias_out_of_its_levels(panel, bias):
     )
     kinds = ["study"] * 60 + ["control_0" if k == 0 else "control_100" if k == 100 else "standard" for k in known]
     sheet = sheet.assign(kind=kinds, expected_percent=[float("nan")] * 60 + [float(k) for k in known])
-    _, found = measure(readings, sheet, panel, position_sd=None, shared_sd=None)
+    found = measure(readings, sheet, panel, position_sd=None, shared_sd=None)
     chosen = found.calibration[found.calibration["chosen"] == "yes"].set_index("index")
     assert (chosen["assay"] == "pyrosequencing").all() and chosen.index.is_unique and (chosen["n"] == len(known)).all()
     assert set(chosen["method"]) == ({"hyperbolic"} if bias < 1 else {"none"})
@@ -361,3 +361,19 @@ def test_standards_take_pcr_bias_out_of_its_levels(panel, bias):
         assert seen[0.5] == pytest.approx(0.375, abs=0.012)
     people = found.indices.set_index("participant_id")["region_mean_beta"].dropna()
     assert 100 * (people - mean[people.index]).mean() == pytest.approx(0, abs=0.25)
+
+
+def test_what_is_said_of_reads_is_said_of_readings(panel, tmp_path):
+    """No 100 % control is a note; an index that the study's assays never read is one too, and no warning."""
+    sheet = sheet_of(tmp_path / "e.txt", "L1")
+    values = {**dict.fromkeys(CPGS[:2], 2.0), "control": 0.2}
+    rows = [("L1", "A1", "one", cpg, value, "passed") for cpg, value in values.items()]
+    readings = pd.DataFrame(rows, columns=["library_id", "well", "assay", "cpg_id", "percent", "quality"])
+    own = pd.DataFrame({"index": ["first", "first"], "cpg_id": CPGS[:2]})
+    named = type(panel)(**{**vars(panel), "indices": pd.concat([panel.indices, own], ignore_index=True)})
+    found = measure(readings, sheet, named)
+    row = found.libraries.iloc[0]
+    assert "no 100 % control of this panel: over-conversion taken as 0" in row["reasons"]
+    assert "not measured by its assays: region_mean" in row["reasons"] and row["verdict"] == "pass"
+    index = found.indices.iloc[0]
+    assert pd.notna(index["first_beta"]) and pd.isna(index["region_mean_beta"]) and index["verdict"] == "pass"

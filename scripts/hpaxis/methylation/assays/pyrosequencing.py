@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 
 import pandas as pd
 
+from hpaxis.methylation.assays.instrument import instrument_error
 from hpaxis.methylation.assays.pyrosequencer_export import CONTROL_LABEL, plain_well, position_number, read_export
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.tables import read_table
@@ -72,8 +73,6 @@ def _rows_of(library, table, path, sheet, problems):
 
 def check_exports(libraries, panels, settings, sheet):
     """Return every problem that would stop `read_exports` or leave the error of a reading unknown."""
-    from hpaxis.methylation.levels.pyrosequencing_levels import instrument_error
-
     try:
         readings, _ = read_exports(libraries, panels, settings, sheet)
         instrument_error(readings, settings)

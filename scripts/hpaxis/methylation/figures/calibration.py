@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 from hpaxis.figures import COLOURS, GREY, MARKERS, use_style
 from hpaxis.methylation.levels.bias import CURVES
-from hpaxis.methylation.levels.samples import ALL
+from hpaxis.methylation.levels.measured import ALL
 
 LOW = 0.2  # studies of saliva lie below; a control at 100 % gets an axis of its own
 

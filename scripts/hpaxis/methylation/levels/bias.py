@@ -194,3 +194,11 @@ def table_rows(panel, index, curves, chosen, reason):
                 "highest": curve.highest, "chosen": "yes" if curve is chosen else "no"}  # fmt: skip
         rows.append(row | {"reason": reason if curve is chosen else curve.fault})
     return rows
+
+
+def extrapolated(curve, value):
+    """A reason where a calibrated level lies outside the standards."""
+    if curve.method == "none" or not np.isfinite(value) or curve.lowest <= value <= curve.highest:
+        return []
+    low, high = 100 * curve.lowest, 100 * curve.highest
+    return [("warn", f"calibrated level {100 * value:.3g} % is outside the standards, {low:.3g} to {high:.3g} %")]

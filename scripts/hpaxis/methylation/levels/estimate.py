@@ -51,9 +51,20 @@ class Rate:
     df: float = np.inf
     sites: float = 0.0
 
+    @property
+    def assumed(self) -> bool:
+        """Whether the share is 0 because nothing tells it."""
+        return self.trials == np.inf and self.variance == 0 and self.value == 0
+
     def limits(self, confidence):
-        """Wilson score limits for the equivalent number of trials."""
+        """Wilson score limits for the equivalent trials; without trials (NaN) value ± t × SD, within 0 and 1."""
+        if np.isnan(self.trials):
+            reach = quantile(confidence, self.df) * np.sqrt(self.variance)
+            return np.maximum(self.value - reach, 0.0), np.minimum(self.value + reach, 1.0)
         return wilson(self.value, self.trials, quantile(confidence, self.df))
+
+
+ASSUMED = Rate(0.0, 0.0, np.inf)
 
 
 @dataclass(frozen=True)
@@ -273,7 +284,7 @@ def pool_over_conversion(rates):
     Without any control g is taken as 0 with no error, which the caller has to say.
     """
     if not rates:
-        return Rate(0.0, 0.0, np.inf)
+        return ASSUMED
     values, within = np.array([r[0] for r in rates]), np.array([r[1] for r in rates])
     variance = within.mean()
     if len(values) > 1:

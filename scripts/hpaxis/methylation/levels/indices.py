@@ -5,28 +5,21 @@ import pandas as pd
 
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.bias import NONE
-from hpaxis.methylation.levels.samples import level
+from hpaxis.methylation.levels.measured import Measured, index_cpgs, index_members, level
 
 INDEX_PARTS = ("beta", "beta_se", "beta_low", "beta_high", "m", "m_se")
 
 
-def index_rows(sample, library_row, over, settings):
-    """One row an index: level, errors, floor of its logit, depth, and why it has none."""
-    rows = []
-    cpgs = sample.panel.cpgs["cpg_id"].to_numpy()
-    depth = sample.depth
-    deep = depth >= settings["depth_fail"]
-    for index, members in sample.panel.indices.groupby("index", sort=False):
-        wanted = np.isin(cpgs, members["cpg_id"]) & ~sample.excluded
-        used = wanted & deep
-        reason = None
+def index_rows(sample: Measured, library_row: dict, over: estimate.Rate, settings: dict) -> list[dict]:
+    """One row per index: level, errors, floor of its logit, depth, and why it has none."""
+    rows, depth = [], sample.depth
+    nothing = np.nan if np.isnan(depth).all() else 0.0
+    for index, wanted in index_members(sample):
+        used, reason = index_cpgs(sample, index, wanted, settings)
         if library_row["verdict"] == "fail":
-            reason = library_row["reasons"]
-        elif not wanted.any():
-            reason = f"{index}: variants destroy all of its CpGs"
-        elif used.sum() < settings["min_cpg_share"] * wanted.sum():
-            reason = f"{index}: {used.sum()} of {wanted.sum()} CpGs deep enough"
-        found = level(sample, used if reason is None else np.zeros_like(used), over, settings, index)
+            used, reason = np.zeros_like(used), library_row["reasons"]
+        deep = wanted & sample.usable(settings)
+        found = level(sample, used, over, settings, index)
         curve = sample.curves.get(index, NONE)
         before = float(curve.at(found.beta[0]))
         scale = (1 - over.value - sample.conversion.value) * float(curve.slope(found.beta[0]))
@@ -39,7 +32,7 @@ def index_rows(sample, library_row, over, settings):
             "se": float(found.se[0]),
             "low": float(found.low[0]),
             "high": float(found.high[0]),
-            "depth": float(np.median(depth[used])) if used.any() else 0.0,
+            "depth": float(np.median(depth[deep])) if deep.any() else nothing,
             "from_over": before**2 * over.variance / scale**2,
             "reason": reason,
         })  # fmt: skip

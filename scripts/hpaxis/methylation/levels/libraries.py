@@ -7,13 +7,14 @@ import pandas as pd
 
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.bias import COLUMNS as CALIBRATION_COLUMNS
-from hpaxis.methylation.levels.contexts import CONTEXT_COLUMNS, context_columns
+from hpaxis.methylation.levels.contexts import CONTEXT_COLUMNS
+from hpaxis.methylation.levels.counted import read_sample
 from hpaxis.methylation.levels.crosstalk import carry_over, find_leaks
 from hpaxis.methylation.levels.indices import index_rows, participants
-from hpaxis.methylation.levels.limits import LIMIT_COLUMNS, limit, limit_rows, note_undetected
+from hpaxis.methylation.levels.limits import LIMIT_COLUMNS, limit_rows, note_undetected
+from hpaxis.methylation.levels.measured import Measured, corrected, level, mean_of
 from hpaxis.methylation.levels.replicates import estimate_overdispersion, replicate_groups
-from hpaxis.methylation.levels.samples import corrected, level, read_sample, shares_of, umi_families
-from hpaxis.methylation.levels.standards import STANDARD_COLUMNS, calibration, counted_points
+from hpaxis.methylation.levels.standards import STANDARD_COLUMNS, calibration, standard_points
 from hpaxis.methylation.levels.suspicion import suspected_variants, suspicions
 from hpaxis.methylation.levels.verdicts import verdict
 from hpaxis.problems import Problem, raise_if_any
@@ -50,15 +51,22 @@ class StudyEstimates:
     standards: pd.DataFrame
 
 
-def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
-    """Turn counts into corrected levels for every library, and into indices for every participant and timepoint.
+def estimate_study(
+    sheet: pd.DataFrame,
+    panels: dict,
+    tables: dict,
+    settings: dict,
+    others: list[Measured] | tuple = (),
+    warnings: dict | None = None,
+) -> StudyEstimates:
+    """Turn what was measured into corrected levels for every library, and indices for every participant and timepoint.
 
-    Parameters: ``sheet``, the libraries sheet (columns library_id, participant_id, timepoint, kind, panel,
-    expected_percent, plate, well, input_ng); ``panels``, panel name → `Panel`; ``tables``, library_id →
-    `calls.LibraryCalls`; ``settings``, the config's methylation section; ``others``, what libraries
-    without molecules were measured to be (`pyrosequencing_levels.Measured`); ``warnings``, library_id → reasons that
-    are known from elsewhere. Returns `StudyEstimates`. A library that
-    fails keeps its calls; its index is NA with the reason. Raises `InputError` when two panels name an index alike.
+    Parameters: ``sheet``, the rows of the libraries sheet whose molecules were counted (columns library_id,
+    participant_id, timepoint, kind, panel, expected_percent, plate, well, input_ng); ``panels``, panel name → `Panel`;
+    ``tables``, library_id → `calls.LibraryCalls`; ``settings``, the config's methylation section; ``others``,
+    libraries that were measured without molecules (`measured.Measured`); ``warnings``, library_id → reasons that are
+    known from elsewhere. A library that fails keeps its calls; its index is NA with the reason. Raises `InputError`
+    when two panels name an index alike.
     """
     _check_index_names(panels)
     samples = [
@@ -72,38 +80,33 @@ def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
     typical = np.median([s.reads["passed"] for s in samples if s.row.kind == "study"] or [0])
     samples, crosstalk = find_leaks(samples, typical, settings)
     full = carry_over(samples)
-    over = {name: _over_conversion(samples, panel, settings) for name, panel in panels.items()}
-    rho = {name: _overdispersion(samples, panel, over[name], settings) for name, panel in panels.items()}
-    samples = [replace(s, rho=rho[s.row.panel].rho) for s in samples]
-    elsewhere = {name for other in others for name, *_ in other.limit_rows} - set(sheet["panel"])
-    own = [n for n in panels if n not in elsewhere]
-    curves, curve_rows, standard_rows = {}, [], []
-    for name in own:
-        points_of = counted_points(samples, panels[name], over[name], settings)
-        curves[name], found, known = calibration(name, panels[name], "reads", points_of, settings)
-        curve_rows += found
-        standard_rows += known
-    samples = [replace(s, curves=curves[s.row.panel]) for s in samples]
-    calls, library_rows, by_index = {}, [], []
-    for sample in samples:
-        g = over[sample.row.panel]
-        calls[sample.row.library_id] = _calls(sample, g, settings)
-        row = _library_row(sample, g, settings)
-        row["fully_methylated"], row["fully_methylated_expected"], row["carry_over"] = full[sample.row.library_id]
-        found = [*(warnings or {}).get(sample.row.library_id, []), *suspicions(sample, suspected)]
-        row["verdict"], row["reasons"] = verdict(sample, row, g, typical, settings, found)
-        library_rows.append(row)
-        if sample.row.kind == "study":
-            by_index += index_rows(sample, row, g, settings)
-    limits = [row for name in own for row in limit_rows(samples, name, panels[name], over[name], rho[name], settings)]
-    note_undetected(library_rows, limits)
-    for other in others:
-        found = [{"panel": n, "index": i} | limit(blank, low) for n, i, blank, low in other.limit_rows]
-        note_undetected(other.library_rows, found)
-        calls, limits = calls | other.calls, limits + found
-        library_rows, by_index = library_rows + other.library_rows, by_index + other.index_rows
-        curve_rows, standard_rows = curve_rows + other.curve_rows, standard_rows + other.standard_rows
+    known = warnings or {}
+    found = {i: [*known.get(i, []), *suspicions(s, suspected)] for s in samples for i in [s.row.library_id]}
+    calls, library_rows, by_index, limits, curve_rows, standard_rows = {}, [], [], [], [], []
+    for (name, assay), group in _groups(panels, [*samples, *others]).items():
+        panel, over = panels[name], _over_conversion(group, settings)
+        rho = _overdispersion(group, panel, over, settings) if assay == "reads" else None
+        if rho is not None:
+            group = [replace(s, rho=rho.rho) for s in group]
+        points_of = standard_points(group, over, settings)
+        curves, rows, points = calibration(name, panel, assay, points_of, settings)
+        curve_rows, standard_rows = curve_rows + rows, standard_rows + points
+        group, summaries = [replace(s, curves=curves) for s in group], []
+        for sample in group:
+            library = sample.row.library_id
+            calls[library] = _calls(sample, over, settings)
+            row = _library_row(sample, over, settings)
+            if library in full:
+                row["fully_methylated"], row["fully_methylated_expected"], row["carry_over"] = full[library]
+            row["verdict"], row["reasons"] = verdict(sample, row, over, typical, settings, found.get(library, ()))
+            summaries.append(row)
+            if sample.row.kind == "study":
+                by_index += index_rows(sample, row, over, settings)
+        own_limits = limit_rows(group, name, panel, over, rho, settings)
+        note_undetected(summaries, own_limits)
+        library_rows, limits = library_rows + summaries, limits + own_limits
     library_rows.sort(key=lambda row: row["library_id"])
+    by_index.sort(key=lambda row: row["library_id"])
     indices = [dict.fromkeys(p.indices["index"]) for p in panels.values()]
     names = list(dict.fromkeys(name for panel in indices for name in panel))
     return StudyEstimates(
@@ -116,6 +119,20 @@ def estimate_study(sheet, panels, tables, settings, others=(), warnings=None):
         calibration=pd.DataFrame(curve_rows, columns=list(CALIBRATION_COLUMNS)),
         standards=pd.DataFrame(standard_rows, columns=list(STANDARD_COLUMNS)),
     )
+
+
+def _groups(panels, samples):
+    """(panel's name, assay) → its libraries: those whose controls, standards and replicates speak for each other.
+
+    A panel that no library is of stands as one of reads without any.
+    """
+    found = {}
+    for sample in samples:
+        found.setdefault((sample.row.panel, sample.assay), []).append(sample)
+    empty = {(name, "reads") for name in panels} - {(name, "reads") for name, _ in found}
+    ranks = {name: i for i, name in enumerate(panels)}
+    order = sorted(empty.union(found), key=lambda key: (key[1] != "reads", ranks[key[0]], key[1]))
+    return {key: found.get(key, []) for key in order}
 
 
 def _cpg_ids(panel):
@@ -135,29 +152,27 @@ def _check_index_names(panels):
     raise_if_any(problems)
 
 
-def _over_conversion(samples, panel, settings):
-    """g of a panel from its 100 % controls that are deep enough; 0 without one."""
+def _over_conversion(samples, settings):
+    """g from the 100 % controls among libraries of one panel and assay; `estimate.ASSUMED` without one."""
     rates = []
     for sample in samples:
-        if sample.panel is not panel or sample.row.kind != "control_100":
-            continue
-        deep = (sample.depth >= settings["depth_fail"]) & ~sample.excluded
-        if not deep.any() or np.isnan(sample.conversion.value):
+        used = sample.usable(settings) & ~sample.excluded
+        if sample.row.kind != "control_100" or not used.any() or np.isnan(sample.conversion.value):
             continue
         known = sample.row.expected_percent
         expected = 1.0 if pd.isna(known) else float(known) / 100
-        shares = shares_of(sample, sample.weights(deep), settings)
+        shares = sample.shares(mean_of(used), settings["confidence"])
         rates.append(estimate.over_conversion(shares, sample.conversion, expected))
     return estimate.pool_over_conversion(rates)
 
 
 def _overdispersion(samples, panel, over, settings):
-    """Of a panel, from the mean over all CpGs that are deep enough."""
+    """Of libraries of one panel, from the mean over all CpGs that are deep enough."""
     levels = {}
     for sample in samples:
-        deep = (sample.depth >= settings["depth_fail"]) & ~sample.excluded
-        usable = sample.panel is panel and 1 - sample.conversion.value >= settings["conversion_fail"]
-        found = level(sample, deep if usable else np.zeros_like(deep), over, settings)
+        used = sample.usable(settings) & ~sample.excluded
+        sound = 1 - sample.conversion.value >= settings["conversion_fail"]
+        found = level(sample, used if sound else np.zeros_like(used), over, settings)
         levels[sample.row.library_id] = float(found.beta[0]), float(found.se[0])
     groups = replicate_groups(samples, levels, panel)
     return estimate_overdispersion(groups, settings["overdispersion"], settings["confidence"])
@@ -165,11 +180,9 @@ def _overdispersion(samples, panel, over, settings):
 
 def _calls(sample, over, settings):
     """The library's CpG table: counts, levels with intervals, and flags that say what is wrong with a row."""
-    table = sample.counts.copy()
-    found = corrected(sample, sample.split(np.eye(len(table))), over, settings)
-    depth = sample.depth
-    usable = depth >= settings["depth_fail"]
-    table["effective_depth"] = depth
+    table, usable = sample.table(), sample.usable(settings)
+    found = corrected(sample, np.eye(len(table)), over, settings)
+    table["effective_depth"] = sample.depth
     table["beta_raw"] = found.raw
     values = {
         "beta": np.clip(found.beta, 0, 1),
@@ -180,43 +193,31 @@ def _calls(sample, over, settings):
     }
     for column, value in values.items():
         table[column] = np.where(usable, value, np.nan)
-    flags = np.select([~usable, depth < settings["depth_warn"]], ["depth_fail", "depth_low"], default="").astype(object)
+    flags = np.array(sample.flags(settings), dtype=object)
     outside = usable & ((found.beta < 0) | (found.beta > 1))
     for where, name in ((outside, "clipped"), (sample.masked, "variant")):
         flags = np.where(where, [f"{f};{name}".lstrip(";") for f in flags], flags)
-    table["flags"] = pd.Series(flags, dtype="str").replace("", pd.NA)
+    table["flags"] = pd.Series(flags, dtype="str", index=table.index).replace("", pd.NA)
     return table
 
 
 def _library_row(sample, over, settings):
-    z_low, z_high = sample.conversion.limits(settings["confidence"])
-    failed = sample.failed
-    failed_limits = failed.limits(settings["confidence"])
-    depth = sample.depth
-    region = level(sample, (depth >= settings["depth_fail"]) & ~sample.excluded, over, settings)
+    used = sample.usable(settings) & ~sample.excluded
+    region = level(sample, used, over, settings)
+    rate = estimate.Rate(np.nan, np.nan, np.nan) if sample.conversion.assumed else sample.conversion
+    z_low, z_high = rate.limits(settings["confidence"])
     row = {
         c: getattr(sample.row, c)
         for c in ("library_id", "participant_id", "timepoint", "kind", "panel", "plate", "well")
     }
-    row |= {c: int(sample.reads[c]) for c in estimate.LIBRARY_COLUMNS}
+    row |= sample.summary(settings)
     row |= {
-        "non_conversion": sample.conversion.value,
+        "non_conversion": rate.value,
         "non_conversion_low": float(z_low),
         "non_conversion_high": float(z_high),
         "over_conversion": over.value,
         "over_conversion_se": np.sqrt(over.variance),
-        "template_copies": umi_families(sample.reads) if np.isinf(sample.templates) else sample.templates,
-        "median_depth": float(np.median(sample.counts["depth"])),
-        "effective_depth": float(np.median(depth)),
-        "failed_molecules": failed.value,
-        "failed_molecules_low": float(failed_limits[0]),
-        "failed_molecules_high": float(failed_limits[1]),
-        "overdispersion": sample.rho,
-        **context_columns(sample, settings["confidence"]),
-        "leaked_share": np.nan if sample.leak is None else sample.leak.share,
-        "leaked_share_low": np.nan if sample.leak is None else sample.leak.low,
-        "leaked_share_high": np.nan if sample.leak is None else sample.leak.high,
-        "n_cpgs": int(np.count_nonzero(depth >= settings["depth_fail"])),
+        "n_cpgs": int(np.count_nonzero(sample.usable(settings))),
         "expected_percent": sample.row.expected_percent,
         "region_mean_beta_raw": float(region.raw[0]),
     }

@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from hpaxis.methylation.levels.samples import level
+from hpaxis.methylation.levels.estimate import Rate
+from hpaxis.methylation.levels.measured import Measured, index_members, level, unmeasured
+from hpaxis.methylation.levels.replicates import Overdispersion
+from hpaxis.methylation.panels.panel import Panel
 
 LIMIT_COLUMNS = ("panel", "index", "n_blanks", "n_low", "blank_mean", "blank_sd", "lob", "lod", "overdispersion",
                  "overdispersion_low", "overdispersion_high", "overdispersion_df", "overdispersion_source")  # fmt: skip
@@ -10,31 +13,27 @@ ONE_SIDED = 1.645  # 95 % of a normal distribution lie below
 LOW_PERCENT = 5
 
 
-def limit_rows(samples, name, panel, over, rho, settings):
-    """Limits of blank and of detection of each index, from the 0 % controls.
+def limit_rows(
+    samples: list[Measured], name: str, panel: Panel, over: Rate, rho: Overdispersion | None, settings: dict
+) -> list[dict]:
+    """Limits of blank and of detection of each index, from the 0 % controls among libraries of one panel and assay.
 
     LoB = mean + 1.645 SD of blanks, LoD = LoB + 1.645 SD at a low level (Armbruster and Pry, 2008). The SD of few
     blanks is poorly known, so it is never taken below their own standard error. A low level is a standard of at most
     `LOW_PERCENT`; without one the blanks' standard error serves.
     """
-    cpgs = panel.cpgs["cpg_id"].to_numpy()
-    rows = []
-    for index, members in panel.indices.groupby("index", sort=False):
-        wanted = np.isin(cpgs, members["cpg_id"])
-        levels = {kind: [] for kind in ("blank", "low")}
-        for sample in samples:
-            kind = _limit_kind(sample.row)
-            wanted &= ~sample.excluded if sample.panel is panel else True
-            if (
-                sample.panel is panel
-                and kind
-                and wanted.any()
-                and (sample.depth[wanted] >= settings["depth_fail"]).all()
-            ):
+    levels = {index: {"blank": [], "low": []} for index in dict.fromkeys(panel.indices["index"])}
+    for sample in samples:
+        kind = _limit_kind(sample.row)
+        if kind is None:
+            continue
+        absent = unmeasured(sample, settings)
+        for index, wanted in index_members(sample):
+            wanted = wanted & sample.covered
+            if index not in absent and wanted.any() and sample.usable(settings)[wanted].all():
                 found = level(sample, wanted, over, settings, index)
-                levels[kind].append((float(found.beta[0]), float(found.se[0])))
-        rows.append({"panel": name, "index": index} | limit(levels["blank"], levels["low"], rho))
-    return rows
+                levels[index][kind].append((float(found.beta[0]), float(found.se[0])))
+    return [{"panel": name, "index": index} | limit(v["blank"], v["low"], rho) for index, v in levels.items()]
 
 
 def _limit_kind(row):

@@ -1,9 +1,12 @@
 """The standards of a study: what each index of a panel reads on them, and the curve that follows."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from hpaxis.methylation.levels.bias import LEAST_POINTS, NONE, choose, fit_curves, table_rows
-from hpaxis.methylation.levels.samples import ALL, level
+from hpaxis.methylation.levels.estimate import Rate
+from hpaxis.methylation.levels.measured import ALL, Measured, level
 
 STANDARD_COLUMNS = ("panel", "index", "assay", "library_id", "known", "observed", "se")
 # Beyond its molecules' error a standard is known no better than this (fraction): mixing, and what the model leaves out.
@@ -44,11 +47,11 @@ def calibration(name, panel, assay, points_of, settings):
     return curves, rows, standards
 
 
-def counted_points(samples, panel, over, settings):
-    """What `calibration` asks of libraries of molecules: standards that are deep enough at all the CpGs."""
+def standard_points(samples: list[Measured], over: Rate, settings: dict) -> Callable[[np.ndarray], dict]:
+    """What `calibration` asks of the libraries of one panel and assay: standards that are usable at all the CpGs."""
 
     def points_of(members):
-        found = {s.row.library_id: _point(s, members, over, settings) for s in samples if s.panel is panel}
+        found = {s.row.library_id: _point(s, members, over, settings) for s in samples}
         return {library: point for library, point in found.items() if point}
 
     return points_of
@@ -65,23 +68,17 @@ def known_level(row):
 
 def _point(sample, members, over, settings):
     """Known and observed level of one standard, and their error; None where it does not serve."""
-    known, members = known_level(sample.row), members & ~sample.excluded
+    known, members = known_level(sample.row), members & ~sample.excluded & sample.covered
     if known is None or not members.any() or 1 - sample.conversion.value < settings["conversion_fail"]:
         return None
-    if not (sample.depth[members] >= settings["depth_fail"]).all():
+    if not sample.usable(settings)[members].all():
         return None
     found = level(sample, members, over, settings)
+    if not np.isfinite(found.beta[0]):
+        return None
     return known, float(found.beta[0]), error_of(known, float(found.se[0]), settings)
 
 
 def error_of(known, se, settings):
     """How far a standard's level may lie from what is known of it: its own error, and that of its mixing."""
     return float(np.sqrt(se**2 + KNOWN_TO**2 + (settings["standard_cv"] * known * (1 - known)) ** 2))
-
-
-def extrapolated(curve, value):
-    """A reason where a calibrated level lies outside the standards."""
-    if curve.method == "none" or not np.isfinite(value) or curve.lowest <= value <= curve.highest:
-        return []
-    low, high = 100 * curve.lowest, 100 * curve.highest
-    return [("warn", f"calibrated level {100 * value:.3g} % is outside the standards, {low:.3g} to {high:.3g} %")]
