@@ -15,7 +15,9 @@ with logged(snakemake.log[0]) as log:
     with BamWriter(snakemake.output.bam, panel.references, library) as bam:
         filters, umi = ReadFilters(**snakemake.params.filters), snakemake.params.umi
         sink = bam.add_families if umi else bam.add
-        calls = count_library(snakemake.input.reads, panel, library, filters, sink, umi=umi)
-    for name in ("counts", "patterns", "reads", "conversion", "cycles", "alleles"):
+        calls = count_library(
+            snakemake.input.reads, panel, library, filters, sink, umi=umi, lanes=snakemake.params.lanes
+        )
+    for name in ("counts", "patterns", "reads", "conversion", "cycles", "alleles", "sites", "lanes"):
         write_table(getattr(calls, name), snakemake.output[name])
     log.info("%d of %d read pairs passed", calls.reads["passed"].iloc[0], calls.reads["pairs_in"].iloc[0])

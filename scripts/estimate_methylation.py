@@ -18,7 +18,7 @@ with logged(snakemake.log[0]) as log:
 
     sheet, problems = read_sheet(snakemake.input.sheet, sheet_schema("libraries"))
     raise_if_any(problems)
-    names = ("counts", "patterns", "reads", "conversion", "cycles")
+    names = ("counts", "patterns", "reads", "conversion", "cycles", "sites")
     paths = {name: {Path(p).stem: p for p in snakemake.input[name]} for name in names}
     tables = {
         library: LibraryCalls(**{name: read_table(files[library]) for name, files in paths.items() if library in files})

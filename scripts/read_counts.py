@@ -11,6 +11,6 @@ with logged(snakemake.log[0]) as log:
 
     panel = read_panel(Path(snakemake.input.panel[0]).parent)
     calls = read_counts(snakemake.input.table, snakemake.wildcards.library, panel)
-    for name in ("counts", "patterns", "reads", "conversion", "cycles"):
+    for name in ("counts", "patterns", "reads", "conversion", "cycles", "sites"):
         write_table(getattr(calls, name), snakemake.output[name])
     log.info("%d molecules", calls.reads["passed"].iloc[0])

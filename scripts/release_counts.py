@@ -9,7 +9,7 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.methylation.counting.calls import LibraryCalls
     from hpaxis.tables import read_table, write_table
 
-    names = ("counts", "patterns", "reads", "conversion", "cycles")
+    names = ("counts", "patterns", "reads", "conversion", "cycles", "sites")
     paths = {name: {Path(p).stem: p for p in snakemake.input[name]} for name in names}
     tables = {
         library: LibraryCalls(**{name: read_table(files[library]) for name, files in paths.items() if library in files})

@@ -70,6 +70,10 @@ class Study:
         row = self.library(library_id)
         return [row[c] for c in FILES["amplicon"] if pd.notna(row[c])]
 
+    def lanes(self, library_id):
+        """Return how many files, or pairs of files, a library's reads come in."""
+        return max(1, len(self.fastq(library_id)) // (2 if pd.notna(self.library(library_id)["fastq_2"]) else 1))
+
     def umi(self, library_id):
         """Return the pattern of a library's UMIs; None without."""
         pattern = self.library(library_id)["umi"]

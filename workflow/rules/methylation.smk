@@ -10,6 +10,8 @@ rule count_amplicon_reads:
         conversion="<results>/methylation/conversion/{library}.tsv",
         cycles="<results>/methylation/cycles/{library}.tsv",
         alleles="<results>/methylation/private/alleles/{library}.tsv",
+        sites="<results>/methylation/sites/{library}.tsv",
+        lanes="<results>/methylation/lanes/{library}.tsv",
         bam="<results>/methylation/bam/{library}.bam",
         index="<results>/methylation/bam/{library}.bam.bai",
     log:
@@ -30,6 +32,7 @@ rule count_amplicon_reads:
             for key in ("min_base_quality", "min_usable", "min_identity", "max_unconverted")
         },
         umi=lambda wildcards: study.umi(wildcards.library),
+        lanes=lambda wildcards: study.lanes(wildcards.library),
     script:
         "../../scripts/count_amplicon_reads.py"
 
@@ -45,6 +48,7 @@ rule read_counts:
         reads="<results>/methylation/reads/{library}.tsv",
         conversion="<results>/methylation/conversion/{library}.tsv",
         cycles="<results>/methylation/cycles/{library}.tsv",
+        sites="<results>/methylation/sites/{library}.tsv",
     log:
         "<logs>/read_counts/{library}.log",
     benchmark:
@@ -183,12 +187,14 @@ rule release_counts:
         reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),
         conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
         cycles=expand("<results>/methylation/cycles/{library}.tsv", library=by_cycle),
+        sites=expand("<results>/methylation/sites/{library}.tsv", library=by_cycle),
         library=library("methylation"),
     output:
         cpgs="<results>/methylation/release/cpgs.tsv",
         molecules="<results>/methylation/release/molecules.tsv",
         conversion="<results>/methylation/release/conversion.tsv",
         cycles="<results>/methylation/release/cycles.tsv",
+        sites="<results>/methylation/release/sites.tsv",
         reads="<results>/methylation/release/reads.tsv",
     log:
         "<logs>/release_counts.log",
@@ -240,6 +246,7 @@ rule estimate_methylation:
         reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),
         conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
         cycles=expand("<results>/methylation/cycles/{library}.tsv", library=by_cycle),
+        sites=expand("<results>/methylation/sites/{library}.tsv", library=by_cycle),
         readings=rules.read_pyrosequencing.output.readings if pyrosequenced else [],
         identity=rules.call_genotypes.output.identity,
         panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),

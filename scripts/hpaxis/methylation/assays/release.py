@@ -8,6 +8,9 @@ import pandas as pd
 
 from hpaxis.methylation.counting.calls import FATES, LibraryCalls, conversion_table, counts_table, patterns_table
 from hpaxis.methylation.counting.cycles import COLUMNS as CYCLES
+from hpaxis.methylation.counting.leads import COLUMNS as LEADS
+from hpaxis.methylation.counting.sites import COLUMNS as SITES
+from hpaxis.methylation.counting.sites import LIBRARY_COLUMNS as CLONES
 from hpaxis.methylation.counting.tallies import COLUMNS as TALLIED
 from hpaxis.methylation.counting.umis import COLUMNS as UMI_COLUMNS
 from hpaxis.problems import InputError, Problem, raise_if_any
@@ -16,21 +19,23 @@ from hpaxis.tables import read_table
 MOLECULES = ("library_id", "amplicon", "pattern", "unconverted", "sites", "count")
 CONVERSION = ("library_id", "amplicon", "unconverted", "sites", "count")
 CPGS = ("library_id", "cpg_id", "methylated", "unmethylated")
-UNKNOWN = (*TALLIED, "t_error_by_quality", *UMI_COLUMNS)
+WHOLE = (*TALLIED, "stretches", *CLONES, "lead_1", "lead_2", *UMI_COLUMNS)
+UNKNOWN = (*TALLIED, "t_error_by_quality", "stretches", *CLONES, *LEADS, *UMI_COLUMNS)
 OPTIONAL = ("other", "non_cpg_unconverted", "non_cpg_converted")
 
 
 def release_tables(tables):
-    """The shareable tables of a study: ``cpgs``, ``molecules``, ``conversion``, ``cycles``, ``reads``.
+    """The shareable tables of a study: ``cpgs``, ``molecules``, ``conversion``, ``cycles``, ``sites``, ``reads``.
 
     ``tables``: library_id → `LibraryCalls`. They hold no sequence and no name of a read. ``molecules``,
-    ``conversion`` and ``cycles`` carry all that the estimates need: read back by `read_counts` they give the same
-    results.
+    ``conversion``, ``cycles`` and ``sites`` carry all that the estimates need: read back by `read_counts` they give
+    the same results.
     """
     names = sorted(tables)
     if not names:
         columns = {"cpgs": CPGS, "molecules": MOLECULES, "conversion": CONVERSION,
-                   "cycles": ("library_id", *CYCLES), "reads": ("library_id",)}  # fmt: skip
+                   "cycles": ("library_id", *CYCLES), "sites": ("library_id", *SITES),
+                   "reads": ("library_id",)}  # fmt: skip
         return {name: pd.DataFrame(columns=list(of)) for name, of in columns.items()}
     molecules = [tables[name].patterns.assign(library_id=name)[list(MOLECULES)] for name in names]
     conversion = [tables[name].conversion.assign(library_id=name)[list(CONVERSION)] for name in names]
@@ -38,28 +43,29 @@ def release_tables(tables):
         "cpgs": pd.concat([tables[name].counts for name in names], ignore_index=True),
         "molecules": pd.concat(molecules, ignore_index=True),
         "conversion": pd.concat(conversion, ignore_index=True),
-        "cycles": _cycles_of_all({name: tables[name].cycles for name in names}),
+        "cycles": _of_all({name: tables[name].cycles for name in names}, CYCLES),
+        "sites": _of_all({name: tables[name].sites for name in names}, SITES),
         "reads": _whole(pd.concat([tables[name].reads for name in names], ignore_index=True)),
     }
 
 
-def _cycles_of_all(tables):
+def _of_all(tables, columns):
     known = [table.assign(library_id=name) for name, table in tables.items() if table is not None and len(table)]
-    columns = ["library_id", *CYCLES]
+    columns = ["library_id", *columns]
     return pd.concat(known, ignore_index=True)[columns] if known else pd.DataFrame(columns=columns)
 
 
 def _whole(reads):
     """Counts as whole numbers, though a library may lack some."""
-    return reads.astype(dict.fromkeys((*TALLIED, *UMI_COLUMNS), "Int64"))
+    return reads.astype(dict.fromkeys(WHOLE, "Int64"))
 
 
 def read_counts(path, library_id, panel):
     """One library from a table of counts of many; returns `LibraryCalls`.
 
     The table has either the columns of a release's ``molecules.tsv`` (then ``reads.tsv`` beside it, if there, says
-    where the library's read pairs went, ``conversion.tsv`` how its molecules were converted, and ``cycles.tsv`` what
-    each cycle showed), or
+    where the library's read pairs went, ``conversion.tsv`` how its molecules were converted, ``cycles.tsv`` what each
+    cycle showed, and ``sites.tsv`` each cytosine outside CpGs), or
     ``library_id, cpg_id, methylated, unmethylated`` and, where known, ``other`` and the counts of cytosines outside
     CpGs, ``non_cpg_unconverted`` and ``non_cpg_converted``, the same on each of a library's rows. From the latter,
     CpGs count as independent of each other, since the molecules that the counts are from are not known. Raises
@@ -82,8 +88,9 @@ def read_counts(path, library_id, panel):
         counts["other"] = counts["cpg_id"].map(rows.set_index("cpg_id")["other"]).fillna(0).astype("int64")
     reads = _reads_row(Path(path).with_name("reads.tsv"), library_id, patterns, counts)
     conversion = _conversion(Path(path).with_name("conversion.tsv"), library_id, patterns, panel)
-    cycles = _cycles(Path(path).with_name("cycles.tsv"), library_id)
-    return LibraryCalls(counts, patterns, reads, conversion, cycles)
+    cycles = _beside(Path(path).with_name("cycles.tsv"), library_id, CYCLES, ("methylated", "unmethylated"))
+    sites = _beside(Path(path).with_name("sites.tsv"), library_id, SITES, ("unconverted", "converted"))
+    return LibraryCalls(counts, patterns, reads, conversion, cycles, sites=sites)
 
 
 def counts_of_cpgs(rows, library_id, panel):
@@ -170,15 +177,15 @@ def _conversion(path, library_id, patterns, panel):
     return conversion_table(rows[list(CONVERSION[1:])], list(panel.references))
 
 
-def _cycles(path, library_id):
-    """What each cycle showed; no row without a release's table."""
+def _beside(path, library_id, columns, numbers):
+    """The library's rows of a release's table; none without it."""
     if path.is_file():
         table = read_table(path)
-        if {"library_id", *CYCLES} <= set(table.columns):
+        if {"library_id", *columns} <= set(table.columns):
             rows = table[table["library_id"] == library_id]
-            raise_if_any(_check_numbers(rows, [c for c in CYCLES if not c.endswith("_expected")], path))
-            return rows[list(CYCLES)].reset_index(drop=True)
-    return pd.DataFrame(columns=list(CYCLES))
+            raise_if_any(_check_numbers(rows, numbers, path))
+            return rows[list(columns)].reset_index(drop=True)
+    return pd.DataFrame(columns=list(columns))
 
 
 def _reads_row(path, library_id, patterns, counts):

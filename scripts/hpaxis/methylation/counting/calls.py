@@ -10,9 +10,11 @@ import pandas as pd
 from hpaxis.methylation.counting import planes
 from hpaxis.methylation.counting.alleles import AlleleTally
 from hpaxis.methylation.counting.cycles import CycleTally
+from hpaxis.methylation.counting.leads import LeadTally
 from hpaxis.methylation.counting.molecules import NOT_PLACED, lay_pairs, lies_on_bottom
 from hpaxis.methylation.counting.placement import WordIndex
-from hpaxis.methylation.counting.reads import CHUNK_BYTES, ahead, read_chunks, windows
+from hpaxis.methylation.counting.reads import CHUNK_BYTES, ahead, lane_paths, read_chunks, windows
+from hpaxis.methylation.counting.sites import STRETCH, SiteTally, has_stretch
 from hpaxis.methylation.counting.tallies import Tally
 from hpaxis.methylation.counting.target import panel_targets
 from hpaxis.methylation.counting.umis import COLUMNS as UMI_COLUMNS
@@ -56,7 +58,8 @@ class LibraryCalls:
     ``conversion`` counts molecules by their unconverted and all known cytosines outside CpGs, those that are left out
     for ``max_unconverted`` included.
     ``cycles`` has a row a mate and cycle (see `cycles.CycleTally`), ``alleles`` what molecules show at masked variants
-    (see `alleles.AlleleTally`; private); None where only counts are known.
+    (see `alleles.AlleleTally`; private), ``sites`` a row a cytosine outside CpGs (see `sites.SiteTally`), ``lanes`` a
+    row a file or pair of files: what became of its reads; None where only counts are known.
     """
 
     counts: pd.DataFrame
@@ -65,29 +68,35 @@ class LibraryCalls:
     conversion: pd.DataFrame
     cycles: pd.DataFrame | None = None
     alleles: pd.DataFrame | None = None
+    sites: pd.DataFrame | None = None
+    lanes: pd.DataFrame | None = None
 
 
-def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, chunk_bytes=CHUNK_BYTES, umi=None):
+def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, chunk_bytes=CHUNK_BYTES, umi=None,
+                  lanes=1):  # fmt: skip
     """Call a library's reads against a panel.
 
-    Parameters: FASTQ paths (one or two), `Panel`, `ReadFilters`. ``sink``, if given, is called with each chunk's
+    Parameters: FASTQ paths (one or two for each of the ``lanes``; mates 1 of all lanes, then mates 2), `Panel`,
+    `ReadFilters`. ``sink``, if given, is called with each chunk's
     molecules (see `bam.BamWriter.add`). ``umi``: pattern of the UMIs (see `umis.take_umis`); then ``sink`` is called
     with each target's families (see `bam.BamWriter.add_families`) instead. Returns `LibraryCalls`. Memory grows with
     distinct molecules, and with depth only if there are UMIs; there is no depth cap and no removal of duplicates.
     Raises `InputError` for damaged files, mates out of step or reads without UMIs.
     """
-    caller = _Caller(panel, filters, sink, umi, paths)
+    caller = _Caller(panel, filters, sink, umi)
     pad = max(planes.padded(len(t)) for t in caller.targets)
-    for reads in ahead(read_chunks(paths, pad, chunk_bytes)):
-        caller.add(reads)
+    for files in lane_paths(paths, lanes):
+        caller.begin_lane(files)
+        for reads in ahead(read_chunks(files, pad, chunk_bytes)):
+            caller.add(reads)
     return caller.tables(library_id)
 
 
 class _Caller:
     """The running sums of one library."""
 
-    def __init__(self, panel, filters, sink, umi, paths):
-        self.panel, self.filters, self.sink, self.umi, self.paths = panel, filters, sink, umi, paths
+    def __init__(self, panel, filters, sink, umi):
+        self.panel, self.filters, self.sink, self.umi, self.paths = panel, filters, sink, umi, []
         self.families = FamilyTally() if umi else None
         self.targets = panel_targets(panel)
         # Either strand of an amplicon without primers: words tell the place, and converted bases then the strand.
@@ -102,6 +111,14 @@ class _Caller:
         self.cycles = CycleTally(umi_lengths(umi))
         self.patterns = {name: Counter() for name in panel.references}
         self.conversion = Counter()
+        self.sites = SiteTally()
+        self.leads = LeadTally()
+        self.lanes = []
+
+    def begin_lane(self, paths):
+        """Begin with the next file or pair of files of the library."""
+        self.paths = paths
+        self.lanes.append(self.fates.copy())
 
     def add(self, reads):
         """Take one chunk of pairs."""
@@ -110,6 +127,7 @@ class _Caller:
             reads, umis = take_umis(reads, self.umi, self.paths, self.filters.min_base_quality)
         places = [self.index.place(mate) for mate in reads]
         target, first_forward, placed = _join(places, reads)
+        self.leads.add(self.targets, reads, places)
         self._count_unplaced(reads, np.flatnonzero(target == UNPLACED))
         self.fates["discordant"] += int(np.count_nonzero(target == DISCORDANT))
         batches = []
@@ -140,7 +158,8 @@ class _Caller:
         molecules = lay_pairs(target, mates, forward, filters.min_base_quality)
         covered = planes.count(molecules.covered)
         known = molecules.matches + molecules.mismatches
-        methylated, converted = molecules.shown(target.methylated), molecules.shown(target.converted)
+        has_cpg = ~target.without_cpg(molecules)
+        methylated, converted = (molecules.shown(base) & has_cpg for base in (target.methylated, target.converted))
         others = planes.for_rows(target.other_flags, len(rows))
         unconverted = planes.count(methylated & others)
         sites = unconverted + planes.count(converted & others)
@@ -153,6 +172,13 @@ class _Caller:
             self.fates[fate] += int(np.count_nonzero(whole & failed))
             whole &= ~failed
         left = whole & (unconverted <= filters.max_unconverted * sites)
+        if umis is None and filters.max_unconverted < 1:
+            # Molecules with a stretch are of another kind than those that failed as a whole: neither tells e.
+            stretch = _find_stretches(methylated, converted, unconverted, left, target)
+            left &= ~stretch
+            whole &= ~stretch
+            self.fates["unconverted"] += int(np.count_nonzero(stretch))
+            self.passing["stretches"] += int(np.count_nonzero(stretch))
         self.fates["unconverted"] += int(np.count_nonzero(whole & ~left))
         self.fates["passed"] += int(np.count_nonzero(left))
         flags = methylated, converted, molecules.good
@@ -160,6 +186,7 @@ class _Caller:
             self._tally_conversion(target, unconverted[whole], sites[whole])
             self._tally(target, _states(flags, left, target.cpgs), unconverted[left], sites[left])
             self._tally_alleles(target, molecules, methylated, converted, left)
+            self.sites.add(target, methylated, converted, left)
         else:
             # Failed conversion is judged of families, not of the molecules they are of.
             cytosines = np.concatenate([target.cpgs, target.others])
@@ -192,8 +219,12 @@ class _Caller:
             cpgs, others, alleles = np.split(states, [len(target.cpgs), cytosines], axis=1)
             unconverted = np.count_nonzero(others == YES, axis=1)
             sites = unconverted + np.count_nonzero(others == NO, axis=1)
-            self._tally_conversion(target, unconverted, sites)
             passing = unconverted <= self.filters.max_unconverted * sites
+            stretch = passing & (self.filters.max_unconverted < 1) & has_stretch(others == YES, others == NO)
+            passing &= ~stretch
+            self.passing["stretches"] += int(np.count_nonzero(stretch))
+            self._tally_conversion(target, unconverted[~stretch], sites[~stretch])
+            self.sites.add_families(target, others[passing], YES, NO, cpgs[passing])
             self._tally(target, STATE_LETTERS[cpgs[passing]], unconverted[passing], sites[passing])
             self.alleles.add(target, alleles[passing], cpgs[passing] == YES, cpgs[passing] == NO)
             self.passing["umi_families"] += int(np.count_nonzero(passing))
@@ -235,7 +266,17 @@ class _Caller:
             conversion=conversion_table([(*cell, n) for cell, n in self.conversion.items()], list(self.patterns)),
             cycles=self.cycles.table(),
             alleles=self.alleles.table(),
+            sites=self.sites.table(),
+            lanes=self._lanes_table(),
         )
+
+    def _lanes_table(self):
+        """What became of the pairs of each lane, in the order of the sheet."""
+        rows = []
+        for number, (before, after) in enumerate(zip(self.lanes, [*self.lanes[1:], self.fates]), start=1):
+            fates = {fate: after[fate] - before[fate] for fate in FATES}
+            rows.append({"lane": number, "pairs_in": sum(fates.values()), **fates})
+        return pd.DataFrame(rows, columns=["lane", "pairs_in", *FATES])
 
     def _patterns_table(self):
         parts = []
@@ -259,7 +300,8 @@ class _Caller:
         families = dict.fromkeys(UMI_COLUMNS)
         if self.families is not None:
             families = {c: self.passing[c] for c in UMI_COLUMNS} | {"umi_unknown": self.families.unknown}
-        return pd.DataFrame([row | self.tally.columns() | families])
+        found = {"stretches": self.passing["stretches"]} | self.sites.columns() | self.leads.columns()
+        return pd.DataFrame([row | self.tally.columns() | found | families])
 
 
 def counts_table(patterns, panel, library_id):
@@ -311,6 +353,17 @@ def _join(places, reads):
     right = np.where(one.forward, two.anchor, one.anchor)
     agree = (one.target == two.target) & (one.forward != two.forward) & (right > left)
     return np.where(both & ~agree, DISCORDANT, target), forward, placed
+
+
+def _find_stretches(methylated, converted, unconverted, rows, target):
+    """Which of the ``rows`` keep a stretch of cytosines outside CpGs unconverted (see `sites.has_stretch`)."""
+    found = np.zeros(len(rows), dtype=bool)
+    likely = np.flatnonzero(rows & (unconverted >= STRETCH))
+    if len(likely):
+        found[likely] = has_stretch(
+            *(planes.unpack_columns(flags[likely], target.others) for flags in (methylated, converted))
+        )
+    return found
 
 
 def _states(flags, rows, columns):

@@ -223,7 +223,8 @@ class Molecules:
     """Pairs of one target, each merged to one row of flags over the reference (see `planes`).
 
     ``one`` and ``two`` say the base where ``present``; ``good``: its quality suffices; ``covered``: a mate lies there,
-    between the primers; ``deleted``: an aligned read skips the offset; ``differ``: the mates show different bases.
+    between the primers; ``deleted``: an aligned read skips the offset; ``differ``: the mates show different bases;
+    ``both``: both mates show a good base.
     ``matches`` and ``mismatches`` count good bases against the reference, ``stray`` those that were cut off where a
     mate leaves it and that the other does not cover, if both were found. ``merged`` says whether both mates
     contributed, ``gapped`` whether one was aligned with a gap. ``mates`` are what was merged.
@@ -238,6 +239,7 @@ class Molecules:
     covered: np.ndarray
     deleted: np.ndarray
     differ: np.ndarray
+    both: np.ndarray
     matches: np.ndarray
     mismatches: np.ndarray
     stray: np.ndarray
@@ -333,8 +335,11 @@ def align(texts, forward, target):
     row, kind, read_at, reference_at = (np.repeat(values, length) for values in (row, kind, read_at, reference_at))
     aligned, skipped = (kind != DELETION) & (kind != INSERTION), kind == DELETION
     offsets[row[aligned], (reference_at + inside)[aligned]] = (read_at + inside)[aligned]
+    # The traceback may begin with one long deletion up to the first aligned base: only gaps within the read are gaps.
+    present = offsets >= 0
+    within = np.logical_or.accumulate(present, axis=1) & np.logical_or.accumulate(present[:, ::-1], axis=1)[:, ::-1]
     deleted[row[skipped], (reference_at + inside)[skipped]] = True
-    return offsets, deleted
+    return offsets, deleted & within
 
 
 def _places(steps, row, begins):
@@ -362,12 +367,13 @@ def _merge(target, laid, min_quality):
     flags = [[mate.over(name) for name in ("one", "two", "present", "covered", "good")] for mate in laid]
     one, two, present, covered, good = flags[0]
     good = good & present
-    differ = np.zeros_like(present)
+    differ, both = np.zeros_like(present), np.zeros_like(present)
     merged = np.zeros(len(present), dtype=bool)
     stray = np.zeros(len(present), dtype=np.int64)
     if len(laid) == 2:
         one_2, two_2, present_2, covered_2, good_2 = flags[1]
         differ = present & present_2 & ((one ^ one_2) | (two ^ two_2))
+        both = good & good_2 & present_2
         second_better, near_tie = _settle_differences(laid, differ, min_quality)
         from_first = present & ~second_better
         one = (one & from_first) | (one_2 & ~from_first)
@@ -394,6 +400,7 @@ def _merge(target, laid, min_quality):
         covered=covered,
         deleted=deleted & ~present,
         differ=differ,
+        both=both,
         matches=matches,
         mismatches=planes.count(known) - matches,
         stray=stray,

@@ -57,6 +57,20 @@ def unpack_columns(words, columns):
     return (taken >> (columns % BYTE).astype(np.uint8)) & np.uint8(1)
 
 
+def from_next(words):
+    """Flags of the columns whose right neighbour is set."""
+    found = words >> np.uint64(1)
+    found[:, :-1] |= words[:, 1:] << np.uint64(WORD - 1)
+    return found
+
+
+def from_previous(words):
+    """Flags of the columns whose left neighbour is set."""
+    found = words << np.uint64(1)
+    found[:, 1:] |= words[:, :-1] >> np.uint64(WORD - 1)
+    return found
+
+
 def count(words):
     """How many flags of each row are set."""
     # A product with ones sums short rows five times as fast as a sum does; floats hold these numbers exactly.

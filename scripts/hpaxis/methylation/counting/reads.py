@@ -55,6 +55,11 @@ def windows(data, at, width):
     return items[at][..., None].view(np.uint8)
 
 
+def lane_paths(paths, lanes=1):
+    """The file or pair of files of each lane, from mates 1 of all lanes followed by mates 2 of all lanes."""
+    return [[Path(p) for p in paths[lane::lanes]] for lane in range(lanes)]
+
+
 def read_chunks(paths, pad=0, chunk_bytes=CHUNK_BYTES):
     """Yield a list of `Reads`, one for each of the one or two files, holding the same pairs in the same order.
 
@@ -62,9 +67,13 @@ def read_chunks(paths, pad=0, chunk_bytes=CHUNK_BYTES):
     FASTQ, ends too early, or the mates are out of step.
     """
     paths, first = [Path(p) for p in paths], 1
+    last = b""
     for texts in _texts(paths, pad, chunk_bytes):
         reads = [_parse(path, *text, first) for path, text in zip(paths, texts, strict=True)]
         length = _name_lengths(paths[0], reads[0], first)
+        last = _check_names(paths, reads[0], length, first, last)
+        if first == 1:
+            _check_phred(paths, reads)
         if len(reads) == 2:
             _check_mates(paths, reads, length, first)
         yield [replace(r, name_length=length) for r in reads]
@@ -80,18 +89,23 @@ def ahead(items):
             yield item
 
 
-def check_read_files(paths, may_be_empty=False):
+def check_read_files(paths, may_be_empty=False, lanes=1):
     """Read one library's files through once; return what is wrong with them, one `Problem` a fault.
 
-    Costs a decompression (some 300 MB of text a second). ``may_be_empty`` is for a no-template control.
+    Costs a decompression (some 300 MB of text a second). ``may_be_empty`` is for a no-template control; ``lanes`` as
+    for `lane_paths`.
     """
     missing = [p for p in paths if not Path(p).is_file()]
     if missing:
         return [Problem(str(p), "no such file", "mend the path in the libraries sheet") for p in missing]
-    try:
-        total = sum(len(reads[0]) for reads in read_chunks(paths))
-    except InputError as error:
-        return error.problems
+    total, problems = 0, []
+    for files in lane_paths(paths, lanes):
+        try:
+            total += sum(len(reads[0]) for reads in read_chunks(files))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        return problems
     if total == 0 and not may_be_empty:
         remedy = "take the library out of the sheet, or declare it a no_template control"
         return [Problem(str(p), "holds no reads", remedy) for p in paths]
@@ -234,6 +248,53 @@ def _name_lengths(path, reads, first):
         what = f"a read's name is longer than {LONGEST_NAME} characters, the most that BAM holds"
         raise InputError(Problem(str(path), what, "shorten the names", row))
     return length - 2 * ((length > 2) & _is_mate_number(data, start + length - 2))
+
+
+def _check_names(paths, reads, length, first, last):
+    """Raise `InputError` where a name comes twice running; ``last``: the name before the chunk. Returns its last."""
+    data, start = reads.data, reads.name
+    # Names differ in their ends, if at all: only where eight bytes agree are whole names compared.
+    end = windows(data, np.maximum(start + length - 8, 0), 8).view(np.uint64)[:, 0]
+
+    def name(i):
+        return reads.text(start[i], length[i])
+
+    likely = (np.flatnonzero((end[1:] == end[:-1]) & (length[1:] == length[:-1])) + 1).tolist()
+    if len(reads) and last and last == name(0):
+        likely.insert(0, 0)
+    for i in likely:
+        if i == 0 or name(i) == name(i - 1):
+            row = 4 * (first - 1 + i) + 1
+            if len(paths) == 1:
+                what, remedy = "holds two reads of one name running: mates of pairs, interleaved", (
+                    "split it into two files, and give them as fastq_1 and fastq_2"
+                )  # fmt: skip
+            else:
+                what, remedy = "holds two pairs of one name running", "give each pair once"
+            raise InputError(Problem(str(paths[0]), what, remedy, row))
+    return name(len(reads) - 1) if len(reads) else last
+
+
+# Characters of qualities: the lowest that Phred+64 writes for a called base, and what the best of Phred+33 lies below.
+LOWEST_64, HIGHEST_33, HIGHEST_64 = 64, 84, 106
+JUDGED, LEAST_JUDGED = 2_000, 25
+
+
+def _check_phred(paths, reads):
+    """Raise `InputError` where the first reads' qualities can only be written as Phred+64."""
+    problems = []
+    for path, mate in zip(paths, reads, strict=True):
+        judged = np.arange(min(len(mate), JUDGED))
+        width = int(mate.length[judged].max(initial=0))
+        if len(judged) < LEAST_JUDGED or not width:
+            continue
+        letters = windows(mate.data, mate.quality[judged], width)
+        letters = letters[np.arange(width) < mate.length[judged, None]]
+        if letters.min() >= LOWEST_64 and HIGHEST_33 <= letters.max() <= HIGHEST_64:
+            what = "has qualities of an old kind (Phred+64): taken for Phred+33 every base would look good"
+            problems.append(Problem(str(path), what, "convert them, for example by seqtk seq -Q64 -V", 4))
+    if problems:
+        raise InputError(problems)
 
 
 def _is_blank(letters):

@@ -1,4 +1,4 @@
-"""What the molecules that count tell beside methylation: conversion by context, and how often the sequencer erred."""
+"""What the molecules that count tell beside methylation: conversion by context, errors, whether mates agree."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from hpaxis.methylation.counting import planes
 
 COLUMNS = (
     "chg_unconverted", "chg_converted", "chh_unconverted", "chh_converted", "known_bases", "mismatches", "t_bases",
-    "t_mismatches", "t_read_as_c",
+    "t_mismatches", "t_read_as_c", "overlap_cpgs", "overlap_cpgs_differ", "overlap_t", "overlap_t_differ",
 )  # fmt: skip
 # Qualities are looked at in that many places, spread evenly: they cost more than all else that is counted here.
 QUALITY_SITES = 8
@@ -38,6 +38,9 @@ class Tally:
         known = number(molecules.good, target.thymine_flags)
         sums["t_bases"] += known
         sums["t_mismatches"] += known - number(converted, target.thymine_flags)
+        for name, sites in (("overlap_cpgs", target.cpg_flags), ("overlap_t", target.thymine_flags)):
+            sums[name] += number(molecules.both, sites)
+            sums[f"{name}_differ"] += number(molecules.both & molecules.differ, sites)
         sums["t_read_as_c"] += number(methylated, target.thymine_flags)
         sites = target.thymines[:: max(1, len(target.thymines) // QUALITY_SITES)]
         quality = molecules.qualities(rows, sites) * planes.unpack_columns(molecules.good, sites)[rows]

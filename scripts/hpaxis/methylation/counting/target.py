@@ -17,8 +17,8 @@ class Target:
     ``strand`` is ``top`` (the reference's own strand: C reads as C or T) or ``bottom`` (its complement, seen as G
     that reads as G or A). ``allowed`` are flags (see `planes`) of the offsets that A, C, T and G match; none is set
     under a primer and where the reference is unknown, which then count neither way: ``compared`` has the offsets that
-    do. ``cpgs`` are the offsets that tell of the amplicon's CpGs, in their order; ``others`` those of cytosines that
-    are certainly in no CpG, also as flags, of the contexts CHG and CHH alone too; ``thymines`` those of bases that
+    do. ``cpgs`` are the offsets that tell of the amplicon's CpGs, in their order, also as flags; ``others`` those of
+    cytosines that are certainly in no CpG, also as flags, of the contexts CHG and CHH alone too; ``thymines`` those of bases that
     show what a converted cytosine shows, whatever conversion did. ``methylated`` and ``converted`` are the letters that
     a methylated and a converted cytosine show. ``context`` is Bismark's letter of each offset in lower case (``z``,
     ``x``, ``h``, ``u``), ``.`` where there is no cytosine.
@@ -32,6 +32,7 @@ class Target:
     allowed: tuple
     compared: np.ndarray
     cpgs: np.ndarray
+    cpg_flags: np.ndarray
     others: np.ndarray
     other_flags: np.ndarray
     chg_flags: np.ndarray
@@ -44,6 +45,15 @@ class Target:
 
     def __len__(self):
         return len(self.reference)
+
+    def without_cpg(self, molecules):
+        """Flags of the CpGs that molecules lack: beside the cytosine stands no G of its own strand.
+
+        Conversion makes no such base of a CpG, so the molecule says nothing of methylation there.
+        """
+        if self.strand == "top":
+            return planes.from_next(molecules.good & ~molecules.shown("G")) & self.cpg_flags
+        return planes.from_previous(molecules.good & ~molecules.shown("C")) & self.cpg_flags
 
 
 def panel_targets(panel):
@@ -61,7 +71,7 @@ def panel_targets(panel):
 def _target(panel, amplicon, strand):
     reference = panel.references[amplicon]
     first, last = panel.insert_bounds(amplicon)
-    offsets = panel.cpg_offsets(amplicon)
+    cpgs = panel.cpg_offsets(amplicon) + (strand == "bottom")
     # Where a variant is known both its bases match, and what it leaves open is no longer certain.
     sets = allowed_bases(panel, amplicon)
     certain = _context(sets, strand)
@@ -82,7 +92,8 @@ def _target(panel, amplicon, strand):
         last=last,
         allowed=tuple(planes.pack(allowed)),
         compared=planes.pack(allowed.any(axis=0, keepdims=True))[0],
-        cpgs=offsets if strand == "top" else offsets + 1,
+        cpgs=cpgs,
+        cpg_flags=planes.columns(cpgs, len(reference)),
         others=np.array(others, dtype=np.int64),
         other_flags=planes.columns(others, len(reference)),
         chg_flags=planes.columns(chg, len(reference)),
