@@ -98,6 +98,11 @@ class BamWriter:
         codes, calls = self._texts(
             target, *(flags[chosen] for flags in (molecules.one, molecules.two, molecules.present))
         )
+        lost = target.without_cpg(molecules)[chosen]
+        rare = np.flatnonzero(lost.any(axis=1))
+        if len(rare):
+            row, offset = np.nonzero(planes.unpack(lost[rare], len(target)))
+            calls[rare[row], offset] = DOT
         quality = molecules.qualities(chosen)
         records: list = [None] * len(chosen)
         shape = (first * (len(target) + 1) + last) * (LONGEST_NAME + 1) + names.length

@@ -18,10 +18,10 @@ class Target:
     that reads as G or A). ``allowed`` are flags (see `planes`) of the offsets that A, C, T and G match; none is set
     under a primer and where the reference is unknown, which then count neither way: ``compared`` has the offsets that
     do. ``cpgs`` are the offsets that tell of the amplicon's CpGs, in their order, also as flags; ``others`` those of
-    cytosines that are certainly in no CpG, also as flags, of the contexts CHG and CHH alone too; ``thymines`` those of bases that
-    show what a converted cytosine shows, whatever conversion did. ``methylated`` and ``converted`` are the letters that
-    a methylated and a converted cytosine show. ``context`` is Bismark's letter of each offset in lower case (``z``,
-    ``x``, ``h``, ``u``), ``.`` where there is no cytosine.
+    cytosines that are certainly in no CpG, also as flags, of the contexts CHG and CHH alone too; ``thymines`` those of
+    bases that show what a converted cytosine shows, whatever conversion did. ``methylated`` and ``converted`` are the
+    letters that a methylated and a converted cytosine show. ``context`` is Bismark's letter of each offset in lower
+    case (``z``, ``x``, ``h``, ``u``), ``.`` where there is no cytosine.
     """
 
     amplicon: str
