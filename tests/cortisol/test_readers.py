@@ -242,7 +242,7 @@ def test_files_that_hold_no_plate(tmp_path):
         (exports.softmax({"Plate1": [[ONE]]}).replace("PlateFormat", "OtherFormat"), "in a form that is not known"),
         ("User: x\nTest name: y\n", "is a MARS export without data"),
         ("Well positions,Plate,Layout\nA1,P,x\n", "lists wells without a column of values"),
-        ("<>,a,b\n", "is a Magellan export without values"),
+        ("<>,a,b\n", "is a Tecan export without values"),
         ("well,od\nX1,2\n", "is a grid or table without optical densities"),
     ):
         with pytest.raises(InputError, match=said):

@@ -1,7 +1,8 @@
 """Plate-reader exports, recognised from their content.
 
 Each format is a module with ``NAME``, ``SIGN`` (what gives it away), ``recognise(sheets)`` and
-``parse(sheets, path)``; `read_reader_file` asks them in order. A new format is a new module in ``FORMATS``.
+``parse(sheets, path)``; `read_reader_file` asks them in order. A new format is a new module in ``FORMATS``. Every
+reading is (plate, wavelength, time, raw or derived), and its name is unique for its plate.
 """
 
 import re
@@ -9,30 +10,38 @@ from dataclasses import replace
 
 import numpy as np
 
-from hpaxis.cortisol.readers import gen5, grid, magellan, mars, softmax
+from hpaxis.cortisol.readers import envision, gen5, grid, magellan, mars, skanit, softmax
 from hpaxis.cortisol.readers.cells import PlateRead, load_sheets
 from hpaxis.names import harmless
-from hpaxis.problems import InputError, Problem
+from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.sheets import closest
 
-FORMATS = (gen5, softmax, mars, magellan, grid)  # the plain grid last: others hold grids too
+# The plain grid last: others hold grids too.
+FORMATS = (gen5, softmax, mars, envision, skanit, magellan, grid)
 GENERIC_NAME = re.compile(r"^(plate|sheet|platte|blatt)?[ _#-]*\d*$", re.I)
+SHOWN = 12  # readings that an error line lists
 
 
-def read_reader_file(path):
+def read_reader_file(path) -> list[PlateRead]:
     """Read a plate reader's export: a list of `PlateRead`, one for each plate and reading in the file.
 
-    Names of plates and readings are as in the file, but for characters that may not stand in a table (`names`).
-    Raises `InputError` when the format is unknown (saying what was tried) or the file is damaged.
+    Names of plates and readings are as in the file, but for characters that may not stand in a table (`names`), and
+    a number where a plate has two readings of one name. The same reading written twice is listed once.
+    Raises `InputError` when the format is unknown (saying what was tried), the file is damaged, or none of its raw
+    readings can be used.
     """
     sheets = load_sheets(path)
     for module in FORMATS:
         if module.recognise(sheets):
             if reads := module.parse(sheets, str(path)):
-                return [_named_harmlessly(read) for read in reads]
+                reads = _unique([_named_harmlessly(read) for read in reads])
+                raw = [r for r in reads if not r.derived]
+                if raw and all(r.problems for r in raw):
+                    raise_if_any(list(dict.fromkeys(p for r in raw for p in r.problems)))
+                return reads
             what = f"looks like an export of {module.NAME}, but holds no values of wells"
             raise InputError(Problem(str(path), what, "export the plate again"))
-    tried = ", ".join(f"{module.NAME} ({module.SIGN})" for module in FORMATS)
+    tried = ", ".join(module.NAME for module in FORMATS)
     remedy = "export the plate as one of these, or copy its values into a plain grid"
     raise InputError(Problem(str(path), f"is no export of {tried}", remedy))
 
@@ -41,18 +50,38 @@ def _named_harmlessly(read):
     return replace(read, plates=tuple(map(harmless, read.plates)), reading=harmless(read.reading))
 
 
-def choose_read(reads, path, plate_id, plate=None, reading=None):
+def _unique(reads):
+    """Leave out a reading that comes again with the same values, and number others of one name."""
+    kept: list = []
+    for read in reads:
+        same = [r for r in kept if r.plates == read.plates and r.reading.split(" #")[0] == read.reading]
+        if any(r.derived == read.derived and _alike(r, read) for r in same):
+            continue
+        kept.append(replace(read, reading=f"{read.reading} #{len(same) + 1}") if same else read)
+    return kept
+
+
+def _alike(first, second):
+    wells = [r.wells.dropna(subset=["value"]).set_index("well")["value"] for r in (first, second)]
+    return wells[0].equals(wells[1])
+
+
+def choose_read(reads, path, plate_id, plate=None, reading=None) -> PlateRead:
     """Choose the one reading of the one plate that a row of plates.tsv means.
 
     ``plate``: the plate's name in the file, where it is not ``plate_id`` or the only one. ``reading``: the name of
     the reading, where there are several; ``"450-650"`` subtracts the second of two readings from the first.
-    Raises `InputError` that lists the choices when the row does not settle it.
+    Raises `InputError` that lists the choices when the row does not settle it, and with the problems of the reading
+    that was chosen.
     """
     wanted = plate or plate_id
     plates = list(dict.fromkeys(r.plates for r in reads))
     matching = [r for r in reads if wanted.lower() in (name.lower() for name in r.plates)]
     if not matching:
-        shown = ", ".join(repr(" / ".join(names)) for names in plates)
+        shown = ", ".join(repr(" / ".join(names)) for names in plates if names)
+        if plate and not shown:
+            what = "names no plate, so that reader_plate cannot choose one"
+            raise InputError(Problem(path, what, "leave the column reader_plate empty", column="reader_plate", value=plate))
         if len(plates) > 1 or plate:
             what, remedy = "is not a plate of this file", f"name one in the column reader_plate: {shown}"
             raise InputError(
@@ -65,30 +94,60 @@ def choose_read(reads, path, plate_id, plate=None, reading=None):
     if len({r.plates for r in matching}) > 1:
         shown = ", ".join(" / ".join(r) for r in dict.fromkeys(m.plates for m in matching))
         raise InputError(Problem(path, f"names more than one plate {wanted}: {shown}", "export the plates one by one"))
-    return _choose_reading(matching, path, reading)
+    chosen = _choose_reading(matching, path, reading)
+    raise_if_any(list(chosen.problems))
+    if chosen.averaged:
+        what = f"has {chosen.reading!r}, which is a mean over replicate wells: their scatter is hidden, and so is the error"
+        raise InputError(Problem(path, what, "export the raw data of the single wells", column="reading"))
+    return chosen
+
+
+def choices(reads) -> list[str]:
+    """Return what the column ``reading`` may name for the readings of one plate: raw ones, differences, derived."""
+    raw = [r for r in reads if not r.derived]
+    single = [r for r in raw if r.wavelength and "-" not in r.wavelength and not r.time]
+    pairs = [
+        f"{a.reading}-{b.reading}" for a in single for b in single
+        if a.wavelength < b.wavelength and "-" not in a.reading + b.reading
+    ]  # fmt: skip
+    return [r.reading for r in raw] + pairs + [r.reading for r in reads if r.derived and not r.averaged]
+
+
+def _listed(names):
+    more = f" and {len(names) - SHOWN} more (hpaxis readers FILE lists them)" if len(names) > SHOWN else ""
+    return ", ".join(repr(n) for n in names[:SHOWN]) + more
 
 
 def _choose_reading(reads, path, reading):
-    names = [r.reading for r in reads]
+    raw = [r for r in reads if not r.derived]
     if reading is None:
-        measured = [r for r in reads if not r.derived]
-        if len(measured) == 1:
-            return measured[0]
-        what = f"has {len(measured)} readings of this plate"
-        shown = ", ".join(repr(n) for n in [r.reading for r in measured][:12])
-        raise InputError(Problem(path, what, f"name one in the column reading of plates.tsv: {shown}"))
+        if len(raw) == 1:
+            return raw[0]
+        if raw:
+            what = f"has {len(raw)} readings of this plate"
+            names = choices(raw)
+        else:
+            averages = [r for r in reads if r.averaged]
+            if averages and len(averages) == len(reads):
+                return averages[0]
+            what = "has no raw reading of this plate, only values that the reader's software computed"
+            names = choices(reads)
+        raise InputError(Problem(path, what, f"name one in the column reading of plates.tsv: {_listed(names)}"))
     exact = [r for r in reads if r.reading.lower() == reading.lower()]
     if len(exact) == 1:
         return exact[0]
-    if not exact and reading.count("-") == 1:
-        parts = [[r for r in reads if r.reading.lower() == half.strip().lower()] for half in reading.split("-")]
+    for at in [i for i, c in enumerate(reading) if c == "-"]:
+        parts = [
+            [r for r in reads if half.strip().lower() in (r.reading.lower(), r.wavelength) and not (r.derived or r.time)]
+            for half in (reading[:at], reading[at + 1 :])
+        ]
         if all(len(p) == 1 for p in parts):
             return _difference(parts[0][0], parts[1][0], reading)
-    what = "comes more than once in this file" if exact else "is not a reading of this plate"
-    shown = ", ".join(repr(n) for n in names[:12])
-    raise InputError(
-        Problem(path, what, f"use one of {shown}{closest(reading, names)}", column="reading", value=reading)
-    )
+    same = [r for r in raw if reading == r.wavelength and not r.time]
+    if len(same) == 1:
+        return same[0]
+    remedy = f"use one of {_listed(choices(reads))}{closest(reading, [r.reading for r in reads])}"
+    raise InputError(Problem(path, "is not a reading of this plate", remedy, column="reading", value=reading))
 
 
 def _difference(first, second, name):
@@ -97,4 +156,7 @@ def _difference(first, second, name):
     wells["value"] = wells["value"] - wells["value_reference"]
     lost = (wells["status"] == "ok") & (wells["status_reference"] != "ok")
     wells["status"] = np.where(lost, wells["status_reference"], wells["status"])
-    return PlateRead(first.reader, first.plates, name, wells[["well", "value", "status"]], False, first.declared)
+    return replace(
+        first, reading=name, wells=wells[["well", "value", "status"]], wavelength=f"{first.wavelength}-{second.wavelength}",
+        problems=(*first.problems, *second.problems),
+    )  # fmt: skip

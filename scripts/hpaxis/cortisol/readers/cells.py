@@ -17,8 +17,16 @@ ROWS = string.ascii_uppercase[:16]
 WELL = re.compile(r"^([A-Pa-p])0*([1-9]|1\d|2[0-4])$")
 NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 COMMA_NUMBER = re.compile(r"^[+-]?\d+,\d+([eE][+-]?\d+)?$")
-OVERFLOW = re.compile(r"^(ovr?flw|over(flow|range)?|saturated|#?sat|\*{2,}|\+{2,}|>\s*[\d.,]+|inf(inity)?)$", re.I)
-BLANK = frozenset({"", "-", "--", "na", "n/a", "nan", "?????", "empty"})
+BLANK = frozenset({"", "-", "--", "na", "n/a", "nan", "?????", "empty", "undefined"})
+# What readers write instead of a number, and what it means: the status of the well.
+WORDS = (
+    ("overflow", re.compile(r"^(ovr?flw|over(flow|range)?|saturated|#?sat|\*{2,}|\+{2,}|>\s*(max|[\d.,]+)|inf(inity)?)$", re.I)),
+    ("underflow", re.compile(r"^(un?d?rflw|under(flow|range)?|#?low|<\s*(min|[\d.,]+)|-inf(inity)?)$", re.I)),
+    ("masked", re.compile(r"^(#?masked|excluded|\*\s*[-+]?[\d.,]+\s*\*|\(\s*[-+]?[\d.,]+\s*\)|#\s*[-+]?[\d.,]+\s*#)$", re.I)),
+    ("out_of_range", re.compile(r"^#?(range\?|path\?|out ?of ?range|invalid)$", re.I)),
+    ("read_error", re.compile(r"^#?(missed|err(or)?|fail(ed)?|n/d|no ?read|#n/a|#value!|#div/0!)$", re.I)),
+)  # fmt: skip
+NO_VALUE = ("blank", "overflow", "underflow", "masked", "out_of_range", "read_error")
 
 
 @dataclass(frozen=True)
@@ -32,12 +40,14 @@ class Sheet:
 
 @dataclass(frozen=True)
 class PlateRead:
-    """One reading of one plate.
+    """One reading of one plate: (plate, wavelength, time, raw or derived).
 
-    ``wells``: DataFrame well, value, status (ok, blank, overflow). ``plates``: names the file gives the plate.
-    ``reading``: the file's name of this reading (wavelength, step, time). ``derived``: computed by the reader's
-    software from another reading. ``declared``: what the file itself says the wells hold (well, name,
-    concentration), or None.
+    ``wells``: DataFrame well, value, status (ok, or one of `NO_VALUE`). ``plates``: names the file gives the plate.
+    ``reading``: the file's name of this reading, unique for its plate. ``derived``: computed by the reader's software
+    from another reading. ``averaged``: a mean over replicate wells, which hides their scatter. ``declared``: what
+    the file itself says the wells hold (well, name, concentration), or None. ``wavelength``: in nm, as text; empty
+    where the file does not say. ``time``: of a kinetic reading, as in the file. ``problems``: why the reading cannot
+    be used; raised when it is chosen.
     """
 
     reader: str
@@ -46,6 +56,47 @@ class PlateRead:
     wells: pd.DataFrame
     derived: bool = False
     declared: pd.DataFrame | None = field(default=None, repr=False)
+    averaged: bool = False
+    wavelength: str = ""
+    time: str = ""
+    problems: tuple = field(default=(), repr=False)
+
+    @property
+    def kind(self) -> str:
+        """Raw, derived, or average."""
+        return "average" if self.averaged else "derived" if self.derived else "raw"
+
+
+def make_read(
+    reader: str,
+    plates: tuple,
+    reading: str,
+    cells: dict,
+    path: str,
+    sheet: "Sheet",
+    *,
+    derived: bool = False,
+    averaged: bool = False,
+    declared: pd.DataFrame | None = None,
+    wavelength: str | None = None,
+    time: str = "",
+    faults: tuple = (),
+) -> PlateRead:
+    """Return the `PlateRead` of ``{well: text}``; text that is no value becomes a problem of the reading."""
+    wells, problems = read_wells(cells, path, reading, sheet.comma_separated)
+    found = wavelength_of(reading) if wavelength is None else wavelength
+    return PlateRead(
+        reader, plates, reading, wells, derived or averaged, declared, averaged, found, time, (*faults, *problems)
+    )
+
+
+def wavelength_of(label: str) -> str:
+    """Return the wavelengths (nm) that a label names, joined by -, such as 450 or 450-620; empty if there are none.
+
+    Behind a colon, as Gen5 writes them (``step:450``), only what follows it counts.
+    """
+    numbers = re.findall(r"(?<![\d.])(\d{3,4})(?![\d.])", label.rpartition(":")[2] or label)
+    return "-".join(n for n in numbers if 190 <= int(n) <= 1100)
 
 
 def load_sheets(path):
@@ -88,24 +139,23 @@ def well_sort_key(well):
     return well[0], int(well[1:])
 
 
-def wells_table(cells, path, where, comma_separated=False):
-    """Turn ``{well: text}`` into the table well, value, status.
+def read_wells(cells: dict, path: str, where: str, comma_separated: bool = False) -> tuple[pd.DataFrame, list]:
+    """Turn ``{well: text}`` into the table well, value, status, and the problems of the texts.
 
-    A decimal comma is read as such where the file's own cells are not separated by commas; a file whose numbers
-    could be either thousands or decimals, or that mixes both styles, is an error. So is text that is neither a
-    number nor a reader's word for a well without a value. Raises `InputError` with every such well.
+    A decimal comma is read as such; a file whose numbers could be either thousands or decimals, or that mixes both
+    styles, is a problem. So is text that is neither a number nor a reader's word for a well without a value.
     """
     texts = {well: str(text).strip() for well, text in cells.items()}
     commas = [t for t in texts.values() if COMMA_NUMBER.match(t)]
     points = [t for t in texts.values() if NUMBER.match(t) and "." in t]
+    problems = []
     if commas and points:
-        raise InputError(
-            Problem(path, f"{where} mixes decimal commas and decimal points", "export with one style", value=commas[0])
-        )
-    if commas and not any(re.match(r"^[+-]?0,", t) or len(re.split("[,eE]", t)[1]) != 3 for t in commas):
+        remedy = "export with one style"
+        problems.append(Problem(path, f"{where} mixes decimal commas and decimal points", remedy, value=commas[0]))
+    elif commas and not any(re.match(r"^[+-]?0,", t) or len(re.split("[,eE]", t)[1]) != 3 for t in commas):
         what = f"{where} may hold thousands or decimals: the comma could be either"
-        raise InputError(Problem(path, what, "export with a decimal point", value=commas[0]))
-    rows, problems = [], []
+        problems.append(Problem(path, what, "export with a decimal point", value=commas[0]))
+    rows = []
     for well in sorted(texts, key=well_sort_key):
         text = texts[well].replace(",", ".") if COMMA_NUMBER.match(texts[well]) else texts[well]
         value, status = np.nan, "ok"
@@ -113,17 +163,16 @@ def wells_table(cells, path, where, comma_separated=False):
             value = float(text)
         elif text.lower() in BLANK:
             status = "blank"
-        elif OVERFLOW.match(text):
-            status = "overflow"
         else:
-            remedy = "export the plate again, or clear the cell if the well has no value"
-            problems.append(
-                Problem(path, f"is no optical density ({where})", remedy, column=f"well {well}", value=text)
-            )
+            status = next((name for name, word in WORDS if word.match(text)), None)
+            if status is None:
+                remedy = "export the plate again, or clear the cell if the well has no value"
+                problems.append(
+                    Problem(path, f"is no optical density ({where})", remedy, column=f"well {well}", value=text)
+                )
+                status = "blank"
         rows.append((well, value, status))
-    if problems:
-        raise InputError(problems)
-    return pd.DataFrame(rows, columns=["well", "value", "status"])
+    return pd.DataFrame(rows, columns=["well", "value", "status"]), problems
 
 
 def holds_numbers(cells):
@@ -150,6 +199,7 @@ class Grid:
     lines: list
     start: int
     end: int
+    problems: tuple = ()
 
     def cells(self, line=0):
         """Return ``{well: text}`` of one line of every row."""
@@ -168,12 +218,29 @@ class Grid:
         return labels
 
 
+    def by_label(self, otherwise: str) -> dict:
+        """Return ``{label: {well: text}}``, by the label behind each line; ``otherwise`` where there is none.
+
+        Lines of one name may come in another order from row to row; a name that comes twice in a row is numbered.
+        """
+        found: dict = {}
+        seen: set = set()
+        for letter, _, values, label, _ in self.lines:
+            name, number = label or otherwise, 1
+            while (letter, name) in seen:
+                number += 1
+                name = f"{label or otherwise} #{number}"
+            seen.add((letter, name))
+            found.setdefault(name, {}).update({f"{letter}{c}": v for c, v in values.items()})
+        return found
+
+
 def find_grids(sheet, path, start=0, end=None):
     """Find every grid in rows ``start`` to ``end`` of a sheet.
 
     A row of column numbers 1, 2, 3, ... with row letters below them, to the left. Lines below a lettered row with no
-    letter of their own are further lines of that row. Raises `InputError` for a row letter that comes twice and for
-    values outside the numbered columns.
+    letter of their own are further lines of that row. A row letter that comes twice and values outside the numbered
+    columns are ``problems`` of the grid.
     """
     end = len(sheet.rows) if end is None else end
     grids, i = [], start
@@ -235,11 +302,10 @@ def _read_grid(sheet, path, head, end, first, number_of_first, n):
         lines.append((letter, number, values, [cell for cell in row[first + n :] if cell], i))
         i += 1
     problems += _strays(lines, n, sheet.comma_separated, path)
-    if problems:
-        raise InputError(problems)
     lines = [(letter, number, values, beyond[0] if beyond else "", at) for letter, number, values, beyond, at in lines]
     title = next((next(c for c in rows[k] if c) for k in range(head - 1, max(head - 4, -1), -1) if any(rows[k])), "")
-    return Grid(rows[head][first - 1], title, tuple(range(number_of_first, number_of_first + n)), lines, head, i)
+    columns = tuple(range(number_of_first, number_of_first + n))
+    return Grid(rows[head][first - 1], title, columns, lines, head, i, tuple(problems))
 
 
 def _continues(rows, first, letter):
@@ -252,6 +318,12 @@ def _continues(rows, first, letter):
 def _strays(lines, n, comma_separated, path):
     """Problems of rows with values outside the numbered columns. A word, the same behind every row, is a label."""
     problems = []
+    by_letter: dict = {}
+    for letter, _, _, beyond, _ in lines:
+        by_letter.setdefault(letter, []).append(tuple(beyond))
+    names = {tuple(sorted(found)) for found in by_letter.values()}
+    if len(by_letter) > 1 and len(names) == 1 and all(len(beyond) == 1 for *_, beyond, _ in lines):
+        return []
     for number in {number for _, number, _, _, _ in lines}:
         mine = [line for line in lines if line[1] == number]
         label = {tuple(beyond) for *_, beyond, _ in mine}
@@ -266,6 +338,44 @@ def _strays(lines, n, comma_separated, path):
                 )
                 problems.append(Problem(path, what, f"{hint}: export the plate again", at + 1, value=f"row {letter}"))
     return problems
+
+
+@dataclass(frozen=True)
+class WellTable:
+    """A table whose header names wells: one row per time, wavelength or quantity.
+
+    ``head``: the header's line. ``columns``: ``{column index: well}``. ``title``: the nearest text above.
+    ``rows``: list of (the cells before the first well, ``{well: text}``).
+    """
+
+    head: int
+    first: str
+    columns: dict
+    title: str
+    rows: list
+
+
+def find_well_tables(sheet: Sheet, start: int = 0, end: int | None = None) -> list[WellTable]:
+    """Find tables with at least 3 wells in their header, in rows ``start`` to ``end``; each ends with an empty line."""
+    end = len(sheet.rows) if end is None else end
+    tables, i = [], start
+    while i < end:
+        row = sheet.rows[i]
+        columns = {j: well for j, cell in enumerate(row) if (well := well_name(cell))}
+        begin = min(columns, default=0)
+        if len(columns) < 3 or len(set(columns.values())) < len(columns) or begin == 0:
+            i += 1
+            continue
+        above = (sheet.rows[k] for k in range(i - 1, max(start - 1, i - 5), -1))
+        title = next((next(c for c in cells if c) for cells in above if any(cells)), "")
+        body, j = [], i + 1
+        while j < end and any(sheet.rows[j]):
+            line = sheet.rows[j]
+            body.append((line[:begin], {well: line[k] if k < len(line) else "" for k, well in columns.items()}))
+            j += 1
+        tables.append(WellTable(i, row[0], columns, title, body))
+        i = j
+    return tables
 
 
 def _decode(data, path):

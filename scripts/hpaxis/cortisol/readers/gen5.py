@@ -1,21 +1,24 @@
-"""BioTek (Agilent) Gen5 text exports, one plate or several, endpoint or kinetic.
+"""BioTek (Agilent) Gen5 text exports: several plates, endpoint, kinetic or spectrum.
 
-The file opens with ``Software Version``; each plate has a block from ``Plate Number`` on, with a ``Layout`` grid
-(lines Well ID, Conc/Dil, Name) and a ``Results`` grid whose every line is named behind its last column.
+The file opens with ``Software Version``; each plate has a block from ``Plate Number`` on. A grid under ``Layout``
+(lines Well ID, Conc/Dil, Name) says what the wells hold. Every other grid holds readings, each line named behind its
+last column, under ``Results`` or under the reading's own name. Tables with wells in their header are kinetic
+(``Time``) or spectra (``Wavelength``).
 """
 
 import re
 
 import pandas as pd
 
-from hpaxis.cortisol.readers.cells import PlateRead, find_grids, only_numbers, well_name, wells_table
+from hpaxis.cortisol.readers.cells import PlateRead, find_grids, find_well_tables, holds_numbers, make_read
 from hpaxis.problems import InputError, Problem
 
 NAME = "Gen5"
 SIGN = "'Software Version'"
 # A reading is named by its wavelengths, alone or after its step; what Gen5 computes from it begins otherwise.
-READING = re.compile(r"^([^\[\]]*:)?\s*\d{3,4}(\s*[,/]\s*\d{3,4})*$")
-DERIVED = ("blank ", "[", "mean", "std dev", "cv", "conc", "corrected")
+READING = re.compile(r"^([^\[\]]*:)?\s*\d{3,4}(\s*[,/]\s*\d{3,4})*(\s*\[(test|ref)\])?$", re.I)
+DERIVED = ("blank ", "[", "mean", "std dev", "cv", "conc", "corrected", "max ", "t at ", "lagtime", "r-squared", "ratio")
+AVERAGED = re.compile(r"^(mean|average)\b(?!.*\[)", re.I)
 
 
 def recognise(sheets):
@@ -43,61 +46,72 @@ def _plate(sheet, path, start, end):
     first = rows[start]
     plate = first[1] if len(first) > 1 and first[0].lower() == "plate number" else ""
     names = (plate,) if plate else ()
-    sections = [i for i in range(start, end) if rows[i] and rows[i][0].lower() in ("layout", "results")]
     declared, reads = None, []
-    for i, j in zip(sections, [*sections[1:], end]):
-        grids = find_grids(sheet, path, i, j)
-        if rows[i][0].lower() == "layout":
-            declared = _declared(grids)
-        elif grids:
-            reads += _results(grids[0], names, declared, sheet, path)
-    reads += _kinetic(sheet, path, start, end, names, declared)
-    return reads
+    for grid in find_grids(sheet, path, start, end):
+        if grid.title.lower() == "layout":
+            declared = _declared(grid)
+        else:
+            reads += _results(grid, names, declared, sheet, path)
+    return reads + _tables(sheet, path, start, end, names, declared)
 
 
 def _results(grid, names, declared, sheet, path):
-    lines = sorted({number for _, number, _, _, _ in grid.lines})
-    labels = dict.fromkeys(lines, "Results") | grid.labels()
-    plain = {line for line in lines if READING.match(labels[line]) and not labels[line].lower().startswith(DERIVED)}
-    plain = plain or {line for line in lines if not labels[line].lower().startswith(DERIVED)}
+    own = "Results" if grid.title.lower() == "results" or not grid.title else grid.title
+    by_label = grid.by_label(own)
+    plain = {label for label in by_label if _is_reading(label)}
+    plain = plain or {label for label in by_label if not _is_derived(label)}
     reads = []
-    for line in lines:
-        derived = line not in plain
-        # Only readings must be optical densities; a computed line may hold any word of the software.
-        if derived and not only_numbers(grid.cells(line)):
-            continue
-        wells = wells_table(grid.cells(line), path, labels[line], sheet.comma_separated)
-        reads.append(PlateRead(NAME, names, labels[line], wells, derived, declared))
+    for label, cells in by_label.items():
+        if holds_numbers(cells):
+            reads.append(
+                make_read(
+                    NAME, names, label, cells, path, sheet, derived=label not in plain,
+                    averaged=bool(AVERAGED.match(label)), declared=declared, faults=grid.problems,
+                )
+            )  # fmt: skip
     return reads
 
 
-def _declared(grids):
-    if not grids:
-        return None
-    labels = {label.lower(): line for line, label in grids[0].labels().items()}
-    names = grids[0].cells(labels.get("well id", 0))
-    amounts = grids[0].cells(labels["conc/dil"]) if "conc/dil" in labels else {}
+def _is_reading(label):
+    return bool(READING.match(label)) and not _is_derived(label)
+
+
+def _is_derived(label):
+    return label.lower().startswith(DERIVED) or ("[" in label and not READING.match(label))
+
+
+def _declared(grid):
+    labels = {label.lower(): line for line, label in grid.labels().items()}
+    names = grid.cells(labels.get("well id", 0))
+    amounts = grid.cells(labels["conc/dil"]) if "conc/dil" in labels else {}
     table = pd.DataFrame({"well": list(names), "name": list(names.values())})
     table["concentration"] = pd.to_numeric(table["well"].map(amounts), errors="coerce")
     return table[table["name"] != ""].reset_index(drop=True)
 
 
-def _kinetic(sheet, path, start, end, names, declared):
+def _tables(sheet, path, start, end, names, declared) -> list[PlateRead]:
+    """Kinetic readings and spectra. An area scan has several values per well at once, and none of them is the OD."""
     reads = []
-    for i in range(start, end):
-        row = sheet.rows[i]
-        if not row or row[0].lower() != "time":
+    for table in find_well_tables(sheet, start, end):
+        title, kind = table.title or "reading", table.first.lower()
+        if kind not in ("time", "wavelength"):
             continue
-        columns = {j: well_name(cell) for j, cell in enumerate(row) if well_name(cell)}
-        if not columns:
-            continue
-        label = next((r[0] for r in reversed(sheet.rows[max(start, i - 3) : i]) if r and r[0]), "kinetic")
-        for line in sheet.rows[i + 1 : end]:
-            if not line or ":" not in line[0]:
-                break
-            cells = {well: line[j] if j < len(line) else "" for j, well in columns.items()}
-            if not any(cells.values()):
-                break
-            wells = wells_table(cells, path, f"{label} at {line[0]}", sheet.comma_separated)
-            reads.append(PlateRead(NAME, names, f"{label} at {line[0]}", wells, False, declared))
+        for before, cells in table.rows:
+            if not any(cells.values()) or not before or not before[0]:
+                continue
+            if kind == "time":
+                label, about = f"{title} at {before[0]}", {"time": before[0], "wavelength": None}
+                about["wavelength"] = _wavelength(title)
+            else:
+                label, about = f"{title} {before[0]}", {"wavelength": before[0]}
+            reads.append(
+                make_read(
+                    NAME, names, label, cells, path, sheet, derived=_is_derived(title), declared=declared, **about
+                )
+            )
     return reads
+
+
+def _wavelength(title):
+    found = re.search(r"(\d{3,4})\s*$", title)
+    return found[1] if found else ""

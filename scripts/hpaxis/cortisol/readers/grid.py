@@ -1,14 +1,36 @@
-"""Plain grids: rows A-H under columns 1-12, in CSV, TSV or XLSX, each with an optional title above.
+"""Plain grids and long tables, in CSV, TSV or a workbook.
 
-In a workbook every sheet with a grid is a plate (or a reading) of its own. A long table with the columns
-``well`` and one value column is read too.
+A grid is rows A-H under columns 1-12, with an optional title above or in the corner. A title that is a wavelength
+names a reading; any other title, or the sheet of a workbook, names a plate. A long table has a column of wells, one
+or more of values, and may have columns of plate, wavelength and time.
 """
 
-from hpaxis.cortisol.readers.cells import PlateRead, find_grids, grid_header, holds_numbers, well_name, wells_table
+import re
+from dataclasses import replace
+
+from hpaxis.cortisol.readers.cells import find_grids, grid_header, holds_numbers, make_read, wavelength_of, well_name
 from hpaxis.problems import InputError, Problem
 
 NAME = "plain grid"
-SIGN = "1, 2, 3 over A, B, C"
+SIGN = "1, 2, 3 over A, B, C, or a column 'well'"
+MICROPLATE_MANAGER = "Microplate Manager"
+WAVELENGTH = re.compile(
+    r"^(\d+\.\s*)?(raw( data)?|signal|od|abs(orbance)?|wavelength|reading|lm\d*)?[\s:@(=_-]*(\d{3,4})\s*(nm)?[\s)]*$", re.I
+)
+DERIVED = re.compile(
+    r"\b(conc(entrations?|\.)?|mean|average|avg|s\.?d\.?|std\.? ?dev\w*|cv|%cv|blank(ed| corrected| subtracted)|corrected"
+    r"|calc\w*|percent|% ?b|b/b0|recovery|result|dilution|dil|unknowns?|pg/ml|ng/ml)\b", re.I,
+)  # fmt: skip
+AVERAGED = re.compile(r"\b(mean|average|avg)\b", re.I)
+WELLS = ("well", "wells", "well id", "well name", "wellname", "well position", "well no.", "position", "wellid")
+PLATE = ("plate", "plate id", "plate_id", "plateid", "plate name", "plate number", "barcode")
+REPEAT = ("repeat",)
+WAVE = ("wavelength", "wavelength [nm]", "wavelength (nm)", "lambda", "filter")
+TIME = ("time", "time [s]", "time (s)", "cycle")
+ABOUT = (
+    "type", "sample", "sample id", "sample name", "content", "role", "name", "group", "row", "column", "col", "nominal",
+    "temperature", "temp", "replicate", "dilution", "no", "no.", "number", "index", *WELLS, *PLATE, *REPEAT, *WAVE, *TIME,
+)  # fmt: skip
 
 
 def recognise(sheets):
@@ -17,21 +39,40 @@ def recognise(sheets):
 
 
 def parse(sheets, path):
-    """Return one `PlateRead` for each grid, named by its title or, in a workbook, by its sheet."""
+    """Return one `PlateRead` for each grid or column of values, named by its title or, in a workbook, by its sheet."""
     reads = []
-    for sheet in sheets:
+    name = MICROPLATE_MANAGER if _is_microplate_manager(sheets) else NAME
+    holding = [sheet for sheet in sheets if _has_grid(sheet) or _long_header(sheet) is not None]
+    for sheet in holding:
         grids = [grid for grid in find_grids(sheet, path) if holds_numbers(grid.cells())]
         head = _long_header(sheet)
-        if not grids and head is not None:
+        if head is not None and not grids:
             reads += _long(sheet, head, path)
         for grid in grids:
-            title = grid.corner or grid.title
-            names = tuple(dict.fromkeys(n for n in (sheet.name if len(sheets) > 1 else None, title) if n))
-            wells = wells_table(grid.cells(), path, title or "the grid", sheet.comma_separated)
-            reads.append(PlateRead(NAME, names, title or sheet.name or "signal", wells))
+            reads.append(_grid(grid, sheet, len(holding) > 1, name, path))
     if not reads:
         raise InputError(Problem(path, "is a grid or table without optical densities", "give the values of the wells"))
     return reads
+
+
+def _grid(grid, sheet, many, name, path):
+    title = grid.corner or grid.title
+    named = sheet.name if many and sheet.name else None
+    nm = next((m[5] for text in (title, named) if text for m in [WAVELENGTH.match(text)] if m), "")
+    derived = bool(DERIVED.search(title) or (named and DERIVED.search(named)))
+    averaged = derived and bool(AVERAGED.search(f"{title} {named or ''}"))
+    plates = tuple(dict.fromkeys(n for n in (named, title) if n and not WAVELENGTH.match(n)))
+    if derived:
+        plates = tuple(n for n in plates if not DERIVED.search(n))
+    reading = (nm if nm and WAVELENGTH.match(title or "") else title) or nm or sheet.name or "signal"
+    return make_read(
+        name, plates, reading, grid.cells(), path, sheet, derived=derived, averaged=averaged, wavelength=nm,
+        faults=grid.problems,
+    )  # fmt: skip
+
+
+def _is_microplate_manager(sheets):
+    return any("microplate manager" in cell.lower() for sheet in sheets for row in sheet.rows[:20] for cell in row)
 
 
 def _has_grid(sheet):
@@ -39,22 +80,80 @@ def _has_grid(sheet):
 
 
 def _long_header(sheet):
+    """The line of a header with a column of wells (or of rows and columns) and something else, wells below it."""
     for i, row in enumerate(sheet.rows):
         words = [cell.lower() for cell in row]
-        if "well" in words and sum(1 for w in words if w) == 2:
+        at = _well_column(words)
+        if at is None or sum(1 for w in words if w) < 2:
+            continue
+        if any(_well(line, at) for line in sheet.rows[i + 1 : i + 4]):
             return i
     return None
 
 
+def _well_column(words):
+    """The column (or the columns of row and column) that gives the well."""
+    at = next((words.index(name) for name in WELLS if name in words), None)
+    if at is not None:
+        return (at,)
+    column = next((name for name in ("column", "col") if name in words), None)
+    return (words.index("row"), words.index(column)) if "row" in words and column else None
+
+
+def _well(row, at):
+    return well_name("".join(row[j] for j in at)) if max(at) < len(row) else None
+
+
 def _long(sheet, head, path):
-    words = [cell.lower() for cell in sheet.rows[head]]
-    at = words.index("well")
-    value = next(i for i, word in enumerate(words) if word and i != at)
-    cells = {}
-    for row in sheet.rows[head + 1 :]:
-        well = well_name(row[at]) if at < len(row) else None
-        if well is not None:
-            cells[well] = row[value] if value < len(row) else ""
-    if not holds_numbers(cells):
-        return []
-    return [PlateRead(NAME, (), sheet.rows[head][value], wells_table(cells, path, "the table"))]
+    header = sheet.rows[head]
+    words = [cell.lower() for cell in header]
+    at = _well_column(words)
+    keys = {kind: next((words.index(n) for n in names if n in words), None) for kind, names in (("plate", PLATE), ("repeat", REPEAT), ("wave", WAVE), ("time", TIME))}
+    body = [(i, row, _well(row, at)) for i, row in enumerate(sheet.rows[head + 1 :], start=head + 2) if any(row)]
+    problems = [
+        Problem(path, "is no well", "use A1 to H12, or delete the line", i, header[at[0]], row[at[0]] if at[0] < len(row) else "")
+        for i, row, well in body if well is None and any(c for j, c in enumerate(row) if j not in at)
+    ]  # fmt: skip
+    body = [line for line in body if line[2]]
+    columns = [
+        j for j, word in enumerate(words)
+        if word and j not in at and word not in ABOUT and holds_numbers({w: r[j] if j < len(r) else "" for _, r, w in body})
+    ]  # fmt: skip
+    # The time of a single well is no time of a reading: only a time that all wells of a reading share is one.
+    if keys["time"] is not None:
+        wells = [w for _, _, w in body]
+        if len(set(wells)) == len(wells) or _times_differ(body, keys):
+            keys["time"] = None
+    reads = []
+    for j in columns:
+        parts: dict = {}
+        for i, row, well in body:
+            key = tuple((row[k] if k is not None and k < len(row) else "") for k in keys.values())
+            cells = parts.setdefault(key, {})
+            if well in cells:
+                what = f"comes twice (row {cells[well][0]} too)"
+                remedy = "one table holds each well of a plate once: split it, or add a column plate, wavelength or time"
+                problems.append(Problem(path, what, remedy, i, header[at[0]], well))
+            cells.setdefault(well, (i, row[j] if j < len(row) else ""))
+        derived = bool(DERIVED.search(header[j]))
+        for (plate, repeat, wave, time), cells in parts.items():
+            names = (plate,) if plate and len({k[0] for k in parts}) > 0 else ()
+            nm = wavelength_of(wave) or wavelength_of(header[j])
+            label = (wave if wave else header[j]) + (f" repeat {repeat}" if len({k[1] for k in parts}) > 1 else "")
+            read = make_read(
+                NAME, names, label + (f" at {time}" if time else ""), {w: text for w, (_, text) in cells.items()}, path,
+                sheet, derived=derived, averaged=derived and bool(AVERAGED.search(header[j])), wavelength=nm, time=time,
+            )  # fmt: skip
+            reads.append(replace(read, problems=(*problems, *read.problems)))
+    return reads
+
+
+def _times_differ(body, keys):
+    """Whether wells of one plate and repeat have times of their own, as a reader that goes from well to well notes."""
+    seen: dict = {}
+    for _, row, well in body:
+        key = tuple(row[k] for name, k in keys.items() if k is not None and name != "time")
+        if (key, well) in seen:
+            return False
+        seen[(key, well)] = True
+    return True

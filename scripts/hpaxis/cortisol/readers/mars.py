@@ -1,16 +1,19 @@
-"""BMG Labtech MARS exports: the microplate view (a grid a reading) and the table view (a line a well).
+"""BMG Labtech MARS and Smart Control exports: the microplate view (a grid per reading) and the table view.
 
-The file opens with ``User: ...`` and ``Test name: ...``; ``ID1``-``ID3`` name the plate; a reading is titled
-``Raw Data (450)``. Several plates stand below each other, each with its own head.
+The file opens with ``User: ...`` and ``Test name: ...`` (or ``Test ID: ...``); ``ID1``-``ID3`` name the plate; a
+reading is titled ``Raw Data (450)``. Several plates stand below each other, each with its own head. Everything that
+is not raw data is computed; averages over replicates are a third kind, since they hide what replicates differ by.
 """
 
 import re
 
-from hpaxis.cortisol.readers.cells import PlateRead, find_grids, holds_numbers, only_numbers, well_name, wells_table
+from hpaxis.cortisol.readers.cells import PlateRead, find_grids, find_well_tables, holds_numbers, make_read, well_name
 from hpaxis.problems import InputError, Problem
 
 NAME = "BMG MARS"
 SIGN = "'User:' and 'Test name:'"
+RAW = re.compile(r"^(\d+\.\s*)?raw data\b", re.I)
+AVERAGE = re.compile(r"\b(average|mean)\b", re.I)
 
 
 def recognise(sheets):
@@ -26,21 +29,35 @@ def parse(sheets, path):
         for start, end in zip(starts, [*starts[1:], len(sheet.rows)]):
             names = _names(sheet.rows[start:end])
             for grid in find_grids(sheet, path, start, end):
-                label = grid.corner or grid.title
-                if not holds_numbers(grid.cells()):
-                    continue
-                wells = wells_table(grid.cells(), path, label, sheet.comma_separated)
-                reads.append(PlateRead(NAME, names, label, wells, not _raw(label)))
+                if holds_numbers(grid.cells()):
+                    label = grid.corner or grid.title
+                    reads.append(_read(names, label, grid.cells(), path, sheet, faults=grid.problems))
             reads += _table(sheet, start, end, names, path)
+            for table in find_well_tables(sheet, start, end):
+                for before, cells in table.rows:
+                    if holds_numbers(cells) and before[0]:
+                        reads.append(_read(names, before[0], cells, path, sheet))
     if not reads:
         raise InputError(Problem(path, "is a MARS export without data", "export the microplate or the table view"))
     return reads
 
 
+def _read(names, label, cells, path, sheet, time="", faults=()) -> PlateRead:
+    reading = f"{label} at {time}" if time else label
+    raw = bool(RAW.match(label))
+    averaged = not raw and bool(AVERAGE.search(label))
+    bracket = re.search(r"\(([^()]*)\)", label)
+    numbers = re.findall(r"(?<![\d-])(\d{3,4})(?!\d)", bracket[1]) if bracket else []
+    return make_read(
+        NAME, names, reading, cells, path, sheet, derived=not raw, averaged=averaged,
+        wavelength="-".join(numbers), time=time, faults=faults,
+    )  # fmt: skip
+
+
 def _starts(sheet):
     rows = [next((cell for cell in row if cell), "") for row in sheet.rows]
     users = [i for i, text in enumerate(rows) if text.lower().startswith("user:")]
-    named = any(text.lower().startswith("test name:") for text in rows)
+    named = any(text.lower().startswith(("test name:", "test id:")) for text in rows)
     return users if named else []
 
 
@@ -50,15 +67,9 @@ def _names(rows):
     return tuple(dict.fromkeys(name for name in found if name))
 
 
-def _raw(label):
-    return "raw data" in label.lower()
-
-
 def _table(sheet, start, end, names, path):
     """Readings of a table view: columns Well (or Well Row and Well Col), Content, and one or more of data."""
-    head = next(
-        (i for i in range(start, end) if any(c.lower() in ("well", "well row") for c in sheet.rows[i])), None
-    )  # fmt: skip
+    head = next((i for i in range(start, end) if _is_head(sheet.rows[i])), None)
     if head is None:
         return []
     header = [cell.lower() for cell in sheet.rows[head]]
@@ -78,15 +89,22 @@ def _table(sheet, start, end, names, path):
     for j in range(first, len(header)):
         if not header[j]:
             continue
-        cells = {}
+        cells, faults = {}, []
         for row in body:
             text = row[at] + (row[at + 1] if split else "") if len(row) > at + split else ""
             well = well_name(text)
-            if well is not None:
-                cells[well] = row[j] if j < len(row) else ""
-        label = sheet.rows[head][j]
-        reading = f"{label} at {times[j]}" if times.get(j) else label
-        if cells and (_raw(label) or only_numbers(cells)):
-            wells = wells_table(cells, path, reading, sheet.comma_separated)
-            reads.append(PlateRead(NAME, names, reading, wells, not _raw(label)))
+            if well is None:
+                continue
+            if well in cells:
+                remedy = "export every plate on its own"
+                faults.append(Problem(path, "comes twice in the table", remedy, column="Well", value=well))
+            cells[well] = row[j] if j < len(row) else ""
+        if holds_numbers(cells):
+            label = sheet.rows[head][j]
+            reads.append(_read(names, label, cells, path, sheet, times.get(j, ""), tuple(faults)))
     return reads
+
+
+def _is_head(row):
+    words = [cell.lower() for cell in row]
+    return ("well" in words or "well row" in words) and sum(1 for cell in row if well_name(cell)) < 3

@@ -1,20 +1,25 @@
-"""Molecular Devices SoftMax Pro text exports: several plates, endpoint or kinetic, one wavelength or several.
+"""Molecular Devices SoftMax Pro text exports: several plates, endpoint, kinetic or spectrum, one wavelength or several.
 
-The file opens with ``##BLOCKS=``; each plate is a block from a line ``Plate:`` to ``~End``. Its second line names
-the columns: wells (TimeFormat) or the numbers 1, 2, 3, ... (PlateFormat); wavelengths stand side by side, and
-times below each other. A block ``Group: Standards`` says which wells the operator called standards.
+The file opens with ``##BLOCKS=``; each plate is a block from a line ``Plate:`` to ``~End``. Its first line says what
+the block holds: form, kind of read, wavelengths, number of wells. Its second line names the columns: wells
+(TimeFormat) or the numbers 1, 2, 3, ... (PlateFormat). In PlateFormat wavelengths stand side by side, and times or
+wavelengths of a spectrum below each other, each with one line for every row of the plate, whether it was read or
+not. In TimeFormat each wavelength has its own lines. A second line of column names begins the reduced values, which
+SoftMax computes. A block ``Group: Standards`` says which wells the operator called standards.
 """
 
 import re
+from dataclasses import dataclass
 
 import pandas as pd
 
-from hpaxis.cortisol.readers.cells import ROWS, PlateRead, well_name, wells_table
+from hpaxis.cortisol.readers.cells import ROWS, PlateRead, make_read, well_name
 from hpaxis.problems import InputError, Problem
 
 NAME = "SoftMax Pro"
 SIGN = "'##BLOCKS=' or 'Plate:'"
 FORMATS = ("plateformat", "timeformat")
+SHAPES = {6: (2, 3), 12: (3, 4), 24: (4, 6), 48: (6, 8), 96: (8, 12), 384: (16, 24)}
 
 
 def recognise(sheets):
@@ -26,7 +31,7 @@ def recognise(sheets):
 
 
 def parse(sheets, path):
-    """Return one `PlateRead` for each plate, wavelength and time."""
+    """Return one `PlateRead` for each plate, wavelength and time, raw and reduced."""
     rows = sheets[0].rows
     declared = _declared(rows)
     reads = []
@@ -34,9 +39,44 @@ def parse(sheets, path):
         reads += _plate(sheets[0], start, end, declared, path)
     if not reads:
         raise InputError(
-            Problem(path, "is a SoftMax Pro export without a plate", "export it again with its Plate section")
+            Problem(path, "is a SoftMax Pro export without a plate that was read", "read the plate, then export it")
         )
     return reads
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The first line of a plate's block."""
+
+    name: str
+    layout: str
+    kind: str
+    reduced: bool
+    wavelengths: list
+    wells: int | None
+    spectrum: list
+
+
+def _head(row, path, line):
+    layout = row[3].lower() if len(row) > 3 else ""
+    if layout not in FORMATS:
+        what = f"has plate {row[1] if len(row) > 1 else ''} in a form that is not known"
+        raise InputError(Problem(path, what, "export as PlateFormat or TimeFormat", line, value=layout))
+    at = next((i for i in (6, 7, 5, 8) if i < len(row) and row[i].lower() in ("raw", "reduced", "both")), 6)
+
+    def number(i):
+        return int(row[at + i]) if at + i < len(row) and row[at + i].isdecimal() else None
+
+    wavelengths = next((f.split() for f in row[at + 8 :] if re.fullmatch(r"\d{3,4}( \d{3,4})* ?", f)), [])
+    first, last, step = number(5), number(6), number(7)
+    spectrum = []
+    if row[4].lower() == "spectrum" and first and last and step:
+        spectrum, wavelengths = [str(n) for n in range(first, last + 1, step)], []
+    wells = number(12)
+    return _Head(
+        row[1], layout, row[4].lower(), len(row) > at and row[at].lower() == "reduced", wavelengths,
+        wells if wells in SHAPES else None, spectrum,
+    )  # fmt: skip
 
 
 def _blocks(rows, path):
@@ -44,7 +84,7 @@ def _blocks(rows, path):
     for i, row in enumerate(rows):
         if row and row[0] == "Plate:":
             end = next((j for j in range(i + 1, len(rows)) if rows[j] and rows[j][0].startswith("~End")), None)
-            if end is None:
+            if end is None or any(r and r[0] == "Plate:" for r in rows[i + 1 : end]):
                 remedy = "the export is cut short: export it again"
                 raise InputError(Problem(path, "has a plate without its end (~End)", remedy, i + 1))
             blocks.append((i, end))
@@ -52,31 +92,139 @@ def _blocks(rows, path):
 
 
 def _plate(sheet, start, end, declared, path):
-    head, columns = sheet.rows[start], sheet.rows[start + 1]
-    name = head[1]
-    layout = head[3].lower() if len(head) > 3 else ""
-    if layout not in FORMATS:
-        what = f"has plate {name} in a form that is not known"
-        raise InputError(Problem(path, what, "export as PlateFormat or TimeFormat", start + 1, value=layout))
-    wavelengths = next((f.split() for f in head[14:] if re.fullmatch(r"\d{3,4}( \d{3,4})* ?", f)), [])
-    names = _spans(columns, layout)
-    body = sheet.rows[start + 2 : end]
-    times = _time_blocks(body) if layout == "plateformat" else [[row] for row in body if any(row)]
-    if any(len(block) > len(ROWS) for block in times):
-        raise InputError(Problem(path, f"has a plate of more than {len(ROWS)} rows", "export it again", start + 1))
-    kinetic = len(times) > 1
+    rows = sheet.rows
+    head = _head(rows[start], path, start + 1)
+    columns = next((i for i in range(start + 1, end) if _spans(rows[i], head.layout)), None)
+    if columns is None:
+        if any(any(cells) for cells in rows[start + 1 : end]):
+            raise InputError(Problem(path, f"has plate {head.name} without its line of columns", "export it again", start + 1))
+        return []
+    spans = _spans(rows[columns], head.layout)
+    second = next((i for i in range(columns + 1, end) if _is_header(rows[i], spans[0])), None)
+    body, faults = rows[columns + 1 : second or end], []
+    sections = [(body, head.reduced)]
+    if second is not None:
+        sections.append((rows[second + 1 : end], True))
     reads = []
-    for block in times:
-        for k, span in enumerate(names):
-            cells = _cells(block, span, layout)
+    known = declared.get(head.name, declared.get(None))
+    for lines, reduced in sections:
+        here = spans if not reduced or second is None else _spans(rows[second], head.layout)
+        shape = _shape(head, here)
+        parts = _plates_below(lines, shape) if head.layout == "plateformat" else _lines_below(lines)
+        if parts is None:
+            what = f"has plate {head.name} with {_filled(lines)} rows, and {shape} belong to it: which are missing cannot be known"
+            faults = (Problem(path, what, "export it again, with the empty lines of rows that were not read", start + 1),)
+            parts = [lines]
+        reads += _readings(parts, here, head, reduced, sheet, path, known, faults)
+    return reads
+
+
+def _readings(parts, spans, head, reduced, sheet, path, declared, faults):
+    """One reading for each part (time, or wavelength) and span (wavelengths side by side)."""
+    reads = []
+    timed = head.kind == "kinetic" or any(_time(part) for part in parts)
+    groups = _groups(parts, spans, head)
+    for part, wavelength in groups:
+        for k, span in enumerate(spans):
+            cells = _cells(part, span, head.layout)
             if not any(cells.values()):
                 continue
-            # With a reference wavelength subtracted there is one span, and it is of both.
-            wavelength = wavelengths[k] if k < len(wavelengths) == len(names) else "-".join(wavelengths) or str(k + 1)
-            reading = f"{wavelength} at {block[0][0]}" if kinetic else wavelength
-            wells = wells_table(cells, path, f"plate {name}, {reading}", sheet.comma_separated)
-            reads.append(PlateRead(NAME, (name,), reading, wells, False, declared.get(name, declared.get(None))))
+            if wavelength is None and len(spans) == len(head.wavelengths):
+                nm = head.wavelengths[k]
+            else:
+                nm = wavelength or "-".join(head.wavelengths)
+            time = _time(part) if timed and not head.spectrum else ""
+            label = (f"reduced {nm}".strip() if reduced else nm or str(k + 1)) + (f" at {time}" if time else "")
+            reads.append(
+                make_read(
+                    NAME, (head.name,), label, cells, path, sheet, derived=reduced, declared=declared,
+                    wavelength=nm, time=time, faults=tuple(faults),
+                )
+            )  # fmt: skip
     return reads
+
+
+def _groups(parts, spans, head):
+    """Pair each part with its wavelength, where parts below each other are wavelengths; else with None."""
+    if head.spectrum:
+        named = [(part, _first(part)) for part in parts]
+        if all(name in head.spectrum for _, name in named):
+            return named
+        return list(zip(parts, head.spectrum)) if len(parts) == len(head.spectrum) else named
+    if head.layout == "timeformat" and len(spans) == 1 and len(head.wavelengths) > 1:
+        blocks = _by_block(parts)
+        if len(blocks) == len(head.wavelengths):
+            return [(part, nm) for block, nm in zip(blocks, head.wavelengths) for part in block]
+    return [(part[1] if isinstance(part, tuple) else part, None) for part in parts]
+
+
+def _by_block(parts):
+    blocks: dict = {}
+    for number, part in parts:
+        blocks.setdefault(number, []).append(part)
+    return list(blocks.values())
+
+
+def _shape(head, spans):
+    """The number of rows of the plate: from its number of wells, or of its columns."""
+    if head.wells:
+        return SHAPES[head.wells][0]
+    width = max(n for span in spans for n in span.values()) if head.layout == "plateformat" else 12
+    return 16 if width > 12 else 8
+
+
+def _plates_below(lines, shape):
+    """Split lines of a PlateFormat block into plates of ``shape`` rows; None where they do not fit.
+
+    Between plates stands an empty line. A row that was not read is a line of its own too.
+    """
+    lines, parts, i = list(lines), [], 0
+    while i < len(lines):
+        part = lines[i : i + shape]
+        if any(any(row[2:]) for row in part):
+            following = lines[i + shape] if i + shape < len(lines) else []
+            if len(part) < shape or any(following):
+                return None
+            parts.append(part)
+        i += shape
+        while i < len(lines) and not any(lines[i]) and len(lines[i]) <= 3:
+            i += 1
+    return parts
+
+
+def _lines_below(lines):
+    """Lines of a TimeFormat block as (number of the run of lines, [line])."""
+    parts, number, empty = [], 0, False
+    for row in lines:
+        if not any(row):
+            empty = True
+            continue
+        if empty and parts:
+            number += 1
+        empty = False
+        parts.append((number, [row]))
+    return parts
+
+
+def _first(part):
+    rows = part[1] if isinstance(part, tuple) else part
+    return next((row[0] for row in rows if row and row[0]), "")
+
+
+def _time(part):
+    first = _first(part)
+    return first if ":" in first else ""
+
+
+def _filled(lines):
+    return sum(1 for row in lines if any(row))
+
+
+def _is_header(row, span):
+    """Whether a line names the columns again: all of them, with nothing before."""
+    return not any(row[:2]) and any(row[2:]) and all(
+        j < len(row) and (well_name(row[j]) or row[j]) == (str(label)) for j, label in span.items()
+    )
 
 
 def _spans(columns, layout):
@@ -93,26 +241,16 @@ def _spans(columns, layout):
     return [*spans, current] if current else spans
 
 
-def _time_blocks(body):
-    """Split the body of a PlateFormat block into plates: one a time, separated by empty lines."""
-    blocks, current = [], []
-    for row in body:
-        if any(row[2:]):
-            current.append(row)
-        elif current and not any(row):
-            blocks.append(current)
-            current = []
-    return [*blocks, current] if current else blocks
-
-
-def _cells(block, span, layout):
+def _cells(part, span, layout):
+    rows = part[1] if isinstance(part, tuple) else part
     if layout == "timeformat":
-        row = block[0]
+        row = rows[0]
         return {well: row[j] if j < len(row) else "" for j, well in span.items()}
     return {
         f"{ROWS[i]}{number}": row[j] if j < len(row) else ""
-        for i, row in enumerate(block)
+        for i, row in enumerate(rows)
         for j, number in span.items()
+        if i < len(ROWS)
     }
 
 
@@ -123,7 +261,8 @@ def _declared(rows):
         if not row or not re.match(r"group:\s*(std|standard)", row[0], re.I):
             continue
         header = [cell.lower() for row in rows[i + 1 : i + 2] for cell in row]
-        at = next((j for j, cell in enumerate(header) if cell.startswith("well")), None)
+        at = next((j for j, cell in enumerate(header) if cell in ("well", "wells")), None)
+        at = next((j for j, cell in enumerate(header) if cell.startswith("well")), None) if at is None else at
         amount = next((j for j, cell in enumerate(header) if cell.startswith("conc")), None)
         if at is None:
             continue
