@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test environment benchmark calibration crosscheck test-slurm test-containers test-chaos load fuzz site lock reference clean
+.PHONY: check-readers help demo test environment benchmark calibration crosscheck test-slurm test-containers test-chaos load fuzz site lock reference clean
 
 demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
@@ -77,6 +77,10 @@ test-chaos: $(VENV)/.test  ## harm runs at random points and compare the bytes a
 
 load: $(VENV)/.run  ## plan 2,000 libraries, run 1,000, count 20 million read pairs (hours)
 	$(BIN)/python benchmarks/load.py
+
+check-readers: $(VENV)/.run  ## every absorbance file of a folder against the values beside it: DATA=allotropy checkout
+	@test -n "$(DATA)" || { echo "make check-readers DATA=folder, such as a checkout of Benchling-Open-Source/allotropy"; exit 2; }
+	$(BIN)/python tests/cortisol/conformance/check_readers.py $(DATA)
 
 fuzz: $(VENV)/.test  ## damage every kind of input file in many new ways (20 minutes)
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/study/test_fuzz.py

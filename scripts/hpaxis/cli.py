@@ -50,6 +50,21 @@ def check(configfile: Config = DEMO) -> None:
     print(f"no problems: {', '.join(f'{n} {name}' for name, n in counts.items())}")
 
 
+@command(app, "readers", "hpaxis readers plate7.txt", "hpaxis readers kinetic.txt --reading '450 at 0:10:00'")
+def readers(
+    file: Annotated[Path, typer.Argument(help="what a plate reader exported")],
+    plate: Annotated[str | None, typer.Option(help="the plate's name in the file (column reader_plate)")] = None,
+    reading: Annotated[str | None, typer.Option(help="the reading's name (column reading), or 450-620")] = None,
+) -> None:
+    """List every reading that a plate reader's file holds, and what a row of plates.tsv would choose."""
+    from hpaxis.cortisol.readers import reading_table
+
+    table = reading_table(file, plate=plate, reading=reading)
+    print(table.to_string(index=False))
+    chosen = table.attrs["chosen"]
+    print(f"a row of plates.tsv takes: {chosen}" if chosen else f"a row of plates.tsv {table.attrs['refused']}")
+
+
 @command(panel_app, "new", "hpaxis panel new my_panel hg38.fa GTTTTAGGAGGTTTAGTTAG CCAAAATACTTTAACCAAAC")
 def panel_new(
     folder: Annotated[Path, typer.Argument(help="folder to write, which must not exist; its name is the amplicon's")],

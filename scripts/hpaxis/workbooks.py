@@ -1,4 +1,6 @@
-"""XLSX workbooks as text cells, read without trust in what they say of themselves."""
+"""XLSX and XLS workbooks as text cells, read without trust in what they say of themselves."""
+
+from pathlib import Path
 
 import openpyxl
 
@@ -36,6 +38,37 @@ def read_workbook(path):
     if room < 0:
         remedy = "delete what stands far away from the table, or export it again"
         raise InputError(Problem(str(path), "spreads over more cells than any export", remedy))
+    if not sheets:
+        raise InputError(Problem(str(path), "holds no cells", "export it again"))
+    return sheets
+
+
+def read_old_workbook(path: str | Path) -> list[tuple[str, list[list[str]]]]:
+    """Return the sheets of an XLS workbook that hold anything, each as its name and its rows of text cells.
+
+    Rows and columns keep their place, also where a sheet begins further down or to the right.
+    Raises `InputError` for a workbook that is damaged, empty or has a password.
+    """
+    from python_calamine import CalamineWorkbook  # a compiled module, and old workbooks are rare
+
+    sheets = []
+    try:
+        with CalamineWorkbook.from_path(str(path)) as book:
+            for name in book.sheet_names:
+                rows = [
+                    [_cell_text(c) for c in row]
+                    for row in book.get_sheet_by_name(name).to_python(skip_empty_area=False)
+                ]
+                while rows and not any(rows[-1]):
+                    rows.pop()
+                if rows:
+                    sheets.append((name, rows))
+    except Exception as error:  # a damaged file fails in many ways, all of them the file's fault
+        what, remedy = (
+            "is a damaged old Excel file (.xls) or has a password",
+            "save it as .xlsx without one, or as text",
+        )
+        raise InputError(Problem(str(path), what, remedy)) from error
     if not sheets:
         raise InputError(Problem(str(path), "holds no cells", "export it again"))
     return sheets

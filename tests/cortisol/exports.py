@@ -1,5 +1,7 @@
 """Exports as each reader's software writes them, made by hand for tests from a table of optical densities."""
 
+import struct
+
 import openpyxl
 
 ROWS = "ABCDEFGH"
@@ -116,3 +118,51 @@ def magellan_rows(values, about=("450nm",), plates=1):
         for c in range(1, 13):
             rows += [[values[f"{row}{c}"], f"{row}{c}", "96WEL008"] for row in ROWS]
     return [*rows, *([text] for text in about)]
+
+
+def old_workbook(path, sheets):
+    """Write an XLS file (BIFF8 in a compound file) by hand: ``sheets``: name -> rows of numbers and texts."""
+
+    def record(kind, data=b""):
+        return struct.pack("<HH", kind, len(data)) + data
+
+    def text(value):
+        return struct.pack("<HB", len(value), 0) + value.encode("latin-1")
+
+    bodies = []
+    for rows in sheets.values():
+        body = record(0x809, struct.pack("<HHHHII", 0x600, 0x10, 0, 0, 0, 0))
+        body += record(0x200, struct.pack("<IIHHH", 0, len(rows), 0, max(len(r) for r in rows), 0))
+        for i, row in enumerate(rows):
+            for j, cell in enumerate(row):
+                if isinstance(cell, str):
+                    body += record(0x204, struct.pack("<HHH", i, j, 0) + text(cell))
+                elif cell is not None:
+                    body += record(0x203, struct.pack("<HHHd", i, j, 0, float(cell)))
+        bodies.append(body + record(0x0A))
+    head = record(0x809, struct.pack("<HHHHII", 0x600, 0x05, 0, 0, 0, 0))
+    names = [struct.pack("<HBB", 0, len(n), 0) + n.encode("latin-1") for n in sheets]
+    at = len(head) + sum(4 + 4 + len(n) for n in names) + 4
+    for name, body in zip(names, bodies):
+        head += record(0x85, struct.pack("<I", at) + name)
+        at += len(body)
+    stream = head + record(0x0A) + b"".join(bodies)
+    stream += b"\0" * (max(4096, -(-len(stream) // 512) * 512) - len(stream))
+    sectors = len(stream) // 512
+    fat = [0xFFFFFFFD, 0xFFFFFFFE, *range(3, sectors + 2), 0xFFFFFFFE]
+    fat += [0xFFFFFFFF] * (128 - len(fat))
+
+    def entry(name, kind, child, start, size):
+        label = name.encode("utf-16-le") + b"\0\0"
+        head = label.ljust(64, b"\0") + struct.pack("<HBBIII", len(label), kind, 1, 0xFFFFFFFF, 0xFFFFFFFF, child)
+        return head + b"\0" * 36 + struct.pack("<IQ", start, size)
+
+    directory = entry("Root Entry", 5, 1, 0xFFFFFFFE, 0) + entry("Workbook", 2, 0xFFFFFFFF, 2, len(stream))
+    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 16 + struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6) + b"\0" * 6
+    header += (
+        struct.pack("<IIIIIIIIII", 0, 1, 1, 0, 4096, 0xFFFFFFFE, 0, 0xFFFFFFFE, 0, 0)
+        + struct.pack("<I", 0xFFFFFFFF) * 108
+    )
+    data = header + struct.pack("<128I", *fat) + directory.ljust(512, b"\0") + stream
+    path.write_bytes(data)
+    return path

@@ -300,9 +300,9 @@ DAMAGE = {
     "cut off after row D": (_cut_rows, "has no well .*E1.*the export is cut short"),
     "empty": (_empty, "is empty; export the plate again"),
     "a picture": (_binary, "is a binary file; export the plate as text or XLSX"),
-    "an old Excel file": (_old_excel, r"is an old Excel file \(.xls\) or has a password; save it as .xlsx"),
+    "an old Excel file": (_old_excel, r"is a damaged old Excel file \(.xls\) or has a password; save it as .xlsx"),
     "a damaged workbook": (_broken_workbook, "is a damaged XLSX file"),
-    "a letter of the laboratory": (_letter, "is no export of Gen5 .*SoftMax Pro .*MARS .*Magellan .*plain grid"),
+    "a letter of the laboratory": (_letter, "is no export of Gen5, SoftMax Pro, .*MARS, .*Magellan, plain grid"),
     # reader files: wells
     "text in a well": (lambda f: f.well("C5", "see note"), "well C5: 'see note' is no optical density"),
     "text in two wells": (_text_in_two, "well C5: 'x' .*\n.*well D5: 'y'"),

@@ -9,8 +9,8 @@ import yaml
 from hpaxis.cli import main
 from hpaxis.tables import read_table
 
-COMMANDS = ("check", "panel new", "panel check", "panel mask", "lock", "fit", "power", "claims", "simulate", "real",
-            "bundle", "verify")  # fmt: skip
+COMMANDS = ("check", "readers", "panel new", "panel check", "panel mask", "lock", "fit", "power", "claims", "simulate",
+            "real", "bundle", "verify")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -128,7 +128,8 @@ def main() -> int:
         if path.parent.name == "errors" or not (content := _expected_or_none(path)):
             continue
         source = next(
-            (p for p in sorted(path.parent.rglob(f"{path.stem}.*")) if p.suffix.lower() in (".txt", ".csv", ".xlsx")), None
+            (p for p in sorted(path.parent.rglob(f"{path.stem}.*")) if p.suffix.lower() in (".txt", ".csv", ".xlsx")),
+            None,
         )
         if source is None:
             continue

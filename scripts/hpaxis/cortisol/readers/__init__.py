@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from hpaxis.cortisol.readers import envision, gen5, grid, magellan, mars, skanit, softmax
 from hpaxis.cortisol.readers.cells import PlateRead, load_sheets
@@ -81,7 +82,9 @@ def choose_read(reads, path, plate_id, plate=None, reading=None) -> PlateRead:
         shown = ", ".join(repr(" / ".join(names)) for names in plates if names)
         if plate and not shown:
             what = "names no plate, so that reader_plate cannot choose one"
-            raise InputError(Problem(path, what, "leave the column reader_plate empty", column="reader_plate", value=plate))
+            raise InputError(
+                Problem(path, what, "leave the column reader_plate empty", column="reader_plate", value=plate)
+            )
         if len(plates) > 1 or plate:
             what, remedy = "is not a plate of this file", f"name one in the column reader_plate: {shown}"
             raise InputError(
@@ -97,7 +100,7 @@ def choose_read(reads, path, plate_id, plate=None, reading=None) -> PlateRead:
     chosen = _choose_reading(matching, path, reading)
     raise_if_any(list(chosen.problems))
     if chosen.averaged:
-        what = f"has {chosen.reading!r}, which is a mean over replicate wells: their scatter is hidden, and so is the error"
+        what = f"has {chosen.reading!r}, a mean over replicate wells: their scatter is hidden, and so is the error"
         raise InputError(Problem(path, what, "export the raw data of the single wells", column="reading"))
     return chosen
 
@@ -111,6 +114,35 @@ def choices(reads) -> list[str]:
         if a.wavelength < b.wavelength and "-" not in a.reading + b.reading
     ]  # fmt: skip
     return [r.reading for r in raw] + pairs + [r.reading for r in reads if r.derived and not r.averaged]
+
+
+def reading_table(path, plate_id: str = "", plate: str | None = None, reading: str | None = None) -> pd.DataFrame:
+    """Return what a reader file holds: DataFrame, one row per reading.
+
+    Columns: format, plate, reading, wavelength_nm, time, kind (raw, derived, average), wells (with a value),
+    no_value (such as ``3 overflow``), chosen (yes for what a row of plates.tsv with these three cells would take),
+    note. Raises `InputError` for a file that cannot be read.
+    """
+    reads = read_reader_file(path)
+    try:
+        chosen, refused = choose_read(reads, str(path), plate_id, plate, reading), ""
+    except InputError as error:
+        chosen, refused = None, str(error.problems[0]).removeprefix(f"{path}: ")
+    rows = []
+    for read in reads:
+        words = read.wells.loc[read.wells["status"] != "ok", "status"].value_counts().sort_index()
+        rows.append({
+            "format": read.reader, "plate": " / ".join(read.plates), "reading": read.reading,
+            "wavelength_nm": read.wavelength, "time": read.time, "kind": read.kind,
+            "wells": int(read.wells["value"].notna().sum()),
+            "no_value": ", ".join(f"{n} {word}" for word, n in words.items()),
+            "chosen": "yes" if read is chosen else "",
+            "note": str(read.problems[0]).removeprefix(f"{path}: ") if read.problems else "",
+        })  # fmt: skip
+    table = pd.DataFrame(rows)
+    table.attrs["chosen"] = chosen.reading if chosen is not None else ""
+    table.attrs["refused"] = refused
+    return table
 
 
 def _listed(names):
@@ -138,7 +170,11 @@ def _choose_reading(reads, path, reading):
         return exact[0]
     for at in [i for i, c in enumerate(reading) if c == "-"]:
         parts = [
-            [r for r in reads if half.strip().lower() in (r.reading.lower(), r.wavelength) and not (r.derived or r.time)]
+            [
+                r
+                for r in reads
+                if half.strip().lower() in (r.reading.lower(), r.wavelength) and not (r.derived or r.time)
+            ]
             for half in (reading[:at], reading[at + 1 :])
         ]
         if all(len(p) == 1 for p in parts):
@@ -157,6 +193,6 @@ def _difference(first, second, name):
     lost = (wells["status"] == "ok") & (wells["status_reference"] != "ok")
     wells["status"] = np.where(lost, wells["status_reference"], wells["status"])
     return replace(
-        first, reading=name, wells=wells[["well", "value", "status"]], wavelength=f"{first.wavelength}-{second.wavelength}",
-        problems=(*first.problems, *second.problems),
+        first, reading=name, wells=wells[["well", "value", "status"]],
+        wavelength=f"{first.wavelength}-{second.wavelength}", problems=(*first.problems, *second.problems),
     )  # fmt: skip

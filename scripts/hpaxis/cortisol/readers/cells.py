@@ -11,7 +11,7 @@ import pandas as pd
 
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.sizes import size_problems
-from hpaxis.workbooks import read_workbook
+from hpaxis.workbooks import read_old_workbook, read_workbook
 
 ROWS = string.ascii_uppercase[:16]
 WELL = re.compile(r"^([A-Pa-p])0*([1-9]|1\d|2[0-4])$")
@@ -20,9 +20,11 @@ COMMA_NUMBER = re.compile(r"^[+-]?\d+,\d+([eE][+-]?\d+)?$")
 BLANK = frozenset({"", "-", "--", "na", "n/a", "nan", "?????", "empty", "undefined"})
 # What readers write instead of a number, and what it means: the status of the well.
 WORDS = (
-    ("overflow", re.compile(r"^(ovr?flw|over(flow|range)?|saturated|#?sat|\*{2,}|\+{2,}|>\s*(max|[\d.,]+)|inf(inity)?)$", re.I)),
+    ("overflow", re.compile(
+        r"^(ovr?flw|over(flow|range)?|saturated|#?sat|\*{2,}|\+{2,}|>\s*(max|[\d.,]+)|inf(inity)?)$", re.I)),
     ("underflow", re.compile(r"^(un?d?rflw|under(flow|range)?|#?low|<\s*(min|[\d.,]+)|-inf(inity)?)$", re.I)),
-    ("masked", re.compile(r"^(#?masked|excluded|\*\s*[-+]?[\d.,]+\s*\*|\(\s*[-+]?[\d.,]+\s*\)|#\s*[-+]?[\d.,]+\s*#)$", re.I)),
+    ("masked", re.compile(
+        r"^(#?masked|excluded|\*\s*[-+]?[\d.,]+\s*\*|\(\s*[-+]?[\d.,]+\s*\)|#\s*[-+]?[\d.,]+\s*#)$", re.I)),
     ("out_of_range", re.compile(r"^#?(range\?|path\?|out ?of ?range|invalid)$", re.I)),
     ("read_error", re.compile(r"^#?(missed|err(or)?|fail(ed)?|n/d|no ?read|#n/a|#value!|#div/0!)$", re.I)),
 )  # fmt: skip
@@ -100,7 +102,7 @@ def wavelength_of(label: str) -> str:
 
 
 def load_sheets(path):
-    """Read a text or XLSX file as sheets of text cells.
+    """Read a text, XLSX or XLS file as sheets of text cells.
 
     Text may be UTF-8, UTF-16 or Windows-1252; cells may be separated by tabs, semicolons or commas.
     Raises `InputError` if the file is absent, empty, binary, damaged or larger than any export.
@@ -116,8 +118,7 @@ def load_sheets(path):
     if data[:4] == b"PK\x03\x04":
         return [Sheet(title, rows) for title, rows in read_workbook(path)]
     if data[:4] == b"\xd0\xcf\x11\xe0":
-        what, remedy = "is an old Excel file (.xls) or has a password", "save it as .xlsx without one, or as text"
-        raise InputError(Problem(str(path), what, remedy))
+        return [Sheet(title, rows) for title, rows in read_old_workbook(path)]
     text = _decode(data, path)
     lines = text.splitlines()
     delimiter = _delimiter(lines)
@@ -216,7 +217,6 @@ class Grid:
             if label:
                 labels.setdefault(number, label)
         return labels
-
 
     def by_label(self, otherwise: str) -> dict:
         """Return ``{label: {well: text}}``, by the label behind each line; ``otherwise`` where there is none.

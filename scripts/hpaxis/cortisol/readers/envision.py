@@ -17,9 +17,7 @@ LABEL = re.compile(r"^results for[\s\xa0]+(.+?)(\s*-\s*channel.*)?$", re.I)
 
 def recognise(sheets):
     """Whether the first sheet is an EnVision or Kaleido export."""
-    return any(
-        row and (row[0].strip().lower() == "plate information" or LABEL.match(row[0])) for row in sheets[0].rows
-    )
+    return any(row and (row[0].strip().lower() == "plate information" or LABEL.match(row[0])) for row in sheets[0].rows)
 
 
 def parse(sheets, path):
@@ -29,7 +27,14 @@ def parse(sheets, path):
     firsts = [row[0].strip().lower() if row else "" for row in rows]
     kaleido = "plate information" not in firsts
     starts = [i for i, text in enumerate(firsts) if (LABEL.match(text) if kaleido else text == "plate information")]
-    end = next((i for i, t in enumerate(firsts) if i > starts[-1] and t.startswith(("basic assay", "analysis result", "measurement basic"))), len(rows))
+    end = next(
+        (
+            i
+            for i, t in enumerate(firsts)
+            if i > starts[-1] and t.startswith(("basic assay", "analysis result", "measurement basic"))
+        ),
+        len(rows),
+    )
     for start, stop in zip(starts, [*starts[1:], end]):
         if kaleido:
             names, label = _kaleido_plate(rows[start:stop]), LABEL.match(rows[start][0])[1]
@@ -73,7 +78,14 @@ def _kaleido_plate(rows):
 
 def _kaleido_wavelength(rows, label):
     """The wavelength of a label, from the section on measurements."""
-    at = next((i for i, r in enumerate(rows) if len(r) > 1 and r[0].lower() == "tech" and r[-1].replace("\xa0", " ") == label), None)
+    at = next(
+        (
+            i
+            for i, r in enumerate(rows)
+            if len(r) > 1 and r[0].lower() == "tech" and r[-1].replace("\xa0", " ") == label
+        ),
+        None,
+    )
     if at is None:
         return wavelength_of(label)
     for row in rows[at : at + 8]:

@@ -17,7 +17,20 @@ NAME = "Gen5"
 SIGN = "'Software Version'"
 # A reading is named by its wavelengths, alone or after its step; what Gen5 computes from it begins otherwise.
 READING = re.compile(r"^([^\[\]]*:)?\s*\d{3,4}(\s*[,/]\s*\d{3,4})*(\s*\[(test|ref)\])?$", re.I)
-DERIVED = ("blank ", "[", "mean", "std dev", "cv", "conc", "corrected", "max ", "t at ", "lagtime", "r-squared", "ratio")
+DERIVED = (
+    "blank ",
+    "[",
+    "mean",
+    "std dev",
+    "cv",
+    "conc",
+    "corrected",
+    "max ",
+    "t at ",
+    "lagtime",
+    "r-squared",
+    "ratio",
+)
 AVERAGED = re.compile(r"^(mean|average)\b(?!.*\[)", re.I)
 
 

@@ -15,11 +15,12 @@ NAME = "plain grid"
 SIGN = "1, 2, 3 over A, B, C, or a column 'well'"
 MICROPLATE_MANAGER = "Microplate Manager"
 WAVELENGTH = re.compile(
-    r"^(\d+\.\s*)?(raw( data)?|signal|od|abs(orbance)?|wavelength|reading|lm\d*)?[\s:@(=_-]*(\d{3,4})\s*(nm)?[\s)]*$", re.I
+    r"^(\d+\.\s*)?(raw( data)?|signal|od|abs(orbance)?|wavelength|reading|lm\d*)?[\s:@(=_-]*(\d{3,4})\s*(nm)?[\s)]*$",
+    re.I,
 )
 DERIVED = re.compile(
-    r"\b(conc(entrations?|\.)?|mean|average|avg|s\.?d\.?|std\.? ?dev\w*|cv|%cv|blank(ed| corrected| subtracted)|corrected"
-    r"|calc\w*|percent|% ?b|b/b0|recovery|result|dilution|dil|unknowns?|pg/ml|ng/ml)\b", re.I,
+    r"\b(conc(entrations?|\.)?|mean|average|avg|s\.?d\.?|std\.? ?dev\w*|cv|%cv|blank(ed| corrected| subtracted)"
+    r"|corrected|calc\w*|percent|% ?b|b/b0|recovery|result|dilution|dil|unknowns?|pg/ml|ng/ml)\b", re.I,
 )  # fmt: skip
 AVERAGED = re.compile(r"\b(mean|average|avg)\b", re.I)
 WELLS = ("well", "wells", "well id", "well name", "wellname", "well position", "well no.", "position", "wellid")
@@ -29,7 +30,8 @@ WAVE = ("wavelength", "wavelength [nm]", "wavelength (nm)", "lambda", "filter")
 TIME = ("time", "time [s]", "time (s)", "cycle")
 ABOUT = (
     "type", "sample", "sample id", "sample name", "content", "role", "name", "group", "row", "column", "col", "nominal",
-    "temperature", "temp", "replicate", "dilution", "no", "no.", "number", "index", *WELLS, *PLATE, *REPEAT, *WAVE, *TIME,
+    "temperature", "temp", "replicate", "dilution", "no", "no.", "number", "index",
+    *WELLS, *PLATE, *REPEAT, *WAVE, *TIME,
 )  # fmt: skip
 
 
@@ -86,7 +88,7 @@ def _long_header(sheet):
         at = _well_column(words)
         if at is None or sum(1 for w in words if w) < 2:
             continue
-        if any(_well(line, at) for line in sheet.rows[i + 1 : i + 4]):
+        if sum(1 for w in words if w) == 2 or any(_well(line, at) for line in sheet.rows[i + 1 : i + 4]):
             return i
     return None
 
@@ -108,17 +110,23 @@ def _long(sheet, head, path):
     header = sheet.rows[head]
     words = [cell.lower() for cell in header]
     at = _well_column(words)
-    keys = {kind: next((words.index(n) for n in names if n in words), None) for kind, names in (("plate", PLATE), ("repeat", REPEAT), ("wave", WAVE), ("time", TIME))}
+    keys = {
+        kind: next((words.index(n) for n in names if n in words), None)
+        for kind, names in (("plate", PLATE), ("repeat", REPEAT), ("wave", WAVE), ("time", TIME))
+    }
     body = [(i, row, _well(row, at)) for i, row in enumerate(sheet.rows[head + 1 :], start=head + 2) if any(row)]
+    remedy = "use A1 to H12, or delete the line"
     problems = [
-        Problem(path, "is no well", "use A1 to H12, or delete the line", i, header[at[0]], row[at[0]] if at[0] < len(row) else "")
-        for i, row, well in body if well is None and any(c for j, c in enumerate(row) if j not in at)
-    ]  # fmt: skip
+        Problem(path, "is no well", remedy, i, header[at[0]], row[at[0]] if at[0] < len(row) else "")
+        for i, row, well in body
+        if well is None and any(c for j, c in enumerate(row) if j not in at)
+    ]
     body = [line for line in body if line[2]]
-    columns = [
-        j for j, word in enumerate(words)
-        if word and j not in at and word not in ABOUT and holds_numbers({w: r[j] if j < len(r) else "" for _, r, w in body})
-    ]  # fmt: skip
+
+    def holds_values(j):
+        return holds_numbers({well: row[j] if j < len(row) else "" for _, row, well in body})
+
+    columns = [j for j, word in enumerate(words) if word and j not in at and word not in ABOUT and holds_values(j)]
     # The time of a single well is no time of a reading: only a time that all wells of a reading share is one.
     if keys["time"] is not None:
         wells = [w for _, _, w in body]
@@ -132,7 +140,9 @@ def _long(sheet, head, path):
             cells = parts.setdefault(key, {})
             if well in cells:
                 what = f"comes twice (row {cells[well][0]} too)"
-                remedy = "one table holds each well of a plate once: split it, or add a column plate, wavelength or time"
+                remedy = (
+                    "one table holds each well of a plate once: split it, or add a column plate, wavelength or time"
+                )
                 problems.append(Problem(path, what, remedy, i, header[at[0]], well))
             cells.setdefault(well, (i, row[j] if j < len(row) else ""))
         derived = bool(DERIVED.search(header[j]))

@@ -48,9 +48,7 @@ def parse(sheets, path):
                 nm = nm or _wavelength(sheet.rows[grid.end :])
             label = label or nm or ("Raw data" if len(grids) == 1 else grid.title or f"reading {number}")
             cells = grid.cells()
-            reads.append(
-                make_read(NAME, names, label, cells, path, sheet, wavelength=nm or None, faults=grid.problems)
-            )
+            reads.append(make_read(NAME, names, label, cells, path, sheet, wavelength=nm or None, faults=grid.problems))
             previous = grid.end
         for start in _cycles(sheet):
             reads += _kinetic(sheet, start, names, path)
@@ -116,7 +114,9 @@ def _list(sheet, head, end, names, path):
             nm = nm or (_wavelength(about) if single else "")
             reading = (nm or "Raw data") if single else header[j]
             cells = {well: row[j] if j < len(row) else "" for well, row in rows.items()}
-            reads.append(make_read(NAME, here, reading, cells, path, sheet, derived=j not in raw, wavelength=nm or None))
+            reads.append(
+                make_read(NAME, here, reading, cells, path, sheet, derived=j not in raw, wavelength=nm or None)
+            )
     return reads
 
 
@@ -129,7 +129,13 @@ def _label_wavelengths(rows, labels, about):
             if named and "°" not in cell:
                 found.setdefault(named[1].lower(), named[2])
     if not found:
-        listed = [m[1] for row in about for c in row for m in [re.match(r"^measurement wavelength:?\s*(\d{3,4})", c, re.I)] if m]
+        listed = [
+            m[1]
+            for row in about
+            for c in row
+            for m in [re.match(r"^measurement wavelength:?\s*(\d{3,4})", c, re.I)]
+            if m
+        ]
         numbered = [label for label in labels if re.match(r"^label ?\d+$", label, re.I)]
         if len(listed) == len(numbered):
             found = {label.lower(): nm for label, nm in zip(numbered, listed)}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hpaxis.cortisol.readers.cells import ROWS, PlateRead, make_read, well_name
+from hpaxis.cortisol.readers.cells import ROWS, make_read, well_name
 from hpaxis.problems import InputError, Problem
 
 NAME = "SoftMax Pro"
@@ -97,7 +97,9 @@ def _plate(sheet, start, end, declared, path):
     columns = next((i for i in range(start + 1, end) if _spans(rows[i], head.layout)), None)
     if columns is None:
         if any(any(cells) for cells in rows[start + 1 : end]):
-            raise InputError(Problem(path, f"has plate {head.name} without its line of columns", "export it again", start + 1))
+            raise InputError(
+                Problem(path, f"has plate {head.name} without its line of columns", "export it again", start + 1)
+            )
         return []
     spans = _spans(rows[columns], head.layout)
     second = next((i for i in range(columns + 1, end) if _is_header(rows[i], spans[0])), None)
@@ -112,8 +114,10 @@ def _plate(sheet, start, end, declared, path):
         shape = _shape(head, here)
         parts = _plates_below(lines, shape) if head.layout == "plateformat" else _lines_below(lines)
         if parts is None:
-            what = f"has plate {head.name} with {_filled(lines)} rows, and {shape} belong to it: which are missing cannot be known"
-            faults = (Problem(path, what, "export it again, with the empty lines of rows that were not read", start + 1),)
+            what = f"has plate {head.name} with {_filled(lines)} of {shape} rows: which are missing cannot be known"
+            faults = (
+                Problem(path, what, "export it again, with the empty lines of rows that were not read", start + 1),
+            )
             parts = [lines]
         reads += _readings(parts, here, head, reduced, sheet, path, known, faults)
     return reads
@@ -222,8 +226,10 @@ def _filled(lines):
 
 def _is_header(row, span):
     """Whether a line names the columns again: all of them, with nothing before."""
-    return not any(row[:2]) and any(row[2:]) and all(
-        j < len(row) and (well_name(row[j]) or row[j]) == (str(label)) for j, label in span.items()
+    return (
+        not any(row[:2])
+        and any(row[2:])
+        and all(j < len(row) and (well_name(row[j]) or row[j]) == (str(label)) for j, label in span.items())
     )
 
 
