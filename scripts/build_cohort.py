@@ -17,15 +17,15 @@ with logged(snakemake.log[0]) as log:
         problems += found
     raise_if_any(problems)
 
-    samples, cell_mix = snakemake.input.get("samples"), snakemake.input.get("cell_mix")
+    tables = {
+        name: read_table(snakemake.input[name]) if snakemake.input.get(name) else None
+        for name in ("quality", "indices", "samples", "cell_mix")
+    }
     cohort = build_cohort(
         **sheets,
-        quality=read_table(snakemake.input.quality),
-        indices=read_table(snakemake.input.indices),
-        samples=read_table(samples) if samples else None,
+        **tables,
         settings=snakemake.params.settings,
         arms=snakemake.params.arms,
-        cell_mix=read_table(cell_mix) if cell_mix else None,
     )
     for name in ("analysis", "attrition", "join_audit"):
         table = getattr(cohort, name)

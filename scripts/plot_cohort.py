@@ -12,5 +12,6 @@ with logged(snakemake.log[0]):
     analysis = read_table(snakemake.input.analysis)
     flow = shown_flow(read_table(snakemake.input.attrition), snakemake.params.smallest_cell)
     save(plot_flow(flow, arms), snakemake.output.flow)
-    panels = measures(analysis, snakemake.params.index)
-    save(plot_distributions(analysis, arms, panels), snakemake.output.distributions)
+    if "distributions" in dict(snakemake.output.items()):
+        panels = measures(analysis, snakemake.params.index)
+        save(plot_distributions(analysis, arms, panels), snakemake.output.distributions)

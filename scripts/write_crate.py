@@ -25,7 +25,8 @@ with logged(snakemake.log[0]) as log:
         for path in files_of([paths] if isinstance(paths, str) else paths)
     )
     outputs["file"] = [Path(path).relative_to(results).as_posix() for path in outputs["file"]]
-    plans = pd.concat([read_table(p) for p in snakemake.input.models if Path(p).name == "plan.tsv"])
+    plans = [read_table(p) for p in snakemake.input.models if Path(p).name == "plan.tsv"]
+    plans = pd.concat(plans) if plans else pd.DataFrame(columns=["model", "status", "hash", "locked_hash"])
     text = run_crate(
         snakemake.params.config,
         read_table(snakemake.input.checksums),

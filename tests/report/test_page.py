@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpaxis.report.blocks import Section, Table, numbered
 from hpaxis.report.build import build_page
 from hpaxis.report.numbers import bounded, fixed, interval, p_value, percent
 
@@ -210,9 +211,37 @@ def test_an_arm_without_people(run):
 
 
 def test_no_hair(run, page):
-    assert "This study has no hair samples" in page
+    assert "Hair cortisol was not measured" in page and '<section id="cortisol"' not in page
     nobody = run.analysis.assign(cortisol_pg_per_mg=np.nan, cortisol_censored=None, cortisol_limit_pg_per_mg=np.nan)
     assert "Hair cortisol by arm" not in build_page(dataclasses.replace(run, analysis=nobody))
+
+
+def test_no_saliva(run):
+    """Nothing of the page is about methylation, where no library was measured and no model reads any."""
+    entry = run.results[0].entry | {"predictor": "aces"}
+    results = tuple(dataclasses.replace(r, entry=entry) for r in run.results)
+    analysis = run.analysis.drop(columns=[c for c in run.analysis if c.startswith("region_mean")])
+    analysis = analysis.assign(cortisol_censored=None)
+    attrition = run.attrition[run.attrition["chain"] == "enrolment"]
+    nothing = {"libraries": None, "levels": None, "concordance": None, "sheet": run.sheet.iloc[:0]}
+    audit = run.audit[run.audit["sheet"] == "participants"]
+    tables = {"attrition": attrition, "analysis": analysis, "audit": audit}
+    page = build_page(dataclasses.replace(run, results=results, **tables, **nothing))
+    assert '<section id="methylation"' not in page and "saliva" not in Outline(page).words.lower()
+    assert "Methylation and hair cortisol were not measured" in page
+
+
+def test_no_models(run):
+    page = build_page(dataclasses.replace(run, results=(), config=run.config | {"models": {}}))
+    words = Outline(page).words
+    assert "No model was planned" in words and "Moderation" not in words
+    assert run.config["study"]["question"] not in words
+
+
+def test_a_column_without_anything_is_left_out():
+    table = Table("A title", ("What", "Lost", "Left"), (("a", "–", "3"), ("b", "–", "–")))
+    shown = numbered([Section("key", "Title", (table,))])[0].blocks[0]
+    assert shown.columns == ("What", "Left") and shown.rows == (("a", "3"), ("b", "–"))
 
 
 def test_all_values_censored(run, hair):

@@ -82,6 +82,9 @@ TRUTH = ("people", "levels", "indices", "tubes", "samples", "wells", "coefficien
 # Plates that are evaluated here, and tables of concentrations that were finished elsewhere.
 measured_plates, finished_plates = split_plates(study.plates, study.config["cortisol"]["kits"])
 
+# A study may have no saliva: then no job of the methylation stage is planned.
+with_saliva = bool(study.library_ids())
+
 # Libraries that are counted from reads here, or come as counts.
 sequenced = study.library_ids(assay="genome")
 # What amplicon reads show by cycle; a genome's reads begin anywhere.

@@ -76,24 +76,20 @@ rule plot_cortisol:
         measurements=rules.collect_cortisol.output.measurements,
         library=library("cortisol"),
     output:
-        curves=report(
-            "<results>/report/figures/cortisol/curves.svg",
-            caption="../report/curves.rst",
-            category="Cortisol",
-            labels={"figure": "Standard curve of each plate"},
-        ),
-        plates=report(
-            "<results>/report/figures/cortisol/plates.svg",
-            caption="../report/plates.rst",
-            category="Cortisol",
-            labels={"figure": "Plates, well by well"},
-        ),
-        controls=report(
-            "<results>/report/figures/cortisol/controls.svg",
-            caption="../report/controls.rst",
-            category="Cortisol",
-            labels={"figure": "Controls over plates"},
-        ),
+        **{
+            name: report(
+                f"<results>/report/figures/cortisol/{name}.svg",
+                caption=f"../report/{name}.rst",
+                category="Cortisol",
+                labels={"figure": title},
+            )
+            for name, title in {
+                "curves": "Standard curve of each plate",
+                "plates": "Plates, well by well",
+                "controls": "Controls over plates",
+            }.items()
+            if measured_plates
+        },
         samples=report(
             "<results>/report/figures/cortisol/samples.svg",
             caption="../report/samples.rst",

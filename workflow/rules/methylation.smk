@@ -386,7 +386,7 @@ rule estimate_cell_mix:
 rule methylation:
     input:
         rules.estimate_cell_mix.output if cell_mixed else [],
-        rules.estimate_methylation.output,
-        rules.compare_callers.output,
-        rules.write_multiqc.output,
-        rules.release_counts.output,
+        rules.estimate_methylation.output if with_saliva else [],
+        rules.compare_callers.output if with_saliva else [],
+        rules.write_multiqc.output if with_saliva else [],
+        rules.release_counts.output if with_saliva else [],

@@ -92,17 +92,23 @@ rule plot_cohort:
         analysis="<results>/cohort/analysis.tsv",
         library=library("cohort", "report"),
     output:
+        **(
+            {
+                "distributions": report(
+                    "<results>/report/figures/cohort/distributions.svg",
+                    caption="../report/distributions.rst",
+                    category="Participants",
+                    labels={"figure": "Methylation and hair cortisol by arm"},
+                )
+            }
+            if with_saliva or study.plate_ids()
+            else {}
+        ),
         flow=report(
             "<results>/report/figures/cohort/flow.svg",
             caption="../report/flow.rst",
             category="Participants",
             labels={"figure": "Flow of participants by arm"},
-        ),
-        distributions=report(
-            "<results>/report/figures/cohort/distributions.svg",
-            caption="../report/distributions.rst",
-            category="Participants",
-            labels={"figure": "Methylation and hair cortisol by arm"},
         ),
     log:
         "<logs>/plot_cohort.log",
@@ -147,10 +153,10 @@ rule checksum_inputs:
 rule write_report:
     input:
         sheet=study.config["sheets"]["libraries"] or [],
-        libraries="<results>/methylation/libraries.tsv",
+        libraries="<results>/methylation/libraries.tsv" if with_saliva else [],
         instrument="<results>/methylation/instrument.tsv" if pyrosequenced else [],
-        levels=rules.plot_methylation.output.levels,
-        concordance="<results>/methylation/concordance.tsv",
+        levels=rules.plot_methylation.output.levels if with_saliva else [],
+        concordance="<results>/methylation/concordance.tsv" if with_saliva else [],
         analysis="<results>/cohort/analysis.tsv",
         attrition="<results>/cohort/attrition.tsv",
         audit="<results>/cohort/join_audit.tsv",
@@ -158,8 +164,8 @@ rule write_report:
         cortisol=rules.cortisol.input.tables,
         models=rules.moderation.input.tables,
         figures=[
-            *(path for name, path in rules.plot_methylation.output.items() if name != "levels"),
-            *rules.plot_patterns.output,
+            *(path for name, path in rules.plot_methylation.output.items() if name != "levels" and with_saliva),
+            *(rules.plot_patterns.output if with_saliva else []),
             *rules.plot_cohort.output,
             *rules.cortisol.input.figures,
             *rules.moderation.input.figures,
@@ -225,12 +231,12 @@ rule write_crate:
         checksums=rules.checksum_inputs.output.checksums,
         workflow=workflow.source_path("../Snakefile"),
         methylation=[
-            rules.estimate_methylation.output.libraries,
-            rules.estimate_methylation.output.indices,
+            *([rules.estimate_methylation.output.libraries] if with_saliva else []),
+            *([rules.estimate_methylation.output.indices] if with_saliva else []),
             *(["<results>/methylation/instrument.tsv"] if pyrosequenced else []),
-            rules.compare_callers.output,
+            *(rules.compare_callers.output if with_saliva else []),
         ],
-        each_library=rules.estimate_methylation.output.calls,
+        each_library=rules.estimate_methylation.output.calls if with_saliva else [],
         cohort=rules.build_cohort.output,
         cortisol=rules.cortisol.input.tables,
         models=rules.moderation.input.tables,
@@ -255,14 +261,17 @@ rule write_crate:
 rule report:
     input:
         rules.write_report.output.page,
-        rules.write_quality.output.page,
+        rules.write_quality.output.page if with_saliva else [],
         rules.write_crate.output,
 
 
 # For reviewers, on request: what may be shared (`shared`), or all that is needed to run again (`participants`).
 rule write_bundle:
     input:
-        counts=[*rules.release_counts.output, *(rules.read_pyrosequencing.output.readings for _ in pyrosequenced[:1])],
+        counts=[
+            *(rules.release_counts.output if with_saliva else []),
+            *([rules.read_pyrosequencing.output.readings] if pyrosequenced else []),
+        ],
         tables=[
             *rules.write_crate.input.methylation,
             *rules.build_cohort.output,
@@ -271,7 +280,7 @@ rule write_bundle:
         ],
         report=[
             rules.write_report.output.page,
-            rules.write_quality.output.page,
+            *([rules.write_quality.output.page] if with_saliva else []),
             *rules.write_report.input.figures,
             *rules.write_crate.output,
         ],

@@ -38,8 +38,8 @@ def member_columns(own, indices, cell_types=(), baseline=False):
 def analysis_columns(study):
     """Return every column name of cohort/analysis.tsv for this study, in order.
 
-    The panels tell the names of their indices. Returns None where a panel cannot be read: its own check says why,
-    and no model should be blamed for it.
+    The panels tell the names of their indices; a study without saliva has none. Returns None where a panel cannot be
+    read: its own check says why, and no model should be blamed for it.
     """
     from hpaxis.methylation.levels.cell_mix import cell_types
     from hpaxis.methylation.panels.panel import panel_folder
@@ -53,7 +53,7 @@ def analysis_columns(study):
         except (OSError, KeyError, ValueError):
             return None
         indices += [i for i in found.drop_duplicates() if i not in indices]
-    if not indices:
+    if not indices and not study.libraries.empty:
         return None
     settings = study.config["cohort"]
     two = settings["baseline"] != "NA"

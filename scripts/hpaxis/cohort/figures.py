@@ -82,8 +82,11 @@ def _box(axis, x, y, text, colour, bold=False):
 
 
 def measures(analysis, index):
-    """Return the panels of `plot_distributions`: the methylation index, and hair cortisol where there is some."""
-    panels = [{"column": f"{index}_beta", "label": f"Methylation, {index.replace('_', ' ')} (%)", "factor": 100}]
+    """Return the panels of `plot_distributions`: the methylation index and hair cortisol, where there is some."""
+    panels = []
+    if f"{index}_beta" in analysis:
+        label = f"Methylation, {index.replace('_', ' ')} (%)"
+        panels.append({"column": f"{index}_beta", "label": label, "factor": 100})
     if analysis["cortisol_censored"].notna().any():
         panels.append({
             "column": "cortisol_pg_per_mg",

@@ -23,9 +23,10 @@ def build_cohort(participants, libraries, hair, plates, quality, indices, sample
     """Join the stages' tables on participant and timepoint.
 
     ``participants``, ``libraries``, ``hair`` and ``plates`` are the sheets as `hpaxis.sheets.read_sheet` gives
-    them (one row a line, with the column ``row``); ``quality`` is methylation/libraries.tsv, ``indices``
-    methylation/indices.tsv, ``samples`` cortisol/samples.tsv (None in a study without hair). ``settings`` is the
-    config's cohort section and ``arms`` its list of arms; ``cell_mix`` is methylation/cell_mix.tsv, None without.
+    them (one row a line, with the column ``row``); ``quality`` is methylation/libraries.tsv and ``indices``
+    methylation/indices.tsv (both None in a study without saliva), ``samples`` cortisol/samples.tsv (None in a study
+    without hair). ``settings`` is the config's cohort section and ``arms`` its list of arms; ``cell_mix`` is
+    methylation/cell_mix.tsv, None without.
 
     Every participant keeps a row in ``analysis``; what is missing is NA, and why is in ``join_audit``.
     Raises `InputError` when a key does not match or cortisol of two platforms would be pooled.
@@ -37,7 +38,8 @@ def build_cohort(participants, libraries, hair, plates, quality, indices, sample
     cortisol, hair_audit = _cortisol(hair, samples, timepoint, settings)
 
     own = list(settings["columns"])
-    names = list(dict.fromkeys(c.removesuffix("_beta") for c in indices.columns if c.endswith("_beta")))
+    measured = [] if indices is None else indices.columns
+    names = list(dict.fromkeys(c.removesuffix("_beta") for c in measured if c.endswith("_beta")))
     table = participants.assign(timepoint=timepoint)
     table = table.merge(saliva, on="participant_id", how="left", validate="one_to_one")
     table = table.merge(cortisol, on="participant_id", how="left", validate="one_to_one")
@@ -53,12 +55,19 @@ def build_cohort(participants, libraries, hair, plates, quality, indices, sample
     analysis = _with_partner(table.reindex(columns=[*KEYS, *member]), member)
     analysis = analysis.sort_values("participant_id", ignore_index=True)
 
-    left = _left_out(participants, saliva, cortisol, libraries, hair, timepoint, with_hair=samples is not None)
+    chains = _chains(with_saliva=quality is not None, with_hair=samples is not None)
+    left = _left_out(participants, saliva, cortisol, libraries, hair, timepoint, chains)
     audit = pd.concat(
         [_participant_audit(participants, left), saliva_audit, hair_audit, _plate_audit(plates)],
         ignore_index=True,
     )
-    return Cohort(analysis, _attrition(participants, left, arms, with_hair=samples is not None), audit)
+    return Cohort(analysis, _attrition(participants, left, arms, chains), audit)
+
+
+def _chains(with_saliva, with_hair):
+    """Return the steps at which people may leave, by chain, for what this study collects."""
+    chains = {"methylation": ("saliva", "methylation")} if with_saliva else {}
+    return chains | ({"cortisol": ("hair", "cortisol")} if with_hair else {})
 
 
 def _two_timepoints(follow_up, baseline):
@@ -106,6 +115,9 @@ def _check_keys(participants, indices, samples):
 
 def _saliva(libraries, quality, indices, timepoint):
     """Return index columns by participant, and what became of every library."""
+    if quality is None:
+        columns = ["participant_id", *METHYLATION_EXTRA, "methylation_reasons"]
+        return pd.DataFrame(columns=columns).astype({"participant_id": "str"}), _audit([])
     verdict = quality.set_index("library_id")
     audit = []
     for row in libraries.itertuples():
@@ -218,7 +230,7 @@ def _with_partner(table, member):
     return table
 
 
-def _left_out(participants, saliva, cortisol, libraries, hair, timepoint, with_hair):
+def _left_out(participants, saliva, cortisol, libraries, hair, timepoint, chains):
     """Return, by participant, the first step of each chain at which they leave, and why ('' where they stay)."""
     study = libraries[(libraries["kind"] == "study") & (libraries["timepoint"] == timepoint)]
     have_saliva = set(study["participant_id"])
@@ -229,13 +241,13 @@ def _left_out(participants, saliva, cortisol, libraries, hair, timepoint, with_h
     rows = []
     for person in participants["participant_id"]:
         steps = {"participant_id": person, "saliva": "", "methylation": "", "hair": "", "cortisol": ""}
-        if person not in have_saliva:
+        if "methylation" in chains and person not in have_saliva:
             steps["saliva"] = "no saliva library"
-        elif not passed.get(person, False):
+        elif "methylation" in chains and not passed.get(person, False):
             steps["methylation"] = f"library failed quality: {reasons.get(person, 'no result')}"
-        if with_hair and person not in have_hair:
+        if "cortisol" in chains and person not in have_hair:
             steps["hair"] = "no hair sample"
-        elif with_hair and not known.get(person, False):
+        elif "cortisol" in chains and not known.get(person, False):
             steps["cortisol"] = "no cortisol concentration"
         rows.append(steps)
     return pd.DataFrame(rows)
@@ -255,12 +267,9 @@ def _plate_audit(plates):
     return _audit([("plates", row.row, row.plate_id, None, "used", "NA") for row in plates.itertuples()])
 
 
-def _attrition(participants, left, arms, with_hair):
+def _attrition(participants, left, arms, chains):
     """Count by role and arm who is left after each step; the hair chain starts again from everybody enrolled."""
     merged = participants.merge(left, on="participant_id")
-    chains = {"methylation": ("saliva", "methylation")}
-    if with_hair:
-        chains["cortisol"] = ("hair", "cortisol")
     said = {
         "saliva": "no saliva library",
         "methylation": "library failed quality",

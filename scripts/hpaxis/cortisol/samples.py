@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from hpaxis import schemas
 from hpaxis.cortisol import assay, quality
 from hpaxis.cortisol.finished import bridge, convert
 from hpaxis.cortisol.plate import ESTIMATE_COLUMNS
@@ -105,7 +106,8 @@ def collect(plates, finished, hair, participants, arms, settings):
 def no_plates():
     """Return the tables of `collect`'s ``plates``, without rows: a study of finished concentrations only."""
     columns = {
-        "summary": ("plate_id", "kit"), "wells": ("plate_id", "well", "signal"), "estimates": ESTIMATE_COLUMNS,
+        "summary": schemas.load("cortisol_curves.schema")["properties"],
+        "wells": ("plate_id", "well", "signal"), "estimates": ESTIMATE_COLUMNS,
         "quality": quality.COLUMNS, "rerun": quality.RERUN_COLUMNS,
         "band": ("plate_id", "concentration", "response", "low", "high"),
     }  # fmt: skip

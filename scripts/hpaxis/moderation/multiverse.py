@@ -24,7 +24,8 @@ def versions(entry, grid):
     """Return the entries of all versions: a list of ``(choices, entry)``, the config's own version first.
 
     ``grid`` holds lists for predictors, scales, covariates (a list of sets), covariances, outliers, and
-    ``rows`` (name to the ``keep`` of a population, such as per_protocol); an empty list keeps the entry's own.
+    ``rows`` (name to the ``keep`` of a population, such as per_protocol); an empty list keeps the entry's own. A
+    predictor that is not an index of methylation has no other scale than its own.
     """
     own_rows = {"all": entry["keep"]}
     axes = [
@@ -37,6 +38,8 @@ def versions(entry, grid):
     ]
     found = []
     for predictor, scale, covariates, covariance, outliers, rows in product(*axes):
+        if scale != "beta" and not predictor.endswith("_beta"):
+            continue  # only an index of methylation has M values and logits
         changed = {
             **entry, "predictor": predictor, "scale": scale, "covariates": covariates, "covariance": covariance,
             "keep": {**own_rows, **grid["rows"]}[rows], "standardise": ["outcome", "predictor"],

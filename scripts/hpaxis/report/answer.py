@@ -17,6 +17,9 @@ def answer(results, after_randomisation):
     ``results`` are `ModelResult`; the primary one is read (the first where none is marked).
     ``after_randomisation`` says whether the predictor was measured after randomisation.
     """
+    if not results:
+        said = "No model was planned: this page describes what was measured, and tests nothing."
+        return (Paragraph(said, lead=True),)
     primary = in_order(results)[0]
     if primary.refused:
         lead = Paragraph("The question cannot be answered from these data: the primary model was refused.", lead=True)

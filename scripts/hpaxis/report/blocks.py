@@ -6,6 +6,8 @@ to set a value in marked-up text: the value is escaped.
 
 from dataclasses import dataclass, field, replace
 
+from hpaxis.report.numbers import MISSING
+
 
 @dataclass(frozen=True)
 class Paragraph:
@@ -94,14 +96,28 @@ class Section:
     blocks: tuple
 
 
+def without_empty_columns(table):
+    """Return the table without the columns, its first aside, in which every row has only the mark for missing."""
+    empty = {i for i in range(1, len(table.columns)) if table.rows and all(row[i] == MISSING for row in table.rows)}
+
+    def kept(cells):
+        return tuple(cell for i, cell in enumerate(cells) if i not in empty)
+
+    return replace(table, columns=kept(table.columns), rows=tuple(map(kept, table.rows))) if empty else table
+
+
 def numbered(sections):
-    """Return the sections with tables and figures numbered in the order in which they stand."""
+    """Return the sections with tables and figures numbered in the order in which they stand.
+
+    A column of a table in which no row has anything is left out: it is about what the study does not have.
+    """
     counts = {"table": 0, "figure": 0}
 
     def number(block):
         if block.kind not in counts:
             return block
         counts[block.kind] += 1
+        block = without_empty_columns(block) if block.kind == "table" else block
         return replace(block, number=counts[block.kind])
 
     return [replace(s, blocks=tuple(number(b) for b in s.blocks if b is not None)) for s in sections]

@@ -22,18 +22,18 @@ class Run:
     """What a run leaves for the page.
 
     ``config`` has its defaults filled. ``sheet`` is the sheet of libraries, ``libraries`` and ``concordance`` the
-    methylation stage's tables, ``levels`` the CpG levels by arm; ``cortisol`` maps names to the cortisol stage's
-    tables (None without hair); ``analysis``, ``attrition`` and ``audit`` are the cohort's; ``results`` the models
-    (`ModelResult`); ``figures`` maps a stage to its figures' SVG text; ``checksums`` and ``software`` say what went
-    in; ``snps`` counts the panels' masked positions; ``genome`` says whether they agree with a genome; ``instrument``
-    is the error of a pyrosequencer, None without one.
+    methylation stage's tables, ``levels`` the CpG levels by arm (None without saliva); ``cortisol`` maps names to the
+    cortisol stage's tables (None without hair); ``analysis``, ``attrition`` and ``audit`` are the cohort's;
+    ``results`` the models (`ModelResult`), none where none was planned; ``figures`` maps a stage to its figures' SVG
+    text; ``checksums`` and ``software`` say what went in; ``snps`` counts the panels' masked positions; ``genome``
+    says whether they agree with a genome; ``instrument`` is the error of a pyrosequencer, None without one.
     """
 
     config: dict
     sheet: pd.DataFrame
-    libraries: pd.DataFrame
-    levels: pd.DataFrame
-    concordance: pd.DataFrame
+    libraries: pd.DataFrame | None
+    levels: pd.DataFrame | None
+    concordance: pd.DataFrame | None
     cortisol: dict | None
     analysis: pd.DataFrame
     attrition: pd.DataFrame
@@ -61,7 +61,8 @@ def build_page(run):
             run.figures["cohort"],
             report["smallest_cell"],
         ),
-        methylation_section(
+        run.libraries is not None
+        and methylation_section(
             run.libraries,
             run.sheet,
             run.levels,
@@ -71,9 +72,9 @@ def build_page(run):
             report["library_ids"],
             run.instrument,
         ),
-        cortisol_section(run.cortisol, run.figures["cortisol"], report["library_ids"]),
-        predictor_section(run.results),
-        moderation_section(run.results, report["smallest_cell"]),
+        run.cortisol is not None and cortisol_section(run.cortisol, run.figures["cortisol"], report["library_ids"]),
+        run.results and predictor_section(run.results),
+        run.results and moderation_section(run.results, report["smallest_cell"]),
         limits_section(
             config,
             run.results,
@@ -83,15 +84,16 @@ def build_page(run):
             run.snps,
             run.genome,
         ),
-        methods_section(config, samples is not None, sorted(run.sheet["assay"].unique())),
+        methods_section(config, run.cortisol, sorted(run.sheet["assay"].unique())),
         provenance_section(run.checksums, config, run.software),
     ]
     return render(
         config["study"]["title"],
-        config["study"]["question"],
+        config["study"]["question"] if run.results else None,
         answer(run.results, config["moderation"]["predictor_after_randomisation"]),
-        sections,
+        [section for section in sections if section],
         _notices(config),
+        **({} if run.results else {"heading": "What was measured"}),
     )
 
 

@@ -26,6 +26,9 @@ def cohort_section(arms, attrition, audit, analysis, index, figures, smallest):
     """
     flow = shown_flow(attrition, smallest)
     hair = analysis["cortisol_censored"].notna().any()
+    saliva = f"{index}_beta" in analysis
+    measured = [name for name, there in (("methylation", saliva), ("hair cortisol", hair)) if there]
+    title = f"{words(measured)} by arm".capitalize()
     blocks = [_opening(arms, attrition), _missing_arms(arms, attrition)]
     withheld = (flow["left"] == WITHHELD).any()
     note = (
@@ -38,26 +41,31 @@ def cohort_section(arms, attrition, audit, analysis, index, figures, smallest):
         Figure(
             "flow",
             "Flow of participants by arm",
-            "Boxes from enrolment to the last step, one lane for saliva and one for hair in each arm. "
-            + _flow_in_words(flow),
+            f"Boxes from enrolment to the last step{_lanes(flow)}. " + _flow_in_words(flow),
             figures["flow"],
             note,
         ),
         _flow_table(flow, note),
-        Figure(
+        measured
+        and Figure(
             "distributions",
-            "Methylation and hair cortisol by arm" if hair else "Methylation by arm",
+            title,
             f"Points by arm for {words(population_label(r) for r in dict.fromkeys(analysis['role'].dropna()))}; "
             "the numbers stand in the tables below.",
-            figures["distributions"],
+            figures.get("distributions"),
             "Each point is a person; the thick line is the median of the known values, "
             "the thin one their middle half." + (CENSORED if hair else ""),
         ),
-        methylation_table(arms, analysis, index),
+        methylation_table(arms, analysis, index) if saliva else None,
         cortisol_table(arms, analysis, smallest) if hair else None,
         _audit_table(audit, smallest),
     ]
-    return Section("participants", "Who is in it", tuple(b for b in blocks if b is not None))
+    return Section("participants", "Who is in it", tuple(b for b in blocks if b))
+
+
+def _lanes(flow):
+    tissues = [t for chain, t in (("methylation", "saliva"), ("cortisol", "hair")) if (flow["chain"] == chain).any()]
+    return f", {words(f'one lane for {t}' for t in tissues)} in each arm" if tissues else ""
 
 
 def _opening(arms, attrition):
@@ -104,7 +112,7 @@ def _flow_table(flow, note):
         ("Population", "Arm", "Step", "Left out", "n after", "Why"),
         rows,
         frozenset({"Arm", "Step", "Why"}),
-        note or "Saliva and hair are counted separately, each from everybody enrolled.",
+        note or ("Saliva and hair are counted separately, each from everybody enrolled." if _lanes(flow) else None),
         folded=True,
     )
 

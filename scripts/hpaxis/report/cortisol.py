@@ -46,21 +46,24 @@ FIGURES = {
 def cortisol_section(tables, figures, library_ids):
     """Return the section on cortisol.
 
-    ``tables`` maps curves, quality, controls, samples and rerun to the cortisol stage's tables, or is None in a study
-    without hair; ``figures`` maps names to SVG text. Ids of hair samples are shown only where ``library_ids``.
+    ``tables`` maps curves, quality, controls, samples and rerun to the cortisol stage's tables; ``figures`` maps
+    names to SVG text. Ids of hair samples are shown only where ``library_ids``.
     """
-    if tables is None:
-        return Section("cortisol", TITLE, (Paragraph("This study has no hair samples; cortisol is in no model."),))
     curves, samples = tables["curves"], tables["samples"]
+    checks = check_table(tables["quality"], samples, set(tables["controls"]["control"]), library_ids)
+    # Concentrations that were finished elsewhere bring no plate, no curve and no control.
+    of_plates = [
+        Heading("plates", "Plates and their curves"),
+        *_drawn(figures, curves, tables["controls"]),
+        curve_table(curves),
+        checks,
+        control_table(tables["controls"]),
+        Heading("hair", "Hair samples"),
+    ]
     blocks = [
         _opening(curves, samples),
         _no_value(samples),
-        Heading("plates", "Plates and their curves"),
-        *_drawn(figures, curves),
-        curve_table(curves),
-        check_table(tables["quality"], samples, set(tables["controls"]["control"]), library_ids),
-        control_table(tables["controls"]),
-        Heading("hair", "Hair samples"),
+        *(of_plates if len(curves) else [checks if len(tables["quality"]) else None]),
         sample_table(samples, library_ids),
         rerun_table(tables["rerun"], library_ids),
     ]
@@ -72,10 +75,16 @@ def _opening(curves, samples):
     said = words(f"{count(verdicts.get(v, 0))} {SAID[v]}" for v in VERDICTS)
     below, above = ((samples["censored"] == side).sum() for side in ("below", "above"))
     known = samples["cortisol_pg_per_mg"].notna().sum()
+    plates = (
+        f"Of {plural(len(curves), 'plate')}, {said}."
+        if len(curves)
+        else "Concentrations were finished elsewhere: no plate was evaluated here."
+    )
+    limits = "the standards cover" if len(curves) else "the laboratory's limits allow"
     return Paragraph(
-        f"Of {plural(len(curves), 'plate')}, {said}. Of {plural(len(samples), 'hair sample')}, {count(known)} "
+        f"{plates} Of {plural(len(samples), 'hair sample')}, {count(known)} "
         f"{'has' if known == 1 else 'have'} a concentration; {count(below)} {'lies' if below == 1 else 'lie'} below "
-        f"and {count(above)} above what the standards cover. Those are censored, never extrapolated. Concentrations "
+        f"and {count(above)} above what {limits}. Those are censored, never extrapolated. Concentrations "
         "are in pg of cortisol a mg of hair."
     )
 
@@ -86,12 +95,12 @@ def _no_value(samples):
     return Notice("No hair sample has a concentration.", "warning")
 
 
-def _drawn(figures, curves):
+def _drawn(figures, curves, controls):
     said = "; ".join(f"{row.plate_id}: {row.verdict}" for row in curves.itertuples())
     return [
         Figure(f"cortisol-{name}", title, f"{title}. {said}.", figures[name], note)
         for name, (title, note) in FIGURES.items()
-        if name in figures
+        if name in figures and (name != "controls" or len(controls))
     ]
 
 

@@ -9,24 +9,27 @@ from hpaxis.report.numbers import bounded, count, fixed, plural, words
 def limits_section(config, results, libraries, samples, sheet, snps, genome):
     """Return the section on limits.
 
-    ``results`` are the models, ``libraries`` the methylation stage's libraries, ``samples`` the hair samples (None
-    without hair), ``sheet`` the sheet of libraries, ``snps`` the number of positions in the panels' SNP masks,
-    ``genome`` whether the panels agree with a genome: same, differs or unchecked.
+    ``results`` are the models, ``libraries`` the methylation stage's libraries (None without saliva), ``samples`` the
+    hair samples (None without hair), ``sheet`` the sheet of libraries, ``snps`` the number of positions in the panels'
+    SNP masks, ``genome`` whether the panels agree with a genome: same, differs or unchecked.
     """
+    of_models = (_size, _warnings, _missing, _many) if results else ()
+    of_saliva = (
+        []
+        if libraries is None
+        else [_panel(genome, snps), _cell_mix(config, results), _controls(libraries), _replicates(sheet)]
+    )
     limits = [
         _simulated(config),
-        _timing(config),
-        _size(results),
-        _warnings(results),
-        _missing(results),
-        _many(results),
-        _panel(genome, snps),
-        _cell_mix(config, results),
-        _controls(libraries),
-        _replicates(sheet),
+        _timing(config, results),
+        *(limit(results) for limit in of_models),
+        *of_saliva,
+        _not_measured(libraries, samples),
         _cortisol(samples),
-        _observational(results),
+        _observational(results, libraries, samples),
     ]
+    if not any(limits):
+        return Section("limits", "Limits", (Paragraph("No model was fitted, so there is no estimate to qualify."),))
     return Section(
         "limits",
         "Limits",
@@ -43,11 +46,21 @@ def _simulated(config):
     )
 
 
-def _timing(config):
-    return config["moderation"]["predictor_after_randomisation"] and (
-        "Methylation was measured after randomisation. It may be changed by the arm, so a moderation by arm is a "
-        "difference between associations; it does not show that treatment acts on an effect of methylation."
+def _timing(config, results):
+    if not results or not config["moderation"]["predictor_after_randomisation"]:
+        return None
+    predictors = dict.fromkeys(_measure(r.entry["predictor"]) for r in in_order(results))
+    named = words(predictors)
+    what = f"{named} {'was' if len(predictors) == 1 else 'were'} measured after randomisation and may be changed by "
+    return (
+        f"{what[0].upper()}{what[1:]}the arm, so a moderation by arm is a difference between associations; it does not "
+        f"show that treatment acts on an effect of {named}."
     )
+
+
+def _measure(column):
+    """A predictor by what it measures: every index of methylation is methylation."""
+    return "methylation" if column.endswith(("_beta", "_m", "_logit")) else column_label(column)
 
 
 def _size(results):
@@ -151,9 +164,15 @@ def _replicates(sheet):
     )
 
 
+def _not_measured(libraries, samples):
+    absent = [name for name, table in (("methylation", libraries), ("hair cortisol", samples)) if table is None]
+    text = f"{words(absent)} {'was' if len(absent) == 1 else 'were'} not measured."
+    return bool(absent) and text[0].upper() + text[1:]
+
+
 def _cortisol(samples):
     if samples is None:
-        return "Hair cortisol was not measured."
+        return None
     censored = samples["censored"].isin(["below", "above"]).sum()
     return bool(censored) and (
         f"{plural(censored, 'hair sample lies', 'hair samples lie')} beyond the assay’s limits, of "
@@ -162,8 +181,11 @@ def _cortisol(samples):
     )
 
 
-def _observational(results):
-    return bool(results) and (
-        "Methylation and cortisol were observed, not assigned: what goes with them may be due to something else. "
-        "Saliva stands for saliva, not for other tissues."
-    )
+def _observational(results, libraries, samples):
+    if not results:
+        return None
+    observed = [name for name, table in (("methylation", libraries), ("cortisol", samples)) if table is not None]
+    what = f"{words(observed)} were" if len(observed) > 1 else f"{observed[0]} was" if observed else "predictors were"
+    text = f"{what} observed, not assigned: what goes with {'it' if what.endswith('was') else 'them'} may be due to "
+    text = f"{text[0].upper()}{text[1:]}something else."
+    return text + (" Saliva stands for saliva, not for other tissues." if libraries is not None else "")

@@ -18,25 +18,47 @@ PYROSEQUENCING = (
 )
 
 
-def methods_section(config, with_hair, assays=("amplicon",)):
-    """Return the section on methods: one item a stage. ``assays``: those of the study's libraries."""
+CURVES = (
+    "Cortisol: each plate’s standards give a curve, by which wells become concentrations and, with the hair’s "
+    "mass and volumes, pg/mg. Values beyond the standards are censored, never extrapolated. Models use the "
+    "natural logarithm."
+)
+FINISHED = (
+    "Cortisol: concentrations in pg/mg as the laboratory finished them; values beyond its limits are censored. Models "
+    "use the natural logarithm."
+)
+
+
+def methods_section(config, cortisol, assays=("amplicon",)):
+    """Return the section on methods: one item a stage that this study has.
+
+    ``cortisol``: the cortisol stage's tables, None without hair. ``assays``: those of the study's libraries, none
+    without saliva.
+    """
     items = []
     if set(assays) - {"pyrosequencing"}:
         items.append(READS)
     if "pyrosequencing" in assays:
         items.append(PYROSEQUENCING)
-    if with_hair:
-        items.append(
-            "Cortisol: each plate’s standards give a curve, by which wells become concentrations and, with the hair’s "
-            "mass and volumes, pg/mg. Values beyond the standards are censored, never extrapolated. Models use the "
-            "natural logarithm."
-        )
+    if cortisol is not None:
+        items.append(FINISHED if cortisol["curves"].empty else CURVES)
+    items.append(
+        "Cohort: stages are joined on participant and timepoint; every row of every sheet is accounted for."
+        if assays or cortisol is not None
+        else "Cohort: every row of the sheet of participants is accounted for."
+    )
+    if not config["models"]:
+        return Section("methods", "Methods in short", (Items(tuple(items)),))
+    censored = (
+        " Where hair cortisol is censored, a censored (Tobit) regression if it is the outcome, multiple imputation "
+        "under its limits if it is a covariate."
+        if cortisol is not None
+        else ""
+    )
     items += [
-        "Cohort: stages are joined on participant and timepoint; every row of every sheet is accounted for.",
         f"Moderation: least squares on complete cases, {config['arms'][0]} the reference arm, one covariance for every "
-        "number of a model, Student’s t. Where hair cortisol is censored, a censored (Tobit) regression if it is the "
-        "outcome, multiple imputation under its limits if it is a covariate. Regions of significance are Johnson and "
-        "Neyman’s, in closed form. Every p value is two-sided.",
+        f"number of a model, Student’s t.{censored} Regions of significance are Johnson and Neyman’s, in closed form. "
+        "Every p value is two-sided.",
         f"Scrutiny: BCa bootstrap within arm, restricted wild bootstrap and Freedman–Lane permutation "
         f"({count(config['moderation']['draws'])} draws each), leaving out each person, correction for measurement "
         "error, power by simulation, and every version of the model’s choices with joint permutation tests.",

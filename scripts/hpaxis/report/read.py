@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from hpaxis.problems import raise_if_any
 from hpaxis.report.build import Run
 from hpaxis.report.models import ModelResult
 from hpaxis.report.provenance import versions
-from hpaxis.sheets import read_sheet, sheet_schema
+from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
 from hpaxis.tables import read_table
 
 
@@ -13,15 +14,14 @@ def read_run(files, config, snps=0, genome="unchecked"):
     """Return the `Run` of the files.
 
     ``files`` maps sheet, libraries, levels, concordance, analysis, attrition, audit and checksums to a path each,
-    and cortisol, models and figures to lists of paths. A table's name is its file's; a model is the folder of its
-    tables; a figure stands in the folder of its stage, or of its model under ``models``. ``config`` has its
-    defaults filled. Raises `hpaxis.problems.InputError` if the sheet is not what it was when the run was planned.
+    and cortisol, models and figures to lists of paths; what a study lacks (saliva, hair, models) is empty. A table's
+    name is its file's; a model is the folder of its tables; a figure stands in the folder of its stage, or of its
+    model under ``models``. ``config`` has its defaults filled. Raises `hpaxis.problems.InputError` if the sheet is
+    not what it was when the run was planned.
     """
-    sheet, problems = read_sheet(files["sheet"], sheet_schema("libraries"))
-    if problems:
-        from hpaxis.problems import InputError
-
-        raise InputError(problems)
+    schema = sheet_schema("libraries")
+    sheet, problems = read_sheet(files["sheet"], schema) if files["sheet"] else (empty_sheet(schema), [])
+    raise_if_any(problems)
     figures = {"cohort": {}, "methylation": {}, "cortisol": {}, "models": {name: {} for name in config["models"]}}
     for path in map(Path, files["figures"]):
         text = path.read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def read_run(files, config, snps=0, genome="unchecked"):
         config=config,
         sheet=sheet,
         **{
-            name: read_table(files[name])
+            name: read_table(files[name]) if files[name] else None
             for name in ("libraries", "levels", "concordance", "analysis", "attrition", "audit", "checksums")
         },
         cortisol=cortisol,
