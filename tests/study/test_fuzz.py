@@ -28,13 +28,13 @@ from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.readers import choose_read, read_reader_file
 from hpaxis.methylation.assays.pyrosequencer_export import read_export
 from hpaxis.methylation.counting.reads import check_read_files, read_chunks
-from hpaxis.methylation.panels.panel import make_panel, read_panel
+from hpaxis.methylation.panels.panel import make_panel, panel_folder, read_panel
 from hpaxis.moderation.lock import read_lock
 from hpaxis.names import is_name
 from hpaxis.problems import InputError
 from hpaxis.sheets import read_sheet, sheet_schema
 from hpaxis.shipped import KITS
-from hpaxis.study import panel_folder, read_study
+from hpaxis.study import read_study
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 

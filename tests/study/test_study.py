@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hpaxis.methylation.panels.panel import panel_folder
 from hpaxis.problems import InputError
-from hpaxis.study import load_study, panel_folder
+from hpaxis.study import load_study
 
 
 @pytest.fixture(scope="module")
@@ -264,11 +265,11 @@ def test_a_fastq_used_for_two_libraries(study):
 
 
 def test_sound_files_are_remembered_and_looked_at_again_when_they_change(study, monkeypatch):
-    import hpaxis.methylation.counting.reads as reads
+    from hpaxis.methylation import check
 
     looked = []
-    real = reads.check_read_files
-    monkeypatch.setattr(reads, "check_read_files", lambda paths, **kinds: looked.append(1) or real(paths, **kinds))
+    real = check.check_read_files
+    monkeypatch.setattr(check, "check_read_files", lambda paths, **kinds: looked.append(1) or real(paths, **kinds))
     cache = study.folder / "cache.json"
     load_study(study.config, cache=cache)
     first = len(looked)

@@ -1,18 +1,95 @@
-"""Does a plate's reader file agree with its layout, its kit and the hair sheet? All problems at once."""
+"""What hair.tsv, plates.tsv and the files of plates say, before anything runs: all problems at once, none raised.
+
+Does a plate's reader file agree with its layout, its kit and the hair sheet?
+"""
+
+import os
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from hpaxis.cortisol.finished import read_finished
-from hpaxis.cortisol.kits import kit_named
+from hpaxis.cortisol.kits import kit_named, read_kits
 from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.readers import choose_read, read_reader_file
-from hpaxis.problems import InputError, Problem, raise_if_any
-from hpaxis.sheets import closest
+from hpaxis.problems import InputError, Problem, closest, raise_if_any
 
 # What readers' own layouts call the wells whose role can be told from the name.
 DECLARED = {"standard": ("std", "standard", "cal"), "blank": ("blk", "blank"), "nsb": ("nsb",), "b0": ("b0", "zero")}
+
+
+def check_sheets(study):
+    """Return the problems of hair.tsv and plates.tsv, alone and against participants.tsv and the kit table."""
+    return [*_check_hair(study), *_check_plates(study)]
+
+
+def _check_hair(study):
+    path, table = study.config["sheets"]["hair"], study.hair
+    people = set(study.participants["participant_id"])
+    problems = []
+    for row in table.itertuples():
+        if pd.notna(row.participant_id) and row.participant_id not in people:
+            remedy = f"add the participant or correct the id{closest(row.participant_id, people)}"
+            problems.append(
+                Problem(path, "is not in participants.tsv", remedy, row.row, "participant_id", row.participant_id)
+            )
+        if row.methanol_recovered_ml > row.methanol_added_ml:
+            what = f"is more than the {row.methanol_added_ml:g} mL added"
+            remedy = "correct methanol_added_ml or methanol_recovered_ml"
+            problems.append(Problem(path, what, remedy, row.row, "methanol_recovered_ml", row.methanol_recovered_ml))
+        if row.segment_to_cm <= row.segment_from_cm:
+            remedy = "give the segment from the scalp outwards"
+            problems.append(
+                Problem(path, "is not beyond segment_from_cm", remedy, row.row, "segment_to_cm", row.segment_to_cm)
+            )
+    return problems
+
+
+def _check_plates(study):
+    sheets, problems = study.config["sheets"], []
+    if (sheets["hair"] is None) != (sheets["plates"] is None):
+        given, other = ("plates", "hair") if sheets["hair"] is None else ("hair", "plates")
+        problems.append(
+            Problem(
+                str(sheets[given]),
+                f"is given without {other}.tsv",
+                f"give both, or neither: sheets.{other} in the config",
+            )
+        )
+    try:
+        kits = read_kits(study.config["cortisol"]["kits"])
+    except InputError as error:
+        return [*problems, *error.problems]
+    for row in study.plates.itertuples():
+        if pd.notna(row.kit) and row.kit not in kits:
+            remedy = f"use a row of the kit table ({', '.join(sorted(kits))}) or add one{closest(row.kit, kits)}"
+            problems.append(Problem(sheets["plates"], "is not a known kit", remedy, row.row, "kit", row.kit))
+    return problems
+
+
+def check_files(study, made=None, checked=None):
+    """Return the problems of the files that plates.tsv names: missing, damaged, or at odds with layout, kit and hair.
+
+    ``made``: prefix of paths that the workflow itself makes; ``checked`` is not used, these files are small.
+    """
+    unknown_kits, problems = {p.row for p in _check_plates(study)}, []
+    for row in study.plates.itertuples():
+        names = [n for n in (row.reader_file, row.layout_file) if pd.notna(n) and not (made and n.startswith(made))]
+        absent = [n for n in names if not os.path.isfile(n)]
+        for name in absent:
+            problems.append(
+                Problem(
+                    study.config["sheets"]["plates"],
+                    "does not exist",
+                    "correct the path",
+                    row.row,
+                    value=name,
+                )
+            )
+        if names and not absent and row.row not in unknown_kits:
+            problems += check_plate(row, study.hair, study.config)
+    return problems
 
 
 def check_plate(row, hair, config):

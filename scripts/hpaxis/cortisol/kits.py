@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpaxis import schemas
-from hpaxis.problems import Problem, raise_if_any
-from hpaxis.sheets import closest, read_sheet
+from hpaxis.problems import Problem, closest, raise_if_any
+from hpaxis.sheets import read_sheet
 from hpaxis.shipped import KITS
 
 # One of each unit, in pg/mL. 27.59 nmol/L is 1 ug/dL of cortisol.

@@ -11,8 +11,7 @@ import pandas as pd
 
 from hpaxis.cortisol.readers.cells import NUMBER, find_grids, load_sheets, well_name, well_sort_key
 from hpaxis.names import REMEDY, WHAT, is_name
-from hpaxis.problems import Problem, raise_if_any
-from hpaxis.sheets import closest
+from hpaxis.problems import Problem, closest, raise_if_any
 
 # spiked: a sample to which ``nominal`` (in the kit's unit, in the well) was added, for spike recovery.
 ROLES = ("standard", "b0", "nsb", "blank", "control", "sample", "spiked", "empty")

@@ -2,9 +2,8 @@
 
 from hpaxis.moderation.design import MINIMUM_PER_ARM, complete_cases, data_problems, name_problems
 from hpaxis.moderation.entries import entry_columns, model_rows, scaled_name, spec_of
-from hpaxis.problems import Problem
+from hpaxis.problems import Problem, closest
 from hpaxis.schemas import load, with_defaults
-from hpaxis.sheets import closest
 
 
 def check_model(name, entry, columns=None, arms=(), table=None, config_file="config", minimum_per_arm=MINIMUM_PER_ARM):
@@ -25,6 +24,14 @@ def check_model(name, entry, columns=None, arms=(), table=None, config_file="con
         cases, _ = complete_cases(data, spec.columns)
         problems += data_problems(cases, spec, config_file)
     return [_placed(p, name, config_file) for p in problems]
+
+
+def check_models(models, settings, columns, arms, config_file="config"):
+    """Return the problems of all models and their settings, as far as names tell, before there are data."""
+    problems = []
+    for name, entry in models.items():
+        problems += check_model(name, entry, columns=columns, arms=arms, config_file=config_file)
+    return problems + check_settings(settings, models, columns, config_file)
 
 
 def check_settings(settings, models, columns, config_file="config"):

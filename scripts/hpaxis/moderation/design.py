@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, stats
 
-from hpaxis.problems import Problem, raise_if_any
-from hpaxis.sheets import closest
+from hpaxis.problems import Problem, closest, raise_if_any
 
 INTERCEPT = "(Intercept)"
 MINIMUM_PER_ARM = 5

@@ -14,8 +14,7 @@ import pandas as pd
 from hpaxis.cortisol.readers import envision, gen5, grid, magellan, mars, skanit, softmax
 from hpaxis.cortisol.readers.cells import PlateRead, load_sheets
 from hpaxis.names import harmless
-from hpaxis.problems import InputError, Problem, raise_if_any
-from hpaxis.sheets import closest
+from hpaxis.problems import InputError, Problem, closest, raise_if_any
 
 # The plain grid last: others hold grids too.
 FORMATS = (gen5, softmax, mars, envision, skanit, magellan, grid)

@@ -1,0 +1,66 @@
+"""All that is wrong with a study, before anything runs: each stage is asked about what it will read.
+
+A stage has ``check_sheets(study)`` for what its sheets say, and ``check_files(study, made, checked)``
+for the files that they name; both return problems and never raise for a fault of the inputs.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from hpaxis.identifying import identifying_problems
+from hpaxis.problems import Problem, raise_if_any
+from hpaxis.study.checked import CheckedFiles
+from hpaxis.study.study import Study, read_study
+
+
+def load_study(
+    config: dict[str, Any],
+    config_file: str = "config",
+    made_by_workflow: str | Path | None = None,
+    cache: str | Path | None = None,
+) -> Study:
+    """Read a study and check all of it.
+
+    ``made_by_workflow``: a folder whose files the workflow itself makes (the demo's reads), which are not
+    asked for. ``cache``: a file that remembers which input files were read through without a problem.
+    Raises `InputError` with every problem of the config, the sheets, the panels and the files.
+    """
+    from hpaxis.cohort import check as cohort
+    from hpaxis.cortisol import check as cortisol
+    from hpaxis.methylation import check as methylation
+
+    study, problems = read_study(config, config_file)
+    if study is not None:
+        identifying = _check_identifying(study)
+        problems += identifying
+        problems += methylation.check_panels(study.libraries, study.config["sheets"]["libraries"])
+        problems += _check_models(study, config_file)
+        # What joins sheets and files repeats ids, as values or as hints: not while one of them may be a name.
+        if not identifying:
+            for stage in (cohort, methylation, cortisol):
+                problems += stage.check_sheets(study)
+            made = f"{Path(made_by_workflow)}/" if made_by_workflow else None
+            checked = CheckedFiles(cache)
+            for stage in (methylation, cortisol):
+                problems += stage.check_files(study, made, checked)
+            checked.save()
+    raise_if_any(problems)
+    assert study is not None  # without one there are problems
+    return study
+
+
+def _check_identifying(study: Study) -> list[Problem]:
+    sheets = {name: getattr(study, name) for name in ("participants", "libraries", "hair")}
+    clusters = {entry["cluster"] for entry in study.models.values()}
+    return identifying_problems(sheets, study.config["sheets"], study.config["cohort"]["columns"], clusters)
+
+
+def _check_models(study: Study, config_file: str) -> list[Problem]:
+    """Return the problems of the models, as far as they can be told before there are data."""
+    from hpaxis.cohort import analysis_columns
+    from hpaxis.moderation.checks import check_models
+
+    columns = analysis_columns(study)
+    if columns is None:
+        return []
+    return check_models(study.models, study.config["moderation"], columns, study.config["arms"], config_file)

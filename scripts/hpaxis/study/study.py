@@ -1,0 +1,126 @@
+"""A study as it is written: its config and its sheets, read once."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hpaxis.config import check_config
+from hpaxis.methylation.panels.panel import panel_folder
+from hpaxis.problems import Problem
+from hpaxis.schemas import config_schema, with_defaults
+from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
+
+SHEETS = ("libraries", "participants", "hair", "plates")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: the config with defaults filled, and each sheet as a typed table."""
+
+    config: dict[str, Any]
+    libraries: pd.DataFrame
+    participants: pd.DataFrame
+    hair: pd.DataFrame
+    plates: pd.DataFrame
+
+    @property
+    def models(self) -> dict[str, Any]:
+        """The models of the config: name to entry, in the config's order."""
+        return self.config["models"]
+
+    def library_ids(self, kind: str | None = None, assay: str | None = None) -> list[str]:
+        """Return library ids, sorted, of one kind or assay where asked for."""
+        table = self.libraries
+        if kind is not None:
+            table = table[table["kind"] == kind]
+        if assay is not None:
+            table = table[table["assay"] == assay]
+        return sorted(table["library_id"])
+
+    # Snakemake asks for these again and again: a thousand libraries are planned in seconds when they are kept.
+    @cached_property
+    def _library_rows(self) -> dict[str, dict[str, Any]]:
+        return {row["library_id"]: row for row in self.libraries.to_dict("records")}
+
+    @cached_property
+    def _panel_files(self) -> dict[str, list[str]]:
+        folders = {name: panel_folder(name) for name in self.libraries["panel"].unique()}
+        return {name: sorted(os.path.relpath(p) for p in f.iterdir() if p.is_file()) for name, f in folders.items()}
+
+    def library(self, library_id: str) -> dict[str, Any]:
+        """Return the row of a library, as a dict."""
+        return self._library_rows[library_id]
+
+    def fastq(self, library_id: str) -> list[str]:
+        """Return the one or two FASTQ paths of a library."""
+        row = self.library(library_id)
+        return [row[c] for c in ("fastq_1", "fastq_2") if pd.notna(row[c])]
+
+    def lanes(self, library_id: str) -> int:
+        """Return how many files, or pairs of files, a library's reads come in."""
+        return max(1, len(self.fastq(library_id)) // (2 if pd.notna(self.library(library_id)["fastq_2"]) else 1))
+
+    def umi(self, library_id: str) -> str | None:
+        """Return the pattern of a library's UMIs; None without."""
+        pattern = self.library(library_id)["umi"]
+        return pattern if pd.notna(pattern) else None
+
+    def exports(self, library_ids: Iterable[str]) -> list[str]:
+        """Return the paths of the exports of some libraries, sorted, each once."""
+        from hpaxis.methylation.assays.pyrosequencing import export_paths
+
+        return sorted({path for name in library_ids for path in export_paths(self.library(name)["export"])})
+
+    def people_of_libraries(self) -> dict[str, list[str | None]]:
+        """Return participant, dyad and role of each study library, None where not known; by library id, sorted."""
+        columns = ["dyad_id", "role"]
+        people = self.participants.set_index("participant_id")[columns]
+        found = self.libraries[self.libraries["kind"] == "study"].join(people, on="participant_id")
+        rows = found.set_index("library_id")[["participant_id", *columns]].sort_index()
+        rows = rows.astype(object).where(rows.notna(), None)
+        return {name: list(values) for name, values in zip(rows.index, rows.to_numpy().tolist())}
+
+    def panel(self, library_id: str) -> Path:
+        """Return the folder of a library's panel."""
+        return panel_folder(self.library(library_id)["panel"])
+
+    def panel_files(self, library_id: str) -> list[str]:
+        """Return the files of a library's panel, sorted; as paths from the working folder, so that both may move."""
+        return self._panel_files[self.library(library_id)["panel"]]
+
+    def context(self) -> dict[str, str]:
+        """Return what the study's shareable summaries say of it: panel, assay, timepoint and design, as text."""
+        own = self.libraries[self.libraries["kind"] == "study"]
+        known = {key: "; ".join(sorted(own[key].dropna().unique())) or "none" for key in ("panel", "assay")}
+        return {**known, "timepoint": self.config["cohort"]["timepoint"], "design": self.config["study"]["design"]}
+
+    def plate_ids(self) -> list[str]:
+        """Return the ids of the cortisol plates, sorted."""
+        return sorted(self.plates["plate_id"])
+
+    def plate(self, plate_id: str) -> pd.Series:
+        """Return the row of a plate."""
+        return self.plates.set_index("plate_id", drop=False).loc[plate_id]
+
+
+def read_study(config: dict[str, Any], config_file: str = "config") -> tuple[Study | None, list[Problem]]:
+    """Read config and sheets. Returns ``(study, problems)``; the study is None if it cannot be built."""
+    problems = check_config(config, config_file)
+    if problems:
+        return None, problems
+    config = with_defaults(config, config_schema())
+    sheets = {}
+    for name in SHEETS:
+        path = config["sheets"][name]
+        schema = sheet_schema(name, config["cohort"]["columns"] if name == "participants" else None)
+        if path is None:
+            sheets[name] = empty_sheet(schema)
+        else:
+            sheets[name], found = read_sheet(path, schema)
+            problems += found
+    return Study(config=config, **sheets), problems
