@@ -7,7 +7,7 @@ import yaml
 
 from hpaxis.shipped import SCHEMAS
 
-STAGES = ("methylation", "cortisol", "cohort", "moderation", "report", "simulation")
+STAGES = ("methylation", "cortisol", "cohort", "moderation", "programme", "report", "simulation")
 
 
 @cache

@@ -5,15 +5,16 @@ Willan (2002), through the same `fit` as every model, so that methylation can mo
 years and sources are the user's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from hpaxis.moderation.covariance import covariance
-from hpaxis.moderation.design import INTERCEPT, factor_levels
+from hpaxis.moderation.design import INTERCEPT, MINIMUM_PER_ARM, factor_levels
 from hpaxis.moderation.linear import contrast_table, least_squares
 from hpaxis.moderation.model import fit
+from hpaxis.moderation.seeds import generator
 from hpaxis.problems import InputError, Problem
 
 RETURN_COLUMNS = (
@@ -34,6 +35,39 @@ def costs(data: pd.DataFrame, prices: pd.DataFrame) -> pd.Series:
                                   value=i) for i in missing])  # fmt: skip
     units = data[list(prices["item"])].to_numpy(float)
     return pd.Series(units @ prices["unit_price"].to_numpy(float), index=data.index, name="cost")
+
+
+def value_arms(
+    analysis: pd.DataFrame, settings: Mapping, arms: Sequence[str], seed: int, prices: pd.DataFrame | None = None
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of the programme's worth section: cost_effectiveness, plane, acceptability, net_benefit.
+
+    ``analysis``: cohort/analysis.tsv; ``settings``: the section with its defaults; ``arms``: the reference first.
+    Rows without cost or effect are left out; each arm needs five. Raises `InputError` otherwise.
+    """
+    rows = analysis[analysis["role"] == settings["population"]].set_index("participant_id")
+    cost = settings["cost"] or "cost"
+    if prices is not None:
+        rows = rows.assign(cost=costs(rows, prices))
+    used = [cost, settings["effect"], *([settings["predictor"]] if settings["predictor"] else [])]
+    rows = rows.dropna(subset=[*used, "arm"])
+    counts = rows["arm"].value_counts()
+    few = [a for a in arms if counts.get(a, 0) < MINIMUM_PER_ARM]
+    if few:
+        raise InputError([
+            Problem("programme.worth", f"has {counts.get(a, 0)} rows with cost and effect",
+                    f"an arm needs {MINIMUM_PER_ARM}: see what is missing", column="arm", value=a) for a in few
+        ])  # fmt: skip
+    draws = plane(rows, cost, settings["effect"], arms, settings["draws"], generator(seed, "worth"))
+    willingness = sorted(settings["willingness"])
+    return {
+        "cost_effectiveness": cost_effectiveness(draws),
+        "plane": draws,
+        "acceptability": acceptability(draws, willingness),
+        "net_benefit": net_benefit(
+            rows, cost, settings["effect"], willingness, settings["predictor"], reference=arms[0]
+        ),
+    }
 
 
 def plane(data: pd.DataFrame, cost: str, effect: str, arms: Sequence, draws: int, rng: np.random.Generator):
