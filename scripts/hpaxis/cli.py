@@ -164,6 +164,20 @@ def fit(
         print(f"{name}\n{getattr(result, name).to_string(index=False)}\n")
 
 
+@command(app, "pool", "hpaxis pool first=a/summary.tsv second=b/summary.tsv --out pooled")
+def pool(
+    studies: Annotated[list[str], typer.Argument(metavar="NAME=SUMMARY", help="a study and its summary.tsv")],
+    out: Annotated[Path, typer.Option(help="folder for the tables and the forest plot")] = Path("pooled"),
+    across_designs: Annotated[bool, typer.Option(help="pool studies of different designs together")] = False,
+    alpha: Annotated[float, typer.Option(help="1 - the level of the intervals")] = 0.05,
+) -> None:
+    """Pool one model of several studies from their summaries, which hold no person."""
+    from hpaxis.programme.pooling import pool_files
+
+    for line in pool_files(dict(_pair(text, "a study") for text in studies), out, alpha, across_designs):
+        print(line)
+
+
 @command(app, "power", "hpaxis power 22 22 --reliability 0.8")
 def power(
     n: Annotated[list[int], typer.Argument(help="people in each arm, the reference first")],

@@ -9,8 +9,8 @@ import yaml
 from hpaxis.cli import main
 from hpaxis.tables import read_table
 
-COMMANDS = ("check", "readers", "panel new", "panel check", "panel mask", "lock", "fit", "power", "claims", "simulate",
-            "real", "bundle", "verify")  # fmt: skip
+COMMANDS = ("check", "readers", "panel new", "panel check", "panel mask", "lock", "fit", "power", "pool", "claims",
+            "simulate", "real", "bundle", "verify")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -34,6 +34,7 @@ def test_the_overview_names_every_command(capsys):
         ["check", "--configfile", "none.yaml"],
         ["fit", "none.tsv", "--outcome", "y", "--predictor", "x", "--moderator", "arm"],
         ["claims", "none.tsv"],
+        ["pool", "a=none.tsv", "b=none.tsv"],
         ["lock", "--configfile", "none.yaml"],
         ["panel", "check", "none", "none.fa"],
         ["panel", "mask", "none", "none.vcf"],

@@ -90,8 +90,14 @@ rule account_social_return:
         "../../scripts/account_social_return.py"
 
 
+asked = [
+    *(rules.pool_studies.output if pool else []),
+    *(rules.value_treatment.output if worth else []),
+    *(rules.account_social_return.output if social else []),
+]
+
+
 rule programme:
     input:
-        rules.pool_studies.output if pool else [],
-        rules.value_treatment.output if worth else [],
-        rules.account_social_return.output if social else [],
+        tables=[path for path in asked if path.endswith(".tsv")],
+        figures=[path for path in asked if path.endswith(".svg")],

@@ -169,7 +169,9 @@ rule write_report:
             *rules.plot_cohort.output,
             *rules.cortisol.input.figures,
             *rules.moderation.input.figures,
+            *rules.programme.input.figures,
         ],
+        programme=rules.programme.input.tables,
         library=library("report"),
     output:
         page=report(

@@ -7,13 +7,15 @@ summaries (moderation/{model}/summary.tsv), which hold no person.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
-from hpaxis.problems import InputError, Problem
+from hpaxis.problems import InputError, Problem, raise_if_any
 
 # What must agree before numbers are pooled, and what may differ but is said.
 MUST_AGREE = (
@@ -113,8 +115,6 @@ def one_stage(tables: Mapping[str, pd.DataFrame], spec, covariance: str = "HC3")
     ``tables``: study name to its rows, as `hpaxis.moderation.entries.model_rows` gives them; only where rows may be
     together. The study enters as a covariate (fixed effects); the slope difference is taken as common.
     """
-    from dataclasses import replace
-
     from hpaxis.moderation.model import fit_spec
 
     rows = pd.concat([t.assign(study=name) for name, t in tables.items()])
@@ -144,3 +144,50 @@ def _differences(summaries):
         if len(set(values.values())) > 1:
             rows += [(key, name, value) for name, value in values.items()]
     return pd.DataFrame(rows, columns=["differs_in", "study", "value"])
+
+
+def read_summary(path: str | Path) -> pd.DataFrame:
+    """Read a study's summary.tsv, or raise `InputError`: not readable, or not a summary."""
+    from hpaxis.schemas import load
+    from hpaxis.tables import read_table
+
+    wanted = list(load("moderation_summary.schema")["properties"])
+    try:
+        table = read_table(path)
+    except (OSError, UnicodeDecodeError, ValueError):
+        raise InputError(
+            Problem(str(path), "cannot be read", "give a study's moderation/{model}/summary.tsv")
+        ) from None
+    missing = [c for c in wanted if c not in table]
+    if missing:
+        what = f"is not a summary: it lacks {', '.join(missing[:4])}"
+        raise InputError(Problem(str(path), what, "give a study's moderation/{model}/summary.tsv"))
+    return table
+
+
+def pool_files(studies: Mapping[str, str], out: Path, alpha: float = 0.05, across_designs: bool = False) -> list[str]:
+    """Pool the summaries of ``studies`` (name to path) into ``out``: pooled.tsv, differences.tsv, forest.svg.
+
+    Returns lines that say what was found. Raises `InputError` with every problem of files and studies.
+    """
+    from hpaxis.figures import save
+    from hpaxis.programme.figures import plot_forest
+    from hpaxis.tables import write_table
+
+    summaries, problems = {}, []
+    for name, path in studies.items():
+        try:
+            summaries[name] = read_summary(path)
+        except InputError as error:
+            problems += error.problems
+    raise_if_any(problems)
+    pooled, differences = pool_studies(summaries, alpha, across_designs)
+    write_table(pooled, out / "pooled.tsv")
+    write_table(differences, out / "differences.tsv")
+    save(plot_forest(pooled), out / "forest.svg")
+    lines = [
+        f"{row.quantity} ({row.design}): {row.estimate:.3g} [{row.low:.3g}, {row.high:.3g}], p {row.p:.3g}"
+        for row in pooled[pooled["study"] == "pooled"].itertuples()
+    ]
+    unlike = differences["differs_in"].drop_duplicates()
+    return [*lines, *([f"the studies differ in {', '.join(unlike)}"] if len(unlike) else []), f"tables in {out}"]

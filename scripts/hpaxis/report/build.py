@@ -1,6 +1,6 @@
 """From a run's tables and figures to the page: sections in reading order, nothing computed that a stage computes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from hpaxis.report.methods import methods_section
 from hpaxis.report.methylation import methylation_section
 from hpaxis.report.moderation import moderation_section, predictor_section
 from hpaxis.report.page import render
+from hpaxis.report.programme import programme_section
 from hpaxis.report.provenance import provenance_section
 from hpaxis.report.settings import gates, primary_index
 
@@ -26,7 +27,8 @@ class Run:
     cortisol stage's tables (None without hair); ``analysis``, ``attrition`` and ``audit`` are the cohort's;
     ``results`` the models (`ModelResult`), none where none was planned; ``figures`` maps a stage to its figures' SVG
     text; ``checksums`` and ``software`` say what went in; ``snps`` counts the panels' masked positions; ``genome``
-    says whether they agree with a genome; ``instrument`` is the error of a pyrosequencer, None without one.
+    says whether they agree with a genome; ``instrument`` is the error of a pyrosequencer, None without one;
+    ``programme`` holds that stage's tables, empty without.
     """
 
     config: dict
@@ -45,6 +47,7 @@ class Run:
     snps: int = 0
     genome: str = "unchecked"
     instrument: pd.DataFrame | None = None
+    programme: dict = field(default_factory=dict)
 
 
 def build_page(run):
@@ -75,6 +78,7 @@ def build_page(run):
         run.cortisol is not None and cortisol_section(run.cortisol, run.figures["cortisol"], report["library_ids"]),
         run.results and predictor_section(run.results),
         run.results and moderation_section(run.results, report["smallest_cell"]),
+        programme_section(run.programme, run.figures.get("programme", {})),
         limits_section(
             config,
             run.results,

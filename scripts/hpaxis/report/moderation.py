@@ -5,6 +5,7 @@ from hpaxis.report.blocks import Figure, Heading, Items, Notice, Paragraph, Sect
 from hpaxis.report.models import difference_sentence, in_order, pair_of
 from hpaxis.report.numbers import bounded, count, digits_for, fixed, interval, p_value, significant, words
 from hpaxis.report.scrutiny import scrutiny_blocks
+from hpaxis.report.trial import trial_blocks
 
 ESTIMATE = ("b", "SE", "CI", "t", "df", "p")
 # Where an effect differs from zero, within the observed range.
@@ -143,6 +144,7 @@ def model_blocks(result, smallest):
         region_table(result, folded),
         fit_table(result, folded),
         *scrutiny_blocks(result),
+        *trial_blocks(result),
     ]
 
 

@@ -1,0 +1,185 @@
+"""The section on the programme: studies pooled, and what the treatment is worth. It stands only where asked."""
+
+from hpaxis.labels import contrast_label
+from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
+from hpaxis.report.numbers import bounded, count, digits_for, fixed, interval, p_value, percent, significant
+
+
+def programme_section(tables, figures):
+    """Return the section of the programme's tables (name to data frame) and figures (name to SVG); None without."""
+    blocks = []
+    if "pooled" in tables:
+        blocks += _pooled(tables["pooled"], tables["differences"], figures)
+    if "cost_effectiveness" in tables:
+        blocks += _worth(tables, figures)
+    if "social_return" in tables:
+        blocks += _social(tables, figures)
+    return Section("programme", "The programme", tuple(blocks)) if blocks else None
+
+
+def _pooled(pooled, differences, figures):
+    rows = []
+    for r in pooled.to_dict("records"):
+        digits = digits_for(r["se"])
+        rows.append(
+            (
+                f"{contrast_label(r['quantity'])}: {r['study']}",
+                r["design"],
+                count(r["n"]),
+                fixed(r["estimate"], digits),
+                interval(r["low"], r["high"], digits),
+                p_value(r["p"]),
+                bounded(r["weight"]),
+            )
+        )
+    blocks = [
+        Heading("pooled", "Several studies"),
+        *[
+            Paragraph(_summary_sentence(r), lead=True)
+            for r in pooled[pooled["study"] == "pooled"].to_dict("records")
+            if not r["quantity"].startswith("slope[")
+        ],
+        Figure(
+            "forest",
+            "Studies side by side",
+            "Each study's difference of slopes with its interval, and the pooled one.",
+            figures["forest"],
+            "The diamond is the random-effects summary, the thin line the interval for a new study.",
+        ),
+        Table(
+            "Studies and their summary",
+            ("Estimate", "Design", "n", "b₃ or slope", "CI", "p", "Weight"),
+            tuple(rows),
+            frozenset({"Design"}),
+            "Random effects after Paule and Mandel, interval after Hartung and Knapp. Studies of "
+            "different designs are pooled only where the config asks for it.",
+        ),
+    ]
+    if len(differences):
+        said = differences.groupby("differs_in", sort=False).apply(
+            lambda g: "; ".join(f"{s}: {v}" for s, v in zip(g["study"], g["value"], strict=True)), include_groups=False
+        )
+        rows = tuple((str(k).replace("_", " "), v) for k, v in said.items())
+        blocks.append(Table("In what the studies differ", ("What", "By study"), rows, frozenset({"By study"})))
+    return blocks
+
+
+def _summary_sentence(row):
+    digits = digits_for(row["se"])
+    text = (
+        f"{contrast_label(row['quantity']).capitalize()}, {row['design']}: pooled difference of slopes "
+        f"{fixed(row['estimate'], digits)} {interval(row['low'], row['high'], digits)}, p {p_value(row['p'])}; "
+        f"τ² {significant(row['tau2'])}, I² {percent(row['i2'], 0)}; a new study would lie in "
+        f"{interval(row['prediction_low'], row['prediction_high'], digits)}."
+    )
+    return f"{text} {row['note'].capitalize()}." if isinstance(row["note"], str) and row["note"] else text
+
+
+def _worth(tables, figures):
+    table, draws = tables["cost_effectiveness"], tables["plane"]
+    rows = tuple(
+        (
+            f"{contrast_label(r['contrast'])}: {r['quantity']}",
+            percent(r["estimate"], 0) if r["quantity"].startswith("share") else significant(r["estimate"]),
+            "–"
+            if r["quantity"].startswith("share") or r["low"] != r["low"]
+            else f"[{significant(r['low'])}, {significant(r['high'])}]",
+            r["note"] if isinstance(r["note"], str) else "",
+        )
+        for r in table.to_dict("records")
+    )
+    regression = tables["net_benefit"]
+    benefit = tuple(
+        (
+            significant(r["willingness"]),
+            contrast_label(r["term"]),
+            significant(r["estimate"]),
+            f"[{significant(r['low'])}, {significant(r['high'])}]",
+            p_value(r["p"]),
+        )
+        for r in regression.to_dict("records")
+        if r["term"] != "(Intercept)"
+    )
+    return [
+        Heading("worth", "What the treatment is worth"),
+        Notice("Prices are those of the study’s own table, with its year and sources; none comes with hpaxis."),
+        Figure(
+            "plane",
+            "Cost and effect",
+            "Bootstrap draws of incremental cost and effect, and the probability that the treatment is worth its cost.",
+            figures["plane"],
+            f"{count(draws['draw'].max())} draws within arm; the cross is the data themselves.",
+        ),
+        Table(
+            "Cost and effect",
+            ("Quantity", "Estimate", "Interval", "Note"),
+            rows,
+            frozenset({"Note"}),
+            "Percentile intervals of the bootstrap.",
+        ),
+        Table(
+            "Net-benefit regression",
+            ("Willingness to pay", "Term", "Estimate", "CI", "p"),
+            benefit,
+            frozenset({"Term"}),
+            "Net benefit is willingness to pay times effect, minus cost. A product term says that the treatment "
+            "is worth "
+            "more, or less, for those with more of the predictor.",
+            folded=True,
+        ),
+    ]
+
+
+def _social(tables, figures):
+    ratio = tables["social_ratio"].iloc[0]
+    rows = tuple(
+        (
+            r["outcome"],
+            significant(r["quantity"]),
+            significant(r["value"]),
+            count(r["years"]),
+            *(percent(r[s], 0) for s in ("deadweight", "attribution", "displacement", "drop_off")),
+            significant(r["present_value"]),
+            r["source"],
+        )
+        for r in tables["social_return"].to_dict("records")
+    )
+    return [
+        Heading("social-return", "Social return"),
+        Paragraph(
+            f"Each unit of money invested is estimated to return {fixed(ratio['ratio'])} "
+            f"{interval(ratio['low'], ratio['high'])} in social value, at a discount rate of "
+            f"{percent(ratio['discount'], 1)} per year. The interval spans the ranges that the account gives to "
+            f"its own "
+            "inputs; it holds nothing that the account leaves out.",
+            lead=True,
+        ),
+        Figure(
+            "tornado",
+            "What the return rests on",
+            "The ratio when one input alone goes to its low and to its high.",
+            figures["tornado"],
+            "The widest bar is the input on which the answer rests most.",
+        ),
+        Table(
+            "The account",
+            (
+                "Outcome",
+                "Quantity",
+                "Value",
+                "Years",
+                "Deadweight",
+                "Attribution",
+                "Displacement",
+                "Drop-off",
+                "Present value",
+                "Source",
+            ),
+            rows,
+            frozenset({"Source"}),
+            "Deadweight would have happened anyway, attribution was brought about by others, displacement moved "
+            "elsewhere, "
+            "drop-off is lost each year after the first.",
+            folded=True,
+        ),
+    ]
