@@ -41,7 +41,7 @@ def test_methylpy_reads_a_lower_case_reference_both_strands_and_low_quality_as_w
 def test_an_empty_library_has_no_calls(bench):
     own, other = both(bench, [], bench.panel())
     assert other["depth"].tolist() == [0] * 7 and other["beta_raw"].isna().all()
-    table = compare_callers({"L1": own}, {"L1": other}, 0.95)
+    table = compare_callers({"L1": own}, {"L1": other}, {"L1": 0}, 0.95)
     assert table["n_cpgs"].tolist() == [0] and table["difference"].isna().all() and table["flag"].isna().all()
 
 
@@ -52,7 +52,8 @@ def table(methylated, unmethylated):
 def test_differences_by_hand():
     """Two CpGs at depth 100: two calls swap at one, one at the other; the mean differs by 1.5 points."""
     own, other = table([10, 20], [90, 80]), table([12, 21], [88, 79])
-    row = compare_callers({"L": own}, {"L": other}, 0.95).iloc[0]
+    row = compare_callers({"L": own}, {"L": other}, {"L": 5_000}, 0.95, 100).iloc[0]
+    assert (row["passed"], row["compared"]) == (5_000, 100)
     assert row["hpaxis_mean"] == pytest.approx(0.15)
     assert row["difference"] == pytest.approx(0.015)
     assert row["difference_se"] == pytest.approx(np.sqrt(4 / 100**2 + 2 / 100**2) / 2)
@@ -64,15 +65,18 @@ def test_differences_by_hand():
 def test_a_one_sided_difference_is_flagged_and_an_even_one_is_not():
     own = table([500, 500], [500, 500])
     even, one_sided = table([520, 480], [480, 520]), table([520, 520], [480, 480])
-    flags = compare_callers(dict.fromkeys("xy", own), {"x": even, "y": one_sided}, 0.95)["flag"]
+    flags = compare_callers(dict.fromkeys("xy", own), {"x": even, "y": one_sided}, dict.fromkeys("xy", 1_000), 0.95)[
+        "flag"
+    ]
     assert list(flags.isna()) == [True, False] and flags[1] == "differs"
 
 
 def test_lost_molecules_are_flagged_though_the_mean_is_the_same():
     own, capped = table([5000, 5000], [45000, 45000]), table([800, 800], [7200, 7200])
-    assert compare_callers({"x": own}, {"x": capped}, 0.95)["flag"].tolist() == ["depth"]
+    assert compare_callers({"x": own}, {"x": capped}, {"x": 50_000}, 0.95)["flag"].tolist() == ["depth"]
 
 
 def test_tables_of_different_cpgs_are_refused():
+    own = table([1, 1], [1, 1])
     with pytest.raises(ValueError, match="different CpGs"):
-        compare_callers({"x": table([1, 1], [1, 1])}, {"x": table([1, 1], [1, 1]).iloc[::-1]}, 0.95)
+        compare_callers({"x": own}, {"x": own.iloc[::-1]}, {"x": 2}, 0.95)

@@ -81,7 +81,7 @@ def measured(checkouts, tmp_path_factory):
     write_table(pd.DataFrame(truth, columns=["participant_id", "role", "arm", "level"]), folder / "participants.tsv")
     config = {
         "sheets": {"libraries": "study/libraries.tsv", "participants": "study/participants.tsv"}, "arms": ["a", "b"],
-        "cohort": {"columns": {"level": "number"}},
+        "cohort": {"columns": {"level": "number"}}, "methylation": {"second_caller_molecules": 500},
     }  # fmt: skip
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     checkout.snakemake("--configfile", "study/config.yaml", "--", "methylation", "cohort")
@@ -117,6 +117,10 @@ def test_each_amplicon_and_strand_is_counted(measured):
 def test_the_second_caller_agrees_on_both_panels(measured):
     table = read_table(measured.folder / "results" / "methylation" / "concordance.tsv")
     assert len(table) == 2 * PEOPLE and table["difference"].abs().max() < 0.001
+    # A sample of each library, to the call: what a molecule says does not depend on who else is in the sample.
+    assert (table["compared"] == 500).all() and (table["passed"] > 700).all()
+    assert (table["hpaxis_depth"].between(400, 500) | (table["library_id"].str.startswith("multiplex"))).all()
+    assert table["discordant_calls"].sum() == 0
 
 
 def test_a_folder_outside_the_repository_runs_through_the_same_rules(root, real_data, tmp_path):

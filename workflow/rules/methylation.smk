@@ -1,9 +1,23 @@
+# The second caller is slow: it sees a sample, and hpaxis' counts of the sample stand beside it.
+second_caller_molecules = study.config["methylation"]["second_caller_molecules"]
+seen_twice = "bam" if second_caller_molecules == "all" else "sample"
+
+
 rule count_amplicon_reads:
     input:
         reads=lambda wildcards: study.fastq(wildcards.library),
         panel=lambda wildcards: study.panel_files(wildcards.library),
         library=library("methylation"),
     output:
+        **(
+            {
+                "sample_bam": "<results>/methylation/sample/{library}.bam",
+                "sample_index": "<results>/methylation/sample/{library}.bam.bai",
+                "sample_counts": "<results>/methylation/sample/{library}.tsv",
+            }
+            if seen_twice == "sample"
+            else {}
+        ),
         counts="<results>/methylation/counts/{library}.tsv",
         patterns="<results>/methylation/patterns/{library}.tsv",
         reads="<results>/methylation/reads/{library}.tsv",
@@ -33,6 +47,8 @@ rule count_amplicon_reads:
         },
         umi=lambda wildcards: study.umi(wildcards.library),
         lanes=lambda wildcards: study.lanes(wildcards.library),
+        sampled=None if seen_twice == "bam" else second_caller_molecules,
+        seed=study.config["seed"],
     script:
         "../../scripts/count_amplicon_reads.py"
 
@@ -283,8 +299,10 @@ rule estimate_methylation:
 # One job for all libraries: methylpy starts slowly and calls quickly.
 rule call_methylpy:
     input:
-        bams=expand("<results>/methylation/bam/{library}.bam", library=study.library_ids(assay="amplicon")),
-        indices=expand("<results>/methylation/bam/{library}.bam.bai", library=study.library_ids(assay="amplicon")),
+        bams=expand(f"<results>/methylation/{seen_twice}/{{library}}.bam", library=study.library_ids(assay="amplicon")),
+        indices=expand(
+            f"<results>/methylation/{seen_twice}/{{library}}.bam.bai", library=study.library_ids(assay="amplicon")
+        ),
         panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
         shims=[workflow.source_path(f"../../scripts/shims/{name}") for name in ("samtools", "samtools.py")],
         library=library("methylation"),
@@ -312,7 +330,11 @@ rule call_methylpy:
 
 rule compare_callers:
     input:
-        counts=expand("<results>/methylation/counts/{library}.tsv", library=study.library_ids(assay="amplicon")),
+        counts=expand(
+            f"<results>/methylation/{'counts' if seen_twice == 'bam' else 'sample'}/{{library}}.tsv",
+            library=study.library_ids(assay="amplicon"),
+        ),
+        reads=expand("<results>/methylation/reads/{library}.tsv", library=study.library_ids(assay="amplicon")),
         methylpy=rules.call_methylpy.output.calls,
         library=library("methylation"),
     output:
@@ -329,6 +351,7 @@ rule compare_callers:
         runtime=growing(30),
     params:
         confidence=study.config["methylation"]["confidence"],
+        sampled=None if seen_twice == "bam" else second_caller_molecules,
     script:
         "../../scripts/compare_callers.py"
 

@@ -323,9 +323,16 @@ def concordance_blocks(concordance, libraries, figures, library_ids):
         return [Notice("The second caller (methylpy) has no call to compare with.", "warning")]
     flagged = known[known["flag"].notna()]
     bias, spread = 100 * known["difference"].mean(), 100 * known["difference"].std(ddof=1)
+    sampled = known[known["compared"] < known["passed"]]
+    sample = ""
+    if len(sampled):
+        sample = (
+            f" (a random sample of {count(sampled['compared'].iloc[0])} molecules in each of the "
+            f"{plural(len(sampled), 'library', 'libraries')} that have more)"
+        )
     blocks = [
         Paragraph(
-            f"methylpy called the same molecules of {plural(len(known), 'library', 'libraries')} on its own; "
+            f"methylpy called the same molecules of {plural(len(known), 'library', 'libraries')} on its own{sample}; "
             f"{plural(known['discordant_calls'].sum(), 'single call')} of all differ. The mean difference of the "
             f"uncorrected region mean (methylpy − hpaxis) is {fixed(bias, 3)} percentage points "
             f"(SD {fixed(spread, 3)}). "

@@ -19,8 +19,8 @@ MIN_MAPPING_QUALITY = 30
 # Below this share of the first caller's depth the second has lost reads, whatever its mean says.
 SAME_DEPTH = 0.99
 COMPARED = (
-    "library_id", "n_cpgs", "hpaxis_depth", "methylpy_depth", "discordant_calls", "hpaxis_mean", "methylpy_mean",
-    "difference", "difference_se", "largest_difference",
+    "library_id", "passed", "compared", "n_cpgs", "hpaxis_depth", "methylpy_depth", "discordant_calls", "hpaxis_mean",
+    "methylpy_mean", "difference", "difference_se", "largest_difference",
 )  # fmt: skip
 
 
@@ -102,17 +102,32 @@ def _cpg_table(allc, library, panel):
     return table.drop(columns=["offset", "covered"])
 
 
-def compare_callers(counts, methylpy, confidence):
+def passing_molecules(reads: pd.DataFrame) -> int:
+    """How many molecules of a library count: pairs that passed, or families where there are UMIs."""
+    families = reads["umi_families"].iloc[0]
+    return int(reads["passed"].iloc[0] if pd.isna(families) else families)
+
+
+def compare_callers(
+    counts: dict[str, pd.DataFrame],
+    methylpy: dict[str, pd.DataFrame],
+    passed: dict[str, int],
+    confidence: float,
+    sampled: int | None = None,
+) -> pd.DataFrame:
     """Compare two callers library by library.
 
-    ``counts`` and ``methylpy``: library_id → CpG table with methylated and unmethylated, rows in the same order. Both
+    ``counts`` and ``methylpy``: library_id → CpG table with methylated and unmethylated, rows in the same order, of the
+    same molecules; ``passed``: how many molecules of the library count, of which both saw at most ``sampled``. Both
     callers saw the same molecules, so their difference does not carry the sampling error of either, only that of the
     calls on which they differ: with d such calls at a CpG of depth n its variance is d / n². The flag says
     ``differs`` when the difference of means is beyond that error (two-sided, Bonferroni over libraries), and
     ``depth`` when the second caller saw less than 99 % of the molecules. Returns a row a library.
     """
     rows = [_compare(library, counts[library], methylpy[library]) for library in sorted(counts)]
-    table = pd.DataFrame(rows, columns=list(COMPARED))
+    table = pd.DataFrame(rows).reindex(columns=list(COMPARED))
+    table["passed"] = [passed[library] for library in table["library_id"]]
+    table["compared"] = table["passed"].clip(upper=sampled)
     z = norm.ppf(1 - (1 - confidence) / (2 * max(len(rows), 1)))
     differs = table["difference"].abs() > z * table["difference_se"]
     lost = table["methylpy_depth"] < SAME_DEPTH * table["hpaxis_depth"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from hpaxis.methylation.counting import bgzf, planes
 from hpaxis.methylation.counting.reads import LONGEST_NAME, windows
-from hpaxis.methylation.counting.umis import consensus_text
+from hpaxis.methylation.counting.umis import ELSE, NO, NONE, STATE_LETTERS, YES, consensus_text
 
 # Above every caller's threshold; methylpy counts letters of the pileup, where a read's start shows its mapping
 # quality as a character: 60 shows as "]", which is no base.
@@ -33,20 +33,20 @@ class BamWriter:
 
     A record is one molecule: both mates merged, primers and adapters left out, an offset between mates that no read
     covers as a skip (N), inserted bases left out. Same reads, same bytes: records that start together keep the order
-    of the input.
+    of the input. ``library`` is its id; ``sample``, if given, a `sample.MoleculeSample` to fill.
     """
 
-    def __init__(self, path: Path | str, references: dict[str, str], sample: str):
-        self.path = Path(path)
+    def __init__(self, path: Path | str, references: dict[str, str], library: str, sample=None):
+        self.path, self.sample = Path(path), sample
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.references = {name: (i, len(sequence)) for i, (name, sequence) in enumerate(references.items())}
         text = "@HD\tVN:1.6\tSO:coordinate\n"
         text += "".join(f"@SQ\tSN:{name}\tLN:{length}\n" for name, (_, length) in self.references.items())
-        text += f"@RG\tID:{sample}\tSM:{sample}\n"
+        text += f"@RG\tID:{library}\tSM:{library}\n"
         self.header = b"BAM\1" + _counted(text.encode("ascii")) + struct.pack("<i", len(references))
         for name, (_, length) in self.references.items():
             self.header += _counted(name.encode("ascii") + b"\0") + struct.pack("<i", length)
-        self.sample = sample.encode("ascii")
+        self.library = library.encode("ascii")
         self.letters: dict = {}
         self.spill_path = self.path.with_name(f".{self.path.name}.blocks")
         self.spill = open(self.spill_path, "w+b")  # noqa: SIM115 - closed on leaving the block
@@ -54,8 +54,7 @@ class BamWriter:
 
     def add(self, reads, batches):
         """Take one chunk: mate 1's `Reads` (for the names), and for each batch target, rows, molecules, passing."""
-        parts = [self._molecules(reads, *batch) for batch in batches]
-        self._deal(parts)
+        self._deal([self._molecules(reads, *batch) for batch in batches])
 
     def add_families(self, target, states):
         """Take families of molecules with one UMI each (see `umis.FamilyTally`): a record is a family's consensus."""
@@ -68,7 +67,15 @@ class BamWriter:
             self._record(target, name, codes[i], quality, calls[i], None, (first[i], last[i]))
             for name, i in zip(names, known)
         ]
-        self._deal([(target, known, first[known], last[known], records)])
+        letters = STATE_LETTERS[states[known][:, : len(target.cpgs)]]
+        self._deal([(target, known, first[known], last[known], records, letters.__getitem__)])
+
+    def write(self, entries: list[tuple]) -> None:
+        """Take records, in the order of the input: reference, first offset, whether reverse, last offset, bytes."""
+        if entries:
+            *places, records = zip(*entries)
+            reference, first, reverse, last = (np.array(place, dtype=np.int64) for place in places)
+            self._stream(np.arange(len(records)), reference, first, reverse, last, records)
 
     def __enter__(self):
         """Begin."""
@@ -123,7 +130,13 @@ class BamWriter:
             gaps = None if whole[i] else (planes.unpack(flags[i : i + 1], b)[0, a:] for flags in (covered, deleted))
             single = np.stack([codes[i] >> 4, codes[i] & 15], axis=1).ravel()
             records[i] = self._record(target, names.one(i), single, quality[i], calls[i], gaps, (a, b))
-        return target, rows, first, last, records
+
+        def letters(some):
+            shown = molecules.shown(target.methylated), molecules.shown(target.converted), molecules.good
+            yes, no, good = (planes.unpack_columns(flags[chosen[some]], target.cpgs) for flags in shown)
+            return STATE_LETTERS[np.where(yes, YES, np.where(no, NO, np.where(good, ELSE, NONE)))]
+
+        return target, rows, first, last, records, letters
 
     def _texts(self, target, one, two, present):
         """BAM codes of the bases, two a byte, and Bismark's letters, of whole rows of flags."""
@@ -184,17 +197,34 @@ class BamWriter:
     def _tail(self, target):
         """The tags behind XM, and the end of XM itself."""
         genome = b"CT" if target.strand == "top" else b"GA"
-        return b"\0XRZCT\0XGZ" + genome + b"\0RGZ" + self.sample + b"\0"
+        return b"\0XRZCT\0XGZ" + genome + b"\0RGZ" + self.library + b"\0"
 
     def _deal(self, parts):
         """Hand a chunk's records to the streams of the places where they start, in the order of their rows."""
-        records = [record for *_, found in parts for record in found]
+        records = [record for part in parts for record in part[4]]
         if not records:
             return
+        number = [len(part[4]) for part in parts]
         place = [(self.references[t.amplicon][0], int(t.strand != "top")) for t, *_ in parts]
-        number = [len(found) for *_, found in parts]
         reference, reverse = (np.repeat([p[i] for p in place], number) for i in (0, 1))
         rows, first, last = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+        self._stream(rows, reference, first, reverse, last, records)
+        if self.sample is not None:
+            begins = np.concatenate([[0], np.cumsum(number)])
+
+            def describe(chosen):
+                entries = []
+                for (target, *_, letters), begin, end in zip(parts, begins, begins[1:]):
+                    mine = chosen[(chosen >= begin) & (chosen < end)]
+                    places = (values[mine].tolist() for values in (reference, first, reverse, last))
+                    entries += zip(
+                        zip(*places, [records[i] for i in mine]), [target.amplicon] * len(mine), letters(mine - begin)
+                    )
+                return entries
+
+            self.sample.take(rows, describe)
+
+    def _stream(self, rows, reference, first, reverse, last, records):
         order = np.lexsort((rows, reverse, first, reference))
         keys = np.stack([reference, first, reverse], axis=1)[order]
         bins, end = bgzf.bins_of(first, last)[order], ((last - 1) >> bgzf.WINDOW)[order]
