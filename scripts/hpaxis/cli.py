@@ -50,6 +50,26 @@ def check(configfile: Config = DEMO) -> None:
     print(f"no problems: {', '.join(f'{n} {name}' for name, n in counts.items())}")
 
 
+@command(app, "init", "hpaxis init --list", "hpaxis init dyads my_study")
+def init(
+    design: Annotated[str | None, typer.Argument(help="name of the design, see --list")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="folder to write, which must be new or empty")] = None,
+    list_designs: Annotated[bool, typer.Option("--list", help="list the designs")] = False,
+) -> None:
+    """Write a study to start from: a small commented config, the sheets its design needs, and inputs that run."""
+    from hpaxis.designs.catalogue import DESIGNS, commands, write_design
+
+    if list_designs:
+        width = max(map(len, DESIGNS))
+        print("\n".join(f"{name:{width}}  {design.about}" for name, design in DESIGNS.items()))
+        return
+    if design is None or folder is None:
+        raise typer.BadParameter("give a design and a folder, or --list")
+    for path in write_design(design, folder):
+        print(path)
+    print("to run it:\n  " + "\n  ".join(commands(folder)))
+
+
 @command(app, "readers", "hpaxis readers plate7.txt", "hpaxis readers kinetic.txt --reading '450 at 0:10:00'")
 def readers(
     file: Annotated[Path, typer.Argument(help="what a plate reader exported")],

@@ -1,5 +1,6 @@
 # The study, read and checked once when the workflow is planned, and the helpers that rules share.
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -7,6 +8,9 @@ ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[
 # This checkout's library, here and in every job, even where another one is installed.
 sys.path.insert(0, str(ROOT / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT / "scripts"), *filter(None, [os.getenv("PYTHONPATH")])]))
+# Snakemake gives the path of its Python to a shell as it stands, for each job: in a folder with a space it needs quotes.
+if workflow.is_main_process:
+    sys.executable = shlex.quote(sys.executable)
 
 from hpaxis.cortisol.kits import split_plates
 from hpaxis.methylation.levels.cell_mix import cell_types
