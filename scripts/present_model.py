@@ -8,7 +8,7 @@ with logged(snakemake.log[0]):
     from hpaxis.moderation.figures import plot_model
     from hpaxis.tables import read_table, whole_file
 
-    given = {name: path for name, path in snakemake.input.items() if name != "library"}
+    given = {name: path for name, path in snakemake.input.items() if name != "code"}
     tables = {name: read_table(path, text=("moderator", "contrast")) for name, path in given.items()}
     entry, name = snakemake.params.entry, snakemake.wildcards.model
     for kind, text in apa_files(tables, entry["title"] or name).items():

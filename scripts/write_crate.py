@@ -10,15 +10,15 @@ with logged(snakemake.log[0]) as log:
 
     from hpaxis.report.crate import code_digest, git_state, run_crate
     from hpaxis.report.provenance import checksum_table, versions
+    from hpaxis.shipped import ROOT
     from hpaxis.tables import read_table, whole_file
 
     def files_of(paths):
         """The files, and of a folder all that are in it."""
         return [f for path in map(Path, paths) for f in (sorted(path.glob("*.tsv")) if path.is_dir() else [path])]
 
-    root = Path(__file__).resolve().parents[1]
     results = Path(snakemake.output.metadata).parents[2]
-    roles = {k: v for k, v in snakemake.input.items() if k not in ("checksums", "library", "workflow")}
+    roles = {k: v for k, v in snakemake.input.items() if k not in ("checksums", "code", "workflow")}
     outputs = checksum_table(
         (role.replace("_", " "), path)
         for role, paths in roles.items()
@@ -33,8 +33,8 @@ with logged(snakemake.log[0]) as log:
         outputs,
         plans,
         versions(),
-        code_digest(root),
-        git_state(root),
+        code_digest(ROOT),
+        git_state(ROOT),
     )
     with whole_file(snakemake.output.workflow) as part:
         shutil.copyfile(snakemake.input.workflow, part)

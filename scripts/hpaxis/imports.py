@@ -1,15 +1,17 @@
 """What a script runs: the modules that it imports, found from the imports themselves, and what these read by name.
 
-A job depends on these files and on no other: an edited module reruns the jobs that import it, at any depth. Imports inside
-functions count, and so do the ``__init__`` files of packages on the way. Schemas and templates count where a module
-that reads such files names them in a string. Statements are found by pattern, since every planning asks for them and
-parsing takes seconds; a test compares them with the parser's.
+A job depends on these files and on no other: an edited module reruns the jobs that import it, at any depth. Imports
+inside functions count, and so do the ``__init__`` files of packages on the way. Schemas and templates count where a
+module that reads such files names them in a string. Statements are found by pattern, since every planning asks for
+them and parsing takes seconds; a test compares them with the parser's.
 """
 
 import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+from hpaxis.shipped import ROOT, SCHEMAS
 
 PACKAGE = "hpaxis"
 # Modules whose importers name schemas: the schema of a table, of a sheet, of a section of the config.
@@ -22,10 +24,10 @@ IMPORT = re.compile(
 DEFINED = re.compile(r"^(?:(?:async )?def|class)[ ]+(\w+)|^((?:\w+, )*\w+)(?:: [^=\n]+)? = ", re.MULTILINE)
 
 
-def files_of(script: Path, root: Path) -> list[Path]:
-    """Return the files that a script depends on, sorted: modules below ``root/scripts``, schemas and templates.
+def files_of(script: Path) -> list[Path]:
+    """Return the files that a script depends on, sorted: modules, schemas and templates.
 
-    ``root``: the folder that holds ``scripts`` and ``workflow``. Raises ImportError for an import of this package that
+    Raises ImportError for an import of this package that
     leads to no module, which could not be followed.
     """
     found: set[Path] = set()
@@ -34,7 +36,7 @@ def files_of(script: Path, root: Path) -> list[Path]:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += _named(path, root)
+            waiting += _named(path)
     return sorted(found - {script})
 
 
@@ -47,44 +49,45 @@ def imported(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 @cache
-def _named(path: Path, root: Path) -> tuple[Path, ...]:
+def _named(path: Path) -> tuple[Path, ...]:
     """Return the files that one module names, by import or by string."""
     if path.suffix != ".py":
         return ()
     text = path.read_text(encoding="utf-8")
-    modules = {name for module, taken in imported(text) for name in _modules(module, taken, root)}
-    files = [file for name in sorted(modules) for file in _files(name, root)]
+    modules = {name for module, taken in imported(text) for name in _modules(module, taken)}
+    files = [file for name in sorted(modules) for file in _files(name)]
     strings = set(STRING.findall(text))
     files += [path.parent / s for s in sorted(strings) if s.endswith(TEMPLATES) and (path.parent / s).is_file()]
     if modules & READERS:
-        schemas = _schemas(root)
+        schemas = _schemas()
         files += [schemas[s] for s in sorted(strings & schemas.keys())]
     return tuple(files)
 
 
-def _modules(module: str, taken: tuple[str, ...], root: Path) -> Iterator[str]:
+def _modules(module: str, taken: tuple[str, ...]) -> Iterator[str]:
     """Yield the modules that one import runs, of this package and beside the scripts."""
-    if module.split(".")[0] != PACKAGE and _file(module, root) is None:
+    if module.split(".")[0] != PACKAGE and _file(module) is None:
         return
     yield module
     for name in taken:
-        if _file(f"{module}.{name}", root) is not None:
+        if _file(f"{module}.{name}") is not None:
             yield f"{module}.{name}"
-        elif name not in _defined(module, root):
+        elif name not in _defined(module):
             raise ImportError(f"{module} does not define {name}, so that what runs is not known")
 
 
 @cache
-def _file(name: str, root: Path) -> Path | None:
-    place = root.joinpath("scripts", *name.split("."))
+def _file(name: str) -> Path | None:
+    inside = name.split(".")[0] == PACKAGE
+    place = (Path(__file__).parents[1] if inside else ROOT / "scripts").joinpath(*name.split("."))
     return next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)
 
 
-def _files(name: str, root: Path) -> Iterator[Path]:
+def _files(name: str) -> Iterator[Path]:
     """Yield the file of a module, and the ``__init__`` of each package that it lies in."""
     parts = name.split(".")
     for i in range(1, len(parts) + 1):
-        file = _file(".".join(parts[:i]), root)
+        file = _file(".".join(parts[:i]))
         if file is not None:
             yield file
         elif i == len(parts):
@@ -92,9 +95,9 @@ def _files(name: str, root: Path) -> Iterator[Path]:
 
 
 @cache
-def _defined(module: str, root: Path) -> frozenset[str]:
+def _defined(module: str) -> frozenset[str]:
     """Return the names that a module defines or imports at its top level."""
-    file = _file(module, root)
+    file = _file(module)
     if file is None:
         raise ImportError(f"there is no module {module}")
     text = file.read_text(encoding="utf-8")
@@ -103,9 +106,8 @@ def _defined(module: str, root: Path) -> frozenset[str]:
 
 
 @cache
-def _schemas(root: Path) -> dict[str, Path]:
+def _schemas() -> dict[str, Path]:
     """Return the schemas by every name that code calls them by: `config/model`, `hair` for `sheets/hair`, ..."""
-    folder = root / "workflow" / "schemas"
-    paths = {p.relative_to(folder).as_posix().removesuffix(".yaml"): p for p in sorted(folder.rglob("*.yaml"))}
+    paths = {p.relative_to(SCHEMAS).as_posix().removesuffix(".yaml"): p for p in sorted(SCHEMAS.rglob("*.yaml"))}
     shorter = {name.removesuffix(".schema").removeprefix("sheets/"): path for name, path in paths.items()}
     return {**shorter, **paths}

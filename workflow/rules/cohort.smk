@@ -8,7 +8,7 @@ rule build_cohort:
         indices="<results>/methylation/indices.tsv" if with_saliva else [],
         cell_mix="<results>/methylation/cell_mix.tsv" if cell_mixed else [],
         samples="<results>/cortisol/samples.tsv" if study.plate_ids() else [],
-        library=library("cohort"),
+        code=code_of("build_cohort"),
     output:
         analysis="<results>/cohort/analysis.tsv",
         attrition="<results>/cohort/attrition.tsv",

@@ -1,10 +1,32 @@
 # The study, read and checked once when the workflow is planned, and the helpers that rules share.
 import os
 import shlex
+import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
-ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+
+def checkout(place):
+    """The folder that holds the workflow's files; those of a git address are unpacked, once for each commit."""
+    clone = getattr(place, "repo_path", None) or (
+        place.hosted_repo.repo_clone if hasattr(place, "hosted_repo") else None
+    )
+    if clone is None:
+        return Path(place.get_path_or_uri(secret_free=True)).parents[1]
+    git = ["git", "-C", str(clone)]
+    commit = subprocess.run([*git, "rev-parse", f"{place.ref}^{{commit}}"], capture_output=True, text=True, check=True)
+    folder = Path(".snakemake/hpaxis/source", commit.stdout.strip()).absolute()
+    if not folder.exists():
+        part = folder.with_name(f"{folder.name}.{os.getpid()}")
+        with subprocess.Popen([*git, "archive", folder.name], stdout=subprocess.PIPE) as archive:
+            with tarfile.open(fileobj=archive.stdout, mode="r|") as files:
+                files.extractall(part, filter="data")
+        part.rename(folder)
+    return folder.joinpath(*Path(place.path).parts[:-2])
+
+
+ROOT = checkout(workflow.current_basedir)
 # This checkout's library, here and in every job, even where another one is installed.
 sys.path.insert(0, str(ROOT / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT / "scripts"), *filter(None, [os.getenv("PYTHONPATH")])]))
@@ -13,6 +35,7 @@ if workflow.is_main_process:
     sys.executable = shlex.quote(sys.executable)
 
 from hpaxis.cortisol.kits import split_plates
+from hpaxis.imports import files_of
 from hpaxis.methylation.levels.cell_mix import cell_types
 from hpaxis.problems import InputError
 from hpaxis.report import settings as report_settings
@@ -46,23 +69,14 @@ wildcard_constraints:
     model="|".join(study.models) or "none",
 
 
-SHARED = ("figures", "labels", "names", "problems", "schemas", "sheets", "sizes", "tables", "workbooks")
+def shipped(*parts):
+    """A file that comes with hpaxis; relative, so that a study that is moved with its checkout stays up to date."""
+    return local(os.path.relpath(ROOT.joinpath(*parts)))
 
 
-def library(*stages):
-    """The modules that a job runs: named as its input, so that an edited module reruns what depends on it."""
-    package = ROOT / "scripts" / "hpaxis"
-    modules = [package / f"{m}.py" for m in SHARED]
-    for stage in stages:
-        modules += [p for p in (package / stage).rglob("*") if p.suffix in (".py", ".html", ".css")]
-    # Relative, so that a study that is moved together with its checkout stays up to date.
-    return sorted(os.path.relpath(m) for m in modules)
-
-
-def schemas_of(*stages):
-    """The schemas that a job checks its tables against."""
-    folder = ROOT / "workflow" / "schemas"
-    return sorted(os.path.relpath(p) for stage in stages for p in folder.glob(f"{stage}_*.yaml"))
+def code_of(script):
+    """What a script runs, found from its imports: named as a job's input, so that an edit reruns what depends on it."""
+    return [local(os.path.relpath(path)) for path in files_of(ROOT / "scripts" / f"{script}.py")]
 
 
 def growing(amount):

@@ -3,8 +3,8 @@ rule quantify_plate:
         reader=lambda w: study.plate(w.plate)["reader_file"],
         layout=lambda w: study.plate(w.plate)["layout_file"],
         hair=study.config["sheets"]["hair"] or [],
-        kits=study.config["cortisol"]["kits"] or os.path.relpath(ROOT / "resources" / "kits.tsv"),
-        library=library("cortisol"),
+        kits=study.config["cortisol"]["kits"] or shipped("resources", "kits.tsv"),
+        code=code_of("quantify_plate"),
     output:
         summary="<results>/cortisol/plates/{plate}/summary.tsv",
         wells="<results>/cortisol/plates/{plate}/wells.tsv",
@@ -36,9 +36,8 @@ rule collect_cortisol:
         finished=[study.plate(p)["reader_file"] for p in finished_plates],
         hair=study.config["sheets"]["hair"] or [],
         participants=study.config["sheets"]["participants"],
-        kits=study.config["cortisol"]["kits"] or os.path.relpath(ROOT / "resources" / "kits.tsv"),
-        library=library("cortisol"),
-        schemas=schemas_of("cortisol"),
+        kits=study.config["cortisol"]["kits"] or shipped("resources", "kits.tsv"),
+        code=code_of("collect_cortisol"),
     output:
         samples="<results>/cortisol/samples.tsv",
         measurements="<results>/cortisol/measurements.tsv",
@@ -74,7 +73,7 @@ rule plot_cortisol:
         controls=rules.collect_cortisol.output.controls,
         samples=rules.collect_cortisol.output.samples,
         measurements=rules.collect_cortisol.output.measurements,
-        library=library("cortisol"),
+        code=code_of("plot_cortisol"),
     output:
         **{
             name: report(

@@ -7,7 +7,7 @@ rule count_amplicon_reads:
     input:
         reads=lambda wildcards: study.fastq(wildcards.library),
         panel=lambda wildcards: study.panel_files(wildcards.library),
-        library=library("methylation"),
+        code=code_of("count_amplicon_reads"),
     output:
         **(
             {
@@ -57,7 +57,7 @@ rule read_counts:
     input:
         table=lambda wildcards: study.library(wildcards.library)["counts"],
         panel=lambda wildcards: study.panel_files(wildcards.library),
-        library=library("methylation"),
+        code=code_of("read_counts"),
     output:
         counts="<results>/methylation/counts/{library}.tsv",
         patterns="<results>/methylation/patterns/{library}.tsv",
@@ -84,7 +84,7 @@ rule read_counts:
 rule index_genome:
     input:
         fasta=study.config["methylation"]["genome"]["fasta"] or [],
-        library=library("methylation"),
+        code=code_of("index_genome"),
     output:
         index=directory("<results>/methylation/genome_index"),
     log:
@@ -105,7 +105,7 @@ rule align_genome_reads:
     input:
         reads=lambda wildcards: study.fastq(wildcards.library),
         index=rules.index_genome.output.index,
-        library=library("methylation"),
+        code=code_of("align_genome_reads"),
     output:
         bam=temp("<results>/methylation/aligned/{library}.bam"),
         trimmed="<results>/methylation/aligned/{library}.tsv",
@@ -136,8 +136,8 @@ rule call_genome:
         ),
         fasta=study.config["methylation"]["genome"]["fasta"] or [],
         panel=lambda wildcards: study.panel_files(wildcards.library),
-        shims=[workflow.source_path(f"../../scripts/shims/{name}") for name in ("samtools", "samtools.py")],
-        library=library("methylation"),
+        shims=[shipped("scripts", "shims", name) for name in ("samtools", "samtools.py")],
+        code=code_of("call_genome"),
     output:
         **(
             {"all_cpgs": "<results>/methylation/all_cpgs/{library}.tsv.gz"}
@@ -175,7 +175,7 @@ rule read_pyrosequencing:
         exports=study.exports(pyrosequenced),
         positions=study.config["methylation"]["pyrosequencing"]["positions"] or [],
         panels=sorted({path for name in pyrosequenced for path in study.panel_files(name)}),
-        library=library("methylation"),
+        code=code_of("read_pyrosequencing"),
     output:
         readings="<results>/methylation/release/pyrosequencing.tsv",
         rows="<results>/methylation/pyrosequencing_rows.tsv",
@@ -204,7 +204,7 @@ rule release_counts:
         conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
         cycles=expand("<results>/methylation/cycles/{library}.tsv", library=by_cycle),
         sites=expand("<results>/methylation/sites/{library}.tsv", library=by_cycle),
-        library=library("methylation"),
+        code=code_of("release_counts"),
     output:
         cpgs="<results>/methylation/release/cpgs.tsv",
         molecules="<results>/methylation/release/molecules.tsv",
@@ -232,7 +232,7 @@ rule call_genotypes:
         alleles=expand(
             "<results>/methylation/private/alleles/{library}.tsv", library=study.library_ids(assay="amplicon")
         ),
-        library=library("methylation"),
+        code=code_of("call_genotypes"),
     output:
         genotypes="<results>/methylation/private/genotypes.tsv",
         phased="<results>/methylation/private/phased.tsv",
@@ -266,7 +266,7 @@ rule estimate_methylation:
         readings=rules.read_pyrosequencing.output.readings if pyrosequenced else [],
         identity=rules.call_genotypes.output.identity,
         panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
-        library=library("methylation"),
+        code=code_of("estimate_methylation"),
     output:
         **({"instrument": "<results>/methylation/instrument.tsv"} if pyrosequenced else {}),
         # A folder: of each output Snakemake keeps what all inputs were, which for a file a library grows with the square.
@@ -304,8 +304,8 @@ rule call_methylpy:
             f"<results>/methylation/{seen_twice}/{{library}}.bam.bai", library=study.library_ids(assay="amplicon")
         ),
         panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
-        shims=[workflow.source_path(f"../../scripts/shims/{name}") for name in ("samtools", "samtools.py")],
-        library=library("methylation"),
+        shims=[shipped("scripts", "shims", name) for name in ("samtools", "samtools.py")],
+        code=code_of("call_methylpy"),
     output:
         calls=directory("<results>/methylation/methylpy"),
     log:
@@ -336,7 +336,7 @@ rule compare_callers:
         ),
         reads=expand("<results>/methylation/reads/{library}.tsv", library=study.library_ids(assay="amplicon")),
         methylpy=rules.call_methylpy.output.calls,
-        library=library("methylation"),
+        code=code_of("compare_callers"),
     output:
         concordance="<results>/methylation/concordance.tsv",
     log:
@@ -362,7 +362,7 @@ rule write_multiqc:
         libraries=rules.estimate_methylation.output.libraries,
         reads=rules.estimate_methylation.input.reads,
         cycles=rules.estimate_methylation.input.cycles,
-        library=library("methylation"),
+        code=code_of("write_multiqc"),
     output:
         expand(
             "<results>/methylation/multiqc/hpaxis_{section}_mqc.json",
@@ -387,7 +387,7 @@ rule estimate_cell_mix:
         libraries=rules.estimate_methylation.output.libraries,
         calls=rules.estimate_methylation.output.calls,
         panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
-        library=library("methylation"),
+        code=code_of("estimate_cell_mix"),
     output:
         cell_mix="<results>/methylation/cell_mix.tsv",
     log:

@@ -2,7 +2,7 @@ rule fit_model:
     input:
         analysis="<results>/cohort/analysis.tsv",
         lock=[p for p in [study.config["moderation"]["lock"]] if p and Path(p).exists()],
-        library=library("moderation"),
+        code=code_of("fit_model"),
     output:
         refused="<results>/moderation/{model}/refused.tsv",
         plan="<results>/moderation/{model}/plan.tsv",
@@ -78,7 +78,7 @@ rule present_model:
                 "detectable",
             )
         },
-        library=library("moderation"),
+        code=code_of("present_model"),
     output:
         apa_tsv="<results>/moderation/{model}/apa/table.tsv",
         apa_html="<results>/moderation/{model}/apa/table.html",

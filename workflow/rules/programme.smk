@@ -14,7 +14,7 @@ rule pool_studies:
             if pool
             else []
         ),
-        library=library("programme", "moderation"),
+        code=code_of("pool_studies"),
     output:
         pooled="<results>/programme/pooled.tsv",
         differences="<results>/programme/differences.tsv",
@@ -41,7 +41,7 @@ rule value_treatment:
     input:
         analysis="<results>/cohort/analysis.tsv",
         prices=[worth["prices"]] if worth and worth["prices"] else [],
-        library=library("programme", "moderation"),
+        code=code_of("value_treatment"),
     output:
         cost_effectiveness="<results>/programme/cost_effectiveness.tsv",
         plane="<results>/programme/plane.tsv",
@@ -68,7 +68,7 @@ rule value_treatment:
 rule account_social_return:
     input:
         outcomes=[social["outcomes"]] if social else [],
-        library=library("programme", "moderation"),
+        code=code_of("account_social_return"),
     output:
         social_return="<results>/programme/social_return.tsv",
         social_ratio="<results>/programme/social_ratio.tsv",

@@ -7,7 +7,7 @@ rule plot_methylation:
         standards=rules.estimate_methylation.output.standards,
         calibration=rules.estimate_methylation.output.calibration,
         analysis="<results>/cohort/analysis.tsv",
-        library=library("methylation", "report"),
+        code=code_of("plot_methylation"),
     output:
         levels="<results>/report/cpg_levels.tsv",
         conversion=report(
@@ -59,7 +59,7 @@ rule plot_patterns:
         patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
         libraries="<results>/methylation/libraries.tsv",
         analysis="<results>/cohort/analysis.tsv",
-        library=library("methylation", "report"),
+        code=code_of("plot_patterns"),
     output:
         molecules=report(
             "<results>/report/figures/methylation/molecules.svg",
@@ -90,7 +90,7 @@ rule plot_cohort:
     input:
         attrition="<results>/cohort/attrition.tsv",
         analysis="<results>/cohort/analysis.tsv",
-        library=library("cohort", "report"),
+        code=code_of("plot_cohort"),
     output:
         **(
             {
@@ -133,7 +133,7 @@ rule checksum_inputs:
             *study.exports(pyrosequenced),
         ],
         plates=report_settings.input_files(study.plates, "reader_file", "layout_file"),
-        library=library("report"),
+        code=code_of("checksum_inputs"),
     output:
         checksums="<results>/report/checksums.tsv",
     log:
@@ -172,7 +172,7 @@ rule write_report:
             *rules.programme.input.figures,
         ],
         programme=rules.programme.input.tables,
-        library=library("report"),
+        code=code_of("write_report"),
     output:
         page=report(
             "<results>/report/report.html",
@@ -207,7 +207,7 @@ rule write_quality:
         cycles=rules.estimate_methylation.input.cycles,
         analysis="<results>/cohort/analysis.tsv",
         figures=[path for name, path in rules.plot_methylation.output.items() if name != "levels"],
-        library=library("report"),
+        code=code_of("write_quality"),
     output:
         page=report(
             "<results>/report/methylation_quality.html",
@@ -231,7 +231,7 @@ rule write_quality:
 rule write_crate:
     input:
         checksums=rules.checksum_inputs.output.checksums,
-        workflow=workflow.source_path("../Snakefile"),
+        workflow=shipped("workflow", "Snakefile"),
         methylation=[
             *([rules.estimate_methylation.output.libraries] if with_saliva else []),
             *([rules.estimate_methylation.output.indices] if with_saliva else []),
@@ -244,7 +244,7 @@ rule write_crate:
         models=rules.moderation.input.tables,
         figures=rules.write_report.input.figures,
         report=rules.write_report.output.page,
-        library=library("report"),
+        code=code_of("write_crate"),
     output:
         metadata="<results>/report/crate/ro-crate-metadata.json",
         workflow="<results>/report/crate/workflow/Snakefile",
@@ -288,7 +288,7 @@ rule write_bundle:
         ],
         sheets=rules.checksum_inputs.input.sheets,
         plates=rules.checksum_inputs.input.plates,
-        library=library("report"),
+        code=code_of("write_bundle"),
     output:
         "<results>/bundle/{kind}.zip",
     log:

@@ -3,7 +3,7 @@ rule simulate_reads:
     input:
         sheet=study.config["sheets"]["libraries"] or [],
         panel=study.panel_files(study.library_ids()[0]) if simulated else [],
-        library=library("simulation"),
+        code=code_of("simulate_reads"),
     output:
         reads=expand(
             "<results>/simulation/reads/{library}_R{mate}.fastq.gz",
@@ -30,7 +30,7 @@ rule simulate_plates:
     input:
         hair=study.config["sheets"]["hair"] or [],
         plates=study.config["sheets"]["plates"] or [],
-        library=library("simulation"),
+        code=code_of("simulate_plates"),
     output:
         plates=expand(
             "<results>/simulation/plates/{plate}{suffix}",
@@ -52,7 +52,7 @@ rule simulate_plates:
 # Written beside the reads and read by nothing in this workflow.
 rule simulate_truth:
     input:
-        library=library("simulation"),
+        code=code_of("simulate_truth"),
     output:
         truth=expand(
             "<results>/simulation/truth/{table}.tsv",

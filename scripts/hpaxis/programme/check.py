@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from hpaxis.problems import InputError, Problem, raise_if_any
+from hpaxis.problems import InputError, Problem, closest, raise_if_any
 from hpaxis.programme.worth import RETURN_COLUMNS
-from hpaxis.sheets import closest
 
 PRICE_COLUMNS = ("item", "unit_price", "currency", "price_year", "source")
 

@@ -13,7 +13,9 @@ import pandas as pd
 import pysam
 from scipy.stats import norm
 
-SHIMS = Path(__file__).resolve().parents[3] / "shims"
+from hpaxis.shipped import ROOT
+
+SHIMS = ROOT / "scripts" / "shims"
 ALLC_COLUMNS = ("chrom", "pos", "strand", "context", "methylated", "covered", "tested")
 MIN_MAPPING_QUALITY = 30
 # Below this share of the first caller's depth the second has lost reads, whatever its mean says.

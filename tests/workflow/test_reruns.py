@@ -1,0 +1,133 @@
+"""Reruns follow imports: what a job depends on is found from what its script imports, and nothing else replans it."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+
+from hpaxis.imports import files_of, imported
+
+
+@pytest.fixture(scope="module")
+def jobs(root):
+    """Every job of the demo: (rule, inputs, outputs)."""
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--forceall", "--nolock", "--cores", "1"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    blocks = re.split(r"^(?:local)?rule (\w+):\n", done.stdout, flags=re.MULTILINE)[1:]
+    return [
+        (rule, names_of(text, "input"), names_of(text, "output") | names_of(text, "benchmark"))
+        for rule, text in zip(blocks[::2], blocks[1::2])
+    ]
+
+
+def names_of(text, key):
+    found = re.search(rf"^    {key}: (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r" \(.*\)$", "", name) for name in found[1].split(", ")} if found else set()
+
+
+def replanned(jobs, edited):
+    """The rules of the jobs that an edited file replans: those that read it, and all that read what they write."""
+    stale, done = {edited}, []
+    for rule, inputs, outputs in order(jobs):
+        if inputs & stale:
+            stale |= outputs
+            done.append(rule)
+    return done
+
+
+def order(jobs):
+    """The jobs, each after those whose outputs it reads."""
+    made = {name for _, _, outputs in jobs for name in outputs}
+    waiting, known = list(jobs), set()
+    while waiting:
+        ready = [job for job in waiting if not (job[1] & made) - known]
+        assert ready
+        yield from ready
+        known |= {name for _, _, outputs in ready for name in outputs}
+        waiting = [job for job in waiting if job not in ready]
+
+
+# What a comment added to a module, a schema or a template replans in the demo: at least, at most, and some rules.
+LIBRARIES = 94
+EDITS = [
+    ("scripts/hpaxis/labels.py", 1, 20, {"write_report", "present_model"}),
+    ("scripts/hpaxis/figures.py", 1, 20, {"plot_cohort", "plot_cortisol", "plot_methylation"}),
+    ("scripts/hpaxis/methylation/figures/calibration.py", 1, 8, {"plot_methylation"}),
+    ("scripts/hpaxis/methylation/figures/multiqc.py", 1, 6, {"write_multiqc"}),
+    ("scripts/hpaxis/methylation/counting/molecules.py", LIBRARIES, 129, {"count_amplicon_reads", "fit_model"}),
+    ("scripts/hpaxis/methylation/panels/genome_check.py", 0, 0, set()),
+    ("scripts/hpaxis/methylation/levels/verdicts.py", 1, 35, {"estimate_methylation", "write_report"}),
+    ("scripts/hpaxis/cortisol/curve.py", 3, 35, {"quantify_plate", "collect_cortisol", "fit_model"}),
+    ("scripts/hpaxis/cohort/join.py", 1, 30, {"build_cohort", "fit_model"}),
+    ("scripts/hpaxis/moderation/region.py", 12, 20, {"fit_model", "present_model"}),
+    ("scripts/hpaxis/simulation/reads.py", LIBRARIES, 129, {"simulate_reads", "count_amplicon_reads"}),
+    ("scripts/hpaxis/study/check.py", 0, 0, set()),
+    ("scripts/hpaxis/cli.py", 0, 0, set()),
+    ("scripts/hpaxis/report/page.css", 2, 4, {"write_report", "write_quality"}),
+    ("scripts/hpaxis/tables.py", LIBRARIES, 129, {"count_amplicon_reads", "write_crate"}),
+    ("workflow/schemas/cortisol_finished.yaml", 3, 35, {"quantify_plate"}),
+]
+
+
+@pytest.mark.parametrize(("edited", "least", "most", "rules"), EDITS, ids=[edit[0] for edit in EDITS])
+def test_an_edit_replans_what_imports_it_and_nothing_else(jobs, root, edited, least, most, rules):
+    assert (root / edited).is_file()
+    done = replanned(jobs, edited)
+    assert least <= len(done) <= most, len(done)
+    assert rules <= set(done)
+
+
+def test_snakemake_itself_plans_what_the_table_says(jobs, checkouts, tmp_path):
+    """One edit in a checkout whose outputs are all there, moved since: only what imports the module is planned."""
+    checkout = checkouts(tmp_path / "first")
+    for rule, _, outputs in jobs:
+        for name in outputs if rule in ("simulate_plates", "quantify_plate", "collect_cortisol") else ():
+            path = checkout.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    checkout.snakemake("--touch", "collect_cortisol")
+    checkout.folder = checkout.folder.rename(tmp_path / "moved")
+    assert planned(checkout) == []
+    with (checkout.folder / "scripts/hpaxis/cortisol/quality.py").open("a") as file:
+        file.write("# a comment\n")
+    assert planned(checkout) == ["collect_cortisol", *["quantify_plate"] * 3]
+
+
+def planned(checkout):
+    plan = checkout.snakemake("--dry-run", "collect_cortisol").stdout
+    return sorted(re.findall(r"^(?:local)?rule (\w+):", plan, flags=re.MULTILINE))
+
+
+def scripts_and_rules(root):
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted((root / "workflow" / "rules").glob("*.smk")))
+    for block in re.split(r"^(?=rule )", text, flags=re.MULTILINE):
+        if script := re.search(r"scripts/(\w+)\.py", block):
+            yield script[1], block
+
+
+def test_every_rule_depends_on_the_code_of_its_own_script(root):
+    rules = dict(scripts_and_rules(root))
+    assert len(rules) > 20
+    assert [name for name, block in rules.items() if f'code=code_of("{name}")' not in block] == []
+
+
+def test_imports_are_those_that_the_parser_sees(root):
+    modules = [*(root / "scripts").glob("*.py"), *(root / "scripts" / "hpaxis").rglob("*.py")]
+    assert len(modules) > 150
+    for path in modules:
+        text = path.read_text(encoding="utf-8")
+        seen = set()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                seen |= {(alias.name, ()) for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                seen.add((node.module, tuple(alias.name for alias in node.names)))
+        assert seen <= set(imported(text)), path
+
+
+def test_a_module_imported_inside_a_function_and_its_packages_count(root):
+    found = {path.relative_to(root).as_posix() for path in files_of(root / "scripts" / "count_amplicon_reads.py")}
+    assert {"scripts/hpaxis/__init__.py", "scripts/hpaxis/methylation/counting/__init__.py", "scripts/job.py"} <= found
+    assert not any("figures" in name or "cortisol" in name for name in found)
