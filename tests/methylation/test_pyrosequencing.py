@@ -1,16 +1,19 @@
 """A pyrosequencer's exports: every form gives the same readings, every damage its own line, and truth its interval."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from hpaxis.methylation.assays.instrument import instrument_error
+from hpaxis.methylation.assays.instrument import instrument_error, usable
 from hpaxis.methylation.assays.pyrosequencer_export import read_export
 from hpaxis.methylation.assays.pyrosequencing import check_exports, read_exports
+from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.libraries import estimate_study
-from hpaxis.methylation.levels.readings import read_pyrosequenced
+from hpaxis.methylation.levels.readings import Readings, read_pyrosequenced
 from hpaxis.methylation.panels.panel import make_panel
 from hpaxis.problems import InputError
 from hpaxis.schemas import load, with_defaults
@@ -18,7 +21,7 @@ from hpaxis.simulation.exports import simulate_readings
 from hpaxis.simulation.reads import biased_levels, random_stream
 
 SETTINGS = with_defaults({}, load("config/methylation"))
-NONE = {"positions": None, "alias_scheme": None, "position_sd": 1.0, "shared_sd": 0.0}
+NONE = {"positions": None, "alias_scheme": None, "unit": None, "floor": None, "position_sd": 1.0, "shared_sd": 0.0}
 CPGS = [f"amp_CpG{i}" for i in range(1, 5)]
 HEADER = ["Well", "Assay", "Sample ID", "Note"]
 HEADER += [h for i in range(1, 5) for h in (f"Pos. {i} Meth. (%)", f"Pos. {i} Quality")]
@@ -282,9 +285,9 @@ def test_the_instruments_error_is_recovered_from_replicates(panel, position_sd, 
     """400 libraries run twice: 1,200 d.f. of a position tell its SD to 2 %, 400 that of a run to 5-10 %."""
     readings, *_ = simulated(panel, 400, position_sd, shared_sd)
     found = instrument_error(readings, {**NONE, "position_sd": None, "shared_sd": None})
-    assert found.position_sd == pytest.approx(position_sd / 100, rel=0.08)
-    assert found.shared_sd == pytest.approx(shared_sd / 100, abs=0.0012)
-    assert found.n_replicated == 400
+    assert found.position_sd[:2] == pytest.approx(position_sd / 100, rel=0.08)
+    assert found.shared_sd[:2] == pytest.approx(shared_sd / 100, abs=0.0012)
+    assert found.n_replicated.max() > 350
 
 
 def test_truth_lies_in_the_intervals_as_often_as_they_say(panel):
@@ -377,3 +380,101 @@ def test_what_is_said_of_reads_is_said_of_readings(panel, tmp_path):
     assert "not measured by its assays: region_mean" in row["reasons"] and row["verdict"] == "pass"
     index = found.indices.iloc[0]
     assert pd.notna(index["first_beta"]) and pd.isna(index["region_mean_beta"]) and index["verdict"] == "pass"
+
+
+def exported(panel, tmp_path, lines, header, **settings):
+    path = text_export(tmp_path / "e.txt", "\t", lines=lines, header=header)
+    sheet = sheet_of(path, *(line[0] for line in lines))
+    return read_exports(sheet, {"toy": panel}, {**NONE, **settings}, "s")[0]
+
+
+def test_less_than_and_negative_zero_are_read_as_what_they_are(panel, tmp_path):
+    found = exported(panel, tmp_path, [["L1", "< 1", "-0.00", "2.5", "≤0.5%"]], ["Sample", *CPGS])
+    table = found.set_index("cpg_id")
+    assert table["percent"].tolist() == [1.0, 0.0, 2.5, 0.5]
+    assert np.signbit(table["percent"]).sum() == 0
+    assert table["below"].eq("yes").tolist() == [True, False, False, True]
+    assert usable(found, 0.002)["censored"].tolist() == [True, True, False, True]
+    assert usable(found, 0.002)["level"].tolist() == [0.01, 0.002, 0.025, 0.005]
+
+
+def test_fractions_are_refused_or_declared(panel, tmp_path):
+    lines = [["L1", "0.023", "0.011", "0.4", "0.05"]]
+    with pytest.raises(InputError, match="percentages, or fractions of 1"):
+        exported(panel, tmp_path, lines, ["Sample", *CPGS])
+    found = exported(panel, tmp_path, lines, ["Sample", *CPGS], unit="fraction")
+    assert found.set_index("cpg_id")["percent"].tolist() == pytest.approx([2.3, 1.1, 40.0, 5.0])
+    found = exported(panel, tmp_path, lines, ["Sample", *CPGS], unit="percent")
+    assert found.set_index("cpg_id")["percent"].max() == 0.4
+
+
+def test_positions_of_two_files_are_of_two_assays_unless_said(panel, tmp_path):
+    """Pos. 1-2 of two assays, one export each: the second is not taken for the first two CpGs of the scheme."""
+    aliases = pd.DataFrame({"cpg_id": CPGS, "scheme": "paper", "alias": list("1234"), "source": "made up"})
+    named = type(panel)(**{**vars(panel), "aliases": aliases})
+    header = ["Sample", "Pos. 1 (%)", "Pos. 2 (%)"]
+    one = text_export(tmp_path / "one.txt", "\t", lines=[["L1", "2", "3"]], header=header)
+    two = text_export(tmp_path / "two.txt", "\t", lines=[["L1", "5", "7"]], header=header)
+    sheet = sheet_of(f"{one};{two}", "L1")
+    found = check_exports(sheet, {"toy": named}, {**NONE, "alias_scheme": "paper"}, "s")
+    assert len(found) == 4 and all("may start anywhere" in p.what for p in found)
+    positions = tmp_path / "positions.tsv"
+    rows = [("one", "1", CPGS[0]), ("one", "2", CPGS[1]), ("two", "1", CPGS[2]), ("two", "2", CPGS[3])]
+    positions.write_text("\n".join("\t".join(r) for r in [("assay", "position", "cpg_id"), *rows]) + "\n")
+    readings, _ = read_exports(sheet, {"toy": named}, {**NONE, "positions": str(positions)}, "s")
+    assert readings.set_index("cpg_id")["percent"].to_dict() == dict(zip(CPGS, [2.0, 3.0, 5.0, 7.0]))
+
+
+def floored(levels, seed=3, sd=lambda p: 0.76 if p < 5 else 2.81, n_cpgs=8):
+    """Two runs of samples at each level, readings below 0 written as 0: readings, and the truth of each sample."""
+    rng, rows, truth = np.random.default_rng(seed), [], {}
+    for i, percent in enumerate(levels):
+        truth[f"S{i:03d}"] = percent
+        for well in ("A1", "B1"):
+            seen = np.clip(percent + rng.normal(0, sd(percent), n_cpgs), 0, 100).round(2)
+            rows += [(f"S{i:03d}", well, "a", f"c{c}", value, "passed") for c, value in enumerate(seen)]
+    return pd.DataFrame(rows, columns=["library_id", "well", "assay", "cpg_id", "percent", "quality"]), truth
+
+
+def test_the_error_of_a_reading_grows_with_the_level():
+    """Standards in several wells tell their own band's error, not that of people at 3 %: SD of 240 d.f. within 15 %."""
+    found = instrument_error(floored([3] * 30 + [50] * 30)[0], {**NONE, "position_sd": None, "shared_sd": None})
+    assert 100 * found.position_sd[[0, 2]] == pytest.approx([0.76, 2.81], rel=0.15)
+    assert found.sources == ["replicates", "scaled from replicates at 0-5 %", "replicates",
+                             "scaled from replicates at 20-80 %"]  # fmt: skip
+    assert found.floor == 0
+    stated = instrument_error(floored([3] * 2)[0], {**NONE, "position_sd": [0.7, 1.8, 2.8, 2.5]})
+    assert 100 * stated.sd([0.01, 0.1, 0.5, 0.95]) == pytest.approx([0.7, 1.8, 2.8, 2.5])
+
+
+def test_zeros_are_below_the_floor_and_bias_neither_mean_nor_error():
+    """60 samples at .4 %, SD .76: a third of the readings are 0. Means taken as they stand are .14 points too high."""
+    readings, _ = floored([0.4] * 60)
+    error = instrument_error(readings, {**NONE, "position_sd": None, "shared_sd": None})
+    assert 100 * error.position_sd[0] == pytest.approx(0.76, rel=0.08)
+    panel = SimpleNamespace(cpgs=pd.DataFrame({"cpg_id": [f"c{i}" for i in range(8)]}))
+    held, off = [], []
+    for _, rows in usable(readings, error.floor).groupby("library_id"):
+        sample = Readings(None, panel, rows, [], error, estimate.ASSUMED, None, None, None, [])
+        found = sample.levels(np.full((8, 1), 1 / 8), estimate.ASSUMED, 0.95)
+        off.append(100 * found.beta[0] - 0.4)
+        held.append(found.low[0] <= 0.004 <= found.high[0])
+    assert readings["percent"].mean() - 0.4 > 0.1
+    # Standard error of the mean of 960 readings: .03 points.
+    assert np.mean(off) == pytest.approx(0, abs=0.08)
+    assert binom.ppf(0.001, 60, 0.95) <= sum(held)
+
+
+def test_where_too_few_readings_stand_above_the_floor_there_is_no_level(panel, tmp_path):
+    lines = [["L1", "0", "0", "0", "4.1"], ["L2", "3.9", "5", "7", "0"]]
+    readings = exported(panel, tmp_path, lines, ["Sample", *CPGS])
+    found = measure(readings, sheet_of(tmp_path / "e.txt", "L1", "L2"), panel)
+    table = found.indices.set_index("participant_id")
+    assert pd.isna(table.loc["L1", "region_mean_beta"]) and "above the instrument's floor" in table.loc["L1", "reasons"]
+    assert (
+        table.loc["L2", "region_mean_beta"] > 0.03
+        and "below the instrument's floor, 3.9 %" in table.loc["L2", "reasons"]
+    )
+    assert (
+        found.calls["L1"]["flags"].tolist()[:2] == ["below_floor"] * 2 and found.calls["L1"]["beta"].isna().sum() == 3
+    )

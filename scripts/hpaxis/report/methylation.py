@@ -216,11 +216,14 @@ def instrument_table(instrument):
     rows = tuple(
         (
             row.panel,
+            f"{100 * row.level_low:g}–{100 * row.level_high:g} %",
             fixed(100 * row.position_sd),
             fixed(100 * row.shared_sd),
             fixed(row.df, 0),
             count(row.n_replicated),
             row.source,
+            percent(row.floor),
+            percent(row.censored_share),
             count(row.n_controls),
             percent(row.conversion_mean),
         )
@@ -228,12 +231,13 @@ def instrument_table(instrument):
     )
     return Table(
         "Readings of the pyrosequencer",
-        ("Panel", "SD of a position", "SD shared by a run", "df", "Replicated", "Source", "Conversion controls",
-         "Mean conversion"),
+        ("Panel", "Level", "SD of a position", "SD shared by a run", "df", "Replicated", "Source", "Floor",
+         "Readings below it", "Conversion controls", "Mean conversion"),
         rows,
         frozenset({"Source"}),
         "SDs in percentage points. Libraries of the pyrosequencer have no molecules and so no depth; their intervals "
-        "carry these errors, and conversion from their control position.",
+        "carry these errors, and conversion from their control position. Readings below the instrument’s floor are "
+        "censored: they count as “below”, not as 0.",
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.sizes import size_problems
 from hpaxis.workbooks import read_workbook
 
-READING_COLUMNS = ("row", "column", "sample", "well", "assay", "label", "percent", "quality")
+READING_COLUMNS = ("row", "column", "sample", "well", "assay", "label", "percent", "quality", "below")
 # Headers as people and instruments write them, in lower case without spaces, dots, units and brackets.
 NAMES = {
     "sample": {"sample", "sampleid", "samplename", "name", "libraryid", "library"},
@@ -23,6 +23,7 @@ NAMES = {
     "label": {"cpg", "cpgid", "position", "pos", "site"},
     "percent": {"percent", "meth", "methylation", "percentmethylation", "methylationpercent", "value"},
     "quality": {"quality", "qualityassessment", "qc"},
+    "below": {"below"},
 }
 QUALITIES = {
     "passed": {"passed", "pass", "ok", "blue"},
@@ -53,7 +54,8 @@ def read_export(path, known=()):
 
     ``row`` and ``column``: where it stands; ``sample``, ``well``, ``assay``: text, the latter two NA where there is no
     such column; ``label``: the position as the export names it, ``control`` for a bisulfite conversion control;
-    ``percent``: 0 to 100, NaN where the instrument gave none; ``quality``: passed, check, failed or NA.
+    ``percent``: 0 to 100, NaN where the instrument gave none; ``quality``: passed, check, failed or NA; ``below``: yes
+    where the instrument says "< 1" or the like, and ``percent`` is that limit.
 
     Text may be separated by tabs, semicolons or commas, be UTF-8, UTF-16 or Latin-1, and have decimal commas. A
     header row is looked for in the first 60 lines. A column is a position when its name is "Pos. 3 Meth. (%)" or the
@@ -91,13 +93,14 @@ def read_export(path, known=()):
         else:
             spots = [(label, i, _quality_column(header, label)) for i, label in wide.items()]
         for label, value_at, quality_at in spots:
-            found = _reading(cells, header, label, value_at, quality_at, grid.comma, number, path, problems)
+            said = long and "below" in columns and cells[columns["below"]].strip().lower() == "yes"
+            found = _reading(cells, header, label, value_at, quality_at, grid.comma, number, path, problems, said)
             readings.append({"row": number, "column": header[value_at], **fixed, **found})
     raise_if_any(problems)
     if not readings:
         raise InputError(Problem(str(path), "holds no reading", "export the results, not the set-up of the run"))
     return pd.DataFrame(readings).reindex(columns=list(READING_COLUMNS)).astype(
-        dict.fromkeys(("column", "sample", "well", "assay", "label", "quality"), "str") | {"percent": "float64"}
+        dict.fromkeys(set(READING_COLUMNS) - {"row", "percent"}, "str") | {"percent": "float64"}
     ).assign(well=lambda t: t["well"].map(plain_well, na_action="ignore"))  # fmt: skip
 
 
@@ -114,7 +117,7 @@ def position_number(label):
     return int(found[1]) if found else int(text) if text.isdecimal() else None
 
 
-def _reading(cells, header, label, value_at, quality_at, comma, number, path, problems):
+def _reading(cells, header, label, value_at, quality_at, comma, number, path, problems, said_below=False):
     quality = None
     if quality_at is not None and cells[quality_at]:
         quality = next((q for q, words in QUALITIES.items() if cells[quality_at].strip().lower() in words), None)
@@ -124,19 +127,24 @@ def _reading(cells, header, label, value_at, quality_at, comma, number, path, pr
                         tellable(cells[quality_at]))
             )  # fmt: skip
     text, percent = cells[value_at].removesuffix("%").strip(), float("nan")
+    # A minus of a typesetter or a spreadsheet is one too.
+    text = text.replace("\u2212", "-").removesuffix("%").strip()
+    below = "yes" if text.startswith(("<", "\u2264")) or said_below else None
+    text = text.lstrip("<=\u2264 ") if below else text
     if text and text.upper() not in ("NA", "N/A", "-", "NAN"):
         try:
             percent = float(text.replace(",", ".") if comma else text)
         except ValueError:
             remedy = "give a percentage, or leave the cell empty"
             problems.append(Problem(str(path), "is no number", remedy, number, header[value_at], tellable(text)))
+        percent = abs(percent) if percent == 0 else percent
         if percent < 0 or percent > 100:
             problems.append(
                 Problem(str(path), "is no percentage", "give 0 to 100", number, header[value_at], text)
             )  # fmt: skip
     if CONTROL.search(label):
         label = CONTROL_LABEL
-    return {"label": label.strip(), "percent": percent, "quality": quality}
+    return {"label": label.strip(), "percent": percent, "quality": quality, "below": below}
 
 
 def _find_header(grid, known, path):
@@ -153,6 +161,7 @@ def _find_header(grid, known, path):
                 columns.pop("label", None)
                 columns.pop("percent", None)
                 columns.pop("quality", None)
+                columns.pop("below", None)
             return at, columns
     remedy = "give a table whose header names the sample and the positions; see docs/methylation.md"
     raise InputError(Problem(str(path), "has no header row with a column of samples", remedy))

@@ -1,16 +1,18 @@
 """From a pyrosequencer's export to readings of the study's libraries at the panel's CpGs."""
 
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import pandas as pd
 
+from hpaxis.identifying import tellable
 from hpaxis.methylation.assays.instrument import instrument_error
 from hpaxis.methylation.assays.pyrosequencer_export import CONTROL_LABEL, plain_well, position_number, read_export
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.tables import read_table
 
 POSITIONS = ("assay", "position", "cpg_id")
-READINGS = ("library_id", "well", "assay", "cpg_id", "percent", "quality")
+READINGS = ("library_id", "well", "assay", "cpg_id", "percent", "quality", "below")
 ROWS = ("library_id", "export", "row", "status", "reason")
 
 
@@ -26,12 +28,14 @@ def read_exports(libraries, panels, settings, sheet):
     """
     problems, readings, used, tables = [], [], defaultdict(dict), {}
     positions = _read_positions(settings["positions"], panels, problems)
+    unit = settings.get("unit")
     plates = sorted({path for cell in libraries["export"] for path in export_paths(cell)})
+    alone = _one_assay(plates, panels)
     for row in libraries.itertuples():
         for path in export_paths(row.export):
             if (path, row.panel) not in tables:
                 tables[path, row.panel] = _read_mapped(
-                    path, panels[row.panel], positions, settings["alias_scheme"], problems
+                    path, panels[row.panel], positions, settings["alias_scheme"], alone, unit, problems
                 )
             table = tables[path, row.panel]
             mine = None if table is None else _rows_of(row, table, path, sheet, problems)
@@ -46,6 +50,25 @@ def read_exports(libraries, panels, settings, sheet):
     found = pd.concat(readings, ignore_index=True) if readings else pd.DataFrame(columns=list(READINGS))
     found = found.sort_values(["library_id", "well", "assay", "cpg_id"], kind="stable", ignore_index=True)
     return found, _account(tables, used)
+
+
+def _one_assay(paths, panels):
+    """Whether all exports are of one assay: they say the same name, or there is one export, without any."""
+    names = set()
+    for path in paths:
+        try:
+            table = read_export(path, known=_names(panels.values()))
+        except InputError:
+            continue  # said where it is read
+        numbers = frozenset(n for n in map(position_number, table["label"].unique()) if n is not None)
+        named = table["assay"].dropna().unique()
+        names |= {(name, None) for name in named} or {(None, numbers)}
+    return len(names) <= 1
+
+
+def _names(panels):
+    """What exports may call CpGs: their ids and aliases."""
+    return frozenset(n for p in panels for n in [*p.cpgs["cpg_id"], *p.aliases["alias"].dropna()])
 
 
 def export_paths(cell):
@@ -124,7 +147,7 @@ def _plain(label):
     return number if number is not None else str(label).strip()
 
 
-def _read_mapped(path, panel, positions, scheme, problems):
+def _read_mapped(path, panel, positions, scheme, alone, unit, problems):
     """An export with a column ``cpg_id``; None where it cannot be read or its positions cannot be told."""
     aliases = panel.aliases["alias"].dropna()
     own = {label for _, label in positions if isinstance(label, str)}
@@ -133,11 +156,17 @@ def _read_mapped(path, panel, positions, scheme, problems):
     except InputError as error:
         problems += error.problems
         return None
+    found, table = _in_percent(table, unit, path)
+    if found:
+        problems.append(found)
+        return None
     counts = table.groupby("assay", dropna=False)["label"].nunique()
     places, before = {}, len(problems)
     for (assay, label), rows in table.groupby(["assay", "label"], dropna=False, sort=False):
         first = rows.iloc[0]
-        found = _resolve(None if pd.isna(assay) else assay, label, panel, positions, scheme, len(counts) == 1, table)
+        # An export without a column of assays is of the assay that its file is named after.
+        name, one = (Path(path).stem if pd.isna(assay) else assay), alone and len(counts) == 1
+        found = _resolve(name, label, panel, positions, scheme, one, table)
         if isinstance(found, str):
             places[assay if pd.notna(assay) else None, label] = found
         elif found is not None and rows["percent"].notna().any():
@@ -161,21 +190,45 @@ def _read_mapped(path, panel, positions, scheme, problems):
     return table
 
 
+def _in_percent(table, unit, path):
+    """``(problem, table)`` with readings in percent; a problem where they may be fractions, which nothing says."""
+    read = table.loc[table["label"] != CONTROL_LABEL, "percent"].dropna()
+    if unit == "fraction":
+        above = table.index[table["percent"] > 1]
+        if len(above):
+            first = table.loc[above[0]]
+            what = "is above 1, where methylation.pyrosequencing.unit says fraction"
+            return Problem(str(path), what, "correct the unit or the reading", int(first["row"]), first["column"],
+                           f"{first['percent']:g}"), table  # fmt: skip
+        return None, table.assign(percent=100 * table["percent"])
+    if unit is None and len(read) and 0 < read.max() <= 1:
+        what = f"has no reading above 1 among {len(read)}: percentages, or fractions of 1"
+        remedy = "say percent or fraction in methylation.pyrosequencing.unit"
+        return Problem(str(path), what, remedy), table
+    return None, table
+
+
 def _resolve(assay, label, panel, positions, scheme, one_assay, table):
     """The CpG of a position, or (what, remedy), or None for one that the study leaves out."""
     plain, number = _plain(label), position_number(label)
-    for key in ((assay, plain), (None, plain)):
-        if key in positions:
-            return positions[key]
+    if (assay, plain) in positions:
+        return positions[assay, plain]
+    if (None, plain) in positions and (one_assay or number is None or label == CONTROL_LABEL):
+        return positions[None, plain]
     if label == CONTROL_LABEL:
         return CONTROL_LABEL
     ids = list(panel.cpgs["cpg_id"])
     if label in ids:
         return label
-    table_remedy = "name its CpG in the table of methylation.pyrosequencing.positions"
+    table_remedy = f"name its CpG in the table of methylation.pyrosequencing.positions, assay {tellable(assay)}"
     said = {str(label), *([str(number)] if number is not None else [])}
     aliases = panel.aliases[panel.aliases["alias"].isin(said)]
     if scheme is not None:
+        size = panel.aliases.loc[panel.aliases["scheme"] == scheme, "cpg_id"].nunique()
+        numbers = {position_number(p) for p in table.loc[table["label"] != CONTROL_LABEL, "label"].unique()}
+        if str(label).strip().lower().startswith("pos") and len(numbers) < size:
+            what = f"is one of {len(numbers)} positions, numbered by the instrument, where {scheme} has {size} CpGs"
+            return f"{what}: the assay may start anywhere", table_remedy
         aliases = aliases[aliases["scheme"] == scheme]
         if aliases["cpg_id"].nunique() == 1 and (number is None or one_assay):
             return aliases["cpg_id"].iloc[0]

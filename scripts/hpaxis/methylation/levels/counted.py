@@ -42,6 +42,7 @@ class Counted:
     curves: dict = field(default_factory=dict)
     assay: str = "reads"
     lacking: str = "deep enough"
+    unknown: str = "its conversion is unknown"
 
     @property
     def depth(self):

@@ -20,6 +20,8 @@ def index_rows(sample: Measured, library_row: dict, over: estimate.Rate, setting
             used, reason = np.zeros_like(used), library_row["reasons"]
         deep = wanted & sample.usable(settings)
         found = level(sample, used, over, settings, index)
+        if reason is None and used.any() and np.isnan(found.beta[0]):
+            reason = f"{index}: {sample.unknown}"
         curve = sample.curves.get(index, NONE)
         before = float(curve.at(found.beta[0]))
         scale = (1 - over.value - sample.conversion.value) * float(curve.slope(found.beta[0]))

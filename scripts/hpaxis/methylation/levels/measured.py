@@ -26,7 +26,7 @@ class Measured(Protocol):
     where nothing tells it and NaN where nothing can be said; ``masked``: CpGs that a variant destroys, ``excluded``:
     those of them that are left out, ``notes`` on them; ``rho``: overdispersion of libraries of one sample;
     ``curves``: of each index, and of `ALL`, the `bias.Curve` that its level goes through; ``lacking``: what an index
-    misses where it has too few CpGs, in words.
+    misses where it has too few CpGs, and ``unknown``: why CpGs enough may still give no level, in words.
     """
 
     row: object
@@ -39,6 +39,7 @@ class Measured(Protocol):
     rho: float
     curves: dict[str, Curve]
     lacking: str
+    unknown: str
 
     @property
     def depth(self) -> np.ndarray:
