@@ -1,5 +1,10 @@
 """One look for every figure, and files whose bytes depend on the data alone."""
 
+import re
+from html import escape
+from pathlib import Path
+from urllib.parse import quote, unquote
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -13,6 +18,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 GREY = "#5f6b73"
+# How a point's text travels through an SVG: as the address of a link.
+VALUE = "value:"
 
 
 def arm_styles(arms):
@@ -46,10 +53,15 @@ def use_style():
             "figure.constrained_layout.use": True,
             "text.parse_math": False,  # a `$` in a name of the study is a dollar sign
             "svg.hashsalt": "hpaxis",
-            "svg.fonttype": "path",
+            "svg.fonttype": "none",  # text stays text: it can be found, read aloud and edited
             "savefig.facecolor": "white",
         },
     )
+
+
+def tell(points, texts):
+    """Give each point of a scatter the text that it shows on hover and focus, in an SVG."""
+    points.set_urls([f"{VALUE}{quote(str(text))}" for text in texts])
 
 
 def save(figure, path):
@@ -57,4 +69,31 @@ def save(figure, path):
     kind = str(path).rsplit(".", 1)[-1]
     with whole_file(path) as part:
         figure.savefig(part, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+        if kind == "svg":
+            Path(part).write_text(_readable(Path(part).read_text(encoding="utf-8")), encoding="utf-8")
     plt.close(figure)
+
+
+def _readable(text):
+    """Texts of points as titles, and families of letters as wide as DejaVu Sans where that is not installed."""
+    text = re.sub(
+        rf'<a xlink:href="{VALUE}([^"]*)"[^>]*>',
+        lambda found: f'<g class="value"><title>{escape(unquote(found[1]))}</title>',
+        text,
+    )
+    text = text.replace("</a>", "</g>") if 'class="value"' in text else text
+    return text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+
+
+def for_journal(figure, width_mm, least=7.0):
+    """Set a figure to a column's width in mm: letters of ``least`` points and no less, in proportion; returns it."""
+    old, height = figure.get_size_inches()
+    width = width_mm / 25.4
+    figure.set_size_inches(width, max(height * width / old, 0.62 * width))
+    sizes = [t.get_fontsize() for t in figure.findobj(plt.Text) if t.get_text()]
+    factor = max(least / min(sizes, default=least), width / old)
+    for text in figure.findobj(plt.Text):
+        text.set_fontsize(
+            min(text.get_fontsize() * factor, least * 1.35) if text.get_fontsize() * factor > least else least
+        )
+    return figure

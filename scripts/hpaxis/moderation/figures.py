@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from hpaxis.figures import COLOURS, GREY, LINES, MARKERS, arm_styles, use_style
+from hpaxis.figures import COLOURS, GREY, LINES, MARKERS, arm_styles, tell, use_style
 from hpaxis.labels import column_label
 
 SHADE = "#0072B2"
@@ -41,7 +41,7 @@ def plot_slopes(lines, points, slopes, region, predictor, outcome):
     arms is shaded within the observed range); ``predictor`` and ``outcome`` label the axes.
     """
     use_style()
-    figure, axis = plt.subplots(figsize=(6.4, 4.4))
+    figure, axis = plt.subplots(figsize=(5.2, 4.1))
     values = list(dict.fromkeys(lines["moderator"]))
     arms = points["moderator"].isin(values).all()
     styles = arm_styles(values)
@@ -56,12 +56,13 @@ def plot_slopes(lines, points, slopes, region, predictor, outcome):
         axis.plot(line["predictor"], line["estimate"], color=style["color"], linestyle=style["linestyle"], label=label)
         if arms:
             own = points[points["moderator"] == value]
-            axis.scatter(own["predictor"], own["outcome_adjusted"], s=22, color=style["color"], marker=style["marker"],
-                         alpha=0.75, linewidths=0)  # fmt: skip
+            drawn = axis.scatter(own["predictor"], own["outcome_adjusted"], s=22, color=style["color"],
+                                 marker=style["marker"], alpha=0.75, linewidths=0)  # fmt: skip
+            tell(drawn, [f"{value}: {x:.2f}, {y:.2f}" for x, y in zip(own["predictor"], own["outcome_adjusted"])])
     if not arms:
         axis.scatter(points["predictor"], points["outcome_adjusted"], s=18, color=GREY, alpha=0.7, linewidths=0)
-    sides = f"\n{_counts(shown.iloc[0])}" if arms and len(shown) == 1 else ""
-    axis.set_title(f"n = {len(points)}{sides}", fontsize=9.5)
+    shaded = arms and len(shown) == 1 and shown.iloc[0]["observed_kind"] != "none"
+    axis.set_title(f"n = {len(points)}{'; shaded: arms differ (pointwise)' if shaded else ''}", fontsize=9.5)
     axis.set(xlabel=predictor, ylabel=outcome)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1)
     return figure
@@ -90,7 +91,7 @@ def plot_floodlight(effects, region, points, across, effect):
     use_style()
     contrasts = list(dict.fromkeys(effects["contrast"]))
     figure, axes = plt.subplots(
-        len(contrasts), 1, figsize=(6.4, 0.7 + 3.1 * len(contrasts)), squeeze=False, sharex=True
+        len(contrasts), 1, figsize=(5.4, 0.7 + 3.1 * len(contrasts)), squeeze=False, sharex=True
     )
     arms = set(points["moderator"].astype(str)) & {p for c in contrasts for p in c.split(" - ")}
     values = points["predictor"] if arms else points["moderator"].astype(float)
@@ -111,18 +112,12 @@ def plot_floodlight(effects, region, points, across, effect):
                 axis.axvline(own[end], color=SHADE, linewidth=1)
             if len(fdr) and own["minimum"] < fdr.iloc[0][end] < own["maximum"]:
                 axis.axvline(fdr.iloc[0][end], color=COLOURS[1], linewidth=1, linestyle="--")
-        axis.set_title(f"{contrast}\n{_counts(own)}", fontsize=9.5)
+        axis.set_title(contrast.replace(" - ", " \u2212 ") if arms else contrast, fontsize=9.5)
         axis.set_ylabel(effect)
-    axes[-1, 0].set_xlabel(f"{across}\nshaded: differs from zero; dashed: ends with the false discovery rate held")
+    axes[-1, 0].set_xlabel(
+        f"{across}\nshaded: differs from zero, pointwise; dashed: ends with the false discovery rate held"
+    )
     return figure
-
-
-def _counts(row):
-    total = int(row["n"])
-    if np.isnan(row["low"]):
-        return f"{int(row['n_significant'])} of {total} in the region"
-    sides = f"{int(row['n_below'])} below, {int(row['n_between'])} between, {int(row['n_above'])} above"
-    return f"{sides} the two ends; {int(row['n_significant'])} of {total} in the region"
 
 
 def plot_influence(influence, labels=False):

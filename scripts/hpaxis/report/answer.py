@@ -1,9 +1,18 @@
-"""The question's answer in plain words, with its uncertainty, from the primary model alone."""
+"""The question's answer in plain words, with its uncertainty, from the primary model alone: what fits on one screen."""
+
+import pandas as pd
 
 from hpaxis.labels import column_label, contrast_label
-from hpaxis.report.blocks import Items, Notice, Paragraph
-from hpaxis.report.models import difference_sentence, excludes_zero, in_order, plain_sentence, shape_sentence
-from hpaxis.report.numbers import digits_for, fixed, p_phrase
+from hpaxis.report.blocks import Check, Items, Notice, Paragraph, Strip, Table
+from hpaxis.report.models import (
+    difference_sentence,
+    excludes_zero,
+    in_order,
+    plain_sentence,
+    shape_sentence,
+)
+from hpaxis.report.moderation import slopes_figure
+from hpaxis.report.numbers import count, digits_for, fixed, interval, p_phrase, significant, words
 
 JUDGED = (
     "Whether a treatment buffers an effect is judged on this difference of slopes (b₃) alone. That one arm’s slope "
@@ -11,23 +20,31 @@ JUDGED = (
 )
 
 
-def answer(results, after_randomisation):
+def answer(results, after_randomisation, cells, truth=None, libraries=None, curves=None):
     """Return the blocks of the answer.
 
-    ``results`` are `ModelResult`; the primary one is read (the first where none is marked).
-    ``after_randomisation`` says whether the predictor was measured after randomisation.
+    ``results`` are `ModelResult`; the primary one is read (the first where none is marked). ``after_randomisation``
+    says whether the predictor was measured after randomisation. ``cells`` is `hpaxis.report.privacy.Cells`. ``truth``
+    holds the true coefficients of a simulation (model, term, standardised, per_percent). ``libraries`` and ``curves``
+    are the tables of libraries and plates, for the checks.
     """
     if not results:
-        said = "No model was planned: this page describes what was measured, and tests nothing."
-        return (Paragraph(said, lead=True),)
+        return (
+            Paragraph("No model was planned: this page describes what was measured, and tests nothing.", lead=True),
+        )
     primary = in_order(results)[0]
     if primary.refused:
         lead = Paragraph("The question cannot be answered from these data: the primary model was refused.", lead=True)
         return (lead, Items(primary.problems), Paragraph(standing(primary)))
     rows = [row for _, row in primary.differences.iterrows()]
+    hidden = primary.hides_complete(cells)
     blocks = [
         *_masked(primary),
         Paragraph(f"In {primary.who()}, {plain_sentence(primary, rows[0])}.", lead=True),
+        _raw(primary, rows),
+        None if hidden else slopes_figure(primary, cells),
+        lines_table(primary, truth),
+        checks(primary, libraries, curves, cells),
         Paragraph(sentence(difference_sentence(primary, rows[0]))),
     ]
     if len(rows) > 1:
@@ -39,7 +56,158 @@ def answer(results, after_randomisation):
     blocks.append(Paragraph(" ".join([*(verdict(primary, row) for row in rows), JUDGED])))
     blocks.append(Paragraph(standing(primary)))
     blocks.append(timing(primary, after_randomisation))
-    return tuple(blocks)
+    return tuple(b for b in blocks if b is not None)
+
+
+def _raw(result, rows):
+    """The difference of slopes in raw units; None where the model has none."""
+    parts = []
+    for row in rows:
+        values = [result.raw(row[c]) for c in ("estimate", "low", "high")]
+        if values[0] is None:
+            return None
+        name = f"{contrast_label(row['contrast'])}: " if len(rows) > 1 else ""
+        estimate, low, high = (significant(v) for v in values)
+        parts.append(f"{name}{estimate} ({result.confidence} CI from {low} to {high})")
+    return Paragraph(f"In raw units, the difference between slopes is {'; '.join(parts)} {result.raw_unit}.")
+
+
+def lines_table(result, truth):
+    """Return the slope of each line, and their differences, in SD and in raw units; the truth beside a simulation’s."""
+    raw = result.raw(1.0) is not None
+    known = _truth(result, truth)
+    rows, data = [], []
+    lines = [(f"Slope in {r['moderator']}" if result.counts else f"Slope at {significant(float(r['moderator']))}",
+              f"slope:{r['moderator']}", r) for _, r in result.slopes.iterrows()]  # fmt: skip
+    lines += [(f"Difference, {contrast_label(r['contrast'])}", f"interaction:{r['contrast'].split(' - ')[0]}", r)
+              for _, r in result.differences.iterrows()]  # fmt: skip
+    for name, term, row in lines:
+        digits = digits_for(row["se"])
+        cells = [name, f"{fixed(row['estimate'], digits)} {interval(row['low'], row['high'], digits)}"]
+        entry = {"line": name, **{c: row[c] for c in ("estimate", "se", "low", "high", "p")}}
+        if raw:
+            ends = [result.raw(row[c]) for c in ("estimate", "low", "high")]
+            cells.append(f"{significant(ends[0])} [{significant(ends[1])}, {significant(ends[2])}]")
+            entry |= dict(zip(("raw_estimate", "raw_low", "raw_high"), ends, strict=True))
+        if known is not None:
+            cells.append(fixed(known.get(term, float("nan"))))
+            entry["true"] = known.get(term, float("nan"))
+        rows.append(tuple(cells))
+        data.append(entry)
+    standardised = "SD" if {"outcome", "predictor"} <= set(result.entry["standardise"]) else "Model’s unit"
+    heads = ["Line", f"{standardised} [{result.confidence} CI]"]
+    heads += [f"Raw [{result.confidence} CI]"] if raw else []
+    heads += ["True value"] if known is not None else []
+    note = f"{sentence(result.unit)[:-1]}." + (f" Raw: {result.raw_unit}." if raw else "")
+    if known is not None:
+        note += " The true value is that of the simulation, on the scale of the first column."
+    return Table(
+        "The lines in numbers",
+        tuple(heads),
+        tuple(rows),
+        note=note,
+        source=tuple(f"moderation/{result.name}/{name}.tsv" for name in ("slopes", "slope_differences", "fit"))
+        + (("simulation/truth/coefficients.tsv",) if known is not None else ()),
+        data=pd.DataFrame(data),
+        key="lines",
+    )
+
+
+def _truth(result, truth):
+    if truth is None:
+        return None
+    own = truth[truth["model"] == result.name]
+    return dict(zip(own["term"], own["standardised"], strict=True)) if len(own) else None
+
+
+def checks(result, libraries, curves, cells):
+    """Return the strip of checks: what speaks for and against the answer, each with the place of its numbers."""
+    found = [_planned(result), _same_predictor(result), _treatments(result), _resampled(result), _versions(result)]
+    found += [_influence(result, cells), _warned(result)]
+    if libraries is not None and len(libraries):
+        found.append(_libraries(libraries, cells))
+    if curves is not None and len(curves):
+        bad = curves.loc[curves["verdict"] != "pass", "verdict"]
+        worst = "fail" if (bad == "fail").any() else "warn" if len(bad) else "pass"
+        said = f"{count(len(curves) - len(bad))} of {count(len(curves))} passed"
+        found.append(Check("Cortisol plates", worst, said, "plates"))
+    return Strip(tuple(c for c in found if c is not None))
+
+
+def _planned(result):
+    status, reason = result.standing
+    verdict = {"confirmatory": "pass", "exploratory": "warn"}.get(status, "fail")
+    return Check("Plan", verdict, f"{status}: {reason}", f"model-{result.name.replace('_', '-')}")
+
+
+def _same_predictor(result):
+    table = result.tables["predictor_by_arm"]
+    tests = table[table["test"] == "t"]
+    if tests.empty:
+        return None
+    differs = any(excludes_zero(r) for _, r in tests.iterrows())
+    said = "the arms differ in it" if differs else "no difference shown"
+    return Check("Predictor by arm", "warn" if differs else "pass", said, "predictor-by-arm")
+
+
+def _treatments(result):
+    """Whether every treatment of the data gives the interaction the same sign, and its interval the same side."""
+    table = result.tables["sensitivity"]
+    term = table.loc[~table["quantity"].fillna("slope[").str.startswith("slope["), "quantity"]
+    if term.empty:
+        return None
+    rows = table[(table["quantity"] == term.iloc[0]) & table["estimate"].notna()]
+    own = result.differences.iloc[0]
+    same = [excludes_zero(r) == excludes_zero(own) and (r["estimate"] > 0) == (own["estimate"] > 0)
+            for _, r in rows.iterrows()]  # fmt: skip
+    said = f"{count(sum(same))} of {count(len(same))} say the same"
+    return Check("Other treatments", "pass" if all(same) else "warn", said, f"{result.name}-treatments")
+
+
+def _resampled(result):
+    table = result.tables["resampling"]
+    term = table.loc[~table["quantity"].str.startswith("slope["), "quantity"]
+    tests = table[(table["quantity"] == term.iloc[0]) & table["p"].notna()] if len(term) else table.iloc[:0]
+    if tests.empty:
+        return None
+    alpha = float(result.tables["region"]["alpha"].iloc[0])
+    same = [(p < alpha) == excludes_zero(result.differences.iloc[0]) for p in tests["p"]]
+    said = "p " + words(p_phrase(p) for p in tests["p"])
+    return Check("Resampling", "pass" if all(same) else "warn", said, f"{result.name}-resampling")
+
+
+def _versions(result):
+    joint = result.tables["multiverse_joint"]
+    median = joint[joint["statistic"] == "median estimate"]
+    if median.empty:
+        return None
+    row = median.iloc[0]
+    same = (row["observed"] > 0) == (result.differences.iloc[0]["estimate"] > 0)
+    said = f"median {fixed(row['observed'])}, joint p {p_phrase(row['p'])}"
+    return Check("All versions", "pass" if same else "warn", said, f"{result.name}-versions")
+
+
+def _influence(result, cells):
+    table = result.tables["influence"]
+    flips = int(table.loc[table["term"] == table["term"].iloc[0], "sign_flips"].sum()) if len(table) else 0
+    said = "no one person turns the sign" if not flips else f"{cells.people(flips)} people turn the sign"
+    return Check("Influence", "warn" if flips else "pass", said, f"{result.name}-influence")
+
+
+def _warned(result):
+    rows = result.tables["warnings"]
+    said = "none" if rows.empty else words(dict.fromkeys(str(c).replace("_", " ") for c in rows["code"]))
+    return Check("Model warnings", "pass" if rows.empty else "warn", said, f"model-{result.name.replace('_', '-')}")
+
+
+def _libraries(libraries, cells):
+    study = libraries[libraries["kind"] == "study"]
+    if study.empty:
+        return None
+    failed = int((study["verdict"] == "fail").sum())
+    verdict = "pass" if not failed else "fail" if failed == len(study) else "warn"
+    said = "none failed" if not failed else f"{cells.people(failed)} of {count(len(study))} failed"
+    return Check("Saliva libraries", verdict, said, "quality")
 
 
 def _masked(result):
@@ -59,7 +227,7 @@ def verdict(result, row):
         digits = digits_for(row["se"])
         return (
             f"The interval{name} includes zero: these data do not show that the slopes differ. Nor do they show that "
-            f"the slopes are alike, since differences from {fixed(row['low'], digits)} to {fixed(row['high'], digits)} "
+            f"the slopes are alike: differences from {fixed(row['low'], digits)} to {fixed(row['high'], digits)} "
             "remain compatible with them."
         )
     text = f"The interval{name} excludes zero: in these data the slopes differ, which is moderation."
@@ -86,7 +254,7 @@ def timing(result, after_randomisation):
     if not after_randomisation:
         return Paragraph(f"{named} was measured before randomisation: the arm cannot have changed it. {differs}")
     return Notice(
-        f"{named} was measured after randomisation, so it may itself be an effect of the arm. What is shown is how an "
+        f"{named} was measured after randomisation, so it may itself be an effect of the arm. The result shows how an "
         f"association differs between arms, not what the treatment does to an effect of methylation. {differs}",
         "warning",
     )

@@ -57,7 +57,9 @@ class Commands:
 class Table:
     """A table in APA layout: ``rows`` are tuples of text, the first cell heads its row.
 
-    Columns named in ``text`` are set left, the others right. ``folded`` tables open on demand.
+    Columns named in ``text`` are set left, the others right. ``folded`` tables open on demand. ``source`` names the
+    files that the numbers come from, below the results folder; ``data`` (a data frame) is what the page offers as CSV
+    in full precision, the cells themselves where it is None. ``key`` is an anchor for links.
     """
 
     title: str
@@ -66,6 +68,9 @@ class Table:
     text: frozenset = frozenset()
     note: str | None = None
     folded: bool = False
+    source: tuple = ()
+    data: object = None
+    key: str | None = None
     number: int | None = None
     kind: str = field(default="table", init=False)
 
@@ -74,7 +79,8 @@ class Table:
 class Figure:
     """A figure: ``svg`` is the text of an SVG file, ``alt`` says what it shows to who cannot see it.
 
-    ``folded`` figures open on demand.
+    ``folded`` figures open on demand. ``source`` names the file of the drawing and those of its numbers, below the
+    results folder; ``data`` is what the page offers as CSV, None where the numbers belong to people.
     """
 
     key: str
@@ -83,8 +89,38 @@ class Figure:
     svg: str
     note: str | None = None
     folded: bool = False
+    source: tuple = ()
+    data: object = None
     number: int | None = None
     kind: str = field(default="figure", init=False)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of the strip below the answer: ``verdict`` is pass, warn, fail or none; ``link`` an anchor."""
+
+    name: str
+    verdict: str
+    said: str
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The checks that the answer passed or did not, side by side."""
+
+    checks: tuple
+    kind: str = field(default="strip", init=False)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that open on demand under a title; they are not printed."""
+
+    key: str
+    title: str
+    blocks: tuple
+    kind: str = field(default="fold", init=False)
 
 
 @dataclass(frozen=True)
@@ -114,6 +150,8 @@ def numbered(sections):
     counts = {"table": 0, "figure": 0}
 
     def number(block):
+        if block.kind == "fold":
+            return replace(block, blocks=tuple(number(b) for b in block.blocks if b is not None))
         if block.kind not in counts:
             return block
         counts[block.kind] += 1
@@ -121,3 +159,11 @@ def numbered(sections):
         return replace(block, number=counts[block.kind])
 
     return [replace(s, blocks=tuple(number(b) for b in s.blocks if b is not None)) for s in sections]
+
+
+def every_block(sections):
+    """Yield every block, those inside a fold included."""
+    for block in (b for section in sections for b in section.blocks):
+        yield block
+        if block.kind == "fold":
+            yield from block.blocks

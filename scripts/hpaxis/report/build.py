@@ -8,14 +8,16 @@ from hpaxis.report.answer import answer
 from hpaxis.report.blocks import Notice
 from hpaxis.report.cohort import cohort_section
 from hpaxis.report.cortisol import cortisol_section
+from hpaxis.report.describe import analysed, correlations, missing_map, received, table_one
 from hpaxis.report.limits import limits_section
 from hpaxis.report.methods import methods_section
 from hpaxis.report.methylation import methylation_section
 from hpaxis.report.moderation import moderation_section, predictor_section
 from hpaxis.report.page import render
+from hpaxis.report.privacy import Cells
 from hpaxis.report.programme import programme_section
 from hpaxis.report.provenance import provenance_section
-from hpaxis.report.settings import gates, primary_index
+from hpaxis.report.settings import gates
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,10 @@ class Run:
 
     ``config`` has its defaults filled. ``sheet`` is the sheet of libraries, ``libraries`` and ``concordance`` the
     methylation stage's tables, ``levels`` the CpG levels by arm (None without saliva); ``cortisol`` maps names to the
-    cortisol stage's tables (None without hair); ``analysis``, ``attrition`` and ``audit`` are the cohort's;
-    ``results`` the models (`ModelResult`), none where none was planned; ``figures`` maps a stage to its figures' SVG
-    text; ``checksums`` and ``software`` say what went in; ``snps`` counts the panels' masked positions; ``genome``
-    says whether they agree with a genome; ``instrument`` is the error of a pyrosequencer, None without one;
-    ``programme`` holds that stage's tables, empty without.
+    cortisol stage's tables (None without hair); ``analysis``, ``attrition`` and ``audit`` are the cohort's; ``results`` the models
+    (`ModelResult`); ``figures`` maps a stage to its figures' SVG text; ``checksums`` and ``software`` say what went
+    in; ``snps`` counts the panels' masked positions; ``genome`` says whether they agree with a genome; ``instrument``
+    is the error of a pyrosequencer, None without one; ``programme`` holds that stage's tables, empty without; ``truth`` holds a simulation's true coefficients.
     """
 
     config: dict
@@ -48,21 +49,25 @@ class Run:
     genome: str = "unchecked"
     instrument: pd.DataFrame | None = None
     programme: dict = field(default_factory=dict)
+    truth: pd.DataFrame | None = None
 
 
 def build_page(run):
     """Return the page of a run as text."""
+    title, question, first, sections, notices = page_blocks(run)
+    more = {} if run.results else {"heading": "What was measured"}
+    return render(title, question, first, sections, notices, **more)
+
+
+def page_blocks(run):
+    """Return the page's title, question, blocks of the answer, sections and notices."""
     config, report = run.config, run.config["report"]
+    cells = Cells(report["smallest_cell"])
     samples = None if run.cortisol is None else run.cortisol["samples"]
+    curves = None if run.cortisol is None else run.cortisol["curves"]
     sections = [
         cohort_section(
-            config["arms"],
-            run.attrition,
-            run.audit,
-            run.analysis,
-            primary_index(config["models"]),
-            run.figures["cohort"],
-            report["smallest_cell"],
+            config["arms"], run.attrition, run.audit, run.analysis, describe(run), run.figures["cohort"], cells
         ),
         run.libraries is not None
         and methylation_section(
@@ -72,33 +77,42 @@ def build_page(run):
             run.concordance,
             gates(config["methylation"]),
             run.figures["methylation"],
+            cells,
             report["library_ids"],
             run.instrument,
         ),
-        run.cortisol is not None and cortisol_section(run.cortisol, run.figures["cortisol"], report["library_ids"]),
+        run.cortisol is not None
+        and cortisol_section(run.cortisol, run.figures["cortisol"], report["library_ids"], cells),
         run.results and predictor_section(run.results),
-        run.results and moderation_section(run.results, report["smallest_cell"]),
+        run.results and moderation_section(run.results, cells, run.figures.get("moderation", {})),
         programme_section(run.programme, run.figures.get("programme", {})),
-        limits_section(
-            config,
-            run.results,
-            run.libraries,
-            samples,
-            run.sheet,
-            run.snps,
-            run.genome,
-        ),
+        limits_section(config, run.results, run.libraries, samples, run.sheet, run.snps, run.genome, cells),
         methods_section(config, run.cortisol, sorted(run.sheet["assay"].unique())),
         provenance_section(run.checksums, config, run.software),
     ]
-    return render(
-        config["study"]["title"],
-        config["study"]["question"] if run.results else None,
-        answer(run.results, config["moderation"]["predictor_after_randomisation"]),
-        [section for section in sections if section],
-        _notices(config),
-        **({} if run.results else {"heading": "What was measured"}),
+    first = answer(
+        run.results,
+        config["moderation"]["predictor_after_randomisation"],
+        cells,
+        run.truth,
+        run.libraries,
+        curves,
     )
+    question = config["study"]["question"] if run.results else None
+    return config["study"]["title"], question, first, [s for s in sections if s], _notices(config)
+
+
+def describe(run):
+    """Return the descriptive tables of a run by name, as `hpaxis.report.describe` makes them."""
+    config, cells = run.config, Cells(run.config["report"]["smallest_cell"])
+    columns = config["cohort"]["columns"] if "cohort" in config else {}
+    return {
+        "table1": table_one(run.analysis, config["models"], columns, config["arms"], cells),
+        "correlations": correlations(run.analysis, config["models"], columns, cells),
+        "missing": missing_map(run.analysis, config["models"], cells),
+        "received": received(run.analysis, config["models"], config["arms"], cells),
+        "analysed": analysed(run.results),
+    }
 
 
 def _notices(config):

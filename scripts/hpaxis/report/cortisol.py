@@ -42,15 +42,22 @@ FIGURES = {
     ),
 }
 
+SOURCES = {
+    "curves": ("cortisol/curves.tsv", "cortisol/band.tsv"),
+    "plates": ("cortisol/wells.tsv",),
+    "controls": ("cortisol/controls.tsv",),
+}
 
-def cortisol_section(tables, figures, library_ids):
+
+def cortisol_section(tables, figures, library_ids, cells):
     """Return the section on cortisol.
 
     ``tables`` maps curves, quality, controls, samples and rerun to the cortisol stage's tables; ``figures`` maps
-    names to SVG text. Ids of hair samples are shown only where ``library_ids``.
+    names to SVG text. Ids of hair samples are shown only where ``library_ids``;
+    ``cells`` is `hpaxis.report.privacy.Cells`.
     """
     curves, samples = tables["curves"], tables["samples"]
-    checks = check_table(tables["quality"], samples, set(tables["controls"]["control"]), library_ids)
+    checks = check_table(tables["quality"], samples, set(tables["controls"]["control"]), library_ids, cells)
     # Concentrations that were finished elsewhere bring no plate, no curve and no control.
     of_plates = [
         Heading("plates", "Plates and their curves"),
@@ -61,31 +68,54 @@ def cortisol_section(tables, figures, library_ids):
         Heading("hair", "Hair samples"),
     ]
     blocks = [
-        _opening(curves, samples),
+        _opening(curves, samples, cells),
         _no_value(samples),
         *(of_plates if len(curves) else [checks if len(tables["quality"]) else None]),
-        sample_table(samples, library_ids),
-        rerun_table(tables["rerun"], library_ids),
+        sample_table(samples, library_ids, cells),
+        rerun_table(tables["rerun"], library_ids) if library_ids else _rerun_sentence(tables["rerun"], cells),
     ]
     return Section("cortisol", TITLE, tuple(b for b in blocks if b is not None))
 
 
-def _opening(curves, samples):
+def _opening(curves, samples, cells):
     verdicts = curves["verdict"].value_counts()
     said = words(f"{count(verdicts.get(v, 0))} {SAID[v]}" for v in VERDICTS)
-    below, above = ((samples["censored"] == side).sum() for side in ("below", "above"))
-    known = samples["cortisol_pg_per_mg"].notna().sum()
-    plates = (
-        f"Of {plural(len(curves), 'plate')}, {said}."
+    below, above = (int((samples["censored"] == side).sum()) for side in ("below", "above"))
+    known = int(samples["cortisol_pg_per_mg"].notna().sum())
+    text = (
+        f"Of {plural(len(curves), 'plate')}, {said}. "
         if len(curves)
-        else "Concentrations were finished elsewhere: no plate was evaluated here."
+        else "Concentrations were finished elsewhere: no plate was evaluated here. "
     )
-    limits = "the standards cover" if len(curves) else "the laboratory's limits allow"
+    limits = "the standards cover" if len(curves) else "the laboratory’s limits allow"
+    if any(cells.small(n) for n in (below, above, len(samples) - known)):
+        text += (
+            f"There are {plural(len(samples), 'hair sample')}; {cells.people(below)} lie below and "
+            f"{cells.people(above)} "
+            f"above what {limits}."
+        )
+    else:
+        text += (
+            f"Of {plural(len(samples), 'hair sample')}, {count(known)} {'has' if known == 1 else 'have'} a "
+            "concentration; "
+            f"{count(below)} {'lies' if below == 1 else 'lie'} below and {count(above)} above what {limits}."
+        )
     return Paragraph(
-        f"{plates} Of {plural(len(samples), 'hair sample')}, {count(known)} "
-        f"{'has' if known == 1 else 'have'} a concentration; {count(below)} {'lies' if below == 1 else 'lie'} below "
-        f"and {count(above)} above what {limits}. Those are censored, never extrapolated. Concentrations "
-        "are in pg of cortisol a mg of hair."
+        f"{text} Those are censored, not extrapolated. Concentrations are in pg of cortisol per mg of hair."
+    )
+
+
+def _rerun_sentence(rerun, cells):
+    own = rerun[rerun["role"] != "control"] if len(rerun) else rerun
+    if rerun.empty:
+        return Paragraph("Nothing needs to be run again.")
+    controls = len(rerun) - len(own)
+    also = f" and {plural(controls, 'control')}" if controls else ""
+    return Paragraph(
+        f"To be run again: {cells.people(len(own))} {'measurement' if len(own) == 1 else 'measurements'} of hair "
+        ""
+        f"samples{also}. The bench’s page (bench.html, not for sharing) and cortisol/rerun.tsv have each with its "
+        "wells."
     )
 
 
@@ -98,7 +128,15 @@ def _no_value(samples):
 def _drawn(figures, curves, controls):
     said = "; ".join(f"{row.plate_id}: {row.verdict}" for row in curves.itertuples())
     return [
-        Figure(f"cortisol-{name}", title, f"{title}. {said}.", figures[name], note)
+        Figure(
+            f"cortisol-{name}",
+            title,
+            f"{title}. {said}.",
+            figures[name],
+            note,
+            name == "plates",
+            (f"report/figures/cortisol/{name}.svg", *SOURCES[name]),
+        )
         for name, (title, note) in FIGURES.items()
         if name in figures and (name != "controls" or len(controls))
     ]
@@ -129,12 +167,15 @@ def curve_table(curves):
         rows,
         frozenset({"Kit", "Curve", "Unit", "Verdict"}),
         "Read back: range of what the standards give when read from their own curve. LOD = limit of detection; LLOQ, "
-        "ULOQ = lowest and highest standard read back within 80–120%. Parameters with their errors stand in "
-        "cortisol/curves.tsv.",
+        "ULOQ = lowest and highest standard read back within 80–120%. The parameters and their errors are "
+        "in cortisol/curves.tsv.",
+        source=("cortisol/curves.tsv",),
+        data=curves,
+        key="curves",
     )
 
 
-def check_table(quality, samples, controls, library_ids):
+def check_table(quality, samples, controls, library_ids, cells):
     """Return every check that did not pass, with its reason and remedy; checks of hair samples are counted together.
 
     ``controls``: the names of controls, which belong to nobody.
@@ -150,12 +191,14 @@ def check_table(quality, samples, controls, library_ids):
     ]
     for (plate, check, verdict), group in flagged[personal].groupby(["plate_id", "check", "verdict"], sort=False):
         remedies = "; ".join(dict.fromkeys(_text(r) for r in group["remedy"]))
-        rows.append((plate, _check(check), verdict, f"{plural(len(group), 'hair sample')} flagged", remedies))
+        rows.append((plate, _check(check), verdict, f"{_samples(len(group), cells)} flagged", remedies))
     return Table(
         "Checks of plates that did not pass",
         ("Plate", "Check", "Verdict", "Reason", "Remedy"),
         tuple(sorted(rows, key=lambda row: (row[0], row[2]))),
         frozenset({"Check", "Verdict", "Reason", "Remedy"}),
+        source=("cortisol/quality.tsv",),
+        key="plate-checks",
     )
 
 
@@ -183,10 +226,13 @@ def control_table(controls):
         rows,
         frozenset({"Plate", "Verdict", "Reason"}),
         "In the kit’s unit. z compares a control with the other plates, where there are enough.",
+        source=("cortisol/controls.tsv",),
+        data=controls,
+        key="plate-controls",
     )
 
 
-def sample_table(samples, library_ids):
+def sample_table(samples, library_ids, cells):
     """Return the hair samples, each by its id where allowed, else what flags they carry and how often."""
     if library_ids:
         rows = tuple(
@@ -199,6 +245,7 @@ def sample_table(samples, library_ids):
             rows,
             frozenset({"Censored", "Flags"}),
             folded=True,
+            source=("cortisol/samples.tsv",),
         )
     flags = samples["flags"].dropna().str.split(";").explode()
     flags = flags[flags != ""].value_counts(sort=False).sort_index()
@@ -207,8 +254,9 @@ def sample_table(samples, library_ids):
     return Table(
         "Flags of hair samples",
         ("Flag", "Samples"),
-        tuple((flag.replace("_", " "), count(n)) for flag, n in flags.items()),
+        tuple((flag.replace("_", " "), cells.people(n)) for flag, n in flags.items()),
         note=f"{plural(len(samples), 'sample')} in all; one may carry several flags, and keeps its value with them.",
+        source=("cortisol/samples.tsv",),
     )
 
 
@@ -230,6 +278,7 @@ def rerun_table(rerun, library_ids):
         rows,
         frozenset({"Plate", "Wells", "Reason", "Action"}),
         "Ready for the bench in cortisol/rerun.tsv.",
+        source=("cortisol/rerun.tsv",),
     )
 
 
@@ -247,3 +296,7 @@ def _check(name):
 
 def _text(value):
     return "–" if value is None or value != value or value == "" else str(value)
+
+
+def _samples(n, cells):
+    return plural(n, "hair sample") if not cells.small(n) else f"{cells.people(n)} hair samples"

@@ -1,19 +1,23 @@
 """What this page cannot say, each limit only where the study's own tables and config show that it holds."""
 
+from functools import partial
+
 from hpaxis.labels import column_label
 from hpaxis.report.blocks import Items, Paragraph, Section
 from hpaxis.report.models import in_order
-from hpaxis.report.numbers import bounded, count, fixed, plural, words
+from hpaxis.report.numbers import count, plural, words
+from hpaxis.report.scrutiny import power_sentence
 
 
-def limits_section(config, results, libraries, samples, sheet, snps, genome):
+def limits_section(config, results, libraries, samples, sheet, snps, genome, cells):
     """Return the section on limits.
 
-    ``results`` are the models, ``libraries`` the methylation stage's libraries (None without saliva), ``samples`` the
-    hair samples (None without hair), ``sheet`` the sheet of libraries, ``snps`` the number of positions in the panels'
-    SNP masks, ``genome`` whether the panels agree with a genome: same, differs or unchecked.
+    ``results`` are the models, ``libraries`` the methylation stage's libraries (None without saliva), ``samples``
+    the hair samples (None without hair), ``sheet`` the sheet of libraries, ``snps`` the number of positions in the panels' SNP masks,
+    ``genome`` whether the panels agree with a genome: same, differs or unchecked, ``cells`` is
+    `hpaxis.report.privacy.Cells`.
     """
-    of_models = (_size, _warnings, _missing, _many) if results else ()
+    of_models = (_size, _warnings, partial(_missing, cells=cells), _many) if results else ()
     of_saliva = (
         []
         if libraries is None
@@ -25,7 +29,7 @@ def limits_section(config, results, libraries, samples, sheet, snps, genome):
         *(limit(results) for limit in of_models),
         *of_saliva,
         _not_measured(libraries, samples),
-        _cortisol(samples),
+        _cortisol(samples, cells),
         _observational(results, libraries, samples),
     ]
     if not any(limits):
@@ -67,18 +71,9 @@ def _size(results):
     primary = in_order(results)[0]
     if primary.refused:
         return None
-    parts = [f"The primary model rests on {primary.who()}."]
-    detectable = primary.tables["detectable"].iloc[0]
-    f2 = detectable["f2_simulated"]
-    if f2 != f2:
-        f2 = detectable["f2_exact"]
-    if f2 == f2:
-        parts.append(
-            f"With so many, and methylation measured as it was, an interaction is found with {detectable['power']:.0%} "
-            f"power only if it is at least f² = {fixed(f2)} (a partial R² of {bounded(f2 / (1 + f2))}): smaller ones "
-            "are likely missed, and one that is found is likely overestimated."
-        )
-    return " ".join(parts)
+    power = power_sentence(primary)
+    caution = "Smaller effects are likely missed, and one that is found is likely overestimated." if power else ""
+    return " ".join(part for part in (f"The primary model rests on {primary.who()}.", power, caution) if part)
 
 
 def _warnings(results):
@@ -92,22 +87,34 @@ def _warnings(results):
     return f"The primary model warns: {'; '.join(said)}." if said else None
 
 
-def _missing(results):
-    short = [r for r in in_order(results) if not r.refused and r.left_out()]
-    shown = words(f"{r.name}: {sum(r.left_out().values())}" for r in short)
+def _missing(results, cells):
+    short = [r for r in in_order(results) if not r.refused and r.left_out() and not r.hides_complete(cells)]
+    shown = words(f"{r.name}: {count(r.fit('n'))} of {count(r.fit('n') + sum(r.left_out().values()))}" for r in short)
     return bool(short) and (
-        f"Models use complete cases: people with a missing value are left out ({shown}). If what is missing depends "
-        "on the outcome, estimates are biased."
+        f"Models use complete cases; people with a missing value are left out (used, {shown}). If what is missing "
+        "depends on the outcome, estimates are biased."
     )
 
 
 def _many(results):
     explored = [r.name for r in in_order(results) if r.standing[0] != "confirmatory"]
     told = f" Exploratory by the plan lock: {words(explored)}." if explored else ""
-    return len(results) > 1 and (
-        f"{plural(len(results), 'interaction').capitalize()} are tested on this page, one a model, without adjusting "
-        f"for their number; only the primary one answers the question.{told}"
+    fitted = [r for r in results if not r.refused]
+    terms = sum(_interactions(r) for r in fitted)
+    versions = sum(int(r.tables["multiverse"]["estimate"].notna().sum()) for r in fitted)
+    told = (f" They were also fitted in {count(versions)} versions of their choices." if versions else "") + told
+    return terms > 1 and (
+        f"{plural(terms, 'interaction')} are tested on this page, in {plural(len(fitted), 'model')} and their families "
+        f"of predictors. Only the primary one answers the question; families are adjusted within a model, nothing is "
+        f"adjusted across models.{told}"
     )
+
+
+def _interactions(result):
+    """How many interactions a model tests: those of its family of predictors, or its own."""
+    family = result.tables.get("family")
+    own = len(result.differences)
+    return own if family is None or family.empty else max(own, len(family))
 
 
 def _panel(genome, snps):
@@ -170,14 +177,14 @@ def _not_measured(libraries, samples):
     return bool(absent) and text[0].upper() + text[1:]
 
 
-def _cortisol(samples):
+def _cortisol(samples, cells):
     if samples is None:
         return None
     censored = samples["censored"].isin(["below", "above"]).sum()
     return bool(censored) and (
-        f"{plural(censored, 'hair sample lies', 'hair samples lie')} beyond the assay’s limits, of "
-        f"{count(len(samples))}. Such a value is not known: a model that needs it fits a censored regression or "
-        "imputes it, and says so."
+        f"{cells.part(censored, len(samples))} hair samples lie beyond the assay’s limits. Such a value is not "
+        "known: a "
+        "model that needs it fits a censored regression or imputes it, and says so."
     )
 
 

@@ -4,23 +4,23 @@ from hpaxis.report.blocks import Items, Section
 from hpaxis.report.numbers import count
 
 READS = (
-    "Methylation: a read finds its amplicon by words of its sequence in three letters; both mates are laid over "
-    "the reference and become one molecule, so that no base counts twice and primers and adapters, outside the "
-    "insert, count not at all. Cytosines outside CpGs give each library’s conversion. Per-CpG levels are corrected "
-    "for incomplete conversion, with intervals that carry that correction and how many templates the molecules can "
-    "stand for. Nothing is removed by position, and depth has no cap. methylpy calls the same molecules as a "
-    "second opinion."
+    "Methylation: each read is placed on its amplicon by exact k-mers in a two-letter alphabet (purine, pyrimidine), "
+    "which bisulfite conversion does not change. Both mates are aligned to the reference and merged into one molecule, "
+    "so no base is counted twice; primers and adapters are not counted. Cytosines outside CpGs give each library’s "
+    "conversion. Per-CpG levels are corrected for incomplete conversion; their intervals include the error of that "
+    "correction and the number of templates. Reads are not deduplicated by position, and depth is not capped. methylpy "
+    "calls the same molecules as a second opinion."
 )
 PYROSEQUENCING = (
     "Methylation by pyrosequencing: readings are the instrument’s own percentages. The error of a position, and the "
-    "part that all positions of a run share, come from libraries run in several wells or from the config; conversion "
-    "comes from the control position, drawn towards the study’s mean by as much as a reading is noise."
+    "error that all positions of a run share, come from libraries run in several wells or from the config. Conversion "
+    "comes from the control position, shrunk towards the study’s mean according to the noise of a reading."
 )
 
 
 CURVES = (
-    "Cortisol: each plate’s standards give a curve, by which wells become concentrations and, with the hair’s "
-    "mass and volumes, pg/mg. Values beyond the standards are censored, never extrapolated. Models use the "
+    "Cortisol: a curve is fitted to each plate’s standards. It turns wells into concentrations and, with the mass and "
+    "volumes of the hair, into pg/mg. Values beyond the standards are censored, not extrapolated. Models use the "
     "natural logarithm."
 )
 FINISHED = (
@@ -30,7 +30,7 @@ FINISHED = (
 
 
 def methods_section(config, cortisol, assays=("amplicon",)):
-    """Return the section on methods: one item a stage that this study has.
+    """Return the section on methods: one item for each stage that this study has.
 
     ``cortisol``: the cortisol stage's tables, None without hair. ``assays``: those of the study's libraries, none
     without saliva.
@@ -43,24 +43,24 @@ def methods_section(config, cortisol, assays=("amplicon",)):
     if cortisol is not None:
         items.append(FINISHED if cortisol["curves"].empty else CURVES)
     items.append(
-        "Cohort: stages are joined on participant and timepoint; every row of every sheet is accounted for."
+        "Cohort: the stages are joined on participant and timepoint. Every row of every sheet is accounted for."
         if assays or cortisol is not None
         else "Cohort: every row of the sheet of participants is accounted for."
     )
     if not config["models"]:
         return Section("methods", "Methods in short", (Items(tuple(items)),))
     censored = (
-        " Where hair cortisol is censored, a censored (Tobit) regression if it is the outcome, multiple imputation "
-        "under its limits if it is a covariate."
+        " Censored hair cortisol is handled by censored (Tobit) regression as an outcome and by multiple imputation "
+        "within its limits as a covariate."
         if cortisol is not None
         else ""
     )
     items += [
-        f"Moderation: least squares on complete cases, {config['arms'][0]} the reference arm, one covariance for every "
-        f"number of a model, Student’s t.{censored} Regions of significance are Johnson and Neyman’s, in closed form. "
-        "Every p value is two-sided.",
-        f"Scrutiny: BCa bootstrap within arm, restricted wild bootstrap and Freedman–Lane permutation "
-        f"({count(config['moderation']['draws'])} draws each), leaving out each person, correction for measurement "
-        "error, power by simulation, and every version of the model’s choices with joint permutation tests.",
+        f"Moderation: least squares on complete cases, with {config['arms'][0]} as the reference arm, one covariance "
+        f"for every number of a model, and Student’s t.{censored} Johnson–Neyman regions are in closed form. Every p "
+        "value is two-sided.",
+        f"Robustness: BCa bootstrap within arm, restricted wild bootstrap and Freedman–Lane permutation "
+        f"({count(config['moderation']['draws'])} draws each), leaving out each person in turn, correction for "
+        "measurement error, power by simulation, and a multiverse of the model’s choices with joint permutation tests.",
     ]
     return Section("methods", "Methods in short", (Items(tuple(items)),))

@@ -1,5 +1,7 @@
 """The section on methylation: how good the libraries are, what controls show, each CpG by arm, the second caller."""
 
+import re
+
 from hpaxis.labels import population_label
 from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
 from hpaxis.report.numbers import (
@@ -11,7 +13,7 @@ from hpaxis.report.numbers import (
     plural,
     words,
 )
-from hpaxis.report.privacy import shown_ids
+from hpaxis.report.privacy import WITHHELD, Cells, shown_ids
 
 KINDS = {
     "study": "Study",
@@ -25,36 +27,29 @@ FUNNEL = ("pairs_in", "merged", "on_target", "passed")
 VERDICTS = ("pass", "warn", "fail")
 
 
-def methylation_section(libraries, sheet, levels, concordance, gates, figures, library_ids, instrument=None):
+def methylation_section(libraries, sheet, levels, concordance, gates, figures, cells, library_ids, instrument=None):
     """Return the section on methylation.
 
     ``libraries`` is methylation/libraries.tsv, ``sheet`` the sheet of libraries, ``levels`` the CpG levels by arm
     (`hpaxis.methylation.figures.levels.cpg_levels`), ``concordance`` the table of both callers, ``gates`` maps
     ``conversion`` and ``depth`` to (fail, warn), ``figures`` maps ``conversion``, ``cpgs`` and ``concordance``
     to SVG text, ``instrument`` is methylation/instrument.tsv where a pyrosequencer was used. Ids of study libraries
-    are shown only where ``library_ids``.
+    are shown only where ``library_ids``; ``cells`` is `hpaxis.report.privacy.Cells`.
     """
     study = libraries[libraries["kind"] == "study"]
     counted = libraries["passed"].notna().any()  # reads or counts; a pyrosequencer has neither
     blocks = [
-        _opening(libraries, study),
+        _opening(libraries, study, cells),
         _failed_all(study),
         instrument_table(instrument),
         Heading("quality", "Quality of the libraries"),
-        conversion_figure(libraries, gates, figures) if counted else None,
-        funnel_table(libraries) if counted else None,
-        flagged_table(libraries, library_ids),
+        conversion_figure(libraries, gates, figures, cells) if counted else None,
+        funnel_table(libraries, cells) if counted else None,
+        flagged_table(libraries, library_ids) if library_ids else reason_table(study, cells),
         control_table(libraries, sheet),
         Heading("cpgs", "Methylation of each CpG"),
-        Figure(
-            "levels",
-            "Methylation of each CpG by arm",
-            "Mean methylation of each CpG by arm with its interval; the numbers stand in the tables below.",
-            figures["cpgs"],
-            "Means over people with a 95% t interval, from libraries that did not fail, corrected for incomplete "
-            "conversion; a corrected value may fall below zero.",
-        ),
-        *_level_tables(levels),
+        *_level_figures(figures, levels),
+        *_level_tables(levels, cells),
         *(_molecule_figures(figures) if counted else ()),
         *(_callers(concordance, libraries, figures, library_ids) if counted else ()),
     ]
@@ -63,45 +58,71 @@ def methylation_section(libraries, sheet, levels, concordance, gates, figures, l
     return Section("methylation", "Methylation", tuple(b for b in blocks if b is not None))
 
 
-def _molecule_figures(figures):
-    """Molecules pooled by arm; nothing where no library has molecules."""
+def _level_figures(figures, levels):
+    """CpGs on the gene where the figure has been drawn, else in their order along the amplicon."""
     blocks = []
-    if "molecules" in figures:
+    if "gene" in figures:
         blocks.append(
             Figure(
-                "molecules",
-                "Molecules by arm",
-                "Molecules as rows and CpGs as columns, by population and arm; shares stand above each panel.",
-                figures["molecules"],
-                "150 molecules a panel, drawn evenly from all of its libraries, each with equal weight, the most "
-                "methylated on top. They are pooled: no row can be traced to a person. Not corrected for conversion.",
+                "gene",
+                "Methylation of each CpG on the gene",
+                "Mean methylation of each CpG by arm with simultaneous intervals, over the amplicon’s genomic "
+                "position; "
+                "below it the CpGs, indices such as the NGFI-A sites, the array’s probes and the literature’s numbers.",
+                figures["gene"],
+                "Bands: simultaneous 95% intervals over all CpGs of an arm (Bonferroni t). Tracks below: CpGs in their "
+                "order, sites of the panel’s indices, Illumina probes, and names from the literature "
+                "(aliases.tsv of the panel).",
+                source=("report/figures/methylation/gene.svg", "report/cpg_levels.tsv"),
+                data=levels,
             )
         )
-    if "lollipops" in figures:
-        blocks.append(
-            Figure(
-                "lollipops",
-                "Some molecules with methylated CpGs",
-                "Twelve molecules by population and arm with a circle a CpG, filled where methylated.",
-                figures["lollipops"],
-                "Drawn evenly from the pooled molecules with at least one methylated CpG, from the most to the least. "
-                "A gap is a CpG that was not read.",
-            )
+    blocks.append(
+        Figure(
+            "levels",
+            "Methylation of each CpG by arm",
+            "Mean methylation of each CpG by arm with its interval; the numbers stand in the tables below.",
+            figures["cpgs"],
+            "Means over people with a 95% t interval, from libraries that did not fail, corrected for incomplete "
+            "conversion; a corrected value may fall below zero.",
+            folded=bool(blocks),
+            source=("report/figures/methylation/cpgs.svg", "report/cpg_levels.tsv"),
+            data=levels,
         )
+    )
     return blocks
 
 
-def conversion_figure(libraries, gates, figures):
+def _molecule_figures(figures):
+    """Molecules pooled by arm; nothing where no library has molecules."""
+    if "molecules" not in figures:
+        return []
+    return [
+        Figure(
+            "molecules",
+            "Molecules by arm",
+            "Molecules as rows and CpGs as columns, by population and arm; shares stand above each panel.",
+            figures["molecules"],
+            "150 molecules in each panel, drawn evenly from all of its libraries, each with equal weight, the most "
+            "methylated on top. They are pooled: no row can be traced to a person. Not corrected for conversion.",
+            folded=True,
+            source=("report/figures/methylation/molecules.svg",),
+        )
+    ]
+
+
+def conversion_figure(libraries, gates, figures, cells):
     """Return the figure of conversion and depth of every library."""
     return Figure(
         "conversion",
         "Bisulfite conversion and depth of every library",
         f"Conversion and depth of {plural(len(libraries), 'library', 'libraries')}, "
-        f"{verdict_words(libraries)}; medians stand in the next table.",
+        f"{verdict_words(libraries, cells)}; the next table has medians.",
         figures["conversion"],
         f"Conversion is measured on each library’s own cytosines outside CpGs, with its interval. A library fails "
         f"below {percent(gates['conversion'][0], 1)} conversion or a median depth of {count(gates['depth'][0])}, "
-        f"and is warned of below {percent(gates['conversion'][1], 1)} or {count(gates['depth'][1])}.",
+        f"and gets a warning below {percent(gates['conversion'][1], 1)} or {count(gates['depth'][1])}.",
+        source=("report/figures/methylation/conversion.svg", "methylation/libraries.tsv"),
     )
 
 
@@ -110,13 +131,13 @@ def _callers(concordance, libraries, figures, library_ids):
     return [heading, *concordance_blocks(concordance, libraries, figures, library_ids)]
 
 
-def _opening(libraries, study):
+def _opening(libraries, study, cells):
     if study.empty:
         return Notice("There is no study library.", "warning")
     passed = study[study["verdict"] != "fail"]
     text = (
-        f"Of {plural(len(study), 'study library', 'study libraries')}, {verdict_words(study)}. Failed libraries are "
-        "left out of everything that follows; each has its reason below."
+        f"Of {plural(len(study), 'study library', 'study libraries')}, {verdict_words(study, cells)}. Failed libraries "
+        "are left out of everything that follows; the reasons are below."
     )
     if len(passed):
         conversion = 1 - passed["non_conversion"]
@@ -127,7 +148,7 @@ def _opening(libraries, study):
         depth = passed["median_depth"].dropna()
         if len(depth):
             text += (
-                f" and a median depth of {count(depth.median())} reads a CpG (from {count(depth.min())} to "
+                f" and a median depth of {count(depth.median())} molecules per CpG (from {count(depth.min())} to "
                 f"{count(depth.max())})"
             )
         text += "."
@@ -141,14 +162,18 @@ def _failed_all(study):
     return None
 
 
-def verdict_words(table):
-    """Return how many libraries passed, passed with a warning, and failed."""
-    counts = table["verdict"].value_counts()
+def verdict_words(table, cells):
+    """Return how many libraries passed, passed with a warning, and failed; the largest count hides a small one."""
     said = {"pass": "passed", "warn": "passed with a warning", "fail": "failed"}
-    return words(f"{count(counts.get(v, 0))} {said[v]}" for v in VERDICTS)
+    counts = {v: int((table["verdict"] == v).sum()) for v in VERDICTS}
+    if any(cells.small(n) for n in counts.values()):
+        most = max(counts, key=counts.get)
+        parts = [f"{cells.people(n)} {said[v]}" for v, n in counts.items() if v != most]
+        return f"{words(parts)}; the others {said[most]}"
+    return words(f"{count(n)} {said[v]}" for v, n in counts.items())
 
 
-def funnel_table(libraries):
+def funnel_table(libraries, cells):
     """Return medians by kind of library: the reads at each step, conversion, depth, and the verdicts."""
     rows = []
     for kind, name in KINDS.items():
@@ -162,7 +187,7 @@ def funnel_table(libraries):
             *(count(here[column].median()) for column in FUNNEL),
             percent(1 - here["non_conversion"].median()),
             count(here["median_depth"].median()),
-            " / ".join(count(verdicts.get(v, 0)) for v in VERDICTS),
+            " / ".join((cells.parts if kind == "study" else Cells(0).parts)([verdicts.get(v, 0) for v in VERDICTS])),
         ))  # fmt: skip
     return Table(
         "Libraries by kind (medians)",
@@ -178,7 +203,9 @@ def funnel_table(libraries):
             "Pass / warn / fail",
         ),
         tuple(rows),
-        note="A molecule counts once: mates are merged, and nothing is removed by position.",
+        note="Mates are merged, so a molecule is counted once; reads are not deduplicated by position.",
+        source=("methylation/libraries.tsv",),
+        key="libraries-by-kind",
     )
 
 
@@ -206,7 +233,42 @@ def flagged_table(libraries, library_ids):
         rows,
         frozenset({"Verdict", "Reasons"}),
         note,
+        source=("methylation/libraries.tsv",),
+        key="flagged",
     )
+
+
+def reason_table(study, cells):
+    """Return how many study libraries failed or got a warning, by what was measured; a library may have several."""
+    flagged = study[study["verdict"].isin(["fail", "warn"])]
+    if flagged.empty:
+        return Paragraph("No study library was flagged.")
+    said = (
+        flagged[["verdict", "reasons"]].assign(reasons=flagged["reasons"].fillna("").str.split("; ")).explode("reasons")
+    )
+    said["reasons"] = said["reasons"].map(reason_kind)
+    said = said[said["reasons"] != ""]
+    counts = said.groupby(["reasons", "verdict"]).size().unstack(fill_value=0)
+    rows = tuple(
+        (reason, cells.people(row.get("fail", 0)), cells.people(row.get("warn", 0)))
+        for reason, row in counts.iterrows()
+    )
+    return Table(
+        "Study libraries that failed or carry a warning, by reason",
+        ("Reason", "Failed", "With a warning"),
+        rows,
+        note="A library may have several reasons. The bench’s page (bench.html, not for sharing) has each by its id.",
+        source=("methylation/libraries.tsv",),
+        key="flagged",
+    )
+
+
+def reason_kind(reason):
+    """Return what a reason is about, without its numbers: ``conversion 98.77 %, below 99 %`` is ``conversion``."""
+    text = re.sub(r"\([^)]*\)", "", str(reason))
+    text = re.split(r"[:,]| is | lies | at | of ", text, maxsplit=1)[0]
+    text = re.sub(r"[~<>≥≤]?\s*[\d.,]+\s*%?(?:-\d+)?", "", text).strip()
+    return text[:60]
 
 
 def instrument_table(instrument):
@@ -236,8 +298,10 @@ def instrument_table(instrument):
         rows,
         frozenset({"Source"}),
         "SDs in percentage points. Libraries of the pyrosequencer have no molecules and so no depth; their intervals "
-        "carry these errors, and conversion from their control position. Readings below the instrument’s floor are "
-        "censored: they count as “below”, not as 0.",
+        "include these errors and that of conversion, from their control position. Readings below the instrument’s "
+        "floor are censored: they count as below it, not as 0.",
+        source=("methylation/instrument.tsv",),
+        data=instrument,
     )  # fmt: skip
 
 
@@ -262,6 +326,7 @@ def library_table(study):
         rows,
         frozenset({"Verdict"}),
         folded=True,
+        source=("methylation/libraries.tsv",),
     )
 
 
@@ -289,35 +354,43 @@ def control_table(libraries, sheet):
         ("Library", "Kind", "Expected", "Found [95% CI]", "Conversion", "Passed", "Verdict", "Reasons"),
         tuple(rows),
         frozenset({"Kind", "Verdict", "Reasons"}),
-        "Found: the region mean, corrected for conversion. Passed: molecules that passed. A pass may carry remarks.",
+        "Found: the region mean, corrected for conversion. Passed: molecules that passed. Libraries that pass may "
+        "still "
+        "carry notes.",
+        source=("methylation/libraries.tsv",),
+        key="controls",
     )
 
 
-def _level_tables(levels):
+def _level_tables(levels, cells):
     if levels.empty:
         return [Notice("No library passed, so no CpG has a level.", "warning")]
-    return [level_table(rows, population) for population, rows in levels.groupby("population", sort=False)]
+    return [level_table(rows, population, cells) for population, rows in levels.groupby("population", sort=False)]
 
 
-def level_table(levels, population):
+def level_table(levels, population, cells):
     """Return the mean methylation of each CpG of one population by arm."""
     arms = list(dict.fromkeys(levels["arm"]))
     rows = []
     for place, (cpg, here) in enumerate(levels.groupby("cpg_id", sort=False), start=1):
-        cells = []
+        cells_of = []
         for arm in arms:
             one = here[here["arm"] == arm]
             if one.empty:
-                cells += ["0", "–", "–"]
+                cells_of += ["0", "–", "–"]
             else:
                 row = one.iloc[0]
-                cells += [count(row["n"]), percent(row["mean"]), percent_interval(row["low"], row["high"])]
-        rows.append((f"{place}: {cpg}", *cells))
+                n = count(row["n"]) if cells.all_shown else WITHHELD
+                cells_of += [n, percent(row["mean"]), percent_interval(row["low"], row["high"])]
+        rows.append((f"{place}: {cpg}", *cells_of))
     columns = ["CpG"]
     for arm in arms:
         columns += [f"n ({arm})", f"Mean ({arm})", f"95% CI ({arm})"]
     title = f"Methylation of each CpG by arm, {population_label(population)}"
-    return Table(title, tuple(columns), tuple(rows), folded=True)
+    note = None if cells.all_shown else "n is withheld: few people may lack a level (report.smallest_cell)."
+    data = levels if cells.all_shown else levels.drop(columns="n")
+    source = ("report/cpg_levels.tsv",)
+    return Table(title, tuple(columns), tuple(rows), note=note, folded=True, source=source, data=data)
 
 
 def concordance_blocks(concordance, libraries, figures, library_ids):
@@ -351,6 +424,8 @@ def concordance_blocks(concordance, libraries, figures, library_ids):
             figures["concordance"],
             "Bars are 95% intervals of the sampling error of the difference, from the calls on which the two differ. "
             "Uncorrected calls on both sides.",
+            folded=True,
+            source=("report/figures/methylation/concordance.svg", "methylation/concordance.tsv"),
         ),
     ]
     if len(flagged):
@@ -368,6 +443,7 @@ def concordance_blocks(concordance, libraries, figures, library_ids):
                 ("Library", "hpaxis", "methylpy", "Difference (points)", "Flag"),
                 rows,
                 frozenset({"Flag"}),
+                source=("methylation/concordance.tsv",),
             )
         )
     return blocks

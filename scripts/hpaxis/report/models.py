@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hpaxis.labels import column_label, population_label
-from hpaxis.report.numbers import count, digits_for, fixed, interval, p_phrase, words
+from hpaxis.report.numbers import count, digits_for, fixed, interval, p_phrase, significant, words
 
 COMPLETE = "complete cases"
 STATISTICS = ["estimate", "se", "t", "df", "p", "low", "high"]
@@ -60,6 +60,11 @@ class ModelResult:
         return self.tables["slopes"]["covariance"].iloc[0]
 
     @property
+    def errors(self):
+        """Name of what the errors of the reported numbers come from: the treatment's own, else `covariance`."""
+        return self.covariance if self.reported is None else self.reported["covariance"]
+
+    @property
     def reported(self):
         """The row of sensitivity.tsv that names the treatment of the data to report; None for complete cases.
 
@@ -100,7 +105,8 @@ class ModelResult:
             return table
         rows = self.tables["sensitivity"]
         rows = rows[(rows["method"] == self.method) & rows["quantity"].str.startswith("slope[")]
-        return table.assign(**{c: rows[c].to_numpy() for c in STATISTICS})
+        # How many of each arm stand behind it is not known from the table of treatments.
+        return table.assign(n=float("nan"), **{c: rows[c].to_numpy() for c in STATISTICS})
 
     @property
     def region(self):
@@ -117,6 +123,42 @@ class ModelResult:
         up = "SD" if "outcome" in standardised else "unit"
         across = "SD" if "predictor" in standardised else "unit"
         return f"{up} of {column_label(self.entry['outcome'])} per {across} of {column_label(self.entry['predictor'])}"
+
+    def raw(self, value):
+        """Return a slope or difference of slopes in raw units: of the outcome, per percentage point of methylation.
+
+        ``value`` is on the model's scale. None where the predictor is not a share of methylation on its own scale, or
+        where the moderator is continuous and in SD. With the SDs of fit.tsv, from which the model standardised.
+        """
+        entry = self.entry
+        if not entry["predictor"].endswith("_beta") or entry["scale"] != "beta":
+            return None
+        if not self.counts and "moderator" in entry["standardise"]:
+            return None
+        sds = {role: self.fit(f"sd[{entry[role]}]") for role in ("outcome", "predictor")}
+        up = sds["outcome"] if "outcome" in entry["standardise"] else 1.0
+        across = sds["predictor"] if "predictor" in entry["standardise"] else 1.0
+        raw = value * up / (100 * across)
+        return None if raw != raw else raw
+
+    @property
+    def raw_unit(self):
+        """Unit of `raw` in words."""
+        outcome = self.entry["outcome"]
+        points = "points" if outcome not in ("log_cortisol",) else "log units"
+        return f"{points} of {column_label(outcome)} per percentage point of {column_label(self.entry['predictor'])}"
+
+    def on_predictor(self, value):
+        """Return a place on the predictor's axis in words: in SD from the mean, and in percent where it is a share."""
+        scale = self.entry["predictor"]
+        standardised = "predictor" in self.entry["standardise"]
+        text = significant(value) + (" SD" if standardised else "")
+        if scale.endswith("_beta") and self.entry["scale"] == "beta":
+            mean, sd = (self.fit(f"{k}[{scale}]") for k in ("mean", "sd"))
+            share = mean + value * sd if standardised else value
+            if share == share:
+                return f"{text} ({fixed(100 * share)}%)" if standardised else f"{fixed(100 * share)}%"
+        return text
 
     def own_coefficients(self):
         """Return the coefficients under the model's covariance, with OLS errors beside where that differs."""
@@ -138,8 +180,23 @@ class ModelResult:
         arms = words(f"{count(n)} {arm}" for arm, n in self.counts.items())
         text = f"{count(self.n)} {population_label(self.entry['population'])}"
         if self.n != self.fit("n"):
-            arms = f"complete cases: {arms}" if arms else f"complete cases: {count(self.fit('n'))}"
+            return f"{text} ({self.method})"
         return f"{text} ({arms})" if arms else text
+
+    def who_complete(self):
+        """Return who is among the complete cases, whatever treatment is reported."""
+        arms = words(f"{count(n)} {arm}" for arm, n in self.counts.items())
+        text = f"{count(self.fit('n'))} {population_label(self.entry['population'])}"
+        return f"{text} ({arms})" if arms else text
+
+    def hides_complete(self, cells):
+        """Whether the n of complete cases, beside the n reported, would show that few people have a censored value."""
+        return self.reported is not None and cells.small(abs(self.n - self.fit("n")))
+
+    @property
+    def title(self):
+        """What a reader meets the model as: its title, else its name in words."""
+        return self.entry["title"] or self.name.replace("_", " ")
 
 
 def in_order(results):
@@ -186,7 +243,7 @@ def plain_sentence(result, row):
 def difference_sentence(result, row):
     """Return what one difference of slopes says, with its interval, in plain words."""
     outcome, predictor = column_label(result.entry["outcome"]), column_label(result.entry["predictor"])
-    numbers = f"b₃ = {statistics(row, result.confidence)}, two-sided, {result.covariance}"
+    numbers = f"b₃ = {statistics(row, result.confidence)}, two-sided, {result.errors}"
     shown = "" if excludes_zero(row) else "; the interval includes zero, so that a difference is not shown"
     if not result.counts:
         moderator = column_label(result.entry["moderator"])

@@ -1,9 +1,11 @@
 """The sections on the arm's effect on methylation and on the moderation, model by model."""
 
+import pandas as pd
+
 from hpaxis.labels import column_label, contrast_label, model_title, population_label, term_label
-from hpaxis.report.blocks import Figure, Heading, Items, Notice, Paragraph, Section, Table
+from hpaxis.report.blocks import Figure, Fold, Heading, Items, Notice, Paragraph, Section, Table
 from hpaxis.report.models import difference_sentence, in_order, pair_of
-from hpaxis.report.numbers import bounded, count, digits_for, fixed, interval, p_value, significant, words
+from hpaxis.report.numbers import MISSING, bounded, count, digits_for, fixed, interval, p_value, significant, words
 from hpaxis.report.scrutiny import scrutiny_blocks
 from hpaxis.report.trial import trial_blocks
 
@@ -41,6 +43,9 @@ def predictor_section(results):
                 "CI = confidence interval of the difference of means, with the model’s covariance; p values are "
                 "two-sided and not adjusted for the number of models. The last test of each model asks whether the "
                 "predictor spreads alike in the arms (Brown and Forsythe).",
+                source=("moderation/*/predictor_by_arm.tsv",),
+                key="predictor-by-arm",
+                data=pd.concat([r.tables["predictor_by_arm"].assign(model=r.name) for r in results if not r.refused]),
             )
         )
     else:
@@ -72,25 +77,70 @@ def _predictor_rows(result):
     return rows
 
 
-def moderation_section(results, smallest):
-    """Return the section on the models: the interaction of every model at a glance, then each in full."""
+def moderation_section(results, cells, figures):
+    """Return the section on the models: the primary one whole, the others one row each, unfolding.
+
+    ``cells`` is `hpaxis.report.privacy.Cells`; ``figures`` maps ``forest`` to SVG text (absent without a model).
+    """
     ordered = in_order(results)
     blocks = [
         Paragraph(
-            "Every model of the config is shown, the primary first. All numbers of a model (coefficients, slopes, "
-            "region) come from one covariance. The p values are two-sided and not adjusted for the number of models; "
-            "only the primary model answers the question."
+            "All numbers of a model (coefficients, slopes, region) come from one covariance. Every p value is "
+            "two-sided "
+            "and not adjusted for the number of models. Only the primary model answers the question."
         ),
-        overview_table(ordered),
+        *_forest(ordered, figures),
+        overview_table(ordered, cells),
+        *model_blocks(ordered[0], cells, whole=True),
     ]
-    for result in ordered:
-        blocks += model_blocks(result, smallest)
+    for result in ordered[1:]:
+        heading, *rest = model_blocks(result, cells, whole=False)
+        kept = tuple(b for b in rest if b is not None)
+        blocks.append(Fold(heading.key, f"Model {result.name}: {heading.title}", kept))
     return Section("moderation", "Moderation", tuple(b for b in blocks if b is not None))
 
 
-def overview_table(results):
-    """Return the table of the difference of slopes in every model, refused ones named."""
+def _forest(results, figures):
+    fitted = [r for r in results if not r.refused]
+    if "forest" not in figures or not fitted:
+        return []
+    said = "; ".join(
+        f"{r.title}: {fixed(row['estimate'], digits_for(row['se']))} "
+        f"{interval(row['low'], row['high'], digits_for(row['se']))}"
+        for r in fitted
+        for _, row in r.differences.iterrows()
+    )
+    return [
+        Figure(
+            "forest",
+            "The interaction (b₃) in every model, under each treatment of the data",
+            f"Estimates with their intervals, one row for each model and treatment. Reported: {said}.",
+            figures["forest"],
+            "Filled: the treatment that is reported. Open: the same model under another treatment of missing, censored "
+            "or imprecisely measured values. The line at zero is no difference between slopes.",
+            source=("report/figures/moderation/forest.svg", "moderation/*/sensitivity.tsv"),
+            data=forest_data(fitted),
+        )
+    ]
+
+
+def forest_data(results):
+    """Return what the forest plot draws: model, treatment, reported, term, estimate, se, low, high, p."""
     rows = []
+    for result in results:
+        table = result.tables["sensitivity"]
+        table = table[~table["quantity"].fillna("").str.startswith("slope[") & table["estimate"].notna()]
+        for _, row in table.iterrows():
+            reported = row["method"] == result.method
+            rows.append((result.name, row["method"], reported, row["quantity"],
+                         *(row[c] for c in ("estimate", "se", "low", "high", "p"))))  # fmt: skip
+    columns = ["model", "treatment", "reported", "term", "estimate", "se", "low", "high", "p"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def overview_table(results, cells):
+    """Return the table of the difference of slopes in every model, refused ones named."""
+    rows, data = [], []
     for result in results:
         name = f"{result.name} (primary)" if result.entry["primary"] else result.name
         about = f"{column_label(result.entry['outcome'])} ({population_label(result.entry['population'])})"
@@ -99,6 +149,7 @@ def overview_table(results):
             continue
         for _, row in result.differences.iterrows():
             several = len(result.differences) > 1
+            data.append({"model": result.name, "treatment": result.method, "n": result.n, **row})
             rows.append((
                 f"{name}: {contrast_label(row['contrast'])}" if several else name,
                 about,
@@ -106,20 +157,25 @@ def overview_table(results):
                 count(result.n),
                 *_numbers(row)[:3],
                 p_value(row["p"]),
-                bounded(result.fit("delta_r2")),
+                MISSING if result.hides_complete(cells) else bounded(result.fit("delta_r2")),
             ))  # fmt: skip
     return Table(
         "The interaction (b₃) in every model",
-        ("Model", "Outcome", "Rows", "n", "b₃", "SE", "CI", "p", "ΔR²"),
+        ("Model", "Outcome", "Treatment of the data", "n", "b₃", "SE", "CI", "p", "ΔR²"),
         tuple(rows),
-        frozenset({"Outcome", "Rows"}),
+        frozenset({"Outcome", "Treatment of the data"}),
         "b₃ is the difference between slopes, outcome and predictor in SD where the model’s entry says so. ΔR² is what "
         "the product terms add to R² in complete cases.",
+        source=("moderation/*/slope_differences.tsv", "moderation/*/sensitivity.tsv", "moderation/*/fit.tsv"),
+        data=pd.DataFrame(data),
     )
 
 
-def model_blocks(result, smallest):
-    """Return the blocks of one model: what it says, its figures and its tables; or why it was refused."""
+def model_blocks(result, cells, whole):
+    """Return the blocks of one model: what it says, its tables, and with ``whole`` its figures; or why it was refused.
+
+    The heading comes first.
+    """
     key = f"model-{result.name.replace('_', '-')}"
     title = result.entry["title"] or model_title(result.entry)
     primary = " (primary)" if result.entry["primary"] else ""
@@ -131,49 +187,55 @@ def model_blocks(result, smallest):
             Items(result.problems),
         ]
     said = [difference_sentence(result, row) for _, row in result.differences.iterrows()]
-    text = f"Model {result.name}, {result.who()}: {'; '.join(said)}. {region_sentence(result, result.region)}"
-    folded = not result.entry["primary"]
+    text = f"Model {result.name}, {result.who()}: {'; '.join(said)}. {region_sentence(result, result.region, cells)}"
+    hidden = result.hides_complete(cells)
     return [
         heading,
         Paragraph(text),
-        _treatment(result),
-        _left_out(result, smallest),
-        *_figures(result),
-        coefficient_table(result, folded),
-        slope_table(result, folded),
-        region_table(result, folded),
-        fit_table(result, folded),
-        *scrutiny_blocks(result),
+        _treatment(result, hidden),
+        _left_out(result, cells),
+        *(_figures(result, cells) if whole and not hidden else ()),
+        None if hidden else coefficient_table(result),
+        slope_table(result),
+        region_table(result, cells),
+        None if hidden else fit_table(result, folded=whole),
+        *scrutiny_blocks(result, cells, whole),
         *trial_blocks(result),
     ]
 
 
-def _treatment(result):
+def _treatment(result, hidden):
     if result.reported is None:
         return None
-    return Paragraph(
-        f"These are the numbers of {result.method} ({result.reported['note']}), since some values of hair cortisol are "
-        "only known to lie beyond a limit; so are the tables of slopes and region. Figures, coefficients and fit are "
-        "of complete cases; both stand side by side in the table of other treatments."
+    text = (
+        f"These are the numbers of {result.method}, since some values of hair cortisol are only known to lie beyond a "
+        "limit; so are the tables of slopes and region."
     )
-
-
-def _left_out(result, smallest):
-    reasons = result.left_out()
-    if not reasons:
-        return Paragraph("Every row of this population is complete.")
-    total = sum(reasons.values())
-    few = smallest > 0 and any(n < smallest for n in reasons.values())
-    if few:
-        shown = words(_reason(r) for r in reasons)
+    if hidden:
         return Paragraph(
-            f"Complete cases leave out {count(total)} {population_label(result.entry['population'])} "
-            f"({shown}); the numbers for each reason are withheld."
+            f"{text} Coefficients, fit and figures of complete cases are withheld: beside the n reported, their n "
+            "would "
+            "show how few people have such a value (report.smallest_cell). The table of other treatments has no n "
+            "either."
         )
-    shown = words(f"{_reason(r)} ({count(n)})" for r, n in reasons.items())
     return Paragraph(
-        f"Complete cases leave out {count(total)} {population_label(result.entry['population'])}: {shown}."
+        f"{text} Figures, coefficients and fit are of complete cases; the table of other treatments shows both."
     )
+
+
+def _left_out(result, cells):
+    reasons = result.left_out()
+    who = population_label(result.entry["population"])
+    if not reasons:
+        return Paragraph(f"Every row of this population ({who}) is complete.")
+    total, used = sum(reasons.values()), int(result.fit("n"))
+    if result.hides_complete(cells):
+        return None
+    text = f"{count(used)} of {count(used + total)} {who} are complete cases."
+    if any(cells.small(n) for n in reasons.values()):
+        return Paragraph(f"{text} Why the others are not is withheld, since few share a reason (report.smallest_cell).")
+    shown = words(f"{_reason(r)} ({count(n)})" for r, n in reasons.items())
+    return Paragraph(f"{text} The others: {shown}.")
 
 
 def _reason(reason):
@@ -181,57 +243,79 @@ def _reason(reason):
     return f"{label} {words(column_label(c) for c in columns.split(', '))}" if columns else reason
 
 
-def _figures(result):
+def _figures(result, cells):
+    """The figure of the region; that of the slopes stands beside the answer."""
+    drawn = _effects_figure(result, cells)
+    return [] if drawn is None else [drawn]
+
+
+def slopes_figure(result, cells):
+    """Return the figure of each arm’s line with the people behind it, of complete cases; None where it is absent."""
+    if "slopes" not in result.figures:
+        return None
     outcome, predictor = column_label(result.entry["outcome"]), column_label(result.entry["predictor"])
     said = "; ".join(
         f"slope {fixed(r['estimate'], digits_for(r['se']))} "
         f"{interval(r['low'], r['high'], digits_for(r['se']))} at {_place(r['moderator'])}"
         for _, r in result.tables["slopes"].iterrows()
     )
-    where = region_sentence(result, result.tables["region"])
-    figures = []
-    if "slopes" in result.figures:
-        figures.append(
-            Figure(
-                f"{result.name}-slopes",
-                f"{outcome[0].upper()}{outcome[1:]} and {predictor} by {column_label(result.entry['moderator'])}",
-                f"Points and fitted lines with bands: {said}. {where}",
-                result.figures["slopes"],
-                f"Lines are the model’s, covariates at their means, with pointwise {result.confidence} bands; each "
-                "point is a person, its outcome moved to the means of the covariates. Shaded: the region of "
-                "significance within the observed range.",
-            )
-        )
-    if "effects" in result.figures:
-        figures.append(
-            Figure(
-                f"{result.name}-effects",
-                "Where the effect differs from zero (Johnson–Neyman)",
-                f"The effect with its band over the observed range. {where}",
-                result.figures["effects"],
-                f"Band: pointwise {result.confidence} interval from the same covariance. Shaded: where it leaves out "
-                "zero.",
-            )
-        )
-    return figures
+    return Figure(
+        f"{result.name}-slopes",
+        f"{outcome[0].upper()}{outcome[1:]} and {predictor} by {column_label(result.entry['moderator'])}"
+        f"{_complete(result)}",
+        f"Points and fitted lines with bands: {said}. {region_sentence(result, result.tables['region'], cells)}",
+        result.figures["slopes"],
+        f"Lines: fitted, covariates at their means, with pointwise {result.confidence} bands. Points: one person each, "
+        "the outcome moved to the means of the covariates. Shaded: the pointwise region of significance within the "
+        "observed range.",
+        source=(f"report/figures/models/{result.name}/slopes.svg", f"moderation/{result.name}/lines.tsv"),
+        data=result.tables["lines"],
+    )
 
 
-def region_sentence(result, region):
-    """Return where the arms differ (or the slope differs from zero), from the unadjusted rows of a region table."""
+def _effects_figure(result, cells):
+    if "effects" not in result.figures:
+        return None
+    return Figure(
+        f"{result.name}-effects",
+        f"Where the effect differs from zero (Johnson–Neyman){_complete(result)}",
+        f"The effect with its band over the observed range. {region_sentence(result, result.tables['region'], cells)}",
+        result.figures["effects"],
+        f"Band: pointwise {result.confidence} interval from the same covariance. Shaded: where it leaves out zero.",
+        source=(f"report/figures/models/{result.name}/effects.svg", f"moderation/{result.name}/effects.tsv"),
+        data=result.tables["effects"],
+    )
+
+
+def region_sentence(result, region, cells):
+    """Return where the arms differ (or the slope differs from zero): pointwise, and with the false discovery rate held.
+
+    ``region`` has one row for each contrast and adjustment.
+    """
     parts = []
     for _, row in region[region["adjustment"] == "none"].iterrows():
         if result.counts:
             arm, reference = pair_of(result, row["contrast"])
-            what = f"The outcome differs between {arm} and {reference}"
+            what = f"the outcome differs between {arm} and {reference}"
         else:
-            what = f"The {contrast_label(row['contrast'])} differs from zero"
-        parts.append(f"{what} {_where(row)} ({count(row['n_significant'])} of {count(row['n'])} people).")
+            what = f"the {contrast_label(row['contrast'])} differs from zero"
+        who = f" ({cells.part(row['n_significant'], row['n'])} people)" if row["n_significant"] else ""
+        parts.append(f"Pointwise, {what} {_where(result, row)}{who}.")
+        held = region[(region["adjustment"] == "fdr") & (region["contrast"] == row["contrast"])]
+        for _, other in held.iterrows():
+            who = f" ({cells.part(other['n_significant'], other['n'])} people)" if other["n_significant"] else ""
+            parts.append(
+                f"With the false discovery rate held at {100 * other['alpha']:g}%: {_where(result, other)}{who}."
+            )
     return " ".join(parts)
 
 
-def _where(row):
-    low, high = significant(row["observed_low"]), significant(row["observed_high"])
-    return REGIONS[row["observed_kind"]].format(low=low, high=high, on=column_label(str(row["across"])))
+def _where(result, row):
+    across = str(row["across"])
+    ends = (row["observed_low"], row["observed_high"])
+    place = result.on_predictor if across == result.entry["predictor"] else significant
+    low, high = (MISSING if end != end else place(end) for end in ends)
+    return REGIONS[row["observed_kind"]].format(low=low, high=high, on=column_label(across))
 
 
 def coefficient_table(result, folded=False):
@@ -243,7 +327,8 @@ def coefficient_table(result, folded=False):
         cells = (term_label(row["term"]), *_numbers(row))
         rows.append(cells + ((fixed(row["se_ols"], digits_for(row["se"])), p_value(row["p_ols"])) if beside else ()))
     note = (
-        f"{result.who()}. b on the model’s scale (standardised: {words(result.entry['standardise']) or 'nothing'}); "
+        f"{result.who_complete()}. b on the model’s scale (standardised: "
+        f"{words(result.entry['standardise']) or 'nothing'}); "
         f"CI = {result.confidence} confidence interval; errors from {result.covariance} with t; p two-sided."
     )
     return Table(
@@ -252,6 +337,8 @@ def coefficient_table(result, folded=False):
         tuple(rows),
         note=note,
         folded=folded,
+        source=(f"moderation/{result.name}/coefficients.tsv",),
+        data=table,
     )
 
 
@@ -269,7 +356,9 @@ def slope_table(result, folded=False):
         (f"Difference: {contrast_label(row['contrast'])}", "", *_numbers(row))
         for _, row in result.differences.iterrows()
     ]
-    note = f"Slopes are in {result.unit}. Their errors take the covariance of both coefficients into account."
+    note = f"Slopes are in {result.unit}. Errors: {result.errors}, with the covariance of both coefficients."
+    if result.reported is not None:
+        note += f" {result.method}, n = {count(result.n)} in all."
     if len(result.differences) > 1:
         adjusted = "; ".join(
             f"{contrast_label(r['contrast'])}: {p_value(r['p_holm'])}" for _, r in result.differences.iterrows()
@@ -277,30 +366,36 @@ def slope_table(result, folded=False):
         note += f" Differences adjusted by Holm: {adjusted}."
     return Table(
         f"Simple slopes of model {result.name} and their difference",
-        ("", "n", *ESTIMATE),
+        ("Slope", "n", *ESTIMATE),
         tuple(rows),
         note=note,
         folded=folded,
+        source=tuple(
+            f"moderation/{result.name}/{name}.tsv"
+            for name in (("slopes", "slope_differences") if result.reported is None else ("sensitivity",))
+        ),
+        key=f"{result.name}-slopes-table",
+        data=pd.concat([result.slopes, result.differences.rename(columns={"contrast": "moderator"})]),
     )
 
 
-def region_table(result, folded=False):
+def region_table(result, cells, folded=False):
     """Return the Johnson–Neyman region, unadjusted and with the false discovery rate held."""
     rows = []
     for _, row in result.region.iterrows():
         ends = "–" if row["low"] != row["low"] else f"{significant(row['low'])} and {significant(row['high'])}"
         if row["low"] == row["low"]:
-            sides = f"{count(row['n_below'])} / {count(row['n_between'])} / {count(row['n_above'])}"
+            sides = " / ".join(cells.parts([row["n_below"], row["n_between"], row["n_above"]]))
         else:
             sides = "–"
         rows.append((
             contrast_label(row["contrast"]),
-            "FDR held" if row["adjustment"] == "fdr" else "none",
+            "FDR held" if row["adjustment"] == "fdr" else "pointwise",
             fixed(row["critical_t"]),
             ends,
-            _where(row),
+            _where(result, row),
             sides,
-            f"{count(row['n_significant'])} of {count(row['n'])}",
+            cells.part(row["n_significant"], row["n"]),
         ))  # fmt: skip
     on = column_label(str(result.region["across"].iloc[0]))
     return Table(
@@ -316,9 +411,14 @@ def region_table(result, folded=False):
         ),
         tuple(rows),
         frozenset({"Adjustment", "Interval touches zero at", "Differs from zero"}),
-        f"On {on}, on the model’s scale, from the covariance of the coefficients. The effect is the difference between "
-        "arms, or the slope for a continuous moderator. FDR: Esarey and Sumner’s critical t.",
+        f"On {on}, on the model’s scale, from the covariance of the coefficients. The effect is the difference "
+        "between "
+        f"arms, or the slope for a continuous moderator. {result.method}; errors: "
+        f"{result.region['covariance'].iloc[0]}. "
+        "FDR: Esarey and Sumner’s critical t.",
         folded,
+        source=(f"moderation/{result.name}/{'region' if result.reported is None else 'sensitivity_region'}.tsv",),
+        data=result.region,
     )
 
 
@@ -348,8 +448,10 @@ def fit_table(result, folded=False):
         f"Fit of model {result.name}{_complete(result)}",
         ("Statistic", "Value", "df", "p"),
         tuple(rows),
-        note="Each is recomputed from its parts; formulas stand in the model’s fit.tsv.",
+        note="Each is recomputed from its parts; fit.tsv has the formulas.",
         folded=folded,
+        source=(f"moderation/{result.name}/fit.tsv",),
+        data=result.tables["fit"],
     )
 
 

@@ -1,20 +1,39 @@
 """The page: sections of blocks in, one HTML text out that needs nothing else to be read."""
 
+import base64
+import hashlib
+import io
 import re
 from xml.etree import ElementTree
 
 import jinja2
+import pandas as pd
 from markupsafe import Markup, escape
 
-from hpaxis.report.blocks import numbered
+from hpaxis.report.blocks import Section, numbered
+from hpaxis.tables import FLOAT_FORMAT
 
 SVG = "{http://www.w3.org/2000/svg}"
-# A figure shrinks to this share of its points in CSS pixels, and no further: its smallest text stays readable.
-READABLE = 0.85
 HREF = "{http://www.w3.org/1999/xlink}href"
 # What a figure may hold. Anything else (scripts, foreign objects, metadata with addresses) is left out.
 DRAWN = frozenset(
-    {"svg", "g", "defs", "clipPath", "path", "rect", "use", "circle", "line", "polygon", "polyline", "image"}
+    [
+        "svg",
+        "g",
+        "defs",
+        "clipPath",
+        "path",
+        "rect",
+        "use",
+        "circle",
+        "line",
+        "polygon",
+        "polyline",
+        "image",
+        "text",
+        "tspan",
+        "title",
+    ]
 )
 # Symbols of statistics that APA style sets in italics: where they stand for a number, or head a column.
 SYMBOL = re.compile(
@@ -24,11 +43,12 @@ SYMBOL = re.compile(
 HEADS = re.compile(r"p|n|t|F|b|df|SE")
 
 
-def render(title, question, answer, sections, notices=(), heading="The question and the answer"):
+def render(title, question, answer, sections, notices=(), heading="The question and the answer", maker="hpaxis report"):
     """Return the page as text.
 
     ``answer`` and ``notices`` are blocks, ``sections`` a list of `Section`. The question (None without) and the answer
-    come first, under ``heading``. The same arguments give the same bytes.
+    come first, under ``heading``; ``maker`` stands above the title. The same arguments give the same bytes. The page
+    runs no script but its own, which its security policy names by digest, and reads nothing from elsewhere.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hpaxis.report", "."),
@@ -40,16 +60,48 @@ def render(title, question, answer, sections, notices=(), heading="The question 
     )
     environment.filters["symbols"] = symbols
     environment.filters["drawing"] = lambda figure: inline_svg(figure.svg, figure.key, figure.alt)
+    environment.filters["width"] = drawing_width
+    environment.filters["csv"] = csv_address
+    environment.filters["filename"] = file_name
     style = Markup(environment.loader.get_source(environment, "page.css")[0])
+    script = environment.loader.get_source(environment, "page.js")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    first, *rest = numbered([Section("answer", heading, tuple(answer)), *sections])
     return environment.get_template("page.html").render(
         title=title,
         question=question,
         heading=heading,
-        answer=answer,
+        maker=maker,
+        answer=first.blocks,
         notices=notices,
-        sections=numbered(sections),
+        sections=rest,
         style=style,
+        script=Markup(script),
+        digest=f"sha256-{digest}",
     )
+
+
+def block_csv(block):
+    """Return what a table or figure offers as CSV, as text: its data in full precision, else the cells as shown."""
+    if block.data is None:
+        table = pd.DataFrame([[str(Markup(c).striptags()) for c in row] for row in block.rows], columns=block.columns)
+    else:
+        table = block.data
+    buffer = io.StringIO()
+    table.to_csv(buffer, index=False, na_rep="NA", float_format=FLOAT_FORMAT, lineterminator="\n")
+    return buffer.getvalue()
+
+
+def csv_address(block):
+    """Return the CSV of a block as an address that holds it, so that the page offers it without its folder."""
+    coded = base64.b64encode(("\ufeff" + block_csv(block)).encode("utf-8")).decode("ascii")
+    return f"data:text/csv;charset=utf-8;base64,{coded}"
+
+
+def file_name(block):
+    """Return the name under which a block’s CSV is saved: its number and title."""
+    title = re.sub(r"[^a-z0-9]+", "-", str(block.title).lower()).strip("-")[:60].strip("-")
+    return f"{block.kind}-{block.number}-{title}.csv"
 
 
 def symbols(text):
@@ -69,15 +121,19 @@ def inline_svg(text, key, alt):
     root = ElementTree.fromstring(re.sub(r"<!DOCTYPE[^>]*>", "", text, count=1))
     if root.tag != f"{SVG}svg" or "viewBox" not in root.attrib:
         raise ValueError(f"figure {key} is not an SVG drawing with a view box")
-    width = float(root.get("viewBox").split()[2])
     attributes = {
         "viewBox": root.get("viewBox"),
-        "role": "img",
+        # Points with values of their own can be reached inside it: then it is a group, else one picture.
+        "role": "group" if 'class="value"' in text else "img",
         "aria-label": alt,
-        # A point is 4/3 of a CSS pixel.
-        "style": f"max-width:{width * 4 / 3:.0f}px;min-width:{width * READABLE:.0f}px",
     }
     return Markup("<svg" + _attributes(attributes) + ">" + "".join(_drawn(child, key) for child in root) + "</svg>")
+
+
+def drawing_width(figure):
+    """Return the width of a figure’s drawing in CSS pixels; a point is 4/3 of one."""
+    box = re.search(r'viewBox="([^"]*)"', figure.svg)
+    return round(float(box[1].split()[2]) * 4 / 3) if box else 0
 
 
 def _drawn(element, key):
@@ -96,6 +152,10 @@ def _drawn(element, key):
         elif not attribute.startswith(("{", "on")):
             attributes[attribute] = re.sub(r"url\(#([^)]*)\)", rf"url(#{key}-\1)", value)
     inside = "".join(_drawn(child, key) for child in element)
+    if name in ("text", "tspan", "title"):
+        inside = escape(element.text or "") + Markup(
+            "".join(_drawn(child, key) + str(escape(child.tail or "")) for child in element)
+        )
     return f"<{name}{_attributes(attributes)}>{inside}</{name}>" if inside else f"<{name}{_attributes(attributes)}/>"
 
 

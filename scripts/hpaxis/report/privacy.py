@@ -1,26 +1,83 @@
-"""What may leave the laboratory: counts of few people are withheld, ids are replaced by numbers."""
+"""What may leave the laboratory: counts of few people are withheld everywhere, ids are replaced by numbers.
 
-from hpaxis.report.numbers import count
+The policy, in one place. The number enrolled and the number analysed, by arm, are always shown, as CONSORT asks; so is
+the number of samples. Everything between them that would single out from 1 to ``smallest - 1`` people is withheld or
+given as a range, together with what it would follow from (the complementary cells): a total less the other cells, the
+n after a step, the same step in the other arms.
+"""
+
+import re
+from dataclasses import dataclass
+
+from hpaxis.report.numbers import MISSING, count
 
 WITHHELD = "withheld"
+# Notes of the stages that begin with a number of people: ``1 outcome values known only as beyond a limit``.
+LEADING = re.compile(r"^(\d+) (?=(?:rows?|outcome values?|values?|people|cases?)\b)")
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Counts of people as text, by the smallest count that may be shown; 0 shows every count."""
+
+    smallest: int
+
+    @property
+    def all_shown(self):
+        """Whether every count may be shown."""
+        return self.smallest < 3  # a range from 1 to 1 would hide nothing
+
+    def small(self, n):
+        """Whether a count of people must not be shown."""
+        return not self.all_shown and n == n and 0 < n < self.smallest
+
+    def people(self, n):
+        """Return a count, or the range that a small one lies in."""
+        if n is None or n != n:
+            return MISSING
+        return f"1–{self.smallest - 1}" if self.small(n) else count(n)
+
+    def known(self, n, total):
+        """Return how many of ``total`` have something, or `WITHHELD` where few have it or few lack it."""
+        return WITHHELD if self.small(n) or self.small(total - n) else count(n)
+
+    def part(self, n, total):
+        """Return ``14 of 40``; with few on either side, only the range that the count lies in."""
+        if self.small(n):
+            return f"1–{self.smallest - 1} of {count(total)}"
+        if self.small(total - n):
+            return f"{count(total - self.smallest + 1)}–{count(total - 1)} of {count(total)}"
+        return f"{count(n)} of {count(total)}"
+
+    def parts(self, counts):
+        """Return counts that add up to a known total: with a small one among them, all as the range or `WITHHELD`."""
+        if not any(self.small(n) for n in counts):
+            return [count(n) for n in counts]
+        return [self.people(n) if self.small(n) or n == 0 else WITHHELD for n in counts]
+
+    def note(self, text):
+        """Return a note of a stage without a small count of people at its start."""
+        found = LEADING.match(str(text))
+        return str(text)[found.end() :] if found and self.small(int(found[1])) else str(text)
 
 
 def shown_flow(attrition, smallest):
     """Return the flow as text: population, chain, step, arm, ``stays``, ``left``, ``reason``.
 
-    ``attrition`` is cohort/attrition.tsv. Where one step of a chain loses from 1 to ``smallest - 1`` people of an
-    arm, what each step of that chain loses is withheld, since a single withheld number follows from the others;
-    the n before and after the whole chain stays, because every analysis must tell its n.
+    ``attrition`` is cohort/attrition.tsv. Where a step of a chain loses from 1 to ``smallest - 1`` people in any arm,
+    the steps of that chain are withheld in every arm of the population: what is left of one would follow from the
+    others, and that an arm alone is withheld would tell that it lost somebody.
     """
+    cells = Cells(smallest)
     shown = attrition[["population", "chain", "step", "arm", "reason"]].copy()
     shown["stays"] = [count(n) for n in attrition["n_after"]]
     lost = attrition["n_before"] - attrition["n_after"]
     shown["left"] = [count(n) for n in lost]
-    for _, steps in attrition.groupby(["population", "arm", "chain"], sort=False):
-        if lost[steps.index].between(1, smallest - 1).any():
-            shown.loc[steps.index, "left"] = WITHHELD
-            shown.loc[steps.index[:-1], "stays"] = WITHHELD
-            shown.loc[steps.index, "reason"] = WITHHELD
+    enrolment = attrition["chain"].eq("enrolment")
+    for _, steps in attrition[~enrolment].groupby(["population", "chain"], sort=False):
+        whole = steps.groupby("arm")["n_before"].first() - steps.groupby("arm")["n_after"].last()
+        if any(cells.small(n) for n in [*lost[steps.index], *whole]):
+            shown.loc[steps.index, ["left", "stays", "reason"]] = WITHHELD
     return shown[["population", "chain", "step", "arm", "stays", "left", "reason"]]
 
 

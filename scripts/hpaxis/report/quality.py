@@ -18,6 +18,7 @@ from hpaxis.report.methylation import (
 )
 from hpaxis.report.numbers import count, fixed, percent, plural, significant
 from hpaxis.report.page import render
+from hpaxis.report.privacy import Cells
 from hpaxis.report.settings import gates
 
 CONTEXTS = (
@@ -25,6 +26,9 @@ CONTEXTS = (
     ("CHG", "chg_unconverted", "chg_converted"),
     ("CHH", "chh_unconverted", "chh_converted"),
 )
+
+# This page stays in the laboratory: every count is shown.
+INSIDE = Cells(0)
 
 
 @dataclass(frozen=True)
@@ -90,13 +94,13 @@ def _read_sections(quality):
     """Sections on what only reads and counts tell."""
     libraries, reads = quality.libraries, quality.reads
     conversion = (
-        conversion_figure(libraries, gates(quality.config["methylation"]), quality.figures),
+        conversion_figure(libraries, gates(quality.config["methylation"]), quality.figures, INSIDE),
         context_table(libraries, reads),
         error_paragraph(reads),
         failed_table(libraries),
     )
     return [
-        Section("reads", "Where read pairs went", (funnel_table(libraries), fate_table(libraries, reads))),
+        Section("reads", "Where read pairs went", (funnel_table(libraries, INSIDE), fate_table(libraries, reads))),
         Section("conversion", "Conversion and depth", conversion),
         Section("cycles", "Bias by cycle", tuple(_cycle_blocks(quality))),
     ]
@@ -105,12 +109,14 @@ def _read_sections(quality):
 def _opening(libraries):
     study = libraries[libraries["kind"] == "study"]
     failed = int((study["verdict"] == "fail").sum())
-    yield Paragraph(f"Of {plural(len(study), 'study library', 'study libraries')}, {verdict_words(study)}.", lead=True)
+    yield Paragraph(
+        f"Of {plural(len(study), 'study library', 'study libraries')}, {verdict_words(study, INSIDE)}.", lead=True
+    )
     if failed:
         yield Notice(f"{plural(failed, 'study library', 'study libraries')} failed and are used nowhere.", "warning")
     controls = libraries[libraries["kind"] != "study"]
     yield Paragraph(f"Of {plural(len(controls), 'control or standard', 'controls and standards')}, "
-                    f"{verdict_words(controls)}.")  # fmt: skip
+                    f"{verdict_words(controls, INSIDE)}.")  # fmt: skip
 
 
 def fate_table(libraries, reads):

@@ -22,7 +22,7 @@ def read_run(files, config, snps=0, genome="unchecked"):
     schema = sheet_schema("libraries")
     sheet, problems = read_sheet(files["sheet"], schema) if files["sheet"] else (empty_sheet(schema), [])
     raise_if_any(problems)
-    figures = {stage: {} for stage in ("cohort", "methylation", "cortisol", "programme")}
+    figures = {stage: {} for stage in ("moderation", "cohort", "methylation", "cortisol", "programme")}
     figures["models"] = {name: {} for name in config["models"]}
     for path in map(Path, files["figures"]):
         text = path.read_text(encoding="utf-8")
@@ -52,6 +52,7 @@ def read_run(files, config, snps=0, genome="unchecked"):
         genome=genome,
         instrument=read_table(files["instrument"]) if files.get("instrument") else None,
         programme={Path(path).stem: read_table(path) for path in files.get("programme", [])},
+        truth=read_table(files["truth"]) if files.get("truth") else None,
     )
 
 

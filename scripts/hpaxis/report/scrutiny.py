@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hpaxis.labels import term_label
+from hpaxis.labels import column_label, term_label
 from hpaxis.report.blocks import Figure, Items, Paragraph, Table
 from hpaxis.report.numbers import (
     bounded,
@@ -16,6 +16,7 @@ from hpaxis.report.numbers import (
     significant,
     words,
 )
+from hpaxis.report.privacy import WITHHELD
 
 # Tables that a model has only where its entry asks for them.
 ASKED = {
@@ -24,13 +25,31 @@ ASKED = {
     "dose": "Dose received (not randomised)",
     "complier": "Effect among compliers",
 }
+# Columns of those tables as a reader meets them.
+HEADS = {
+    "p_holm": "p (Holm)",
+    "p_bh": "p (BH)",
+    "p_max_t": "p (max t)",
+    "p_effective": "p (effective tests)",
+    "effective_tests": "Effective tests",
+    "se": "SE",
+    "estimate": "b",
+    "low": "CI low",
+    "high": "CI high",
+    "first_stage_f": "First-stage F",
+    "predictor": "Predictor",
+    "term": "Term",
+    "quantity": "Quantity",
+    "method": "Method",
+    "covariance": "Covariance",
+}
 FIGURES = {
     "versions": (
         "The interaction in every version",
         "Versions in the order of their estimate, with intervals; the marks below say what each version chose.",
     ),
     "influence": (
-        "What single people do to the interaction",
+        "Influence of individual participants",
         "The interaction with each person left out, in order, and Cook’s distance against leverage. Nobody is named.",
     ),
     "power": (
@@ -40,29 +59,38 @@ FIGURES = {
 }
 
 
-def scrutiny_blocks(result):
+def scrutiny_blocks(result, cells, whole=True):
     """Return the blocks that put one model to the test, tables and figures folded; nobody is named in them."""
-    influence, power = _influence(result), _power(result)
+    influence, power = _influence(result, cells), power_sentence(result)
+    versions = versions_sentence(result)
     return [
         _warnings(result),
-        Paragraph(" ".join(part for part in (influence, _reliability(result), power) if part)),
-        *_versions(result),
-        *_figure(result, "influence", influence),
-        *_figure(result, "power", power),
-        sensitivity_table(result),
+        Paragraph(" ".join(part for part in (influence, _reliability(result), power, versions) if part)),
+        *(
+            [
+                *_figure(result, "versions", versions),
+                *_figure(result, "influence", influence),
+                *_figure(result, "power", power),
+            ]
+            if whole and not result.hides_complete(cells)
+            else []
+        ),
+        sensitivity_table(result, cells),
         resampling_table(result),
-        *(asked_table(result, name) for name in ASKED if len(result.tables[name])),
+        power_table(result) if whole else None,
+        *(asked_table(result, name) for name in ASKED if len(result.tables.get(name, ()))),
     ]
 
 
 def _warnings(result):
     rows = result.tables["warnings"]
+    rows = rows[rows["code"] != "rows_left_out"]  # said above, with its numbers
     if rows.empty:
         return None
     return Items(tuple(f"Warning: {r['what']}; {r['remedy']}." for _, r in rows.iterrows()))
 
 
-def _influence(result):
+def _influence(result, cells):
     parts = []
     for term, rows in result.tables["influence"].groupby("term", sort=False):
         without = rows["estimate_without"]
@@ -70,17 +98,19 @@ def _influence(result):
         low, high = fixed(without.min(), digits), fixed(without.max(), digits)
         parts.append(
             f"Leaving out one person at a time, the interaction {_term(term)} ranges from {low} to {high}; its sign "
-            f"{_times('turns', rows['sign_flips'].sum())}."
+            f"{_times('turns', rows['sign_flips'].sum(), cells)}."
         )
     regions = result.tables["region_without"]
     usual = result.tables["region"]
     usual = usual[usual["adjustment"] == "none"].set_index("contrast")["observed_kind"]
     moved = regions["observed_kind"].to_numpy() != regions["contrast"].map(usual).to_numpy()
-    parts.append(f"The shape of the region of significance {_times('changes', moved.sum())}.")
+    parts.append(f"The shape of the region of significance {_times('changes', moved.sum(), cells)}.")
     return " ".join(parts)
 
 
-def _times(verb, n):
+def _times(verb, n, cells):
+    if cells.small(n):
+        return f"{verb} {cells.people(n)} times"
     return f"never {verb}" if n == 0 else f"{verb} once" if n == 1 else f"{verb} {count(n)} times"
 
 
@@ -95,32 +125,59 @@ def _reliability(result):
     return f"The reliability of the predictor, from its own measurement error, is {shown}."
 
 
-def _power(result):
-    rows = result.tables["detectable"]
-    if rows.empty:
+def power_sentence(result):
+    """Return what interaction this design finds, by the simulation alone; what it does not reach is said."""
+    rows, curve = result.tables["detectable"], result.tables["power"]
+    if rows.empty or curve.empty:
         return ""
-    row = rows.iloc[0]
-    found = row["f2_simulated"]
+    row, found = rows.iloc[0], rows.iloc[0]["f2_simulated"]
     if found != found:
-        return f"No effect of the simulated range reaches {row['power']:.0%} power."
+        last = curve.iloc[-1]
+        return (
+            f"At this n, leverage and reliability no simulated interaction reaches {row['power']:.0%} power: the "
+            "largest, "
+            f"f² = {fixed(last['f2'])}, is found with {last['power']:.0%} power."
+        )
     return (
         f"At this n, leverage and reliability an interaction of f² = {fixed(found)} is found with {row['power']:.0%} "
         "power."
     )
 
 
-def _versions(result):
+def power_table(result):
+    """Return the simulated power over the size of the interaction, with its error; normal theory beside it."""
+    curve = result.tables["power"]
+    if curve.empty:
+        return None
+    rows = tuple(
+        (fixed(r.f2), fixed(r.b3), bounded(r.power), bounded(r.se, 3), bounded(r.exact)) for r in curve.itertuples()
+    )
+    return Table(
+        f"Power of model {result.name}",
+        ("f²", "b₃", "Power", "SE", "Normal theory"),
+        rows,
+        note=(
+            "Power: simulated with this design’s n, leverage, covariance and reliability; SE is that of the "
+            "simulation. Normal theory knows no measurement error."
+        ),
+        folded=True,
+        source=(f"moderation/{result.name}/power.tsv",),
+        data=curve,
+    )
+
+
+def versions_sentence(result):
+    """Return how the interaction varies over the versions of the model’s choices; empty without versions."""
     versions, joint = result.tables["multiverse"], result.tables["multiverse_joint"]
     if versions.empty:
-        return []
+        return ""
     tests = words(f"{r['statistic']} {significant(r['observed'])}, p {p_phrase(r['p'])}" for _, r in joint.iterrows())
     estimates = versions["estimate"].dropna()
-    text = (
+    return (
         f"The model was fitted in {plural(len(estimates), 'version')} of its choices. Its interaction ranges from "
         f"{fixed(estimates.min())} to {fixed(estimates.max())} over them, median {fixed(estimates.median())}. Joint "
         f"permutation tests over all versions: {tests}."
     )
-    return [Paragraph(text), *_figure(result, "versions", text)]
 
 
 def _figure(result, name, alt):
@@ -128,30 +185,39 @@ def _figure(result, name, alt):
         return []
     title, note = FIGURES[name]
     key = f"{result.name}-{name}"
-    return [Figure(key, f"{title}, model {result.name}", alt, result.figures[name], note, folded=True)]
+    table = {"versions": "multiverse", "power": "power"}.get(name)  # influence has a row for each participant
+    source = [f"report/figures/models/{result.name}/{name}.svg"]
+    source += [f"moderation/{result.name}/{table}.tsv"] if table else []
+    data = result.tables[table] if table else None
+    title = f"{title}, model {result.name}"
+    return [Figure(key, title, alt, result.figures[name], note, name != "versions", tuple(source), data)]
 
 
-def sensitivity_table(result):
+def sensitivity_table(result, cells):
     """Return the interaction under every treatment of missing, censored, imprecise or extreme values."""
     rows = result.tables["sensitivity"]
     rows = rows[~rows["quantity"].fillna("").str.startswith("slope[")]
-    cells = tuple(
+    hidden = result.hides_complete(cells)
+    shown = tuple(
         (
             f"{r['method']} (reported)" if r["role"] == "primary" else r["method"],
             _term(r["quantity"]),
-            count(r["n"]),
+            count(r["n"]) if not hidden or r["n"] == result.n else WITHHELD,
             *_estimate(r),
             p_value(r["p"]),
-            _text(r["note"]),
+            cells.note(_text(r["note"])),
         )
         for _, r in rows.iterrows()
     )
     return Table(
         f"Interaction of model {result.name} under other treatments of the data",
         ("Treatment", "Term", "n", "b", "SE", "CI", "p", "Note"),
-        cells,
+        shown,
         frozenset({"Term", "Note"}),
         folded=True,
+        source=(f"moderation/{result.name}/sensitivity.tsv",),
+        key=f"{result.name}-treatments",
+        data=None if not cells.all_shown else rows,
     )
 
 
@@ -176,6 +242,9 @@ def resampling_table(result):
         frozenset({"Quantity"}),
         "Drawn within arm; statistics are studentised with the model’s covariance; p = (k + 1) / (N + 1), two-sided.",
         folded=True,
+        source=(f"moderation/{result.name}/resampling.tsv",),
+        key=f"{result.name}-resampling",
+        data=result.tables["resampling"],
     )
 
 
@@ -186,7 +255,13 @@ def asked_table(result, name):
     cells = tuple(tuple(_cell(c, row[c]) for c in columns) for _, row in table.iterrows())
     text = frozenset(c.replace("_", " ") for c in columns if table[c].dtype.kind not in "fi")
     return Table(
-        f"{ASKED[name]}, model {result.name}", tuple(c.replace("_", " ") for c in columns), cells, text, folded=True
+        f"{ASKED[name]}, model {result.name}",
+        tuple(HEADS.get(c, c.replace("_", " ")) for c in columns),
+        cells,
+        frozenset(HEADS.get(c, c) for c in columns if table[c].dtype.kind not in "fi") | text,
+        folded=True,
+        source=(f"moderation/{result.name}/{name}.tsv",),
+        data=table,
     )
 
 
@@ -195,6 +270,8 @@ def _cell(column, value):
         if column == "p" or column.startswith("p_"):
             return p_value(value)
         return count(value) if column in ("n", "draws", "failed") else significant(value)
+    if column == "predictor":
+        return column_label(str(value))
     return _term(value) if column in ("term", "quantity") else _text(value)
 
 
