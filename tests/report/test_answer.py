@@ -4,14 +4,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis.report.answer import answer
-from hpaxis.report.numbers import fixed
+from hpaxis.report.answer import answer as answered
+from hpaxis.report.numbers import fixed, significant
+from hpaxis.report.privacy import Cells
+
+
+def answer(results, after, **more):
+    return answered(results, after, Cells(0), **more)
 
 
 def text_of(blocks):
     parts = []
     for block in blocks:
-        parts += block.items if block.kind == "items" else [block.text]
+        if block.kind == "items":
+            parts += block.items
+        elif block.kind == "strip":
+            parts += [f"{c.name}: {c.verdict}, {c.said}" for c in block.checks]
+        elif block.kind == "table":
+            parts += [" | ".join(row) for row in block.rows]
+        elif block.kind in ("paragraph", "notice"):
+            parts.append(block.text)
     return "\n".join(str(p) for p in parts)
 
 
@@ -124,3 +136,35 @@ def test_a_continuous_moderator_is_told_per_unit(fitted, config):
     text = text_of(answer(results, True))
     assert "for each further unit of age months" in text
     assert "Region mean methylation on the moderator: slope on age months: p = " in text
+
+
+def test_the_effect_stands_in_raw_units_with_the_true_value_beside_it(fitted):
+    results = fitted()
+    main = next(r for r in results if r.entry["primary"])
+    truth = pd.DataFrame(
+        {"model": "main", "term": ["slope:control", "interaction:treatment"], "standardised": [-0.37, 0.7]}
+    )
+    text = text_of(answer(results, True, truth=truth))
+    b3 = main.differences.iloc[0]
+    raw = [significant(main.raw(b3[c])) for c in ("estimate", "low", "high")]
+    assert f"the difference between slopes is {raw[0]} (95% CI from {raw[1]} to {raw[2]}) points of competence" in text
+    assert f"{raw[0]} [{raw[1]}, {raw[2]}] | 0.70" in text and "| −0.37" in text
+    assert "0.70" not in text_of(answer(results, True)).split("Slope in control")[1].split("Plan:")[0].replace(
+        raw[0], ""
+    )
+
+
+def test_the_strip_says_what_speaks_against_the_answer(fitted):
+    results = fitted()
+    strip = next(b for b in answer(results, True) if b.kind == "strip")
+    named = {c.name: c for c in strip.checks}
+    assert named["Plan"].verdict == "warn" and named["Influence"].verdict == "pass"
+    main = next(r for r in results if r.entry["primary"])
+    other = main.tables["sensitivity"].copy()
+    own = other["method"] == "complete cases"
+    other = pd.concat([other[own], other[own].assign(method="robust regression", low=-6.0, high=-5.0, estimate=-5.5)])
+    turned = main.tables["influence"].assign(sign_flips=True)
+    changed = with_tables(results, sensitivity=other, influence=turned)
+    named = {c.name: c for c in next(b for b in answer(changed, True) if b.kind == "strip").checks}
+    assert named["Other treatments"].verdict == "warn" and named["Other treatments"].said == "1 of 2 say the same"
+    assert named["Influence"].verdict == "warn"

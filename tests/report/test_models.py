@@ -7,6 +7,7 @@ import pytest
 from hpaxis.report.models import pair_of
 from hpaxis.report.moderation import coefficient_table, model_blocks, overview_table, slope_table
 from hpaxis.report.numbers import fixed
+from hpaxis.report.privacy import Cells
 from hpaxis.report.read import read_run
 from hpaxis.report.scrutiny import scrutiny_blocks
 from hpaxis.tables import write_table
@@ -22,6 +23,9 @@ def censored(fitted, config):
     """A model of cortisol, some of it below the limit: its numbers come from the censored regression."""
     entry = config["models"]["main"] | {"outcome": "log_cortisol"}
     return fitted(config=config | {"models": {"cortisol": entry}})[0]
+
+
+ALL = Cells(0)
 
 
 def words_of(blocks):
@@ -46,10 +50,13 @@ def test_a_censored_outcome_reports_the_censored_regression_throughout(censored)
     assert censored.slopes["estimate"].iloc[0] == control["estimate"]
     # The difference of the slopes that are shown is the b3 that is shown.
     assert np.diff(censored.slopes["estimate"])[0] == pytest.approx(b3["estimate"])
-    assert censored.n > censored.fit("n") and "complete cases: " in censored.who()
-    text = words_of(model_blocks(censored, 0))
+    assert censored.n > censored.fit("n") and censored.who().endswith(" (Tobit)")
+    assert censored.errors == tobit["covariance"].iloc[0] != censored.covariance
+    assert "Tobit jackknife" in slope_table(censored).note and slope_table(censored).rows[0][1] == "–"
+    assert coefficient_table(censored).note.startswith(censored.who_complete())
+    text = words_of(model_blocks(censored, ALL, True))
     assert "numbers of Tobit" in text and "only known to lie beyond a limit" in text
-    row = overview_table([censored]).rows[0]
+    row = overview_table([censored], ALL).rows[0]
     assert row[2] == "Tobit" and row[4] == fixed(b3["estimate"])
     assert coefficient_table(censored).title.endswith("complete cases")
     assert fixed(b3["estimate"]) in slope_table(censored).rows[-1]
@@ -63,13 +70,15 @@ def test_names_of_arms_may_hold_dashes(main):
 
 def test_left_out_rows_are_counted_by_reason(main):
     assert main.left_out() == {"missing: competence": 1, "missing: region_mean_beta": 1}
-    text = words_of(model_blocks(main, 0))
-    assert "leave out 2 children: missing competence (1) and missing region mean methylation (1)" in text
-    assert "numbers for each reason are withheld" in words_of(model_blocks(main, 5))
+    text = words_of(model_blocks(main, ALL, True))
+    assert "38 of 40 children are complete cases. The others: missing competence (1) and missing region mean" in text
+    assert "38 of 40 children are complete cases. Why the others are not is withheld" in words_of(
+        model_blocks(main, Cells(5), True)
+    )
 
 
 def test_scrutiny_tells_the_range_of_the_interaction_without_naming_anyone(main):
-    blocks = [b for b in scrutiny_blocks(main) if b is not None]
+    blocks = [b for b in scrutiny_blocks(main, ALL) if b is not None]
     without = main.tables["influence"]["estimate_without"]
     text = words_of(blocks)
     assert f"ranges from {fixed(without.min())} to {fixed(without.max())}; its sign never turns" in text
@@ -89,7 +98,7 @@ def test_signs_and_regions_that_turn_are_counted(main):
     region["observed_kind"] = main.tables["region"]["observed_kind"].iloc[0]
     region.loc[0, "observed_kind"] = "none"
     changed = dataclasses.replace(main, tables=main.tables | {"influence": influence, "region_without": region})
-    text = words_of(scrutiny_blocks(changed))
+    text = words_of(scrutiny_blocks(changed, ALL))
     assert "its sign turns 2 times" in text and "region of significance changes once" in text
 
 
@@ -98,8 +107,10 @@ def test_tables_that_an_entry_asks_for_are_shown(main):
         [{"term": "region_mean_beta:sessions", "estimate": 0.1234, "p": 0.0004, "n": 38.0, "x": np.nan}]
     )
     asked = dataclasses.replace(main, tables=main.tables | {"dose": dose})
-    table = next(b for b in scrutiny_blocks(asked) if b is not None and "not randomised" in getattr(b, "title", ""))
-    assert table.columns == ("term", "estimate", "p", "n")
+    table = next(
+        b for b in scrutiny_blocks(asked, ALL) if b is not None and "not randomised" in getattr(b, "title", "")
+    )
+    assert table.columns == ("Term", "b", "p", "n")
     assert table.rows == (("region mean methylation × sessions", "0.123", "< .001", "38"),)
 
 
@@ -137,25 +148,64 @@ def test_a_run_is_read_from_its_folder(run, fitted, tmp_path):
 def test_a_continuous_moderator_has_slopes_at_values_and_a_region(fitted, config):
     entry = config["models"]["main"] | {"moderator": "age_months"}
     result = fitted(config=config | {"models": {"age": entry}})[0]
-    text = words_of(model_blocks(result, 0))
+    text = words_of(model_blocks(result, ALL, True))
     assert "changes with age months (b₃ = " in text
-    assert "The slope of region mean methylation differs from zero nowhere in the observed range of age months" in text
+    assert (
+        "Pointwise, the slope of region mean methylation differs from zero nowhere in the observed range of age" in text
+    )
     rows = slope_table(result).rows
     assert len(rows) == 4 and rows[0][0].startswith("Slope at ") and rows[-1][0] == "Difference: per unit of age months"
 
 
 def test_a_complete_population_is_said_to_be_so(main):
     used = main.tables["used"].assign(included=True, reason="")
-    assert "Every row of this population is complete" in words_of(
-        model_blocks(dataclasses.replace(main, tables=main.tables | {"used": used}), 0)
+    assert "Every row of this population (children) is complete" in words_of(
+        model_blocks(dataclasses.replace(main, tables=main.tables | {"used": used}), ALL, True)
     )
 
 
 def test_what_was_not_computed_leaves_no_gap(main):
     empty = {n: main.tables[n].iloc[:0] for n in ("warnings", "reliability", "detectable", "multiverse")}
     bare = dataclasses.replace(main, tables=main.tables | empty, figures={})
-    text = words_of(scrutiny_blocks(bare))
+    text = words_of(scrutiny_blocks(bare, ALL))
     assert "reliability" not in text and "power" not in text and "versions" not in text
     beyond = main.tables["detectable"].assign(f2_simulated=np.nan)
-    text = words_of(scrutiny_blocks(dataclasses.replace(main, tables=main.tables | {"detectable": beyond})))
-    assert "No effect of the simulated range reaches 80% power" in text
+    text = words_of(scrutiny_blocks(dataclasses.replace(main, tables=main.tables | {"detectable": beyond}), ALL))
+    assert "no simulated interaction reaches 80% power" in text
+
+
+def test_the_n_of_complete_cases_is_withheld_where_it_would_count_the_censored(censored):
+    few = dataclasses.replace(censored)
+    cells = Cells(censored.n - int(censored.fit("n")) + 1)
+    assert few.hides_complete(cells) and not few.hides_complete(ALL)
+    blocks = [b for b in model_blocks(few, cells, True) if b is not None]
+    complete = str(int(few.fit("n")))
+    for table in (b for b in blocks if b.kind == "table"):
+        at = [i for i, column in enumerate(table.columns) if column == "n"]
+        assert all(complete != row[i] for row in table.rows for i in at), table.title
+        assert "complete cases" not in table.title
+    assert not [b for b in blocks if b.kind == "figure"]
+    assert "withheld" in words_of(blocks)
+
+
+def test_a_place_of_the_region_has_its_unit_and_says_pointwise(main):
+    row = main.tables["region"].iloc[0]
+    region = pd.DataFrame([
+        row.to_dict() | {"adjustment": "none", "observed_kind": "above", "observed_low": 0.404, "n_significant": 14,
+                               "n": 40},
+        row.to_dict() | {"adjustment": "fdr", "observed_kind": "none", "n_significant": 0, "n": 40},
+    ])  # fmt: skip
+    from hpaxis.report.moderation import region_sentence
+
+    share = 100 * (main.fit("mean[region_mean_beta]") + 0.404 * main.fit("sd[region_mean_beta]"))
+    text = region_sentence(main, region, ALL)
+    assert f"is at least 0.404 SD ({fixed(share)}%) (14 of 40 people)" in text and text.startswith("Pointwise, ")
+    assert "With the false discovery rate held at 5%: nowhere" in text
+    assert "1–14" not in text and "(1–14 of 40 people)" in region_sentence(main, region, Cells(15))
+
+
+def test_raw_units_undo_the_standardisation(main):
+    b3 = main.differences["estimate"].iloc[0]
+    by_hand = b3 * main.fit("sd[competence]") / (100 * main.fit("sd[region_mean_beta]"))
+    assert main.raw(b3) == pytest.approx(by_hand)
+    assert main.raw_unit == "points of competence per percentage point of region mean methylation"

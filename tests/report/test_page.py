@@ -1,4 +1,7 @@
+import base64
 import dataclasses
+import hashlib
+import io
 import re
 from html.parser import HTMLParser
 
@@ -11,6 +14,12 @@ from hpaxis.report.build import build_page
 from hpaxis.report.numbers import bounded, fixed, interval, p_value, percent
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "path", "use", "rect", "image"}
+
+
+def cells_of_csv(page):
+    """The CSV of each table and figure that offers one, by its file’s name."""
+    found = re.findall(r'download="([^"]+)" href="data:text/csv;charset=utf-8;base64,([^"]+)"', page)
+    return {name: pd.read_csv(io.BytesIO(base64.b64decode(data))) for name, data in found}
 
 
 class Outline(HTMLParser):
@@ -41,7 +50,7 @@ class Outline(HTMLParser):
             self.wrong.append(tag)
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text.append(data)
 
     @property
@@ -64,7 +73,8 @@ def test_the_page_is_sound_html(page):
     outline = Outline(page)
     assert page.startswith("<!DOCTYPE html>") and not outline.open and not outline.wrong
     assert len(outline.ids) == len(set(outline.ids))
-    assert all(link.startswith("#") and link[1:] in outline.ids for link in outline.links)
+    within = [link for link in outline.links if not link.startswith("data:text/csv")]
+    assert within and all(link.startswith("#") and link[1:] in outline.ids for link in within)
     assert outline.headings[0] == 1 and outline.headings.count(1) == 1
     assert all(b - a <= 1 for a, b in zip(outline.headings, outline.headings[1:], strict=False))
     names = {tag for tag, _ in outline.tags}
@@ -74,7 +84,8 @@ def test_the_page_is_sound_html(page):
 def test_every_figure_has_a_text_and_every_cell_a_header(page):
     outline = Outline(page)
     drawings = [a for tag, a in outline.tags if tag == "svg"]
-    assert len(drawings) == 5 + 2 * 5
+    # Cohort 2, methylation 3, and the primary model's five.
+    assert len(drawings) == 5 + 5
     assert all(a["role"] == "img" and len(a["aria-label"]) > 30 for a in drawings)
     assert all("scope" in a for tag, a in outline.tags if tag == "th")
     viewport = next(a for tag, a in outline.tags if a.get("name") == "viewport")
@@ -82,8 +93,16 @@ def test_every_figure_has_a_text_and_every_cell_a_header(page):
 
 
 def test_the_page_reaches_nowhere(page):
-    assert "http" not in page.replace("http-equiv", "") and "@import" not in page and "<script" not in page
-    assert not re.search(r'(?:src|href)="(?!#)', page)
+    scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    assert len(scripts) == 1 == page.count("<script")
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1].replace("&#39;", "'")
+    assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+    for reach in ("fetch(", "XMLHttpRequest", "WebSocket", "import(", "eval(", "innerHTML", "localStorage", "cookie"):
+        assert reach not in scripts[0]
+    bare = page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+    assert "http" not in re.sub(r"base64,[^\"]*", "", bare) and "@import" not in page
+    assert not re.search(r'(?:src|href)="(?!#|data:text/csv)', page)
     assert not re.search(r"url\((?!#)", page)
 
 
@@ -125,7 +144,8 @@ def test_numbers_of_the_primary_model_are_those_of_its_tables(run, page):
 
 def test_numbers_of_the_libraries_are_those_of_their_table(run, page):
     flagged = run.libraries.iloc[1]
-    assert row_of(page, "Library 1")[1:3] == [percent(1 - flagged["non_conversion"]), "60"]
+    assert row_of(page, "median depth")[0] == "1" and "Library 1" not in page
+    assert "conversion" in page and flagged["verdict"] == "fail"
     control = run.libraries.set_index("library_id").loc["S03-1"]
     cells = row_of(page, "S03-1")
     assert cells[1] == "3%" and cells[2].startswith(percent(control["region_mean_beta"]))
@@ -152,8 +172,8 @@ def test_markup_in_the_data_stays_text(run):
     config = run.config | {"study": {"title": bad, "question": f"{bad}?"}}
     audit = run.audit.assign(reason=bad)
     page = build_page(dataclasses.replace(run, libraries=libraries, sheet=sheet, config=config, audit=audit))
-    assert "<script" not in page
-    assert page.count("&lt;script&gt;") >= 5
+    assert page.count("<script") == 1
+    assert page.count("&lt;script&gt;") >= 4
     assert not Outline(page).wrong
 
 
@@ -161,7 +181,7 @@ def test_few_people_are_withheld_where_asked_for(run):
     config = run.config | {"report": run.config["report"] | {"smallest_cell": 5}}
     page = Outline(build_page(dataclasses.replace(run, config=config))).words
     assert "withheld" in page
-    assert "the numbers for each reason are withheld" in page
+    assert "Why the others are not is withheld" in page
     assert "1–4" in page
     assert "withheld" not in Outline(build_page(run)).words
 
@@ -332,3 +352,24 @@ def hair():
     return {
         "curves": pd.DataFrame([curve]), "samples": samples, "quality": quality, "controls": controls, "rerun": rerun,
     }  # fmt: skip
+
+
+def test_every_table_names_its_file_and_offers_it(page):
+    tables = re.findall(r'<figure class="table".*?</figure>', page, flags=re.DOTALL)
+    assert len(tables) > 20
+    for table in tables:
+        assert re.search(r"Source: <code>[a-z_0-9/*.-]+\.(?:tsv|csv|svg)</code>", table) or "Versions" in table, table[
+            :200
+        ]
+        assert 'download="table-' in table
+    for figure in re.findall(r'<figure id="[^"]*" class="drawn".*?</figure>', page, flags=re.DOTALL):
+        assert "Source: <code>report/figures/" in figure
+
+
+def test_csv_has_the_tables_numbers_in_full(run, page):
+    main = next(r for r in run.results if r.entry["primary"])
+    offered = cells_of_csv(page)
+    name = next(n for n in offered if "coefficients-of-model-main" in n)
+    own = main.own_coefficients()
+    assert offered[name]["estimate"].tolist() == pytest.approx(own["estimate"].tolist(), rel=1e-9)
+    assert not any({"participant_id", "library_id", "hair_id"} & set(table.columns) for table in offered.values())

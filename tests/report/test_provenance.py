@@ -7,7 +7,7 @@ from packaging.requirements import Requirement
 from hpaxis.report import provenance
 
 # Named in the environment for another reason than a number: build tools, and what Snakemake asks for.
-NO_NUMBERS = {"great-tables", "packaging", "pygments", "rocrate", "setuptools"}
+NO_NUMBERS = {"typer", "great-tables", "packaging", "pygments", "rocrate", "setuptools"}
 
 
 def test_checksums_are_sha256_by_role_and_name(tmp_path):

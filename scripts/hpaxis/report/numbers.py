@@ -67,13 +67,6 @@ def count(n):
     return MISSING if _absent(n) else f"{round(n):,}".replace("-", MINUS)
 
 
-def people(n, smallest):
-    """Return a count of people; one from 1 to ``smallest - 1`` is given as that range only."""
-    if _absent(n):
-        return MISSING
-    return f"1–{smallest - 1}" if 0 < n < smallest and smallest > 2 else count(n)
-
-
 def significant(value, digits=3):
     """Return ``value`` with about ``digits`` significant digits, for quantities whose scale differs by study."""
     if _absent(value) or math.isinf(value) or value == 0:

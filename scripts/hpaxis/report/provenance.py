@@ -25,7 +25,10 @@ PACKAGES = (
     "openpyxl",
     "pandas",
     "parasail",
+    "pyreadstat",
     "pysam",
+    "python-calamine",
+    "python-docx",
     "pyyaml",
     "scipy",
     "seaborn",
@@ -119,6 +122,7 @@ def provenance_section(checksums, config, software):
             frozenset({"SHA-256"}),
             "Of several files: the SHA-256 of their sorted checksums, one a line. Each file’s own stands in "
             "report/checksums.tsv among the results (file names may identify people: not for sharing).",
+            source=("report/checksums.tsv",),
         ),
         Table(
             "Versions and settings",
