@@ -86,9 +86,34 @@ rule plot_patterns:
         "../../scripts/plot_patterns.py"
 
 
-rule plot_cohort:
+rule describe_cohort:
     input:
         attrition="<results>/cohort/attrition.tsv",
+        analysis="<results>/cohort/analysis.tsv",
+        models=rules.moderation.input.tables,
+        code=code_of("describe_cohort"),
+    output:
+        **{
+            name: f"<results>/report/tables/{name}.tsv"
+            for name in ("flow", "table1", "correlations", "missing", "received", "analysed")
+        },
+    log:
+        "<logs>/describe_cohort.log",
+    benchmark:
+        "<benchmarks>/describe_cohort.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        config=study.config,
+    script:
+        "../../scripts/describe_cohort.py"
+
+
+rule plot_cohort:
+    input:
+        flow=rules.describe_cohort.output.flow,
+        analysed=rules.describe_cohort.output.analysed,
+        received=rules.describe_cohort.output.received,
         analysis="<results>/cohort/analysis.tsv",
         code=code_of("plot_cohort"),
     output:
@@ -122,6 +147,29 @@ rule plot_cohort:
         smallest_cell=study.config["report"]["smallest_cell"],
     script:
         "../../scripts/plot_cohort.py"
+
+
+rule plot_models:
+    input:
+        tables=rules.moderation.input.tables,
+        code=code_of("plot_models"),
+    output:
+        forest=report(
+            "<results>/report/figures/moderation/forest.svg",
+            caption="../report/forest.rst",
+            category="Moderation",
+            labels={"figure": "The interaction in every model"},
+        ),
+    log:
+        "<logs>/plot_models.log",
+    benchmark:
+        "<benchmarks>/plot_models.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        models=study.models,
+    script:
+        "../../scripts/plot_models.py"
 
 
 rule checksum_inputs:
@@ -169,9 +217,12 @@ rule write_report:
             *rules.plot_cohort.output,
             *rules.cortisol.input.figures,
             *rules.moderation.input.figures,
+            *(rules.plot_models.output if study.models else []),
             *rules.programme.input.figures,
         ],
         programme=rules.programme.input.tables,
+        truth="<results>/simulation/truth/coefficients.tsv" if simulated else [],
+        described=rules.describe_cohort.output,
         code=code_of("write_report"),
     output:
         page=report(

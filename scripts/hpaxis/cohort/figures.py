@@ -1,5 +1,7 @@
 """Figures of the cohort: who is in it, and how index and cortisol are distributed by arm."""
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -8,77 +10,120 @@ from matplotlib.ticker import LogLocator
 from hpaxis.figures import GREY, arm_styles, use_style
 
 STEP_TITLES = {
-    "saliva": "have a library",
-    "methylation": "library passed",
-    "hair": "have hair",
-    "cortisol": "cortisol known",
+    "saliva": "saliva library",
+    "methylation": "library passed quality",
+    "hair": "hair sample",
+    "cortisol": "cortisol measured",
 }
+CHAINS = {"methylation": "Saliva", "cortisol": "Hair"}
+WIDE = 34  # letters in a line of a box
 
 
-def plot_flow(flow, arms):
-    """Draw who was enrolled and who is left after each step, one lane for each arm and tissue.
+def plot_flow(flow, arms, analysed=None, received=None):
+    """Draw the flow of participants as CONSORT 2025 asks: allocation, receipt, what was measured, and who is analysed.
 
-    ``flow`` has one row for each step: population, chain (``enrolment`` first), step, arm, and as text ``stays``
-    and ``left`` (how many leave at the step), as `hpaxis.report.privacy.shown_flow` gives them. Populations stand
-    below each other. Text, not numbers, so that a count that must not be told cannot be drawn.
+    ``flow`` has one row for each step: population, chain (``enrolment`` first), step, arm, and as text ``stays``,
+    ``left`` (how many leave at the step) and ``reason``, as `hpaxis.report.privacy.shown_flow` gives them. Text, not
+    numbers, so that a count that must not be shown cannot be drawn. ``analysed`` (model, title, population, arm, n) and
+    ``received`` (population, arm, n, withheld) are tables of `hpaxis.report.describe`; None leaves their boxes out.
+    Populations stand below each other, arms side by side.
     """
     use_style()
     populations = list(dict.fromkeys(flow["population"]))
-    chains = [c for c in dict.fromkeys(flow["chain"]) if c != "enrolment"]
-    depth = 1 + max((len(flow[flow["chain"] == c]["step"].unique()) for c in chains), default=0)
-    lanes = max(1, len(chains))
-    width = max(6.2, 1.55 * lanes * len(arms))
-    figure, axes = plt.subplots(
-        max(1, len(populations)), 1, figsize=(width, 0.5 + 0.85 * depth * max(1, len(populations))), squeeze=False
-    )
     styles = arm_styles(arms)
+    columns = {p: [_column(flow, analysed, received, p, arm) for arm in arms] for p in populations}
+    whole = {p: _whole(analysed, p) for p in populations}
+    heights = {p: _heights(columns[p]) for p in populations}
+    inches = [0.8 + 0.165 * (sum(heights[p]) + len(whole[p])) + 0.24 * len(heights[p]) for p in populations]
+    figure, axes = plt.subplots(
+        max(1, len(populations)),
+        1,
+        figsize=(max(5.2, 2.6 * len(arms)), sum(inches) or 1),
+        squeeze=False,
+        height_ratios=inches or [1],
+    )
     for axis, population in zip(axes[:, 0], populations or [None], strict=True):
-        axis.set(xlim=(-0.5, lanes * len(arms) - 0.5), ylim=(-depth + 0.45, 0.5))
         axis.axis("off")
         if population is None:
             continue
-        axis.set_title(_sentence(population), fontweight="bold")
-        here = flow[flow["population"] == population]
-        for a, arm in enumerate(arms):
-            mine = here[here["arm"] == arm]
-            centre = a * lanes + (lanes - 1) / 2
-            start = mine[mine["chain"] == "enrolment"]
-            n = start["stays"].iloc[0] if len(start) else "0"
-            _box(axis, centre, 0, f"{arm}\nn = {n} enrolled", styles[arm]["color"], bold=True)
-            for lane, chain in enumerate(chains):
-                _lane(axis, a * lanes + lane, centre, mine[mine["chain"] == chain], styles[arm]["color"])
+        unit = 1.0  # the height of a line
+        gap = 1.45
+        total = sum(heights[population]) * unit + gap * len(heights[population]) + len(whole[population])
+        axis.set(xlim=(-0.5, len(arms) - 0.5), ylim=(-total, 0.6))
+        axis.set_title(_sentence(population), fontweight="bold", loc="left")
+        for x, (arm, boxes) in enumerate(zip(arms, columns[population], strict=True)):
+            y = 0.0
+            for place, (lines, height) in enumerate(zip(boxes, heights[population], strict=True)):
+                if place:
+                    arrow = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0}
+                    axis.annotate("", (x, y), (x, y + gap * 0.75), arrowprops=arrow)
+                _box(axis, x, y, lines, height, styles[arm]["color"])
+                y -= height * unit + gap
+        if whole[population]:
+            axis.text(-0.47, y + gap * 0.6, "\n".join(whole[population]), fontsize=8, va="top", linespacing=1.2)
     return figure
 
 
-def _lane(axis, x, centre, steps, colour):
-    origin = (centre, -0.3)
-    for row, step in enumerate(steps.itertuples(), start=1):
-        axis.annotate(
-            "", (x, -row + 0.31), origin, arrowprops={"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0}
-        )
-        text = f"{STEP_TITLES.get(step.step, step.step)}\nn {_equals(step.stays)}"
-        if step.left != "0":
-            text += f"\n(left out{':' if step.left.isdigit() else ''} {step.left})"
-        _box(axis, x, -row, text, colour)
-        origin = (x, -row - 0.31)
+def _column(flow, analysed, received, population, arm):
+    """The boxes of an arm from top to bottom, each a list of lines."""
+    mine = flow[(flow["population"] == population) & (flow["arm"] == arm)]
+    start = mine[mine["chain"] == "enrolment"]
+    boxes = [[f"Allocated to {arm}", f"n {_equals(start['stays'].iloc[0] if len(start) else '0')}"]]
+    if received is not None:
+        boxes[0] += _receipt(received, population, arm)
+    for chain, steps in mine[mine["chain"] != "enrolment"].groupby("chain", sort=False):
+        lines = [f"{CHAINS.get(chain, chain)}:"]
+        for step in steps.itertuples():
+            lines.append(f"{STEP_TITLES.get(step.step, step.step)}, n {_equals(step.stays)}")
+            if step.left.isdigit() and step.left != "0":
+                reason = "" if step.reason != step.reason or step.reason in ("NA", "") else f" ({step.reason})"
+                lines += textwrap.wrap(
+                    f"left out: {step.left}{reason}", WIDE, initial_indent="  ", subsequent_indent="  "
+                )
+        boxes.append(lines)
+    if analysed is not None:
+        own = analysed[(analysed["population"] == population) & (analysed["arm"] == arm)]
+        if len(own):
+            lines = ["Analysed (complete cases):"]
+            for row in own.itertuples():
+                lines += textwrap.wrap(f"{row.title}, n = {int(row.n)}", WIDE, subsequent_indent="  ")
+            boxes.append(lines)
+    return boxes
+
+
+def _receipt(received, population, arm):
+    own = received[(received["population"] == population) & (received["arm"] == arm)]
+    if own.empty:
+        return ["receipt not recorded"]
+    row = own.iloc[0]
+    return ["received, n withheld" if row["withheld"] == "yes" else f"received, n = {int(row['n'])}"]
+
+
+def _whole(analysed, population):
+    """Lines on models whose n is known for all arms together."""
+    if analysed is None:
+        return []
+    own = analysed[(analysed["population"] == population) & (analysed["arm"] == "all")]
+    return [f"Analysed, all arms: {r.title}, n = {int(r.n)} ({r.treatment})" for r in own.itertuples()]
+
+
+def _heights(columns):
+    """Lines of the tallest box in each row of boxes."""
+    depth = max(map(len, columns), default=0)
+    return [max(len(boxes[i]) if i < len(boxes) else 0 for boxes in columns) for i in range(depth)]
 
 
 def _equals(text):
     return f"= {text}" if text[:1].isdigit() else text
 
 
-def _box(axis, x, y, text, colour, bold=False):
-    axis.text(
-        x,
-        y,
-        text,
-        ha="center",
-        va="center",
-        fontsize=8.5,
-        fontweight="bold" if bold else "normal",
-        linespacing=1.25,
-        bbox={"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": colour, "linewidth": 1.3},
+def _box(axis, x, y, lines, height, colour):
+    axis.add_patch(
+        plt.Rectangle(
+            (x - 0.47, y - height - 0.25), 0.94, height + 0.5, facecolor="white", edgecolor=colour, linewidth=1.3
+        )
     )
+    axis.text(x - 0.44, y, "\n".join(lines), fontsize=8, va="top", linespacing=1.2)
 
 
 def measures(analysis, index):
@@ -98,13 +143,13 @@ def measures(analysis, index):
     return panels
 
 
-def plot_distributions(analysis, arms, panels):
+def plot_distributions(analysis, arms, panels, smallest=0):
     """Draw the distribution of measures by arm, one row of axes a population.
 
     ``analysis`` is cohort/analysis.tsv; ``panels`` a list of dicts with ``column``, ``label`` (with its unit) and,
     where values can be censored, ``censored`` and ``limit`` (columns), ``log`` for a log axis, and ``factor`` to
-    multiply values by. A censored
-    value stands at its limit as an open triangle that points to where the value may be.
+    multiply values by. A censored value stands at its limit as an open triangle that points to where the value may be;
+    where from 1 to ``smallest - 1`` of an arm do, its panel has no points, since they could be counted.
     """
     use_style()
     populations = list(dict.fromkeys(analysis["role"].dropna()))
@@ -114,14 +159,23 @@ def plot_distributions(analysis, arms, panels):
         for c, panel in enumerate(panels):
             axis = axes[r, c]
             people = analysis[analysis["role"] == populations[r]] if populations else analysis
-            _distribution(axis, people, arms, panel)
+            _distribution(axis, people, arms, panel, _countable(people, arms, panel, smallest))
             axis.set_ylabel(panel["label"])
             if c == 0 and populations:
                 axis.set_title(_sentence(populations[r]), fontweight="bold")
     return figure
 
 
-def _distribution(axis, people, arms, panel):
+def _countable(people, arms, panel, smallest):
+    """Whether the points of a panel may be drawn: nobody could count few people whose value is censored or missing."""
+    groups = [people[people["arm"] == arm] for arm in arms]
+    few = [len(g) - int(g[panel["column"]].notna().sum()) for g in groups]
+    if "censored" in panel:
+        few += [int((g[panel["censored"]] == side).sum()) for g in groups for side in ("below", "above")]
+    return smallest < 3 or not any(0 < n < smallest for n in few)
+
+
+def _distribution(axis, people, arms, panel, countable=True):
     styles = arm_styles(arms)
     drawn = 0
     for x, arm in enumerate(arms):
@@ -129,16 +183,19 @@ def _distribution(axis, people, arms, panel):
         values = group[panel["column"]].dropna().to_numpy(float) * panel.get("factor", 1)
         drawn += len(values)
         style = styles[arm]
-        if len(values):
+        if len(values) and countable:
             axis.scatter(
                 x + _spread(values, panel.get("log", False)), values, s=22, marker=style["marker"], alpha=0.7,
                 color=style["color"], linewidths=0,
             )  # fmt: skip
+        if len(values):
             low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
             axis.plot((x - 0.33, x + 0.33), (middle, middle), color="black", linewidth=1.6)
             axis.plot((x - 0.36, x - 0.36), (low, high), color="black", linewidth=1.2)
-        drawn += _censored(axis, x, group, panel, style)
-    axis.set_xticks(range(len(arms)), [f"{arm}\nn = {_known(people, arm, panel)}" for arm in arms])
+        if countable:
+            drawn += _censored(axis, x, group, panel, style)
+    names = [f"{arm}\nn = {_known(people, arm, panel)}" if countable else arm for arm in arms]
+    axis.set_xticks(range(len(arms)), names)
     axis.set_xlim(-0.6, len(arms) - 0.4)
     if not drawn:
         axis.text(0.5, 0.5, "no values", transform=axis.transAxes, ha="center", color=GREY)

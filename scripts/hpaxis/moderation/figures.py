@@ -120,6 +120,40 @@ def plot_floodlight(effects, region, points, across, effect):
     return figure
 
 
+def plot_forest(table, titles):
+    """Draw the interaction of each model under each treatment of the data, with its interval, one row each.
+
+    ``table`` has model, treatment, reported, term, estimate, low and high; ``titles`` maps a model to its name in
+    words. What is reported is filled, the other treatments are open.
+    """
+    use_style()
+    if table.empty:
+        return plot_refused(1)
+    groups = table.groupby(["model", "term"], sort=False)
+    several = table.groupby("model", sort=False)["term"].nunique() > 1
+    figure, axis = plt.subplots(figsize=(5.4, 0.9 + 0.19 * (len(table) + groups.ngroups)))
+    y, places, names = 0.0, [], []
+    for (model, term), rows in groups:
+        axis.text(0.0, y, titles[model] + (f": {term}" if several[model] else ""), fontweight="bold", fontsize=8.5,
+                  va="center", transform=axis.get_yaxis_transform())  # fmt: skip
+        y += 1
+        for row in rows.itertuples():
+            style = {"color": "black", "linewidth": 1.3} if row.reported else {"color": GREY, "linewidth": 0.9}
+            axis.plot((row.low, row.high), (y, y), **style)
+            drawn = axis.scatter([row.estimate], [y], s=26, marker="s" if row.reported else "o", zorder=3,
+                                 facecolors=style["color"] if row.reported else "white",
+                                 edgecolors=style["color"])  # fmt: skip
+            tell(drawn, [f"{titles[model]}, {row.treatment}: {row.estimate:.2f} [{row.low:.2f}, {row.high:.2f}]"])
+            places.append(y)
+            names.append(row.treatment)
+            y += 1
+    axis.axvline(0, color=GREY, linewidth=0.8)
+    axis.set_yticks(places, names, fontsize=8)
+    axis.set_ylim(y - 0.3, -0.7)
+    axis.set_xlabel("b₃: difference between slopes, with its interval")
+    return figure
+
+
 def plot_influence(influence, labels=False):
     """Draw b3 with each case left out, in order, and Cook's distance against leverage.
 

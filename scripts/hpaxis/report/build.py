@@ -8,7 +8,7 @@ from hpaxis.report.answer import answer
 from hpaxis.report.blocks import Notice
 from hpaxis.report.cohort import cohort_section
 from hpaxis.report.cortisol import cortisol_section
-from hpaxis.report.describe import analysed, correlations, missing_map, received, table_one
+from hpaxis.report.describe import describe_study
 from hpaxis.report.limits import limits_section
 from hpaxis.report.methods import methods_section
 from hpaxis.report.methylation import methylation_section
@@ -26,10 +26,11 @@ class Run:
 
     ``config`` has its defaults filled. ``sheet`` is the sheet of libraries, ``libraries`` and ``concordance`` the
     methylation stage's tables, ``levels`` the CpG levels by arm (None without saliva); ``cortisol`` maps names to the
-    cortisol stage's tables (None without hair); ``analysis``, ``attrition`` and ``audit`` are the cohort's; ``results`` the models
-    (`ModelResult`); ``figures`` maps a stage to its figures' SVG text; ``checksums`` and ``software`` say what went
-    in; ``snps`` counts the panels' masked positions; ``genome`` says whether they agree with a genome; ``instrument``
-    is the error of a pyrosequencer, None without one; ``programme`` holds that stage's tables, empty without; ``truth`` holds a simulation's true coefficients.
+    cortisol stage's tables (None without hair); ``analysis``, ``attrition`` and ``audit`` are the cohort's;
+    ``results`` the models (`ModelResult`), none where none was planned; ``figures`` maps a stage to its figures' SVG
+    text; ``checksums`` and ``software`` say what went in; ``snps`` counts the panels' masked positions; ``genome``
+    says whether they agree with a genome; ``instrument`` is the error of a pyrosequencer, None without one;
+    ``programme`` holds that stage's tables, empty without; ``truth`` a simulation's true coefficients.
     """
 
     config: dict
@@ -65,10 +66,9 @@ def page_blocks(run):
     cells = Cells(report["smallest_cell"])
     samples = None if run.cortisol is None else run.cortisol["samples"]
     curves = None if run.cortisol is None else run.cortisol["curves"]
+    described = describe_study(config, run.attrition, run.analysis, run.results)
     sections = [
-        cohort_section(
-            config["arms"], run.attrition, run.audit, run.analysis, describe(run), run.figures["cohort"], cells
-        ),
+        cohort_section(config["arms"], run.attrition, run.audit, run.analysis, described, run.figures["cohort"], cells),
         run.libraries is not None
         and methylation_section(
             run.libraries,
@@ -100,19 +100,6 @@ def page_blocks(run):
     )
     question = config["study"]["question"] if run.results else None
     return config["study"]["title"], question, first, [s for s in sections if s], _notices(config)
-
-
-def describe(run):
-    """Return the descriptive tables of a run by name, as `hpaxis.report.describe` makes them."""
-    config, cells = run.config, Cells(run.config["report"]["smallest_cell"])
-    columns = config["cohort"]["columns"] if "cohort" in config else {}
-    return {
-        "table1": table_one(run.analysis, config["models"], columns, config["arms"], cells),
-        "correlations": correlations(run.analysis, config["models"], columns, cells),
-        "missing": missing_map(run.analysis, config["models"], cells),
-        "received": received(run.analysis, config["models"], config["arms"], cells),
-        "analysed": analysed(run.results),
-    }
 
 
 def _notices(config):

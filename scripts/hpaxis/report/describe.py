@@ -8,11 +8,29 @@ import pandas as pd
 from scipy import stats
 
 from hpaxis.labels import column_label
-from hpaxis.report.privacy import WITHHELD
+from hpaxis.report.privacy import WITHHELD, Cells, shown_flow
 
 TABLE1 = ["population", "arm", "measure", "level", "n", "withheld", "mean", "sd", "q25", "median", "q75", "share"]
 CORRELATIONS = ["population", "first", "second", "n", "withheld", "r", "low", "high"]
 MISSING_MAP = ["population", "pattern", "people", "withheld"]
+
+
+def describe_study(config, attrition, analysis, results):
+    """Return every descriptive table by name: flow, table1, correlations, missing, received, analysed.
+
+    ``config`` has its defaults filled, ``attrition`` and ``analysis`` are the cohort stage's tables, ``results`` the
+    models (`hpaxis.report.models.ModelResult`).
+    """
+    cells, models, arms = Cells(config["report"]["smallest_cell"]), config["models"], config["arms"]
+    columns = config.get("cohort", {}).get("columns", {})
+    return {
+        "flow": shown_flow(attrition, cells.smallest),
+        "table1": table_one(analysis, models, columns, arms, cells),
+        "correlations": correlations(analysis, models, columns, cells),
+        "missing": missing_map(analysis, models, cells),
+        "received": received(analysis, models, arms, cells),
+        "analysed": analysed(results),
+    }
 
 
 def model_columns(models, population):

@@ -12,9 +12,9 @@ from hpaxis.report.scrutiny import power_sentence
 def limits_section(config, results, libraries, samples, sheet, snps, genome, cells):
     """Return the section on limits.
 
-    ``results`` are the models, ``libraries`` the methylation stage's libraries (None without saliva), ``samples``
-    the hair samples (None without hair), ``sheet`` the sheet of libraries, ``snps`` the number of positions in the panels' SNP masks,
-    ``genome`` whether the panels agree with a genome: same, differs or unchecked, ``cells`` is
+    ``results`` are the models, ``libraries`` the methylation stage's libraries (None without saliva), ``samples`` the
+    hair samples (None without hair), ``sheet`` the sheet of libraries, ``snps`` the number of positions in the panels'
+    SNP masks, ``genome`` whether the panels agree with a genome: same, differs or unchecked, ``cells`` is
     `hpaxis.report.privacy.Cells`.
     """
     of_models = (_size, _warnings, partial(_missing, cells=cells), _many) if results else ()

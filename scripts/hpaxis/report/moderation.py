@@ -112,7 +112,7 @@ def _forest(results, figures):
     )
     return [
         Figure(
-            "forest",
+            "all-models",
             "The interaction (b₃) in every model, under each treatment of the data",
             f"Estimates with their intervals, one row for each model and treatment. Reported: {said}.",
             figures["forest"],

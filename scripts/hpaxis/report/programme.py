@@ -1,5 +1,7 @@
 """The section on the programme: studies pooled, and what the treatment is worth. It stands only where asked."""
 
+from dataclasses import replace
+
 from hpaxis.labels import contrast_label
 from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
 from hpaxis.report.numbers import bounded, count, digits_for, fixed, interval, p_value, percent, significant
@@ -9,12 +11,18 @@ def programme_section(tables, figures):
     """Return the section of the programme's tables (name to data frame) and figures (name to SVG); None without."""
     blocks = []
     if "pooled" in tables:
-        blocks += _pooled(tables["pooled"], tables["differences"], figures)
+        files = ("programme/pooled.tsv", "programme/differences.tsv")
+        blocks += _sourced(_pooled(tables["pooled"], tables["differences"], figures), files)
     if "cost_effectiveness" in tables:
-        blocks += _worth(tables, figures)
+        blocks += _sourced(_worth(tables, figures), ("programme/cost_effectiveness.tsv",))
     if "social_return" in tables:
-        blocks += _social(tables, figures)
+        blocks += _sourced(_social(tables, figures), ("programme/social_return.tsv",))
     return Section("programme", "The programme", tuple(blocks)) if blocks else None
+
+
+def _sourced(blocks, files):
+    """The blocks, each table and figure with the files of its numbers."""
+    return [replace(b, source=files) if b is not None and b.kind in ("table", "figure") else b for b in blocks]
 
 
 def _pooled(pooled, differences, figures):

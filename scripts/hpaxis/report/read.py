@@ -30,9 +30,6 @@ def read_run(files, config, snps=0, genome="unchecked"):
             figures["models"][path.parent.name][path.stem] = text
         else:
             figures[path.parent.name][path.stem] = text
-    tables = {name: {} for name in config["models"]}
-    for path in map(Path, files["models"]):
-        tables[path.parent.name][path.stem] = read_table(path, text=("moderator", "contrast", "comparison"))
     cortisol = {Path(path).stem: read_table(path) for path in files["cortisol"]} or None
     return Run(
         config=config,
@@ -42,10 +39,7 @@ def read_run(files, config, snps=0, genome="unchecked"):
             for name in ("libraries", "levels", "concordance", "analysis", "attrition", "audit", "checksums")
         },
         cortisol=cortisol,
-        results=tuple(
-            ModelResult(name, entry, tables[name], figures["models"][name], _refusal(tables[name]))
-            for name, entry in config["models"].items()
-        ),
+        results=read_results(files["models"], config["models"], figures["models"]),
         figures=figures,
         software=versions(),
         snps=snps,
@@ -53,6 +47,20 @@ def read_run(files, config, snps=0, genome="unchecked"):
         instrument=read_table(files["instrument"]) if files.get("instrument") else None,
         programme={Path(path).stem: read_table(path) for path in files.get("programme", [])},
         truth=read_table(files["truth"]) if files.get("truth") else None,
+    )
+
+
+def read_results(paths, models, figures=None):
+    """Return the `ModelResult` of each model of the config, in its order.
+
+    ``paths``: tables, each in the folder of its model; ``models``: name to entry; ``figures``: name to figures.
+    """
+    tables = {name: {} for name in models}
+    for path in map(Path, paths):
+        tables[path.parent.name][path.stem] = read_table(path, text=("moderator", "contrast", "comparison"))
+    drawn = figures or {name: {} for name in models}
+    return tuple(
+        ModelResult(name, entry, tables[name], drawn[name], _refusal(tables[name])) for name, entry in models.items()
     )
 
 

@@ -1,5 +1,7 @@
 """A model's further questions on the page: change, groups, other outcomes, priors. Each stands only where asked."""
 
+from dataclasses import replace
+
 from hpaxis.labels import column_label, contrast_label
 from hpaxis.report.blocks import Table
 from hpaxis.report.numbers import MISSING, bounded, count, digits_for, fixed, interval, p_value, significant
@@ -8,8 +10,12 @@ from hpaxis.report.numbers import MISSING, bounded, count, digits_for, fixed, in
 def trial_blocks(result):
     """Return the blocks of `hpaxis.moderation.trial` for one fitted model; none where nothing was asked."""
     makers = {"change": _change, "generalised": _generalised, "mixed": _mixed, "prior": _prior}
-    asked = [(maker, result.tables.get(name)) for name, maker in makers.items()]
-    return [maker(table, result) for maker, table in asked if table is not None and len(table)]
+    asked = [(name, maker, result.tables.get(name)) for name, maker in makers.items()]
+    return [
+        replace(maker(table, result), source=(f"moderation/{result.name}/{name}.tsv",), data=table)
+        for name, maker, table in asked
+        if table is not None and len(table)
+    ]
 
 
 def _change(table, result):
