@@ -93,15 +93,25 @@ def test_concordance_flags_stand_out_and_controls_get_their_panel(concordance):
     assert any("no library" in t for t in texts(plot_concordance(concordance.iloc[:0])))
 
 
-def test_the_flow_shows_each_step_and_what_may_be_told(attrition):
-    told = texts(plot_flow(shown_flow(attrition, 0), ARMS))
-    assert "control\nn = 20 enrolled" in told
-    assert "have hair\nn = 13\n(left out: 7)" in told
-    assert "have a library\nn = 19\n(left out: 1)" in told
-    kept = texts(plot_flow(shown_flow(attrition, 5), ARMS))
-    assert f"have a library\nn {WITHHELD}\n(left out {WITHHELD})" in kept
-    assert "have hair\nn = 13\n(left out: 7)" in kept
-    assert not any("n = 19\n(left out: 1)" in t for t in kept)
+def test_the_flow_shows_each_step_its_reason_and_who_is_analysed(attrition):
+    analysed = pd.DataFrame({"model": "main", "title": "main", "population": "child", "arm": ARMS, "n": [19, 18]})
+    received = pd.DataFrame({"population": "child", "arm": ARMS, "n": [20.0, np.nan], "withheld": [None, "yes"]})
+    told = "\n\n".join(texts(plot_flow(shown_flow(attrition, 0), ARMS, analysed, received)))
+    assert "Allocated to control\nn = 20\nreceived, n = 20" in told and "received, n withheld" in told
+    assert "hair sample, n = 13\n  left out: 7 (no hair sample)" in told
+    assert "saliva library, n = 19\n  left out: 1 (no saliva library)" in told
+    assert "Analysed (complete cases):\nmain, n = 18" in told
+    kept = "\n\n".join(texts(plot_flow(shown_flow(attrition, 5), ARMS, analysed, received)))
+    assert f"saliva library, n {WITHHELD}\nlibrary passed quality, n {WITHHELD}" in kept
+    assert "hair sample, n = 13\n  left out: 7" in kept and "left out: 1" not in kept and "n = 19\n  left" not in kept
+
+
+def test_few_censored_values_cannot_be_counted_in_the_figure(analysis):
+    few = int((analysis.loc[analysis["role"] == "child", "cortisol_censored"] == "below").sum())
+    panels = measures(analysis, "region_mean")
+    figure = plot_distributions(analysis, ARMS, panels, smallest=few + 2)
+    assert len(points(figure.axes[1])) == 0 and len(figure.axes[1].lines) > 0
+    assert [t.get_text() for t in figure.axes[1].get_xticklabels()] == ARMS
 
 
 def test_a_flow_of_nobody_draws(attrition):

@@ -91,7 +91,7 @@ def test_each_question_of_a_trial_has_its_table(people):
         "generalised": generalised_table(fit_generalised(build_design(data, Spec("good", "x", "arm")), "binary")),
         "prior": prior_table(slopes, {"sceptical": {"mean": 0.0, "sd": 0.3, "source": "a source"}}),
     }
-    blocks = trial_blocks(SimpleNamespace(tables=tables, entry={"weights": None}))
+    blocks = trial_blocks(SimpleNamespace(name="main", tables=tables, entry={"weights": None}))
     assert [len(b.rows) for b in blocks] == [len(tables[n]) for n in ("change", "generalised", "mixed", "prior")]
     said = text_of(blocks)
     for part in ("2 groups", "probability", "critical sceptical", "a source", "Reliability is the share"):
