@@ -3,13 +3,14 @@
 from job import logged
 
 with logged(snakemake.log[0]) as log:
+    from hpaxis.cohort.columns import read_analysis
     from hpaxis.moderation.lock import read_lock
     from hpaxis.moderation.run import run_model
-    from hpaxis.tables import read_table, write_table
+    from hpaxis.tables import write_table
 
     tables = run_model(
         snakemake.wildcards.model,
-        read_table(snakemake.input.analysis),
+        read_analysis(snakemake.input.analysis, snakemake.params.columns),
         snakemake.params.entry,
         snakemake.params.settings,
         snakemake.params.arms,

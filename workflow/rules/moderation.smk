@@ -48,6 +48,7 @@ rule fit_model:
         mem_mb=growing(1000),
         runtime=growing(60),
     params:
+        columns=study.config["cohort"]["columns"],
         entry=lambda w: study.models[w.model],
         settings=study.config["moderation"],
         arms=study.config["arms"],

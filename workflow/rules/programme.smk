@@ -58,6 +58,7 @@ rule value_treatment:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
+        columns=study.config["cohort"]["columns"],
         settings=worth,
         arms=study.config["arms"],
         seed=study.config["seed"],

@@ -35,6 +35,15 @@ def member_columns(own, indices, cell_types=(), baseline=False):
     return [*own, *index_columns(indices), *METHYLATION_EXTRA, *mix, *CORTISOL, *changes]
 
 
+def read_analysis(path, own):
+    """Read cohort/analysis.tsv; ``own``: the config's cohort.columns, name to number or category.
+
+    A column declared a category is text, whatever codes its groups: 1, 2, 3 stay three groups, and 01 is not 1.
+    """
+    categories = [name for name, kind in own.items() if kind == "category"]
+    return read_table(path, text=[*categories, *(f"{role}_{name}" for role in ROLES for name in categories)])
+
+
 def analysis_columns(study):
     """Return every column name of cohort/analysis.tsv for this study, in order.
 
