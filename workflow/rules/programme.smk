@@ -40,7 +40,7 @@ rule pool_studies:
 rule value_treatment:
     input:
         analysis="<results>/cohort/analysis.tsv",
-        prices=[worth["prices"]] if worth and worth["prices"] else [],
+        prices=(worth["prices"] or []) if worth else [],
         code=code_of("value_treatment"),
     output:
         cost_effectiveness="<results>/programme/cost_effectiveness.tsv",
@@ -68,7 +68,7 @@ rule value_treatment:
 
 rule account_social_return:
     input:
-        outcomes=[social["outcomes"]] if social else [],
+        outcomes=social["outcomes"] if social else [],
         code=code_of("account_social_return"),
     output:
         social_return="<results>/programme/social_return.tsv",

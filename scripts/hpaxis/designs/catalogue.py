@@ -36,6 +36,7 @@ DESIGNS = {
         Design("counts", "counts by CpG from another pipeline", inputs.counts),
         Design("timepoints", "two timepoints: methylation before and after, and its change", inputs.timepoints),
         Design("clusters", "siblings and therapists as clusters (CR2)", inputs.clusters),
+        Design("programme", "a trial within its programme: events, therapists, costs, other studies", inputs.programme),
         Design("lanes", "libraries sequenced on several lanes", inputs.lanes),
     )
 }

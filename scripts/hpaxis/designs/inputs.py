@@ -170,6 +170,57 @@ def clusters(folder: Path) -> None:
     write_table(pd.DataFrame(rows, columns=columns), folder / "participants.tsv")
 
 
+def programme(folder: Path) -> None:
+    """Children of a trial with an event, therapists in one arm and units of care; and the summary of another study."""
+    from hpaxis.moderation.run import run_model
+    from hpaxis.schemas import load, with_defaults
+
+    rng = random_stream(SEED, "programme")
+    people = _trial_people(48, rng)
+    write_table(people, folder / "participants.tsv")
+    prices = pd.DataFrame({
+        "item": ["visits", "clinic_contacts"], "unit_price": [90.0, 60.0], "currency": "EUR", "price_year": 2025,
+        "source": ["made up: replace by the programme's accounts", "made up: replace by a tariff"],
+    })  # fmt: skip
+    write_table(prices, folder / "prices.tsv")
+    outcomes = pd.DataFrame({
+        "outcome": ["calmer families", "fewer referrals"], "quantity": [20, 6], "quantity_low": [12, 3],
+        "quantity_high": [26, 9], "value": [900.0, 2400.0], "value_low": [400.0, 1500.0],
+        "value_high": [1400.0, 3000.0], "years": [3, 2], "deadweight": [0.2, 0.3], "attribution": [0.1, 0.2],
+        "displacement": [0.0, 0.0], "drop_off": [0.3, 0.5], "source": "made up: replace by your own",
+        "price_year": 2025,
+    })  # fmt: skip
+    write_table(outcomes, folder / "outcomes.tsv")
+    # Other studies of the same question: only their summaries, which hold no person.
+    entry = {"outcome": "competence", "predictor": "adversity", "standardise": ["outcome", "predictor"]}
+    settings = {"draws": 99, "error_draws": 20, "power_draws": 50, "multiverse": {"draws": 99}}
+    settings = with_defaults(settings, load("config/moderation"))
+    context = {"panel": "none", "assay": "none", "timepoint": "NA", "design": "randomised"}
+    (folder / "other_studies").mkdir()
+    for name, size in (("second", 60), ("third", 80)):
+        people = _trial_people(size, rng).assign(timepoint="NA")
+        entry = with_defaults(entry, load("config/model"))
+        tables = run_model("competence", people, entry, settings, list(ARMS), SEED, context=context)
+        write_table(tables["summary"], folder / "other_studies" / f"{name}.tsv")
+
+
+def _trial_people(size: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Children of two arms: a score, an event, a therapist in the treatment arm only, weights and units of care."""
+    arm = np.arange(size) % 2
+    adversity = rng.normal(0, 1, size).round(2)
+    therapist = np.arange(size) // 2 % 8
+    shared = rng.normal(0, 0.8, 8)[therapist] * arm
+    score = 16 + np.where(arm, 0.4, -1.2) * adversity + 0.8 * arm + shared + rng.normal(0, 2, size)
+    chance = 1 / (1 + np.exp(0.4 + np.where(arm, 0.1, -0.9) * adversity))
+    return pd.DataFrame({
+        "participant_id": [f"{i:03d}" for i in range(1, size + 1)], "role": "child", "arm": np.array(ARMS)[arm],
+        "adversity": adversity, "competence": score.round(1), "referred": (rng.random(size) < chance).astype(int),
+        "therapist": [f"T{t + 1}" if a else "NA" for t, a in zip(therapist, arm)],
+        "weight": rng.uniform(0.8, 1.6, size).round(2),
+        "visits": np.where(arm, rng.integers(8, 40, size), 0), "clinic_contacts": rng.poisson(np.where(arm, 2, 4)),
+    })  # fmt: skip
+
+
 def lanes(folder: Path) -> None:
     """Children whose libraries were sequenced on two lanes."""
     study = _simulated(dyads=6, roles=("child",), controls=("C0-1",))

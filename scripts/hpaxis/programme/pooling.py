@@ -99,7 +99,8 @@ def random_effects(estimate: Sequence, se: Sequence, alpha: float = 0.05) -> tup
     note = f"{k} studies: the heterogeneity is hardly known" if k < 5 else ""
     if hk < plain:
         z = stats.norm.isf(alpha / 2) * plain
-        note += f"; agreement beyond chance: without Hartung-Knapp [{mean - z:.4g}, {mean + z:.4g}]"
+        plainly = f"[{mean - z:.3g}, {mean + z:.3g}]"
+        note += f"; the studies agree more closely than their errors suggest: without Hartung-Knapp {plainly}"
     return {
         "estimate": mean, "se": hk, "low": mean - t * hk, "high": mean + t * hk, "df": k - 1,
         "p": 2 * stats.t.sf(abs(mean / hk), k - 1), "weight": 1.0, "tau2": tau2,
@@ -122,6 +123,10 @@ def one_stage(tables: Mapping[str, pd.DataFrame], spec, covariance: str = "HC3")
     return fit_spec(rows, replace(spec, covariates=(*spec.covariates, "study")), covariance).coefficients
 
 
+def _said(value):
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def _incompatible(summaries):
     problems, first = [], next(iter(summaries))
     known = summaries[first]
@@ -140,7 +145,7 @@ def _incompatible(summaries):
 def _differences(summaries):
     rows = []
     for key in MAY_DIFFER:
-        values = {name: "; ".join(sorted(set(table[key].astype(str)))) for name, table in summaries.items()}
+        values = {name: "; ".join(sorted({_said(v) for v in table[key]})) for name, table in summaries.items()}
         if len(set(values.values())) > 1:
             rows += [(key, name, value) for name, value in values.items()]
     return pd.DataFrame(rows, columns=["differs_in", "study", "value"])

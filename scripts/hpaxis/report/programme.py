@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hpaxis.labels import contrast_label
 from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
-from hpaxis.report.numbers import bounded, count, digits_for, fixed, interval, p_value, percent, significant
+from hpaxis.report.numbers import bounded, count, digits_for, fixed, interval, p_phrase, p_value, percent, significant
 
 
 def programme_section(tables, figures):
@@ -75,12 +75,14 @@ def _pooled(pooled, differences, figures):
 def _summary_sentence(row):
     digits = digits_for(row["se"])
     text = (
-        f"{contrast_label(row['quantity']).capitalize()}, {row['design']}: pooled difference of slopes "
-        f"{fixed(row['estimate'], digits)} {interval(row['low'], row['high'], digits)}, p {p_value(row['p'])}; "
-        f"τ² {significant(row['tau2'])}, I² {percent(row['i2'], 0)}; a new study would lie in "
-        f"{interval(row['prediction_low'], row['prediction_high'], digits)}."
+        f"{contrast_label(row['quantity'])} ({row['design'].replace('_', '-')}): the pooled difference of slopes is "
+        f"{fixed(row['estimate'], digits)} {interval(row['low'], row['high'], digits)}, p {p_phrase(row['p'])}, over "
+        f"{count(row['n'])} people; τ² = {significant(row['tau2'])}, I² = {percent(row['i2'], 0)}."
     )
-    return f"{text} {row['note'].capitalize()}." if isinstance(row["note"], str) and row["note"] else text
+    if row["prediction_low"] == row["prediction_low"]:
+        text += f" A new study is expected in {interval(row['prediction_low'], row['prediction_high'], digits)}."
+    note = row["note"] if isinstance(row["note"], str) else ""
+    return f"{text} {note[:1].upper()}{note[1:]}." if note else text
 
 
 def _worth(tables, figures):

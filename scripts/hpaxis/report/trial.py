@@ -75,7 +75,7 @@ def _generalised(table, result):
         f"Robust errors ({table['covariance'].iloc[0]}), n = {count(table['n'].iloc[0])}{weighted}. Slopes on the "
         f"scale "
         "people read are averages over everyone, moved to each arm; on that scale the product term is not the "
-        "interaction, the difference of the averages is." + "".join(f" {n.capitalize()}." for n in notes),
+        "interaction, the difference of the averages is." + "".join(f" {n[:1].upper()}{n[1:]}." for n in notes),
     )
 
 

@@ -59,8 +59,10 @@ def _check_models(study: Study, config_file: str) -> list[Problem]:
     """Return the problems of the models, as far as they can be told before there are data."""
     from hpaxis.cohort import analysis_columns
     from hpaxis.moderation.checks import check_models
+    from hpaxis.programme.check import check_programme
 
     columns = analysis_columns(study)
+    around = check_programme(study.config["programme"], study.models, columns, config_file)
     if columns is None:
-        return []
-    return check_models(study.models, study.config["moderation"], columns, study.config["arms"], config_file)
+        return around
+    return around + check_models(study.models, study.config["moderation"], columns, study.config["arms"], config_file)
