@@ -61,6 +61,7 @@ benchmark: $(VENV)/.run  ## speed beside other tools, in one run, as ratios
 calibration: $(VENV)/.run  ## does 95 % mean 95 %? writes docs/calibration_*.md (long)
 	$(BIN)/python benchmarks/calibrate_methylation.py --cores $(CORES)
 	$(BIN)/python benchmarks/calibrate_moderation.py --cores $(CORES)
+	$(BIN)/python benchmarks/calibrate_programme.py --cores $(CORES)
 
 crosscheck: $(VENV)/.test  ## the moderation stage against R (installs Debian's R packages; root)
 	@Rscript -e 'for (p in c("sandwich", "car", "emmeans", "lavaan", "clubSandwich", "AER", "mice")) loadNamespace(p)' >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends r-base-core r-cran-sandwich r-cran-car r-cran-emmeans r-cran-lavaan r-cran-clubsandwich r-cran-aer r-cran-mice >/dev/null; }
