@@ -1,0 +1,144 @@
+"""How many templates a library's molecules are copies of, counted from the molecules themselves.
+
+Failures of conversion mark templates. Where T templates with unequal numbers of copies give n molecules, the failures
+at a cytosine come in jumps: K of the templates failed there, Poisson with mean T c f, and each brings all its copies
+along. With gamma-distributed copies (coefficient of variation v) the number of molecules x that keep the cytosine is
+negative binomial given K, and what the sequencer adds is Poisson. The likelihood over all cytosines outside CpGs, on a
+grid of T, v and c, joined with what is believed of T beforehand (from the input where it is known), gives q, the
+chance that two molecules are copies of one template: q = (1 + v²) / T. A variance over n independent molecules grows
+by 1 + (n - 1) q.
+
+Bisulfite conversion was used to tell template molecules apart by Miner et al. (2004, hairpins with barcodes) and, done
+only in part on purpose, to mark them (Kumar et al., 2018). Here it is what failed by itself that is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaln, logsumexp, xlogy
+
+from hpaxis.methylation.levels.profile import SiteCounts
+
+# Templates that are thought of, where nothing is known of the input: equally likely on the logarithmic scale.
+FEWEST, MOST = 15, 300_000
+GRID = np.geomspace(FEWEST, MOST, 56)
+# Coefficients of variation of the number of copies, and how likely each is beforehand.
+SPREADS = np.array([0.2, 0.5, 0.8, 1.1, 1.5, 2.0])
+SPREAD_WEIGHTS = np.array([1.0, 1.0, 1.0, 1.0, 0.7, 0.3])
+# A library's rate of failure over the one that its counts show: few templates tell it poorly.
+RATES = np.array([0.5, 0.7, 1.0, 1.4, 2.0])
+MOST_JUMPS, BINS = 40, 20
+# What reaches PCR of an input, as a factor of what is expected: standard deviation of its logarithm.
+INPUT_SD = 0.7
+# A likelihood that tells factors of less than this apart is no longer thin.
+THIN = 10.0
+
+
+@dataclass(frozen=True)
+class TemplateCount:
+    """Templates of one library.
+
+    ``effective``: 1 / mean of q, with limits ``low`` and ``high``; ``spread``: variance of q over its squared mean;
+    ``source``: ``reads``, ``reads and input``, ``input``, ``UMIs`` or ``unknown``; ``thin``: whether the failures of
+    conversion are too few to say much.
+    """
+
+    effective: float
+    low: float
+    high: float
+    spread: float
+    source: str
+    thin: bool = False
+
+
+UNKNOWN = TemplateCount(np.nan, np.nan, np.nan, 0.0, "unknown")
+
+
+@dataclass(frozen=True)
+class Barcode:
+    """Counts of one amplicon with the sites' factors and their relative variances, as from `profile.site_factors`."""
+
+    counts: SiteCounts
+    factors: np.ndarray
+    variances: np.ndarray
+
+
+def count_templates(barcodes: list[Barcode], expected: float, most: float, confidence: float) -> TemplateCount:
+    """`TemplateCount` of one library.
+
+    ``expected``: templates that its input leads to expect, NaN where it is not known; ``most``: those that the input
+    can hold at most (NaN).
+    """
+    barcodes = [b for b in barcodes if b.counts.known.sum() > 0]
+    known = np.isfinite(expected) and expected > 0
+    if not barcodes and not known:
+        return UNKNOWN
+    prior = np.zeros(len(GRID))
+    if known:
+        prior = -0.5 * (np.log(GRID / expected) / INPUT_SD) ** 2
+        prior = np.where(GRID <= max(most, GRID[0]), prior, -np.inf)
+    log = prior[:, None, None] + np.log(SPREAD_WEIGHTS)[:, None] + np.zeros(len(RATES))
+    for barcode in barcodes:
+        log = log + _log_likelihood(barcode)
+    posterior = np.exp(log - logsumexp(log)).sum(axis=2)
+    q = (1 + SPREADS**2) / GRID[:, None]
+    mean = float((posterior * q).sum())
+    spread = float((posterior * q**2).sum() / mean**2 - 1)
+    order = np.argsort(q, axis=None)
+    share = np.cumsum(posterior.ravel()[order])
+    tail = (1 - confidence) / 2
+    high, low = (1 / float(q.ravel()[order][min(np.searchsorted(share, p), share.size - 1)]) for p in (tail, 1 - tail))
+    source = "reads and input" if known and barcodes else "input" if known else "reads"
+    return TemplateCount(1 / mean, low, high, spread, source, thin=bool(barcodes) and high / low > THIN**2)
+
+
+def _log_likelihood(barcode):
+    """Log likelihood of one amplicon's counts: T × spreads × rates."""
+    counts, factors = barcode.counts, barcode.factors
+    used = counts.known >= 0.5 * counts.known.max()
+    x, n, f = counts.unconverted[used], counts.known[used], factors[used]
+    wide = np.maximum(barcode.variances[used], 1e-9)
+    typical = float(np.median(n))
+    # Failures that few templates carry come in jumps: half of one where none is seen.
+    c = max(float((x - counts.error * n).sum() / (n @ f)), 0.5 / float(n @ f))
+    noise = max(counts.error, 1e-6)
+    # Sites of like depth and count share their likelihood given the jumps.
+    depth = np.round(n / typical * BINS) / BINS
+    cells, cell = np.unique(np.column_stack([x, depth]), axis=0, return_inverse=True)
+    cell = cell.ravel()
+    jumps = np.arange(1, MOST_JUMPS + 1)
+    found = np.empty((len(GRID), len(SPREADS), len(RATES)))
+    cell_x, cell_n = cells[:, 0], cells[:, 1] * typical
+    nothing = xlogy(cell_x, cell_n * noise) - cell_n * noise - gammaln(cell_x + 1)
+    for i, templates in enumerate(GRID):
+        each = cell_n / templates
+        for k, rate in enumerate(RATES):
+            expected = templates * c * rate * f
+            if expected.max() > MOST_JUMPS / 2:
+                for j, v in enumerate(SPREADS):
+                    mean = n * (noise + c * rate * f)
+                    extra = n**2 * c * rate * f * (1 + v**2) / templates + wide * (n * c * rate * f) ** 2
+                    found[i, j, k] = _negative_binomial(x, mean, mean**2 / extra).sum()
+                continue
+            # Jumps at each site: Poisson, or negative binomial where the site's own rate is not certain.
+            weight = np.exp(_negative_binomial(np.r_[0, jumps][None, :], expected[:, None], 1 / wide[:, None]))
+            for j, v in enumerate(SPREADS):
+                mean = each[:, None] * jumps
+                extra = mean**2 * v**2 / jumps
+                total = mean + cell_n[:, None] * noise
+                given = np.exp(
+                    np.column_stack([nothing, _negative_binomial(cell_x[:, None], total, total**2 / extra)])
+                )
+                found[i, j, k] = np.log((weight * given[cell]).sum(axis=1) + 1e-300).sum()
+    return found
+
+
+def _negative_binomial(x, mean, size):
+    """Log probability of counts of a mean and size (variance mean + mean² / size); Poisson for a very large size."""
+    size = np.minimum(size, 1e9)
+    return (
+        gammaln(x + size) - gammaln(size) - gammaln(x + 1)
+        + size * np.log(size / (size + mean)) + xlogy(x, mean / (size + mean))
+    )  # fmt: skip

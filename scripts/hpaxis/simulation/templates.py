@@ -1,0 +1,167 @@
+"""A second simulator of amplicon libraries, from templates: of another build than `reads`, and with other assumptions.
+
+`reads` draws methylation from a normal copula, copies from a gamma distribution and failures of conversion alike
+everywhere; it was written beside the caller. Here a CpG repeats its left neighbour or is drawn anew, copies are
+log-normal, failures depend on the molecule and on the place along the amplicon, some molecules keep a stretch
+unconverted, PCR joins halves of two templates (chimeras) and slips by a base, and qualities come in bins. Nothing is
+shared with `reads` but the amplicon itself.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hpaxis.methylation.counting.calls import FATES, LibraryCalls, conversion_table, patterns_table
+from hpaxis.methylation.counting.sites import has_stretch
+
+ADAPTERS = (b"AGATCGGAAGAGCACACGTCTGAACTCCAGTCA", b"AGATCGGAAGAGCGTCGTGTAGGGAAAGAGTGT")
+# Binned qualities, and how often each is given; a base is wrong at the rate that its quality says.
+BINS, BIN_SHARES = (37, 23, 12), (0.9, 0.07, 0.03)
+COMPLEMENT = bytes.maketrans(b"ACGTN", b"TGCAN")
+
+
+@dataclass(frozen=True)
+class Tube:
+    """One library as a number of templates and what PCR and conversion make of them.
+
+    ``levels``: methylation of each CpG (fraction); ``clump``: chance that a CpG is as its left neighbour;
+    ``copies_cv``: coefficient of variation of the templates' numbers of copies; ``non_conversion``: mean failure of an
+    unmethylated cytosine over the amplicon's cytosines, ``molecule_cv``: how it differs between molecules, ``slope``: how
+    many times as high it is at the start of the amplicon as at its end, falling off within a fifth of it; ``stretches``:
+    share of molecules that keep ``stretch`` bases; ``chimeras``, ``indels``: shares of reads; ``error``: chance of a wrong
+    base, for counts without reads.
+    """
+
+    levels: np.ndarray
+    templates: int = 300
+    reads: int = 1500
+    clump: float = 0.5
+    copies_cv: float = 0.7
+    non_conversion: float = 0.01
+    molecule_cv: float = 0.5
+    slope: float = 1.0
+    stretches: float = 0.0
+    stretch: int = 60
+    chimeras: float = 0.0
+    indels: float = 0.0
+    error: float = 1e-3
+    over_conversion: float = 0.0
+
+
+def failure_shape(length: int, slope: float) -> np.ndarray:
+    """How failure of conversion changes along an amplicon: ``slope`` at its start, falling to 1 within a fifth."""
+    return 1 + (slope - 1) * np.exp(-np.arange(length) / (0.2 * length))
+
+
+def draw_templates(amplicon, tube: Tube, rng: np.random.Generator):
+    """Templates after conversion: ``(stays, methylated)``.
+
+    ``stays``: templates × bases, whether a cytosine reads as C; ``methylated``: templates × CpGs, the truth.
+    """
+    n, size = tube.templates, amplicon.sequence.size
+    methylated = rng.random((n, len(tube.levels))) < tube.levels
+    for j in range(1, len(tube.levels)):
+        # Drawn again until it is as the neighbour would keep each CpG's level only if levels were alike: near enough.
+        same = rng.random(n) < tube.clump * min(1.0, tube.levels[j] / max(tube.levels[j - 1], 1e-9))
+        methylated[:, j] |= same & methylated[:, j - 1]
+    start, end = amplicon.inner
+    cytosine = np.zeros(size, bool)
+    cytosine[amplicon.offsets] = cytosine[amplicon.other_offsets] = True
+    cytosine[:start] = cytosine[end:] = False
+    shape = failure_shape(size, tube.slope)
+    shape = shape / shape[amplicon.other_offsets].mean()
+    each = np.ones(n) if tube.molecule_cv == 0 else rng.gamma(tube.molecule_cv**-2, tube.molecule_cv**2, n)
+    chance = np.minimum(tube.non_conversion * each[:, None] * shape, 1)
+    stays = cytosine & (rng.random((n, size), np.float32) < chance)
+    kept = np.flatnonzero(rng.random(n) < tube.stretches)
+    for row in kept:
+        first = rng.integers(start, end - tube.stretch)
+        stays[row, first : first + tube.stretch] |= cytosine[first : first + tube.stretch]
+    truth = methylated & (rng.random(methylated.shape) >= tube.over_conversion)
+    stays[:, amplicon.offsets] |= truth & cytosine[amplicon.offsets]
+    return stays, methylated
+
+
+def draw_reads(stays: np.ndarray, tube: Tube, rng: np.random.Generator):
+    """Which templates the reads are copies of, with chimeras: cytosines that stay, reads × bases, and the templates."""
+    spread = np.sqrt(np.log1p(tube.copies_cv**2))
+    copies = rng.lognormal(0, spread, tube.templates)
+    chosen = rng.choice(tube.templates, tube.reads, p=copies / copies.sum())
+    reads = stays[chosen]
+    joined = np.flatnonzero(rng.random(tube.reads) < tube.chimeras)
+    other = rng.choice(tube.templates, len(joined), p=copies / copies.sum())
+    at = rng.integers(1, stays.shape[1], len(joined))
+    right = np.arange(stays.shape[1]) >= at[:, None]
+    reads[joined] = np.where(right, stays[other], reads[joined])
+    return reads, chosen
+
+
+def simulate_calls(amplicon, panel, library_id: str, tube: Tube, rng: np.random.Generator, max_unconverted=0.25):
+    """`LibraryCalls` of a library straight from its molecules, without a sequencer or caller, and the truth.
+
+    The truth is the mean methylation of the templates (fraction). Fast: for studies of the estimate alone.
+    """
+    stays, methylated = draw_templates(amplicon, tube, rng)
+    reads, _ = draw_reads(stays, tube, rng)
+    reads = reads ^ (rng.random(reads.shape, np.float32) < tube.error / 3)
+    others, name = amplicon.other_offsets, amplicon.name
+    unconverted = np.count_nonzero(reads[:, others], axis=1)
+    whole = ~has_stretch(reads[:, others].astype(np.uint8), (~reads[:, others]).astype(np.uint8))
+    kept = whole & (unconverted <= max_unconverted * others.size)
+    passed, states = int(kept.sum()), reads[:, amplicon.offsets][kept]
+    names = [row.tobytes().decode() for row in (states + np.uint8(ord("0"))).astype(np.uint8)]
+    cells = Counter(zip(names, unconverted[kept].tolist()))
+    patterns = patterns_table([(name, p, u, others.size, n) for (p, u), n in cells.items()], [name])
+    conversion = conversion_table([(name, u, others.size, n) for u, n in Counter(unconverted[whole].tolist()).items()],
+                                  [name])  # fmt: skip
+    counts = panel.cpgs[["amplicon", "cpg_id", "chrom", "pos", "strand"]].copy()
+    counts.insert(0, "library_id", library_id)
+    n = states.sum(axis=0)
+    counts = counts.assign(methylated=n, unmethylated=passed - n, other=0, depth=passed)
+    x = reads[:, others][kept].sum(axis=0)
+    sites = pd.DataFrame({"amplicon": name, "strand": "top", "offset": others, "context": "CHH", "unconverted": x,
+                          "converted": passed - x, "clone": 0})  # fmt: skip
+    row = {"library_id": library_id, "pairs_in": tube.reads, **dict.fromkeys(FATES, 0), "passed": passed}
+    row |= {"unconverted": tube.reads - passed, "stretches": int((~whole).sum()), "on_target": tube.reads,
+            "merged": passed, "t_bases": 100_000, "t_read_as_c": round(100_000 * tube.error / 3)}  # fmt: skip
+    calls = LibraryCalls(counts, patterns, pd.DataFrame([row]), conversion, sites=sites)
+    return calls, float(methylated.mean())
+
+
+def simulate_files(amplicon, tube: Tube, paths, rng: np.random.Generator, length: int = 250) -> float:
+    """Write a library's FASTQ files (two paths, gzip); returns the mean methylation of its templates."""
+    stays, methylated = draw_templates(amplicon, tube, rng)
+    reads, _ = draw_reads(stays, tube, rng)
+    base = np.where(reads, amplicon.sequence, amplicon.converted).astype(np.uint8)
+    texts = [row.tobytes() for row in base]
+    for i in np.flatnonzero(rng.random(len(texts)) < tube.indels):
+        at = int(rng.integers(30, len(texts[i]) - 30))
+        texts[i] = texts[i][:at] + (texts[i][at + 1 :] if rng.random() < 0.5 else texts[i][at - 1 :])
+    with gzip.GzipFile(paths[0], "wb", 1, mtime=0) as one, gzip.GzipFile(paths[1], "wb", 1, mtime=0) as two:
+        for i, text in enumerate(texts):
+            ends = [text, text.translate(COMPLEMENT)[::-1]]
+            if rng.random() < 0.5:
+                ends.reverse()
+            for mate, (handle, end) in enumerate(zip((one, two), ends)):
+                handle.write(_record(end + ADAPTERS[mate] + b"A" * length, i, mate, length, rng))
+    return float(methylated.mean())
+
+
+def _record(text: bytes, number: int, mate: int, length: int, rng: np.random.Generator) -> bytes:
+    quality = rng.choice(BINS, length, p=BIN_SHARES)
+    bases = np.frombuffer(text[:length], np.uint8).copy()
+    wrong = np.flatnonzero(rng.random(length) < 10.0 ** (-quality / 10))
+    bases[wrong] = rng.choice(np.frombuffer(b"ACGT", np.uint8), wrong.size)
+    header = f"@tube:1:1:1:{number + 1}:1:1 {mate + 1}:N:0:1\n".encode()
+    return header + bases.tobytes() + b"\n+\n" + (quality + 33).astype(np.uint8).tobytes() + b"\n"
+
+
+def files_of(folder: Path, name: str) -> list[str]:
+    """The two paths of a library's reads in a folder."""
+    return [str(Path(folder) / f"{name}_R{mate}.fastq.gz") for mate in (1, 2)]
