@@ -61,8 +61,11 @@ def test_too_few_molecules_say_nothing():
     assert two_groups([Molecules(*(np.zeros((0, SIZE)),) * 2, *(np.zeros(0),) * 3)]) is None
 
 
-def study(states):
-    return suspected_variants({name: ("p", IDS, [molecules(s)]) for name, s in states.items()})
+def study(states, copies=1.0):
+    parts = {name: molecules(s) for name, s in states.items()}
+    return suspected_variants({
+        name: ("p", IDS, [m], [np.zeros(m.known.shape, dtype=bool)], copies) for name, m in parts.items()
+    })  # fmt: skip
 
 
 def test_a_cpg_that_half_the_molecules_lack_is_suspected_and_no_other():

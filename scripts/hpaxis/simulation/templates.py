@@ -30,12 +30,12 @@ COMPLEMENT = bytes.maketrans(b"ACGTN", b"TGCAN")
 class Tube:
     """One library as a number of templates and what PCR and conversion make of them.
 
-    ``levels``: methylation of each CpG (fraction); ``clump``: chance that a CpG is as its left neighbour;
+    ``levels``: methylation of each CpG (fraction); ``clump``: how much a CpG is like its left neighbour (0 to 1);
     ``copies_cv``: coefficient of variation of the templates' numbers of copies; ``non_conversion``: mean failure of an
-    unmethylated cytosine over the amplicon's cytosines, ``molecule_cv``: how it differs between molecules, ``slope``: how
-    many times as high it is at the start of the amplicon as at its end, falling off within a fifth of it; ``stretches``:
-    share of molecules that keep ``stretch`` bases; ``chimeras``, ``indels``: shares of reads; ``error``: chance of a wrong
-    base, for counts without reads.
+    unmethylated cytosine over the amplicon's cytosines, ``molecule_cv``: how it differs between molecules, ``slope``:
+    how many times as high it is at the start of the amplicon as at its end, falling off within a fifth of it;
+    ``stretches``: share of molecules that keep ``stretch`` bases; ``chimeras``, ``indels``: shares of reads; ``error``:
+    chance of a wrong base, for counts without reads.
     """
 
     levels: np.ndarray
@@ -65,11 +65,7 @@ def draw_templates(amplicon, tube: Tube, rng: np.random.Generator):
     ``stays``: templates × bases, whether a cytosine reads as C; ``methylated``: templates × CpGs, the truth.
     """
     n, size = tube.templates, amplicon.sequence.size
-    methylated = rng.random((n, len(tube.levels))) < tube.levels
-    for j in range(1, len(tube.levels)):
-        # Drawn again until it is as the neighbour would keep each CpG's level only if levels were alike: near enough.
-        same = rng.random(n) < tube.clump * min(1.0, tube.levels[j] / max(tube.levels[j - 1], 1e-9))
-        methylated[:, j] |= same & methylated[:, j - 1]
+    methylated = _draw_methylation(np.clip(tube.levels, 0, 1), tube.clump, n, rng)
     start, end = amplicon.inner
     cytosine = np.zeros(size, bool)
     cytosine[amplicon.offsets] = cytosine[amplicon.other_offsets] = True
@@ -86,6 +82,20 @@ def draw_templates(amplicon, tube: Tube, rng: np.random.Generator):
     truth = methylated & (rng.random(methylated.shape) >= tube.over_conversion)
     stays[:, amplicon.offsets] |= truth & cytosine[amplicon.offsets]
     return stays, methylated
+
+
+def _draw_methylation(levels, clump, n, rng):
+    """Templates × CpGs: a chain of two states that keeps each CpG's level, alike by ``clump`` where levels allow."""
+    drawn = np.empty((n, len(levels)), bool)
+    drawn[:, 0] = rng.random(n) < levels[0]
+    for j in range(1, len(levels)):
+        before, p = levels[j - 1], levels[j]
+        odds = np.sqrt(p * (1 - before) / max(before * (1 - p), 1e-12))
+        c = clump * min(odds, 1 / max(odds, 1e-12))
+        up = c * np.sqrt(p * (1 - p) * (1 - before) / max(before, 1e-12))
+        down = c * np.sqrt(p * (1 - p) * before / max(1 - before, 1e-12))
+        drawn[:, j] = rng.random(n) < np.where(drawn[:, j - 1], p + up, p - down)
+    return drawn
 
 
 def draw_reads(stays: np.ndarray, tube: Tube, rng: np.random.Generator):

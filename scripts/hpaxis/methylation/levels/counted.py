@@ -5,12 +5,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from hpaxis.methylation.counting.calls import OTHER
 from hpaxis.methylation.counting.cycles import cycle_bias
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.contexts import context_columns, context_reasons
 from hpaxis.methylation.levels.conversion import Mixture, fit_mixture
-from hpaxis.methylation.levels.crosstalk import Leak, subtract_leak
+from hpaxis.methylation.levels.crosstalk import Carried, Leak, subtract_leak
 from hpaxis.methylation.levels.gates import gate
+from hpaxis.methylation.levels.intact import copy_reasons, pair_reasons
+from hpaxis.methylation.levels.profile import flat_profile
+from hpaxis.methylation.levels.templates import UNKNOWN, TemplateCount, rounded, sequencing_error, umi_families
 from hpaxis.methylation.panels.panel import Panel
 from hpaxis.methylation.panels.variants import mask_notes, masked_cpgs
 
@@ -21,8 +25,11 @@ CROWDED = 0.1  # then about one template in twenty has its UMI in common with an
 class Counted:
     """One library of molecules: what `measured.Measured` asks for, its tables, molecules by amplicon and templates.
 
+    ``templates``: how many its molecules are copies of (`templates.TemplateCount`); ``profiles``: of each amplicon, how
+    its failures of conversion change along it (`profile.Profile`), and ``error``, what the sequencer adds to e;
     ``mixture``: its kinds of molecules, None where they are too few to tell failed ones; ``bias``: what its M-bias
-    says; ``leak``: what it holds of other libraries (`crosstalk.find_leaks`), None where that is not known.
+    says; ``carried``: what a fully methylated DNA carried over (`crosstalk.Carried`), if anything; ``leak``: what it
+    holds of other libraries (`crosstalk.find_leaks`), None where that is not known.
     """
 
     row: object
@@ -30,7 +37,9 @@ class Counted:
     counts: pd.DataFrame
     reads: pd.Series
     parts: list
-    templates: float
+    counted: TemplateCount
+    profiles: list
+    error: float
     conversion: estimate.Rate
     mixture: Mixture | None
     bias: list
@@ -38,6 +47,7 @@ class Counted:
     excluded: np.ndarray
     notes: list
     leak: Leak | None = None
+    carried: Carried | None = None
     rho: float = 0.0
     curves: dict = field(default_factory=dict)
     assay: str = "reads"
@@ -45,11 +55,29 @@ class Counted:
     unknown: str = "its conversion is unknown"
 
     @property
+    def templates(self):
+        """Templates of even copies that the molecules are as good as; NaN where not known, infinite with UMIs."""
+        return np.inf if self.counted.source == "UMIs" else self.counted.effective
+
+    @property
     def depth(self):
         """Effective depth of each CpG, n T / (n + T): n molecules tell no more than the T templates they copy."""
         depth = self.counts["depth"].to_numpy(dtype=float)
         per_part = [np.full(len(m.known.T), estimate.duplication(m, self.templates)) for m in self.parts]
         return depth / np.concatenate(per_part)
+
+    def lost(self, patterns):
+        """Of each amplicon, which of its molecules show another base at which CpGs: molecules × CpGs, boolean."""
+        found = []
+        for name, part in zip(self.panel.references, self.parts):
+            texts = "".join(patterns.loc[patterns["amplicon"] == name, "pattern"]).encode("ascii")
+            found.append(np.frombuffer(texts, dtype=np.uint8).reshape(part.known.shape) == OTHER)
+        return found
+
+    def _spread(self):
+        """How well a variance over the molecules is known, as far as it hangs on the number of templates."""
+        copies = max(estimate.duplication(m, self.templates) for m in self.parts)
+        return self.counted.factor_spread(copies)
 
     def split(self, matrix):
         """Rows of a matrix, one a CpG of the panel, by amplicon."""
@@ -67,8 +95,20 @@ class Counted:
     def shares(self, weights, confidence):
         """`estimate.Shares` of weighted sets of CpGs, less what molecules of other libraries add."""
         split = self.split(weights)
-        shares = estimate.observed_shares(self.parts, split, self.conversion, self.templates)
-        return subtract_leak(shares, self, split, confidence)
+        shares = estimate.observed_shares(self.parts, split, self.conversion, self.templates, self.counted.spread)
+        shares = subtract_leak(self._along(shares, split, confidence), self, split, confidence)
+        return shares if self.carried is None else self.carried.add_error(shares, confidence)
+
+    def _along(self, shares, weights, confidence):
+        """`estimate.Shares` with non-conversion as it is at the CpGs, not as on average over the amplicon."""
+        if np.isnan(self.conversion.value):
+            return shares
+        failure = max(self.conversion.value - self.error, 0.0)
+        beyond = failure * (sum(w.T @ p.cpgs for w, p in zip(weights, self.profiles)) - 1)
+        variance = failure**2 * sum(
+            np.einsum("is,ij,js->s", w, p.covariance, w) for w, p in zip(weights, self.profiles)
+        )
+        return shares.widened(np.clip(1 - shares.p, 0, 1) ** 2 * variance, confidence, beyond)
 
     def levels(self, weights, over, confidence):
         """`estimate.Estimate` of weighted sets of CpGs."""
@@ -98,7 +138,10 @@ class Counted:
         failed_limits = failed.limits(confidence)
         return {
             **{c: int(self.reads[c]) for c in estimate.LIBRARY_COLUMNS},
-            "template_copies": umi_families(self.reads) if np.isinf(self.templates) else self.templates,
+            "template_copies": self.counted.effective,
+            "template_copies_low": self.counted.low,
+            "template_copies_high": self.counted.high,
+            "template_source": self.counted.source,
             "median_depth": float(np.median(self.counts["depth"])),
             "effective_depth": float(np.median(self.depth)),
             "failed_molecules": failed.value,
@@ -136,17 +179,36 @@ class Counted:
                 found.append((rank, f"{what}, above {100 * settings[f'failed_molecules_{rank}']:.3g} %"))
                 break
         found += gate(summary["effective_depth"], "depth", settings, lambda v: f"{v:.4g} molecules")
-        if np.isnan(self.templates) and self.row.kind == "study":
+        return found + self._template_reasons(summary)
+
+    def _template_reasons(self, summary):
+        """What the molecules stand for, in words."""
+        counted, molecules = self.counted, f"{summary['median_depth']:,.0f} molecules"
+        if counted.source == "unknown":
+            if self.row.kind != "study":
+                return []
             what = "template copies unknown (no input_ng): the interval assumes every molecule is its own"
-            found.append(("pass", what))
-        elif summary["effective_depth"] < 0.5 * summary["median_depth"]:
-            copies = f"{summary['median_depth']:.4g} molecules are copies of {self.templates:.4g} templates"
-            found.append(("warn", copies))
-        return found
+            return [("pass", what)]
+        if counted.source == "UMIs":
+            return []
+        between = f"{rounded(counted.low)} to {rounded(counted.high)}"
+        about = f"{rounded(counted.effective)} templates"
+        about += f" ({between})" if counted.low < counted.high else ", by the input given"
+        if counted.thin:
+            what = (
+                f"the templates behind {molecules} cannot be counted ({between}): too few cytosines stayed unconverted "
+                "to tell copies; input_ng would tell"
+            )
+            return [("pass", what)]
+        few = summary["effective_depth"] < 0.5 * summary["median_depth"]
+        what = f"these {molecules} stand for about {about}"
+        return [("warn" if few else "pass", what)] if few or counted.source != "input" else []
 
     def signs(self):
-        """M-bias, crowded UMIs, and non-conversion that differs by context."""
-        return [("warn", reason) for reason in [*self.bias, *self._crowded(), *context_reasons(self)]]
+        """Broken pairs, stretches, clones, carry-over, M-bias, crowded UMIs, conversion that differs by context."""
+        found = pair_reasons(self) + copy_reasons(self)
+        found += [] if self.carried is None else self.carried.reasons()
+        return found + [("warn", reason) for reason in [*self.bias, *self._crowded(), *context_reasons(self)]]
 
     def _crowded(self):
         """What short UMIs lose: templates that have theirs by chance in common, of so many that there can be."""
@@ -159,23 +221,20 @@ class Counted:
         return [f"{families} families of molecules, where there are {kinds:.0f} UMIs: templates share UMIs by chance"]
 
 
-def read_sample(row, panel, tables, settings):
-    """`Counted` of a row of the sheet and its `calls.LibraryCalls`."""
+def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None):
+    """`Counted` of a row of the sheet and its `calls.LibraryCalls`.
+
+    ``counted``: its templates (`templates.TemplateCount`); ``profiles``: amplicon → `profile.Profile`, flat without.
+    """
     sizes = {name: len(panel.cpg_offsets(name)) for name in panel.references}
     cells = tables.conversion
     mixture = fit_mixture(cells["unconverted"], cells["sites"], cells["count"])
     parts = [estimate.read_molecules(tables.patterns, name, size, mixture) for name, size in sizes.items()]
-    if umi_families(tables.reads.iloc[0]) is None:
-        templates = estimate.template_copies(
-            float(row.input_ng), settings["copies_per_ng"], settings["template_recovery"], settings["amplification_cv"]
-        )
-    else:
-        # Every family is a template of its own: nothing is counted twice.
-        templates = np.inf
     whole = parts if mixture is None else [
         _all_molecules(cells[cells["amplicon"] == name], part, mixture) for name, part in zip(sizes, parts)
     ]  # fmt: skip
-    conversion = estimate.non_conversion(whole, templates)
+    # With UMIs every family is a template of its own: nothing is counted twice.
+    copies = np.inf if counted.source == "UMIs" else counted.effective
     masked = masked_cpgs(panel, settings["snp_frequency"])
     return Counted(
         row=row,
@@ -183,20 +242,18 @@ def read_sample(row, panel, tables, settings):
         counts=tables.counts,
         reads=tables.reads.iloc[0],
         parts=parts,
-        templates=templates,
-        conversion=conversion,
+        counted=counted,
+        profiles=[profiles[name] if profiles else flat_profile(0, size) for name, size in sizes.items()],
+        error=sequencing_error(tables.reads.iloc[0]),
+        conversion=estimate.non_conversion(
+            whole, copies, counted.factor_spread(max(estimate.duplication(m, copies) for m in parts))
+        ),
         mixture=mixture,
         bias=[] if tables.cycles is None else cycle_bias(tables.cycles),
         masked=masked,
         excluded=masked & (settings["snp_action"] == "exclude"),
         notes=mask_notes(panel, settings),
     )
-
-
-def umi_families(reads):
-    """Templates that UMIs tell apart; None without UMIs."""
-    found = reads.get("umi_families")
-    return None if found is None or pd.isna(found) else int(found)
 
 
 def _all_molecules(cells, part, mixture):

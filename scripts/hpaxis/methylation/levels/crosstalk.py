@@ -19,8 +19,11 @@ CROSSTALK_COLUMNS = (
 )  # fmt: skip
 # More than this share of a library is no leak that could be subtracted.
 MOST = 0.2
-# An amplicon of fewer CpGs may be fully methylated by chance.
+# Molecules with this share of their CpGs methylated; an amplicon of fewer CpGs may be so by chance.
+HIGHLY = 0.8
 LEAST_CPGS, LEAST_FULL, RARE = 8, 3, 0.001
+# More carried over than this share of the molecules is another DNA, not a trace that can be subtracted.
+MOST_CARRIED = 0.05
 
 
 @dataclass(frozen=True)
@@ -161,41 +164,94 @@ def subtract_leak(shares, sample, weights, confidence):
     return replace(
         shares,
         shift=c * away,
-        shift_variance=away**2 * leak.variance + unseen,
-        shift_down=down**2 + reach,
+        shift_variance=shares.shift_variance + away**2 * leak.variance + unseen,
+        shift_down=shares.shift_down + down**2 + reach,
         # No fewer than none leaked.
-        shift_up=np.where(away > 0, np.minimum(up**2 + reach, (c * away) ** 2), up**2 + reach),
+        shift_up=shares.shift_up + np.where(away > 0, np.minimum(up**2 + reach, (c * away) ** 2), up**2 + reach),
     )
 
 
-def fully_methylated(sample):
-    """Molecules that are methylated at every CpG, of amplicons with CpGs enough for that to tell something."""
-    total = 0
-    for m in sample.parts:
-        n = m.known.shape[1]
-        if n >= LEAST_CPGS:
-            full = (m.methylated.sum(axis=1) == m.known.sum(axis=1)) & (m.known.sum(axis=1) >= max(n / 2, LEAST_CPGS))
-            total += int(m.count[full].sum())
-    return total
+@dataclass(frozen=True)
+class Carried:
+    """Highly methylated molecules of one library beyond those that the study's other libraries lead to expect.
 
-
-def carry_over(samples):
-    """Library → (fully methylated molecules, number expected, whether there are too many).
-
-    Expected is what the other study libraries have a molecule; too many: Poisson, one library in a thousand.
+    ``number`` of its molecules, of which ``expected`` are its own; ``share``: the others' share of all its molecules
+    with limits; ``variance``: of that share; ``subtracted``: whether they are taken off, or too many for that.
     """
-    full = {s.row.library_id: fully_methylated(s) for s in samples}
+
+    number: int
+    expected: float
+    share: float
+    low: float
+    high: float
+    variance: float
+    subtracted: bool
+
+    def add_error(self, shares, confidence):
+        """`estimate.Shares` of what is left, with the error of what was taken off."""
+        if not self.subtracted:
+            return shares
+        return shares.widened(np.clip(1 - shares.p, 0, 1) ** 2 * self.variance, confidence)
+
+    def reasons(self):
+        """What is said of it: (verdict, reason)."""
+        share, low, high = (f"{100 * value:.3g}" for value in (self.share, self.low, self.high))
+        what = (
+            f"{share} % ({low} to {high} %) of the molecules are methylated at {100 * HIGHLY:.0f} % of their CpGs or "
+            f"more, beyond what other libraries lead to expect ({self.number}, {self.expected:.2g} expected): "
+            "carry-over of a 100 % control, or an allele"
+        )
+        if self.subtracted:
+            return [("warn", f"{what}; they are subtracted")]
+        return [("fail", f"{what}; too many to be subtracted")]
+
+
+def highly_methylated(molecules):
+    """Which molecules of an amplicon have `HIGHLY` of their CpGs methylated or more, where CpGs are enough to tell."""
+    n, known = molecules.known.shape[1], molecules.known.sum(axis=1)
+    if n < LEAST_CPGS:
+        return np.zeros(len(molecules.count), dtype=bool)
+    return (molecules.methylated.sum(axis=1) >= HIGHLY * known) & (known >= max(n / 2, LEAST_CPGS))
+
+
+def carry_over(samples, confidence):
+    """Samples with what was carried over (`Carried`) taken off, and library → (highly methylated, expected).
+
+    Expected is what the panel's other study libraries have per molecule. Too many: Poisson, one library in a
+    thousand, copies of one template counted once. They then count with the chance that they are the library's own.
+    """
+    high = {s.row.library_id: sum(int(m.count[highly_methylated(m)].sum()) for m in s.parts) for s in samples}
     passed = {s.row.library_id: float(s.reads["passed"]) for s in samples}
-    study = [s.row.library_id for s in samples if s.row.kind == "study"]
-    all_full, all_passed = sum(full[i] for i in study), sum(passed[i] for i in study)
-    found = {}
+    found, numbers = [], {}
     for s in samples:
-        name, mine = s.row.library_id, s.row.kind == "study"
-        rest = all_passed - mine * passed[name]
-        expected = passed[name] * (all_full - mine * full[name]) / rest if rest else np.nan
-        judged = s.row.kind in ("study", "control_0") and full[name] >= LEAST_FULL and rest > 0
+        name = s.row.library_id
+        others = [o.row.library_id for o in samples if o.row.kind == "study" and o.row.panel == s.row.panel]
+        others = [o for o in others if o != name and passed[o] > 0]
+        rest, k, n = sum(passed[o] for o in others), high[name], passed[name]
+        expected = n * sum(high[o] for o in others) / rest if rest else np.nan
+        numbers[name] = k, expected
+        judged = s.row.kind in ("study", "control_0") and k >= LEAST_FULL and rest > 0
         # Copies of one template come together; at least one molecule is expected, since few others tell little.
         copies = max(duplication(m, s.templates) for m in s.parts)
-        many = judged and poisson.sf(full[name] / copies - 1, max(expected, 1) / copies) < RARE
-        found[name] = full[name], expected, bool(many)
-    return found
+        if not judged or poisson.sf(k / copies - 1, max(expected, 1) / copies) >= RARE:
+            found.append(s)
+            continue
+        found.append(_without_carried(s, k, expected, n, copies, rest, confidence))
+    return found, numbers
+
+
+def _without_carried(sample, number, expected, molecules, copies, rest, confidence):
+    share = (number - expected) / molecules
+    tail, effective = (1 - confidence) / 2, number / copies
+    low, high = (chi2.ppf(tail, 2 * effective) / 2, chi2.ppf(1 - tail, 2 * effective + 2) / 2)
+    variance = (number * copies + expected * molecules / rest) / molecules**2
+    low, high = (max((end * copies - expected) / molecules, 0.0) for end in (low, high))
+    carried = Carried(number, expected, share, low, min(high, 1.0), variance, share <= MOST_CARRIED)
+    if not carried.subtracted:
+        return replace(sample, carried=carried)
+    own = expected / number
+    parts = [
+        replace(m, weight=np.broadcast_to(m.weight, m.count.shape) * np.where(highly_methylated(m), own, 1.0))
+        for m in sample.parts
+    ]
+    return replace(sample, carried=carried, parts=parts)

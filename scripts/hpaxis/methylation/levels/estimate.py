@@ -5,13 +5,14 @@ left unconverted (rate e) and methylated ones converted (rate g). p = b (1 - g) 
 b = (p - e) / (1 - e - g). e comes from each library's own cytosines outside CpGs, g from controls methylated at 100 %.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import t as student
 
 from hpaxis.methylation.counting.calls import METHYLATED, UNMETHYLATED
 
+LEAST_DF = 3.0
 LIBRARY_COLUMNS = ("pairs_in", "on_target", "merged", "passed")
 
 
@@ -108,8 +109,10 @@ def duplication(molecules, templates):
     return 1.0 if np.isnan(templates) else 1 + molecules.total / templates
 
 
-def non_conversion(parts, templates):
+def non_conversion(parts, templates, spread=0.0):
     """Share of unmethylated cytosines left unconverted in one library: `Rate`, with NaN when no site was read.
+
+    ``spread``: how well ``templates`` are known (see `joined_df`).
 
     ``parts``: `Molecules` of each amplicon, best with those left out for their conversion, which the weights judge.
     Unconverted cytosines come in molecules, so the variance is that of a ratio over molecules, not of single sites.
@@ -123,7 +126,7 @@ def non_conversion(parts, templates):
     fourth = sum(
         (m.count * conversion_influence(m, e, sites) ** 4).sum() * duplication(m, templates) ** 3 for m in parts
     )
-    trials, df = equivalent_trials(e, variance, nominal), degrees_of_freedom(variance, fourth)
+    trials, df = equivalent_trials(e, variance, nominal), joined_df(degrees_of_freedom(variance, fourth), spread)
     return Rate(e, variance, float(trials), float(df), float(sites))
 
 
@@ -146,6 +149,16 @@ def degrees_of_freedom(variance, fourth):
     variance, fourth = np.asarray(variance, dtype=float), np.asarray(fourth, dtype=float)
     known = (variance > 0) & (fourth > 0)
     return np.where(known, np.maximum(2 * variance**2 / np.where(known, fourth, 1), 1), np.inf)
+
+
+def joined_df(df, spread):
+    """Degrees of freedom of a variance that has a factor known only to ``spread``, its variance over its square.
+
+    The variance of a product of two independent factors is, relative to the square, the sum of theirs:
+    2 / df = 2 / df_1 + spread. At least 3: the interval of a variance that is hardly known at all is wide enough by
+    what is believed of the templates.
+    """
+    return np.maximum(2 / (2 / np.asarray(df, dtype=float) + spread), LEAST_DF) if spread else df
 
 
 def quantile(confidence, df):
@@ -189,9 +202,20 @@ class Shares:
     shift_down: np.ndarray | float = 0.0
     shift_up: np.ndarray | float = 0.0
 
+    def widened(self, variance: np.ndarray, confidence: float, excess: np.ndarray | float = 0.0) -> "Shares":
+        """The same shares with a further variance (on the scale of p) in their errors, and further non-conversion."""
+        reach = quantile(confidence, np.inf) ** 2 * variance
+        return replace(
+            self,
+            excess=self.excess + excess,
+            shift_variance=self.shift_variance + variance,
+            shift_down=self.shift_down + reach,
+            shift_up=self.shift_up + reach,
+        )
 
-def observed_shares(parts, weights, conversion, templates):
-    """Observed share of each weighted set of CpGs.
+
+def observed_shares(parts, weights, conversion, templates, spread=0.0):
+    """Observed share of each weighted set of CpGs; ``spread``: how well ``templates`` are known (see `joined_df`).
 
     ``parts``: `Molecules` of each amplicon; ``weights``: for each amplicon a matrix CpGs × sets, whose columns sum to 1
     over all amplicons. CpGs of one molecule are not independent: the variance is that of the molecules' contributions.
@@ -223,7 +247,7 @@ def observed_shares(parts, weights, conversion, templates):
     trials = equivalent_trials(p, variance, np.where(np.isfinite(depth), depth, 0))
     # The variance of a single CpG follows from its share; only that of several has to be learnt from the molecules.
     single = sum(np.count_nonzero(weight > 0, axis=0) for weight in weights) == 1
-    df = np.where(single, np.inf, degrees_of_freedom(variance, fourth))
+    df = joined_df(np.where(single, np.inf, degrees_of_freedom(variance, fourth)), spread)
     return Shares(p, variance, covariance, trials, df, excess)
 
 

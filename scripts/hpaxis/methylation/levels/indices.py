@@ -5,13 +5,16 @@ import pandas as pd
 
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.bias import NONE
-from hpaxis.methylation.levels.measured import Measured, index_cpgs, index_members, level
+from hpaxis.methylation.levels.completion import Completion
+from hpaxis.methylation.levels.measured import Measured, index_cpgs, index_members
 
 INDEX_PARTS = ("beta", "beta_se", "beta_low", "beta_high", "m", "m_se")
 
 
-def index_rows(sample: Measured, library_row: dict, over: estimate.Rate, settings: dict) -> list[dict]:
-    """One row per index: level, errors, floor of its logit, depth, and why it has none."""
+def index_rows(
+    sample: Measured, library_row: dict, over: estimate.Rate, settings: dict, completion: Completion
+) -> list[dict]:
+    """One row per index: level, errors, floor of its logit, depth, and why it has none, or which CpGs it lacks."""
     rows, depth = [], sample.depth
     nothing = np.nan if np.isnan(depth).all() else 0.0
     for index, wanted in index_members(sample):
@@ -19,7 +22,9 @@ def index_rows(sample: Measured, library_row: dict, over: estimate.Rate, setting
         if library_row["verdict"] == "fail":
             used, reason = np.zeros_like(used), library_row["reasons"]
         deep = wanted & sample.usable(settings)
-        found = level(sample, used, over, settings, index)
+        if reason is None and used.any() and (missing := completion.lacking(sample, used, wanted, index)):
+            reason = missing
+        found = completion.level(sample, used, wanted, over, settings, index)
         if reason is None and used.any() and np.isnan(found.beta[0]):
             reason = f"{index}: {sample.unknown}"
         curve = sample.curves.get(index, NONE)

@@ -7,7 +7,9 @@ import pandas as pd
 
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.bias import COLUMNS as CALIBRATION_COLUMNS
+from hpaxis.methylation.levels.completion import Completion
 from hpaxis.methylation.levels.contexts import CONTEXT_COLUMNS
+from hpaxis.methylation.levels.controls import control_faults, exchanged_controls
 from hpaxis.methylation.levels.counted import read_sample
 from hpaxis.methylation.levels.crosstalk import carry_over, find_leaks
 from hpaxis.methylation.levels.indices import index_rows, participants
@@ -16,15 +18,16 @@ from hpaxis.methylation.levels.measured import Measured, corrected, level, mean_
 from hpaxis.methylation.levels.replicates import estimate_overdispersion, replicate_groups
 from hpaxis.methylation.levels.standards import STANDARD_COLUMNS, calibration, standard_points
 from hpaxis.methylation.levels.suspicion import suspected_variants, suspicions
+from hpaxis.methylation.levels.templates import count_study
 from hpaxis.methylation.levels.verdicts import verdict
 from hpaxis.problems import Problem, raise_if_any
 
 LIBRARY_COLUMNS = (
     "library_id", "participant_id", "timepoint", "kind", "panel", "plate", "well", *estimate.LIBRARY_COLUMNS,
     "non_conversion", "non_conversion_low", "non_conversion_high", "over_conversion", "over_conversion_se",
-    "template_copies", "median_depth", "effective_depth", "failed_molecules", "failed_molecules_low",
-    "failed_molecules_high", "overdispersion", *CONTEXT_COLUMNS, "leaked_share", "leaked_share_low",
-    "leaked_share_high", "fully_methylated",
+    "template_copies", "template_copies_low", "template_copies_high", "template_source", "median_depth",
+    "effective_depth", "failed_molecules", "failed_molecules_low", "failed_molecules_high", "overdispersion",
+    *CONTEXT_COLUMNS, "leaked_share", "leaked_share_low", "leaked_share_high", "fully_methylated",
     "fully_methylated_expected", "n_cpgs", "expected_percent", "region_mean_beta_raw", "region_mean_beta",
     "region_mean_beta_se", "region_mean_beta_low", "region_mean_beta_high", "verdict", "reasons",
 )  # fmt: skip
@@ -69,22 +72,31 @@ def estimate_study(
     when two panels name an index alike.
     """
     _check_index_names(panels)
+    rows = list(sheet.sort_values("library_id").itertuples())
+    profiles, counted = count_study(rows, panels, tables, settings)
     samples = [
-        read_sample(row, panels[row.panel], tables[row.library_id], settings)
-        for row in sheet.sort_values("library_id").itertuples()
+        read_sample(
+            row, panels[row.panel], tables[row.library_id], settings, counted[row.library_id], profiles[row.panel]
+        )
+        for row in rows
     ]
     # Among people only: on molecules of a 100 % control every CpG is methylated.
     suspected = suspected_variants({
-        s.row.library_id: (s.row.panel, _cpg_ids(s.panel), s.parts) for s in samples if s.row.kind == "study"
+        s.row.library_id: (
+            s.row.panel, _cpg_ids(s.panel), s.parts, s.lost(tables[s.row.library_id].patterns),
+            max(estimate.duplication(m, s.templates) for m in s.parts),
+        )
+        for s in samples if s.row.kind == "study"
     })  # fmt: skip
     typical = np.median([s.reads["passed"] for s in samples if s.row.kind == "study"] or [0])
     samples, crosstalk = find_leaks(samples, typical, settings)
-    full = carry_over(samples)
+    samples, full = carry_over(samples, settings["confidence"])
     known = warnings or {}
     found = {i: [*known.get(i, []), *suspicions(s, suspected)] for s in samples for i in [s.row.library_id]}
     calls, library_rows, by_index, limits, curve_rows, standard_rows = {}, [], [], [], [], []
     for (name, assay), group in _groups(panels, [*samples, *others]).items():
-        panel, over = panels[name], _over_conversion(group, settings)
+        panel, faults = panels[name], exchanged_controls(group, settings)
+        over = _over_conversion([s for s in group if s.row.library_id not in faults], settings)
         rho = _overdispersion(group, panel, over, settings) if assay == "reads" else None
         if rho is not None:
             group = [replace(s, rho=rho.rho) for s in group]
@@ -92,17 +104,21 @@ def estimate_study(
         curves, rows, points = calibration(name, panel, assay, points_of, settings)
         curve_rows, standard_rows = curve_rows + rows, standard_rows + points
         group, summaries = [replace(s, curves=curves) for s in group], []
+        calls |= {s.row.library_id: _calls(s, over, settings) for s in group}
+        completion = Completion.of({s.row.library_id: calls[s.row.library_id] for s in group if s.row.kind == "study"})
         for sample in group:
             library = sample.row.library_id
-            calls[library] = _calls(sample, over, settings)
-            row = _library_row(sample, over, settings)
+            row = _library_row(sample, over, settings, completion)
             if library in full:
-                row["fully_methylated"], row["fully_methylated_expected"], row["carry_over"] = full[library]
-            row["verdict"], row["reasons"] = verdict(sample, row, over, typical, settings, found.get(library, ()))
+                row["fully_methylated"], row["fully_methylated_expected"] = full[library]
+            doubts = [*found.get(library, ()), *control_faults(sample, over, faults)]
+            doubts += completion.doubts(sample, settings)
+            row["verdict"], row["reasons"] = verdict(sample, row, over, typical, settings, doubts)
             summaries.append(row)
             if sample.row.kind == "study":
-                by_index += index_rows(sample, row, over, settings)
-        own_limits = limit_rows(group, name, panel, over, rho, settings)
+                by_index += index_rows(sample, row, over, settings, completion)
+        sound = [s for s in group if s.row.library_id not in faults]
+        own_limits = limit_rows(sound, name, panel, over, rho, settings)
         note_undetected(summaries, own_limits)
         library_rows, limits = library_rows + summaries, limits + own_limits
     library_rows.sort(key=lambda row: row["library_id"])
@@ -201,9 +217,10 @@ def _calls(sample, over, settings):
     return table
 
 
-def _library_row(sample, over, settings):
-    used = sample.usable(settings) & ~sample.excluded
-    region = level(sample, used, over, settings)
+def _library_row(sample, over, settings, completion):
+    wanted = ~sample.excluded & sample.covered
+    used = sample.usable(settings) & wanted
+    region = completion.level(sample, used, wanted, over, settings)
     rate = estimate.Rate(np.nan, np.nan, np.nan) if sample.conversion.assumed else sample.conversion
     z_low, z_high = rate.limits(settings["confidence"])
     row = {

@@ -3,9 +3,9 @@
 Of n molecules x keep the cytosine at site j, outside CpGs, where n (s + c f_j) are expected: s, what the sequencer
 adds; c, the library's failure; f_j, the site's, 1 on average. log f is a smooth function of position, shrunk to flat as
 far as the counts allow: a P-spline (Eilers and Marx, 1996) with penalties on first and on second differences, averaged
-over both penalties by their marginal likelihood. Sites lie about it with variance tau squared. Copies of a template share their failures, so a
-library's counts scatter more than binomially; but libraries do not share templates, so what sites have in common over
-libraries is theirs. CpGs take the smooth part.
+over both penalties by their marginal likelihood. Sites lie about it with variance tau squared. Copies of a template
+share their failures, so a library's counts scatter more than binomially; but libraries do not share templates, so what
+sites have in common over libraries is theirs. CpGs take the smooth part.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _between(libraries, smooth):
 
 def _basis(places, length):
     """Cubic B-splines at equal knots about every `KNOTS_APART` bases: places × functions."""
-    pieces = max(int(round(length / KNOTS_APART)), 2)
+    pieces = max(round(length / KNOTS_APART), 2)
     step = length / pieces
     knots = step * np.arange(-DEGREE, pieces + DEGREE + 1)
     return BSpline.design_matrix(np.asarray(places, dtype=float), knots, DEGREE).toarray()

@@ -7,23 +7,30 @@ molecules whose other CpGs are methylated.
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
-from scipy.special import betaln, expit, logit
-from scipy.stats import binom
+from scipy.special import betainc, betaln, expit, logit
 
-COLUMNS = ("library_id", "cpg_id", "molecules", "methylated", "share", "share_elsewhere")
+from hpaxis.methylation.levels.estimate import duplication
+
+COLUMNS = ("library_id", "cpg_id", "sign", "molecules", "methylated", "share", "share_elsewhere", "level_with",
+           "level_without")  # fmt: skip
 # Two kinds of molecules: this far apart, each of this share at least, and this much better than one kind by the BIC.
 APART, LEAST_SHARE, LEAST_GAIN = 0.4, 0.1, 10
 FEWEST, FEWEST_CPGS = 100, 8
-# A suspected CpG: on molecules methylated on both sides of it, at most this part of what other libraries show there.
-FEWEST_BESIDE, PART, CHANCE = 30, 0.7, 1e-6
-LEAST_ELSEWHERE = 0.5
+# A suspected CpG: on molecules of which the CpGs around say methylated, at most this part of what other libraries
+# show there, by so many standard errors, on as many templates. Libraries differ in one CpG beside others by `UNLIKE`.
+AROUND, BINS, LEAST_ELSEWHERE = 4, 4, 0.5
+FEWEST_BESIDE, PART, BELOW, UNLIKE = 15, 0.7, 3.6, 0.03
+CHANCE = 1e-4
+# A CpG that molecules lack: so large a share of them, where errors give hardly any.
+LACKING, ERRORS, FEWEST_TEMPLATES = 0.15, 0.02, 8
 
 
-def two_groups(parts):
+def two_groups(parts, copies=1.0):
     """Whether molecules fall into two groups by their share of methylated CpGs: (share of the upper, its level, lower).
 
     One overdispersed group (beta-binomial) is held against two with a common dispersion, by the Bayesian information
-    criterion. ``parts``: `Molecules` of each amplicon. None when there is one group, or too few molecules to say.
+    criterion. ``parts``: `Molecules` of each amplicon; ``copies``: molecules that tell as much as one template. None
+    when there is one group, or too few molecules to say.
     """
     cells = pd.concat(
         [pd.DataFrame({"n": m.known.sum(axis=1), "k": m.methylated.sum(axis=1), "count": m.count}) for m in parts]
@@ -31,9 +38,10 @@ def two_groups(parts):
     cells = cells[cells["n"] >= max(FEWEST_CPGS, 0.5 * cells["n"].max() if len(cells) else 0)]
     cells = cells.groupby(["n", "k"], sort=True)["count"].sum().reset_index()
     n, k, count = cells["n"].to_numpy(), cells["k"].to_numpy(), cells["count"].to_numpy()
-    total = count.sum()
-    if total < FEWEST:
+    if count.sum() < FEWEST:
         return None
+    count = count / copies
+    total = count.sum()
     # Quick: two groups that far apart leave molecules on both sides of some level, well above the lower.
     upper = count[k / n >= APART].sum() / total
     if not LEAST_SHARE / 2 <= upper <= 1 - LEAST_SHARE / 2:
@@ -68,28 +76,59 @@ def two_groups(parts):
 
 
 def suspected_variants(samples):
-    """CpGs that look as if an allele lacked them: `COLUMNS`, one row a library and CpG.
+    """CpGs that look as if an allele lacked them: `COLUMNS`, one row a library, CpG and sign.
 
-    ``samples``: library_id → (panel's name, ids of its CpGs by amplicon, `Molecules` by amplicon). On molecules that
-    are methylated at both neighbours, a CpG shows what it shows in the panel's other libraries given, or half of it
-    where one allele has lost it. Told at `PART` of that or less, if chance would give it in one of a million.
+    ``samples``: library_id → (panel's name, ids of its CpGs by amplicon, `Molecules` by amplicon, which of them show
+    another base at which CpGs, and how many molecules tell as much as one template). Two signs. ``lacking``: on
+    `LACKING` of the molecules no G stands beside the cytosine. ``neighbours``: molecules are sorted by the share of
+    methylated CpGs among the `AROUND` on either side; where the panel's other libraries given show a CpG methylated on
+    half of such molecules or more, one that an allele has lost shows half of what they do. Templates count, not their
+    copies.
     """
-    beside = {name: [_beside(m) for m in parts] for name, (_, _, parts) in samples.items()}
+    around = {name: [_around(m) for m in sample[2]] for name, sample in samples.items()}
     rows = []
-    for panel in dict.fromkeys(panel for panel, _, _ in samples.values()):
+    for panel in dict.fromkeys(sample[0] for sample in samples.values()):
         names = [name for name, sample in samples.items() if sample[0] == panel]
-        totals = [sum(parts) for parts in zip(*(beside[name] for name in names))]
+        totals = [sum(parts) for parts in zip(*(around[name] for name in names))]
         for name in names:
-            for ids, mine, total in zip(samples[name][1], beside[name], totals):
-                n, m = mine
+            _, ids_of, parts, lacking, copies = samples[name]
+            for ids, mine, total, part, lost in zip(ids_of, around[name], totals, parts, lacking):
+                rows += _lacking(name, ids, part, lost, copies)
                 others, hits = total - mine
-                elsewhere = np.divide(hits, others, out=np.full(len(n), np.nan), where=others >= FEWEST_BESIDE)
-                with np.errstate(invalid="ignore"):
-                    low = (n >= FEWEST_BESIDE) & (elsewhere >= LEAST_ELSEWHERE) & (m <= PART * elsewhere * n)
+                share = np.divide(hits, others, out=np.zeros(others.shape), where=others >= FEWEST_BESIDE)
+                judged = share >= LEAST_ELSEWHERE
+                n, m = (np.where(judged, numbers, 0).sum(axis=1) for numbers in mine)
+                expected = np.where(judged, mine[0] * share, 0).sum(axis=1)
+                variance = copies * np.where(judged, mine[0] * share * (1 - share), 0).sum(axis=1)
+                error = np.sqrt(variance + (UNLIKE * expected) ** 2)
+                low = (n >= FEWEST_BESIDE * copies) & (m <= PART * expected) & (expected - m > BELOW * error)
                 for i in np.flatnonzero(low):
-                    if binom.cdf(m[i], n[i], elsewhere[i]) < CHANCE:
-                        rows.append((name, ids[i], int(n[i]), int(m[i]), m[i] / n[i], elsewhere[i]))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+                    rows.append((name, ids[i], "neighbours", int(n[i]), int(m[i]), m[i] / n[i], expected[i] / n[i],
+                                 np.nan, np.nan))  # fmt: skip
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.astype({"molecules": "Int64", "methylated": "Int64"})
+
+
+def _lacking(name, ids, molecules, lost, copies):
+    """Rows of the CpGs that part of the molecules lack, with the level of the other CpGs on either kind of them.
+
+    ``lost``: molecules × CpGs, whether another base stands there.
+    """
+    count, rows = molecules.count, []
+    read = count @ (lost | (molecules.known > 0))
+    missing = count @ lost
+    for i in np.flatnonzero((missing > LACKING * read) & (read / copies >= FEWEST_TEMPLATES)):
+        n, k = read[i] / copies, missing[i] / copies
+        if betainc(k, max(n - k, 0) + 1, ERRORS) >= CHANCE:
+            continue
+        levels = []
+        for rows_of in (molecules.known[:, i] > 0, lost[:, i]):
+            known = (count[rows_of] @ molecules.known[rows_of]).sum() - (count[rows_of] @ molecules.known[rows_of, i])
+            hits = (count[rows_of] @ molecules.methylated[rows_of]).sum()
+            hits -= count[rows_of] @ molecules.methylated[rows_of, i]
+            levels.append(hits / known if known else np.nan)
+        rows.append((name, ids[i], "lacking", int(read[i]), None, missing[i] / read[i], np.nan, *levels))
+    return rows
 
 
 def suspicions(sample, suspected):
@@ -97,9 +136,13 @@ def suspicions(sample, suspected):
     found = []
     if sample.row.kind != "study":
         return found
-    if number := int((suspected["library_id"] == sample.row.library_id).sum()):
+    mine = suspected[suspected["library_id"] == sample.row.library_id]
+    if number := int((mine["sign"] == "neighbours").sum()):
         found.append(f"{number} CpG{'s' * (number > 1)} may hold a C/T variant: molecules methylated around lack it")
-    if groups := two_groups(sample.parts):
+    if number := int((mine["sign"] == "lacking").sum()):
+        what = f"{number} CpG{'s' * (number > 1)} may hold a variant of the G: another base stands there"
+        found.append(f"{what}, and such molecules have no call")
+    if groups := two_groups(sample.parts, max(duplication(m, sample.templates) for m in sample.parts)):
         share, high, low = (100 * value for value in groups)
         found.append(
             f"molecules fall into two groups, {share:.0f} % of them methylated at {high:.0f} %, the others at "
@@ -108,19 +151,21 @@ def suspicions(sample, suspected):
     return found
 
 
-def _beside(molecules):
-    """Molecules methylated at both neighbours of each CpG that know it, and those methylated there too (2 × CpGs)."""
+def _around(molecules):
+    """Molecules that know a CpG, and those methylated there, by what the CpGs around show: 2 × CpGs × bins."""
     size = molecules.methylated.shape[1]
-    found = np.zeros((2, size))
+    found = np.zeros((2, size, BINS))
+    if size < 3:
+        return found
+    known, methylated = (
+        np.pad(np.cumsum(x, axis=1), ((0, 0), (1, 0))) for x in (molecules.known, molecules.methylated)
+    )
     for i in range(size):
-        sides = [j for j in (i - 1, i + 1) if 0 <= j < size]
-        if i in (0, size - 1):
-            sides = [j for j in ((1, 2) if i == 0 else (size - 2, size - 3)) if 0 <= j < size and j != i]
-        if len(sides) < 2:
-            continue
-        rows = molecules.methylated[:, sides].all(axis=1)
-        found[:, i] = (
-            molecules.count[rows] @ molecules.known[rows, i],
-            molecules.count[rows] @ molecules.methylated[rows, i],
-        )
+        low, high = max(i - AROUND, 0), min(i + AROUND + 1, size)
+        n = known[:, high] - known[:, low] - molecules.known[:, i]
+        k = methylated[:, high] - methylated[:, low] - molecules.methylated[:, i]
+        rows = (n >= 2) & (molecules.known[:, i] > 0)
+        place = np.minimum((BINS * k[rows] / n[rows]).astype(int), BINS - 1)
+        found[0, i] = np.bincount(place, molecules.count[rows], BINS)
+        found[1, i] = np.bincount(place, molecules.count[rows] * molecules.methylated[rows, i], BINS)
     return found

@@ -17,9 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.special import gammaln, logsumexp, xlogy
 
-from hpaxis.methylation.levels.profile import SiteCounts
+from hpaxis.methylation.levels.profile import SiteCounts, fit_profile, flat_profile, site_factors
 
 # Templates that are thought of, where nothing is known of the input: equally likely on the logarithmic scale.
 FEWEST, MOST = 15, 300_000
@@ -52,6 +53,10 @@ class TemplateCount:
     source: str
     thin: bool = False
 
+    def factor_spread(self, copies: float) -> float:
+        """Variance over its square of the factor 1 + n q by which copies raise a variance, here ``copies``."""
+        return self.spread * (1 - 1 / copies) ** 2 if copies > 1 else 0.0
+
 
 UNKNOWN = TemplateCount(np.nan, np.nan, np.nan, 0.0, "unknown")
 
@@ -78,7 +83,7 @@ def count_templates(barcodes: list[Barcode], expected: float, most: float, confi
     prior = np.zeros(len(GRID))
     if known:
         prior = -0.5 * (np.log(GRID / expected) / INPUT_SD) ** 2
-        prior = np.where(GRID <= max(most, GRID[0]), prior, -np.inf)
+        prior = np.where(max(most, GRID[0]) >= GRID, prior, -np.inf)
     log = prior[:, None, None] + np.log(SPREAD_WEIGHTS)[:, None] + np.zeros(len(RATES))
     for barcode in barcodes:
         log = log + _log_likelihood(barcode)
@@ -128,9 +133,7 @@ def _log_likelihood(barcode):
                 mean = each[:, None] * jumps
                 extra = mean**2 * v**2 / jumps
                 total = mean + cell_n[:, None] * noise
-                given = np.exp(
-                    np.column_stack([nothing, _negative_binomial(cell_x[:, None], total, total**2 / extra)])
-                )
+                given = np.exp(np.column_stack([nothing, _negative_binomial(cell_x[:, None], total, total**2 / extra)]))
                 found[i, j, k] = np.log((weight * given[cell]).sum(axis=1) + 1e-300).sum()
     return found
 
@@ -142,3 +145,91 @@ def _negative_binomial(x, mean, size):
         gammaln(x + size) - gammaln(size) - gammaln(x + 1)
         + size * np.log(size / (size + mean)) + xlogy(x, mean / (size + mean))
     )  # fmt: skip
+
+
+def rounded(number: float) -> str:
+    """A number of templates as its error allows: two significant digits."""
+    if not np.isfinite(number):
+        return "unknown"
+    return f"{float(f'{number:.2g}'):,.0f}"
+
+
+def umi_families(reads) -> int | None:
+    """Templates that UMIs tell apart; None without UMIs."""
+    found = reads.get("umi_families")
+    return None if found is None or pd.isna(found) else int(found)
+
+
+def sequencing_error(reads) -> float:
+    """Share of cytosines that seem unconverted by sequencing error alone: T of the reference read as C; else 0."""
+    bases, wrong = reads.get("t_bases"), reads.get("t_read_as_c")
+    if bases is None or pd.isna(bases) or wrong is None or pd.isna(wrong) or not bases:
+        return 0.0
+    return float(wrong) / float(bases)
+
+
+def count_study(rows: list, panels: dict, tables: dict, settings: dict) -> tuple[dict, dict]:
+    """Profiles of every panel and templates of every library.
+
+    ``rows``: of the libraries sheet; ``tables``: library_id → `calls.LibraryCalls`. Returns panel → amplicon →
+    `Profile`, and library_id → `TemplateCount`.
+    """
+    profiles, counted = {}, {}
+    for name, panel in panels.items():
+        mine = [r for r in rows if r.panel == name and r.kind != "no_template"]
+        profiles[name], barcodes = _study_barcodes(mine, panel, tables)
+        for row in mine:
+            counted[row.library_id] = _library_templates(row, tables[row.library_id], barcodes, settings)
+    for row in rows:
+        counted.setdefault(row.library_id, _library_templates(row, tables[row.library_id], {}, settings))
+    return profiles, counted
+
+
+def _study_barcodes(rows, panel, tables):
+    """Profile of each amplicon, and library_id → barcodes."""
+    profiles, barcodes = {}, {}
+    for amplicon, reference in panel.references.items():
+        cpgs, found = panel.cpg_offsets(amplicon), {}
+        for row in rows:
+            table = tables[row.library_id].sites
+            if table is None or not len(table):
+                continue
+            table = table[table["amplicon"] == amplicon]
+            if len(table):
+                found[row.library_id] = table, sequencing_error(tables[row.library_id].reads.iloc[0])
+        keys = sorted({key for table, _ in found.values() for key in zip(table["strand"], table["offset"])})
+        if not keys:
+            profiles[amplicon] = flat_profile(0, len(cpgs))
+            continue
+        index = pd.MultiIndex.from_tuples(keys, names=["strand", "offset"])
+        counts = {}
+        for library, (table, error) in found.items():
+            numbers = table.set_index(["strand", "offset"])[["unconverted", "converted"]].reindex(index, fill_value=0)
+            x, rest = numbers.to_numpy(dtype=float).T
+            counts[library] = SiteCounts(x, x + rest, error)
+        offsets = np.array([offset for _, offset in keys])
+        libraries = list(counts.values())
+        profile = fit_profile(libraries, offsets, cpgs, len(reference))
+        profiles[amplicon] = profile
+        for i, (library, own) in enumerate(counts.items()):
+            barcodes.setdefault(library, []).append(Barcode(own, *site_factors(profile, libraries, i)))
+    return profiles, barcodes
+
+
+def _library_templates(row, tables, barcodes, settings):
+    families = umi_families(tables.reads.iloc[0])
+    if families is not None:
+        return TemplateCount(float(families), float(families), float(families), 0.0, "UMIs")
+    most = float(row.input_ng) * settings["copies_per_ng"]
+    found = barcodes.get(row.library_id, [])
+    if not found:
+        return known_input(most * settings["template_recovery"], settings["amplification_cv"])
+    return count_templates(found, most * settings["template_recovery"], most, settings["confidence"])
+
+
+def known_input(templates: float, amplification_cv: float) -> TemplateCount:
+    """`TemplateCount` from the input alone, taken as it is; unknown without one."""
+    if not np.isfinite(templates):
+        return UNKNOWN
+    effective = templates / (1 + amplification_cv**2)
+    return TemplateCount(effective, effective, effective, 0.0, "input")

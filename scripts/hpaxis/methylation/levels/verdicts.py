@@ -14,7 +14,8 @@ RANK = ("pass", "warn", "fail")
 def verdict(
     sample: Measured, row: dict, over: Rate, typical: float, settings: dict, suspicions: list[str] | tuple = ()
 ) -> tuple[str, str | None]:
-    """Verdict (pass, warn, fail) and every reason, in words; a pass may carry notes. ``suspicions`` warn.
+    """Verdict (pass, warn, fail) and every reason, in words; a pass may carry notes. ``suspicions`` warn, unless they
+    come with their own rank.
 
     ``row``: the library's row of libraries.tsv; ``typical``: molecules of the median study library.
     """
@@ -27,14 +28,11 @@ def verdict(
     if over.assumed:
         found.append(("pass", "no 100 % control of this panel: over-conversion taken as 0"))
     found += sample.signs()
-    found += [("warn", reason) for reason in suspicions]
+    found += [reason if isinstance(reason, tuple) else ("warn", reason) for reason in suspicions]
+    found += _impossible(row)
     found += [("pass", note) for note in sample.notes]
     if sample.row.kind == "study":
         found += extrapolated(sample.curves.get(ALL, NONE), row["region_mean_beta"])
-    if row.get("carry_over"):
-        number, expected = row["fully_methylated"], row["fully_methylated_expected"]
-        what = f"{number} molecules methylated at every CpG, {expected:.3g} expected"
-        found.append(("warn", f"{what}: carry-over of a 100 % control, or an allele"))
     if names := unmeasured(sample, settings):
         found.append(("pass", f"not measured by its assays: {', '.join(names)}"))
     found += _control_reasons(sample, row, over, settings)
@@ -48,6 +46,19 @@ def _conversion(sample, settings):
     if sample.conversion.assumed:
         return []
     return gate(1 - sample.conversion.value, "conversion", settings, lambda v: f"{100 * v:.4g} %")
+
+
+# A level beyond 0-100 % by so many standard errors and so much is none.
+BEYOND_ERROR, BEYOND_LEVEL = 4, 0.005
+
+
+def _impossible(row):
+    """A level that no DNA can have is a fault of the correction, whatever its interval."""
+    beta, reach = row["region_mean_beta"], max(BEYOND_ERROR * row["region_mean_beta_se"], BEYOND_LEVEL)
+    if np.isnan(beta) or -reach <= beta <= 1 + reach:
+        return []
+    what = f"corrected region mean {100 * beta:.3g} %, beyond 0-100 % by more than its error"
+    return [("fail", f"{what}: the correction is wrong; look at the controls")]
 
 
 def _control_reasons(sample, row, over, settings):
