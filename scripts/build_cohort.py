@@ -5,14 +5,13 @@ from job import logged
 with logged(snakemake.log[0]) as log:
     from hpaxis.cohort import build_cohort
     from hpaxis.problems import raise_if_any
-    from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
+    from hpaxis.sheets import empty_sheet, participants_schema, read_sheet, sheet_schema
     from hpaxis.tables import read_table, write_table
 
     sheets, problems = {}, []
     for name in ("participants", "libraries", "hair", "plates"):
         path = snakemake.input.get(name)
-        columns = snakemake.params.settings["columns"] if name == "participants" else None
-        schema = sheet_schema(name, columns)
+        schema = participants_schema(snakemake.params.settings) if name == "participants" else sheet_schema(name)
         sheets[name], found = read_sheet(path, schema) if path else (empty_sheet(schema), [])
         problems += found
     raise_if_any(problems)

@@ -9,14 +9,14 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.cortisol.kits import kit_named
     from hpaxis.cortisol.samples import MEASUREMENT_COLUMNS, collect, no_plates
     from hpaxis.problems import raise_if_any
-    from hpaxis.sheets import read_sheet, sheet_schema
+    from hpaxis.sheets import participants_schema, read_sheet, sheet_schema
     from hpaxis.tables import read_table, write_table
 
     settings, parts = snakemake.params.settings, ("summary", "wells", "estimates", "quality", "rerun", "band")
     sheets, problems = {}, []
     for name in ("hair", "participants"):
-        columns = snakemake.params.columns if name == "participants" else None
-        sheets[name], found = read_sheet(snakemake.input[name], sheet_schema(name, columns))
+        schema = participants_schema(snakemake.params.cohort) if name == "participants" else sheet_schema(name)
+        sheets[name], found = read_sheet(snakemake.input[name], schema)
         problems += found
     raise_if_any(problems)
     tables = {part: [read_table(path) for path in snakemake.input.get(part, [])] for part in parts}

@@ -8,8 +8,8 @@ import pandas as pd
 
 from hpaxis import schemas
 from hpaxis.identifying import tellable
-from hpaxis.problems import Problem, closest
-from hpaxis.sizes import size_problems
+from hpaxis.problems import InputError, Problem, closest
+from hpaxis.sheet_files import SPSS, read_rows
 
 MISSING = ("", "NA")
 # What may stand in a cell is said by pattern; these words say it to a person.
@@ -23,13 +23,22 @@ REMEDIES = {
 }
 
 
-def sheet_schema(name, columns=None):
-    """Return the schema of a sheet, with the study's own ``columns`` (name to number or category) added."""
+def sheet_schema(name, columns=None, missing=()):
+    """Return the schema of a sheet, with the study's own ``columns`` (name to number or category) added.
+
+    ``missing``: numbers that stand for a missing value in those columns.
+    """
     schema = dict(schemas.load(f"sheets/{name}"))
     schema["properties"] = dict(schema["properties"])
     for column, kind in (columns or {}).items():
-        schema["properties"].setdefault(column, DECLARED[kind])
+        schema["properties"].setdefault(column, {**DECLARED[kind], "missing": tuple(missing)})
     return schema
+
+
+def participants_schema(cohort):
+    """Return the schema of participants.tsv for a study: ``cohort`` is the config's section with its defaults."""
+    schema = sheet_schema("participants", cohort["columns"], cohort["missing"])
+    return {**schema, "names": cohort["names"], "dictionary": cohort["dictionary"]}
 
 
 DECLARED = {
@@ -47,11 +56,12 @@ def read_sheet(path, schema):
     """Read a sheet.
 
     Returns ``(table, problems)``. The table has every column of the schema, typed (text, or float with NaN),
-    defaults filled where a cell or a whole column is missing, and a column ``row``: the line in the file.
+    defaults filled where a cell or a whole column is missing, and a column ``row``: the line in the file; what was done
+    to read it stands in its ``attrs["read"]``.
     Rows are kept even when they have problems, so that checks across sheets can go on.
     """
     path = str(path)
-    rows, problems = _rows(path, schema)
+    rows, problems, said = _rows(path, schema)
     if rows is None:
         return empty_sheet(schema), problems
     validator = jsonschema.Draft202012Validator(
@@ -62,7 +72,7 @@ def read_sheet(path, schema):
         record = {"row": number}
         for column, part in schema["properties"].items():
             text = cells.get(column, "")
-            if text in MISSING:
+            if text in MISSING or _is_code(text, part.get("missing", ())):
                 record[column] = part.get("default")
                 if column in schema["required"]:
                     problems.append(Problem(path, "is missing", "fill the cell", number, column))
@@ -94,7 +104,22 @@ def read_sheet(path, schema):
         seen.setdefault(record[key], record["row"])
     if not records:
         problems.append(Problem(path, "has a header and no rows", "add the study's rows"))
-    return _typed(records, schema), problems
+    table = _typed(records, schema)
+    table.attrs["read"] = said
+    return table, problems
+
+
+def _is_code(text, codes):
+    """Whether a cell holds one of the numbers that stand for a missing value."""
+    try:
+        return bool(codes) and float(text) in codes
+    except ValueError:
+        return False
+
+
+def paths_of(cell):
+    """Return the paths of a cell that may name several, separated by semicolons."""
+    return [path.strip() for path in cell.split(";") if path.strip()]
 
 
 def empty_sheet(schema):
@@ -103,23 +128,29 @@ def empty_sheet(schema):
 
 
 def _rows(path, schema):
-    """Return ``([(line number, {column: text})], problems)``, or None for rows when nothing can be read."""
+    """Return ``([(line number, {column: text})], problems, what was read)``; None for rows when nothing can be."""
+    theirs, dictionary = schema.get("names", {}), schema.get("dictionary")
+    texts = [theirs.get(c, c) for c, part in schema["properties"].items() if part["type"] == "string"]
+    if not Path(path).is_file() and not Path(path).is_dir():
+        return None, [Problem(path, "does not exist", "give the sheet's path under `sheets` in the config")], []
     try:
-        if problems := size_problems(path):
-            return None, problems
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return None, [Problem(path, "does not exist", "give the sheet's path under `sheets` in the config")]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "cannot be read"
-        return None, [Problem(path, reason, "save the sheet as tab-separated UTF-8 text")]
-    lines = [line.split("\t") if line else [] for line in text.splitlines()]
+        lines, said = read_rows(path, texts, dictionary, schema["title"].removesuffix(".tsv"))
+    except InputError as error:
+        return None, error.problems, []
     if not lines:
-        return None, [Problem(path, "is empty", "write the header row and the study's rows")]
-    header = [name.strip() for name in lines[0]]
+        return None, [Problem(path, "is empty", "write the header row and the study's rows")], said
+    ours = {name: column for column, name in theirs.items()}
+    header = [ours.get(name.strip(), name.strip()) for name in lines[0]]
     problems = []
+    if dictionary is not None or Path(path).suffix.lower() in SPSS:
+        # An export of a whole database: what is not declared is not taken in.
+        left = [name for name in header if name not in schema["properties"]]
+        said += [f"left out, since the config does not declare them: {', '.join(left)}"] if left else []
+        kept = [i for i, name in enumerate(header) if name in schema["properties"]]
+        lines = [[row[i] for i in kept if i < len(row)] for row in lines]
+        header = [header[i] for i in kept]
     if len(header) == 1 and any(mark in header[0] for mark in ",;"):
-        return None, [Problem(path, "is not tab-separated", "save the sheet with tabs between its columns")]
+        return None, [Problem(path, "is not tab-separated", "save the sheet with tabs between its columns")], said
     for name in header:
         if name not in schema["properties"]:
             hint = closest(name, schema["properties"])
@@ -140,7 +171,7 @@ def _rows(path, schema):
             what = f"has {len(cells)} cells where the header has {len(header)}"
             problems.append(Problem(path, what, "give the row one cell for each column", number))
         rows.append((number, dict(zip(header, (cell.strip() for cell in cells), strict=False))))
-    return rows, problems
+    return rows, problems, said
 
 
 def _parse(text, part):
@@ -158,7 +189,7 @@ def _parse(text, part):
 
 
 def _cell_schema(part):
-    return {k: v for k, v in part.items() if k not in ("default", "description", "remedy")}
+    return {k: v for k, v in part.items() if k not in ("default", "description", "remedy", "missing")}
 
 
 def _in_words(error, part):

@@ -58,7 +58,7 @@ rule collect_cortisol:
         "../envs/hpaxis.yaml"
     params:
         finished=[(p, study.plate(p)["kit"]) for p in finished_plates],
-        columns=study.config["cohort"]["columns"],
+        cohort={key: study.config["cohort"][key] for key in ("columns", "missing", "names", "dictionary")},
         arms=study.config["arms"],
         settings=study.config["cortisol"],
     script:

@@ -1,14 +1,112 @@
 """What the sheets say of participants, before anything runs. Each check returns problems and raises nothing."""
 
+import re
+
 import pandas as pd
 
 from hpaxis.identifying import tellable
 from hpaxis.problems import Problem, closest
 
+# What statistics packages and survey tools write where there is no value.
+CODES = (-7, -8, -9, -66, -77, -88, -99, -666, -777, -888, -999, -9999, 77, 88, 99, 777, 888, 999, 7777, 8888, 9999,
+         99999)  # fmt: skip
+
 
 def check_sheets(study):
     """Return the problems of participants.tsv, alone and against what was collected from each participant."""
-    return [*_check_participants(study), *_check_coverage(study)]
+    return [
+        *_check_participants(study),
+        *_check_coverage(study),
+        *_check_timepoints(study),
+        *_check_spellings(study),
+        *_check_codes(study),
+    ]
+
+
+def _check_timepoints(study):
+    """Timepoints that differ only in their spelling, and those that the config names but no row has."""
+    sheets = {"libraries": study.libraries[study.libraries["kind"] == "study"], "hair": study.hair}
+    found = pd.concat([table["timepoint"].dropna() for table in sheets.values()])
+    if found.empty:
+        return []
+    settings, problems = study.config["cohort"], []
+    asked = [settings[key] for key in ("timepoint", "baseline") if settings[key] != "NA"]
+    # What the config names is right; of the others, the spelling that most rows have.
+    usual = _usual_spellings([*found, *asked * len(found)])
+    for name, table in sheets.items():
+        for row in table.dropna(subset=["timepoint"]).itertuples():
+            right = usual[_folded(row.timepoint)]
+            if row.timepoint != right:
+                what = f"differs from {right!r} only in its spelling"
+                problems.append(
+                    Problem(study.config["sheets"][name], what, f"did you mean {right!r}? Spell every row alike",
+                            row.row, "timepoint", row.timepoint)
+                )  # fmt: skip
+    known = sorted({usual[_folded(t)] for t in found})
+    for key in ("timepoint", "baseline"):
+        if settings[key] != "NA" and settings[key] not in known:
+            remedy = f"use one of {', '.join(known)}{closest(settings[key], known)}"
+            what = "is the timepoint of no library and no hair sample"
+            problems.append(Problem("config", what, remedy, column=f"cohort.{key}", value=settings[key]))
+    return problems
+
+
+def _check_spellings(study):
+    """Values of a category that differ only in case, spaces or leading zeros: two levels, or one misspelt?"""
+    path, problems = study.config["sheets"]["participants"], []
+    for column, kind in study.config["cohort"]["columns"].items():
+        if kind != "category" or column not in study.participants:
+            continue
+        table = study.participants.dropna(subset=[column])
+        usual = _usual_spellings(table[column])
+        for row in table.itertuples():
+            value = getattr(row, column)
+            right = usual[_folded(value)]
+            if value != right:
+                what = f"differs from {tellable(right)!r} only in case, marks or leading zeros"
+                problems.append(
+                    Problem(path, what, "spell them alike, or rename one if they are two", row.row, column,
+                            tellable(value))
+                )  # fmt: skip
+    return problems
+
+
+def _folded(text):
+    """A value without what a slip of typing changes: case, spaces and marks, leading zeros of its numbers."""
+    plain = re.sub(r"[\s_.-]+", "", str(text).casefold())
+    return re.sub(r"(?<!\d)0+(?=\d)", "", plain)
+
+
+def _usual_spellings(values):
+    """Map each value's folded form to its most frequent spelling (the first in order where they tie)."""
+    counts = pd.Series(list(values), dtype="str").value_counts().sort_index(kind="stable")
+    counts = counts.sort_values(ascending=False, kind="stable")
+    usual = {}
+    for value in counts.index:
+        usual.setdefault(_folded(value), value)
+    return usual
+
+
+def _check_codes(study):
+    """Numbers that look like codes for a missing value and lie far from the rest of their column."""
+    settings, path, problems = study.config["cohort"], study.config["sheets"]["participants"], []
+    real = set(settings["not_missing"])
+    for column in settings["columns"]:
+        if column not in study.participants:
+            continue
+        values = pd.to_numeric(study.participants[column], errors="coerce")
+        suspects = values.isin([c for c in CODES if c not in real])
+        rest = values[~suspects].dropna()
+        if not suspects.any() or rest.empty:
+            continue
+        room = 3 * max(rest.std(ddof=0), 0.05 * rest.abs().max())
+        far = suspects & ((values < rest.min() - room) | (values > rest.max() + room))
+        far |= suspects & (values < 0) & (rest.min() >= 0)
+        for row, value in zip(study.participants.loc[far, "row"], values[far], strict=True):
+            what = f"looks like a code for a missing value: the others lie between {rest.min():g} and {rest.max():g}"
+            remedy = f"write NA, declare the code (cohort.missing: [{value:g}]), or confirm it (cohort.not_missing)"
+            problems.append(Problem(path, what, remedy, int(row), column, f"{value:g}"))
+    return problems
 
 
 def _check_participants(study):

@@ -1,15 +1,20 @@
 """What libraries.tsv, its panels and its files say, before anything runs. Each check returns problems, none raises."""
 
+import hashlib
 import os
+import re
+import zlib
+from itertools import islice
 
 import pandas as pd
+from xopen import xopen
 
 from hpaxis.methylation.assays.inputs import check_library_files
-from hpaxis.methylation.assays.pyrosequencing import export_paths
 from hpaxis.methylation.counting.reads import check_read_files
 from hpaxis.methylation.levels.cell_mix import check_cell_types
 from hpaxis.methylation.panels.panel import panel_folder, read_panel
 from hpaxis.problems import InputError, Problem, closest
+from hpaxis.sheets import paths_of
 from hpaxis.shipped import PANELS
 
 # Which file columns an assay needs.
@@ -17,6 +22,10 @@ FILES = {"amplicon": ("fastq_1", "fastq_2"), "counts": ("counts",), "pyrosequenc
          "genome": ("bam", "fastq_1", "fastq_2")}  # fmt: skip
 # A file that holds many libraries may stand in many rows; reads belong to one.
 MANY_LIBRARIES = ("counts", "export")
+# What bcl2fastq and BCL Convert call a lane in the name of a file.
+LANE = re.compile(r"_L00\d_")
+# Two libraries never begin with as many reads of the same names and bases.
+FIRST_READS = 8
 
 
 def check_panels(libraries, sheet):
@@ -41,7 +50,8 @@ def check_sheets(study):
     """Return the problems of libraries.tsv: rows that contradict themselves, each other or participants.tsv."""
     path, table = study.config["sheets"]["libraries"], study.libraries
     people = set(study.participants["participant_id"])
-    problems, used_files, used_wells = [], {}, {}
+    problems, used_files, used_lanes, used_wells = [], {}, {}, {}
+    fractions = _fractions(table)
     for row in table.itertuples():
 
         def add(what, remedy, column, value=None, at=row.row):
@@ -63,6 +73,9 @@ def check_sheets(study):
                 "participant_id",
                 row.participant_id,
             )
+        if row.kind == "standard" and row.row in fractions:
+            what = "looks like a fraction: no standard of the study is above 1 %"
+            add(what, "give percent: 25 for a quarter", "expected_percent", f"{row.expected_percent:g}")
         if row.kind == "standard" and pd.isna(row.expected_percent):
             add("is missing", "a standard needs its known methylation", "expected_percent")
         if pd.isna(row.panel):
@@ -77,25 +90,28 @@ def check_sheets(study):
             add("is missing", f"assay {row.assay} needs this file", needed[0])
         elif aligned_here and pd.notna(row.bam):
             add("is given beside fastq_1", "give the aligned reads or the FASTQ files, not both", "bam", row.bam)
+        lanes = [len(paths_of(getattr(row, c))) for c in ("fastq_1", "fastq_2") if pd.notna(getattr(row, c))]
+        if len(set(lanes)) > 1:
+            what = f"names {lanes[1]} files where fastq_1 names {lanes[0]}"
+            add(what, "name one file of each mate for each lane, in the same order", "fastq_2", row.fastq_2)
         for column in ("fastq_1", "fastq_2", "bam", *MANY_LIBRARIES):
-            name = getattr(row, column)
-            if pd.isna(name):
+            cell = getattr(row, column)
+            if pd.isna(cell):
                 continue
             if column not in needed:
-                add(
-                    f"is given, but assay {row.assay} does not read it",
-                    "write NA or correct the assay",
-                    column,
-                    name,
-                )
-            elif column not in MANY_LIBRARIES and name in used_files:
-                add(
-                    f"is used in row {used_files[name]} already",
-                    "give each library its own file",
-                    column,
-                    name,
-                )
-            used_files.setdefault(name, row.row)
+                what = f"is given, but assay {row.assay} does not read it"
+                add(what, "write NA or correct the assay", column, cell)
+                continue
+            for name in paths_of(cell) if column not in MANY_LIBRARIES else ():
+                file = os.path.realpath(name)  # however the path is written
+                lane = LANE.sub("_L_", file)
+                if column == "fastq_1" and lane != file and used_lanes.setdefault(lane, row.row) != row.row:
+                    remedy = "name all lanes of a library in one cell, separated by semicolons: they are one sample"
+                    add(f"looks like another lane of the library in row {used_lanes[lane]}", remedy, column, name)
+                if file in used_files:
+                    remedy = "give each library its own files; lanes of one library stand in one cell, with semicolons"
+                    add(f"is used in row {used_files[file]} already", remedy, column, name)
+                used_files.setdefault(file, row.row)
         if pd.notna(row.plate) and pd.notna(row.well) and row.assay != "pyrosequencing":
             well = (row.plate, _well(row.well))
             if well in used_wells:
@@ -105,17 +121,26 @@ def check_sheets(study):
     return problems
 
 
+def _fractions(table):
+    """Return the rows of standards whose percentages are all fractions: three or more, from 0 to 1, one above .1."""
+    standards = table[(table["kind"] == "standard") & table["expected_percent"].notna()]
+    percents = standards["expected_percent"]
+    if percents.nunique() < 3 or percents.max() > 1 or percents.max() <= 0.1:
+        return set()
+    return set(standards["row"])
+
+
 def check_files(study, made=None, checked=None):
     """Return the problems of the files that libraries.tsv names: missing, damaged, empty, or at odds with the sheet.
 
     ``made``: prefix of paths that the workflow itself makes; ``checked``: the `CheckedFiles` to skip and fill.
     """
-    problems, sheet = [], study.config["sheets"]["libraries"]
+    problems, sheet, read = [], study.config["sheets"]["libraries"], []
     for row in study.libraries.itertuples():
         paths = []
         for column in FILES.get(row.assay, ()):
             cell = getattr(row, column)
-            names = [] if pd.isna(cell) else export_paths(cell) if column == "export" else [cell]
+            names = [] if pd.isna(cell) else [cell] if column in ("bam", "counts") else paths_of(cell)
             for name in names:
                 if made and name.startswith(made):
                     continue
@@ -124,13 +149,48 @@ def check_files(study, made=None, checked=None):
                 else:
                     paths.append(name)
         if paths and (row.assay == "amplicon" or (row.assay == "genome" and pd.isna(row.bam))):
+            read.append((row, paths))
             if checked is not None and checked.hold(paths):
                 continue
-            found = check_read_files(paths, may_be_empty=row.kind == "no_template")
+            lanes = max(1, len(paths_of(row.fastq_1)) if pd.notna(row.fastq_1) else 1)
+            if len(paths) % lanes:
+                continue  # the sheet is at fault, or a file is missing: said already
+            found = check_read_files(paths, may_be_empty=row.kind == "no_template", lanes=lanes)
             problems += found
             if checked is not None and not found:
                 checked.add(paths)
+    problems += _same_reads(read, sheet)
     return problems + check_library_files(study.libraries, study.config["methylation"], sheet)
+
+
+def _same_reads(read, sheet):
+    """Libraries whose files begin with the same reads: a copy, or a part of a copy, under another name."""
+    problems, seen = [], {}
+    for row, paths in read:
+        for path in paths:
+            first = first_reads(path)
+            if first is None:
+                continue
+            other, name = seen.setdefault(first, (row.row, path))
+            if other != row.row and os.path.realpath(name) != os.path.realpath(path):
+                what = f"begins with the same reads as {name} in row {other}"
+                remedy = "give each library its own reads; one of the files is a copy of the other, or of a part of it"
+                problems.append(Problem(sheet, what, remedy, row.row, "fastq_1", path))
+                break
+    return problems
+
+
+def first_reads(path, records=FIRST_READS):
+    """Return names and bases of a FASTQ file's first reads as one digest; None where it has fewer or is damaged."""
+    try:
+        with xopen(path, "rb", threads=0) as file:
+            lines = list(islice(file, 4 * records))
+    except (OSError, EOFError, ValueError, zlib.error):
+        return None  # what is wrong with the file is said where it is read through
+    if len(lines) < 4 * records:
+        return None
+    names = [line.split()[0] for line in lines[::4] if line.split()]
+    return hashlib.blake2b(b"\n".join([*names, *lines[1::4]]), digest_size=16).digest()
 
 
 def _well(name):

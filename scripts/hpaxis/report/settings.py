@@ -3,6 +3,7 @@
 import os
 
 from hpaxis.methylation.panels.panel import panel_folder
+from hpaxis.sheets import paths_of
 
 
 def primary_index(models):
@@ -21,8 +22,8 @@ def gates(settings):
 
 
 def input_files(sheet, *columns):
-    """Return the files that a sheet names in some columns, sorted, each once."""
-    return sorted({str(path) for column in columns for path in sheet[column].dropna()})
+    """Return the files that a sheet names in some columns, sorted, each once; a cell may name several."""
+    return sorted({path for column in columns for cell in sheet[column].dropna() for path in paths_of(str(cell))})
 
 
 def panel_folders(libraries):

@@ -13,7 +13,7 @@ from hpaxis.config import check_config
 from hpaxis.methylation.panels.panel import panel_folder
 from hpaxis.problems import Problem
 from hpaxis.schemas import config_schema, with_defaults
-from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
+from hpaxis.sheets import empty_sheet, participants_schema, paths_of, read_sheet, sheet_schema
 
 SHEETS = ("libraries", "participants", "hair", "plates")
 
@@ -57,9 +57,9 @@ class Study:
         return self._library_rows[library_id]
 
     def fastq(self, library_id: str) -> list[str]:
-        """Return the one or two FASTQ paths of a library."""
+        """Return a library's FASTQ paths: mates 1 of all its lanes, then mates 2 of all lanes where there are any."""
         row = self.library(library_id)
-        return [row[c] for c in ("fastq_1", "fastq_2") if pd.notna(row[c])]
+        return [path for c in ("fastq_1", "fastq_2") if pd.notna(row[c]) for path in paths_of(row[c])]
 
     def lanes(self, library_id: str) -> int:
         """Return how many files, or pairs of files, a library's reads come in."""
@@ -117,7 +117,7 @@ def read_study(config: dict[str, Any], config_file: str = "config") -> tuple[Stu
     sheets = {}
     for name in SHEETS:
         path = config["sheets"][name]
-        schema = sheet_schema(name, config["cohort"]["columns"] if name == "participants" else None)
+        schema = participants_schema(config["cohort"]) if name == "participants" else sheet_schema(name)
         if path is None:
             sheets[name] = empty_sheet(schema)
         else:

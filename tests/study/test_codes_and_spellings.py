@@ -1,0 +1,217 @@
+"""Codes, spellings and timepoints are asked about before anything runs; sheets of other programs are read."""
+
+import gzip
+import shutil
+
+import openpyxl
+import pandas as pd
+import pyreadstat
+import pytest
+import yaml
+
+from hpaxis.designs.catalogue import write_design
+from hpaxis.problems import InputError
+from hpaxis.sheets import participants_schema, read_sheet
+from hpaxis.study import load_study
+
+
+class Folder:
+    """A study from a template, whose sheets and config a test changes."""
+
+    def __init__(self, path):
+        self.path = path
+        self.config = yaml.safe_load((path / "my_study.yaml").read_text())
+
+    def table(self, name):
+        return pd.read_csv(self.path / f"{name}.tsv", sep="\t", dtype="str", keep_default_na=False)
+
+    def write(self, name, table):
+        table.to_csv(self.path / f"{name}.tsv", sep="\t", index=False)
+
+    def set(self, name, row, column, value):
+        table = self.table(name)
+        table.loc[row - 2, column] = value
+        self.write(name, table)
+
+    def problems(self):
+        try:
+            load_study(self.config, "my_study.yaml")
+        except InputError as error:
+            return [str(p) for p in error.problems]
+        return []
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    for name in ("questionnaires", "clusters", "counts", "lanes"):
+        write_design(name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def template(written, tmp_path, monkeypatch):
+    def of(name):
+        shutil.copytree(written / name, tmp_path / name)
+        monkeypatch.chdir(tmp_path / name)
+        return Folder(tmp_path / name)
+
+    return of
+
+
+@pytest.mark.parametrize("name", ["questionnaires", "clusters", "counts", "lanes"])
+def test_a_template_has_no_problems(template, name):
+    assert template(name).problems() == []
+
+
+@pytest.mark.parametrize(("code", "declared"), [("-99", "missing"), ("999", "missing"), ("999", "not_missing")])
+def test_what_looks_like_a_code_is_asked_about_and_then_taken_as_declared(template, code, declared):
+    study = template("questionnaires")
+    study.set("participants", 2, "language", code)
+    (problem,) = study.problems()
+    assert f"row 2, language: '{code}' looks like a code for a missing value" in problem and "cohort.missing" in problem
+    study.config["cohort"][declared] = [float(code)]
+    assert study.problems() == []
+    schema = participants_schema(load_study(study.config).config["cohort"])
+    value = read_sheet("participants.tsv", schema)[0].loc[0, "language"]
+    assert pd.isna(value) if declared == "missing" else value == float(code)
+
+
+def test_a_value_within_its_column_is_no_code(template):
+    study = template("questionnaires")
+    study.set("participants", 2, "language", "99")  # other children lie around 100
+    assert study.problems() == []
+
+
+@pytest.mark.parametrize("spelling", ["f01", "F 01", "F1", "F_01"])
+def test_levels_that_differ_by_a_slip_are_asked_about(template, spelling):
+    study = template("clusters")
+    people = study.table("participants")
+    row = people.index[people["family"] == "F02"][-1] + 2
+    study.set("participants", row, "family", spelling.replace("1", "2"))
+    problems = study.problems()
+    assert any("family" in p and f"row {row}" in p for p in problems), problems
+
+
+def test_a_timepoint_spelt_otherwise_is_refused(template):
+    study = template("counts")
+    study.set("libraries", 3, "timepoint", "Month12")
+    (problem,) = study.problems()
+    assert "libraries.tsv, row 3, timepoint: 'Month12'" in problem and "did you mean 'month12'" in problem
+
+
+def test_a_timepoint_of_nobody_is_refused(template):
+    study = template("counts")
+    study.config["cohort"]["timepoint"] = "month21"
+    assert any("cohort.timepoint: 'month21' is the timepoint of no library" in p for p in study.problems())
+
+
+def test_the_same_reads_under_two_people_are_refused(template):
+    study = template("lanes")
+    shutil.copy("reads/L00101_L001_R1.fastq.gz", "reads/copy_R1.fastq.gz")
+    text = gzip.decompress((study.path / "reads/L00101_L001_R2.fastq.gz").read_bytes())
+    (study.path / "reads/copy_R2.fastq.gz").write_bytes(gzip.compress(text, 1))  # another file, the same reads
+    for mate in (1, 2):
+        study.set("libraries", 3, f"fastq_{mate}", f"reads/copy_R{mate}.fastq.gz")
+    (problem,) = study.problems()
+    assert "row 3" in problem and "begins with the same reads as reads/L00101_L001_R1.fastq.gz in row 2" in problem
+
+
+def test_one_path_written_in_two_ways_is_refused(template):
+    study = template("lanes")
+    cells = study.table("libraries").loc[0]
+    for mate in (1, 2):
+        study.set("libraries", 3, f"fastq_{mate}", f"./{cells[f'fastq_{mate}']}")
+    assert any("row 3, fastq_1" in p and "is used in row 2 already" in p for p in study.problems())
+
+
+def test_lanes_are_named_in_one_cell(template):
+    study = template("lanes")
+    table = study.table("libraries")
+    first, second = table.loc[0, "fastq_1"].split(";"), table.loc[0, "fastq_2"].split(";")
+    extra = table.iloc[[0]].assign(library_id="again", fastq_1=first[1], fastq_2=second[1])
+    table.loc[0, ["fastq_1", "fastq_2"]] = first[0], second[0]
+    study.write("libraries", pd.concat([table, extra]))
+    assert any("looks like another lane of the library in row 2" in p for p in study.problems())
+    study.write("libraries", table.assign(fastq_2=[second[0] + ";" + second[1], *table["fastq_2"][1:]]))
+    assert any("names 2 files where fastq_1 names 1" in p for p in study.problems())
+
+
+def test_standards_given_as_fractions_are_refused(template):
+    study = template("lanes")
+    table = study.table("libraries")
+    table["expected_percent"] = "NA"
+    table.loc[:3, ["kind", "participant_id", "timepoint"]] = "standard", "NA", "NA"
+    table.loc[:3, "expected_percent"] = ["0", "0.25", "0.5", "1"]
+    study.write("libraries", table)
+    found = [p for p in study.problems() if "looks like a fraction" in p]
+    assert len(found) == 4 and "row 3, expected_percent: '0.25'" in found[1]
+
+
+PEOPLE = [("p1", "child", "control", "clinic_2", 12), ("p2", "child", "treatment", "clinic_1", None)]
+COLUMNS = ["participant_id", "role", "arm", "site", "score"]
+
+
+def read(path, **cohort):
+    settings = {"columns": {"site": "category", "score": "number"}, "missing": [], "names": {}, "dictionary": None}
+    return read_sheet(str(path), participants_schema(settings | cohort))
+
+
+def check_people(table):
+    assert table[COLUMNS[:4]].to_numpy().tolist() == [list(p[:4]) for p in PEOPLE]
+    assert table["score"].iloc[0] == 12 and pd.isna(table["score"].iloc[1])
+
+
+@pytest.mark.parametrize("mark", [",", ";"])
+def test_a_csv_is_read(tmp_path, mark):
+    pd.DataFrame(PEOPLE, columns=COLUMNS).to_csv(tmp_path / "people.csv", sep=mark, index=False)
+    table, problems = read(tmp_path / "people.csv")
+    assert problems == []
+    check_people(table)
+    assert "CSV" in table.attrs["read"][0]
+
+
+def test_a_workbook_is_read(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.title = "participants"
+    for row in (COLUMNS, *PEOPLE):
+        book.active.append(row)
+    book.create_sheet("notes").append(["nothing to read here"])
+    book.save(tmp_path / "people.xlsx")
+    table, problems = read(tmp_path / "people.xlsx")
+    assert problems == []
+    check_people(table)
+    assert table.attrs["read"] == ["read the table participants of the workbook"]
+
+
+def test_an_spss_file_is_read_with_its_labels_and_missing_values(tmp_path):
+    data = pd.DataFrame({"record": ["p1", "p2"], "role": [1.0, 1.0], "arm": [0.0, 1.0], "site": [2.0, 1.0],
+                         "score": [12.0, -99.0], "town": ["a", "b"]})  # fmt: skip
+    pyreadstat.write_sav(
+        data, str(tmp_path / "people.sav"), missing_ranges={"score": [-99]},
+        variable_value_labels={"role": {1: "child", 2: "parent"}, "arm": {0: "control", 1: "treatment"},
+                               "site": {1: "clinic 1", 2: "clinic 2"}, "score": {12: "twelve"}},
+    )  # fmt: skip
+    table, problems = read(tmp_path / "people.sav", names={"participant_id": "record"})
+    assert problems == []
+    check_people(table)
+    said = "; ".join(table.attrs["read"])
+    assert "value labels stand for the codes of role, arm, site" in said and "town" in said
+
+
+def test_a_redcap_export_is_read_with_its_dictionary(tmp_path):
+    (tmp_path / "people.csv").write_text(
+        "record_id,who,arm,site,score,people_complete\np1,1,0,2,12,2\np2,1,1,1,,2\n", encoding="utf-8"
+    )
+    fields = '"Variable / Field Name","Field Type","Choices, Calculations, OR Slider Labels","Identifier?"\n'
+    fields += 'record_id,text,,\nwho,radio,"1, child | 2, parent",\narm,dropdown,"0, control | 1, treatment",\n'
+    fields += 'site,radio,"1, clinic 1 | 2, clinic 2",\nscore,text,,\n'
+    dictionary = tmp_path / "dictionary.csv"
+    dictionary.write_text(fields, encoding="utf-8")
+    names = {"participant_id": "record_id", "role": "who"}
+    table, problems = read(tmp_path / "people.csv", names=names, dictionary=str(dictionary))
+    assert problems == []
+    check_people(table)
+    dictionary.write_text(fields.replace("score,text,,", "score,text,,y"), encoding="utf-8")
+    _, problems = read(tmp_path / "people.csv", names=names, dictionary=str(dictionary))
+    assert "'score' is marked as an identifier" in str(problems[0])
