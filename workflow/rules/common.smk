@@ -31,7 +31,7 @@ ROOT = checkout(workflow.current_basedir)
 sys.path.insert(0, str(ROOT / "scripts"))
 os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT / "scripts"), *filter(None, [os.getenv("PYTHONPATH")])]))
 # Snakemake gives the path of its Python to a shell as it stands, for each job: in a folder with a space it needs quotes.
-if workflow.is_main_process:
+if not sys.executable.startswith("'"):
     sys.executable = shlex.quote(sys.executable)
 
 from hpaxis.cortisol.kits import split_plates
