@@ -4,6 +4,7 @@ import shlex
 import subprocess
 import sys
 import tarfile
+from functools import cache
 from pathlib import Path
 
 
@@ -43,13 +44,15 @@ from hpaxis.study import load_study, read_study
 
 RESULTS = workflow.pathvars.get("results")
 CONFIG_FILE = ", ".join(os.path.relpath(f) for f in workflow.overwrite_configfiles) or "config/config.yaml"
+# Where the workflow itself makes what the sheets name: reads and plates of a simulated study.
+made_by_workflow = f"{RESULTS}/simulation" if "simulation" in config else None
 
 try:
     if workflow.is_main_process:
         study = load_study(
             dict(config),
             CONFIG_FILE,
-            made_by_workflow=(f"{RESULTS}/simulation" if "simulation" in config else None),
+            made_by_workflow=made_by_workflow,
             cache=".snakemake/hpaxis/checked_files.json",
         )
     else:
@@ -74,6 +77,7 @@ def shipped(*parts):
     return local(os.path.relpath(ROOT.joinpath(*parts)))
 
 
+@cache
 def code_of(script):
     """What a script runs, found from its imports: named as a job's input, so that an edit reruns what depends on it."""
     return [local(os.path.relpath(path)) for path in files_of(ROOT / "scripts" / f"{script}.py")]
@@ -121,4 +125,4 @@ unaligned = [name for name in sequenced if study.fastq(name)]
 
 def one_of(names):
     """A wildcard that is one of these names, or none at all."""
-    return "|".join(names) or "none"
+    return "|".join(sorted(names)) or "none"

@@ -3,37 +3,43 @@ second_caller_molecules = study.config["methylation"]["second_caller_molecules"]
 seen_twice = "bam" if second_caller_molecules == "all" else "sample"
 
 
+# What counting writes for each library.
+COUNTED = {
+    name: f"<results>/methylation/{name}/{{library}}.tsv"
+    for name in ("counts", "patterns", "reads", "conversion", "cycles", "sites", "lanes")
+}
+COUNTED["alleles"] = "<results>/methylation/private/alleles/{library}.tsv"
+COUNTED["bam"] = "<results>/methylation/bam/{library}.bam"
+COUNTED["index"] = "<results>/methylation/bam/{library}.bam.bai"
+if seen_twice == "sample":
+    COUNTED["sample_bam"] = "<results>/methylation/sample/{library}.bam"
+    COUNTED["sample_index"] = "<results>/methylation/sample/{library}.bam.bai"
+    COUNTED["sample_counts"] = "<results>/methylation/sample/{library}.tsv"
+COUNTING = {
+    "filters": {
+        key: study.config["methylation"][key]
+        for key in ("min_base_quality", "min_usable", "min_identity", "max_unconverted")
+    },
+    "sampled": None if seen_twice == "bam" else second_caller_molecules,
+    "seed": study.config["seed"],
+}
+# Small libraries are counted by one job, a batch; large ones have jobs of their own.
+small_batches = study.batches(made_by_workflow)
+
+
 rule count_amplicon_reads:
     input:
         reads=lambda wildcards: study.fastq(wildcards.library),
         panel=lambda wildcards: study.panel_files(wildcards.library),
         code=code_of("count_amplicon_reads"),
     output:
-        **(
-            {
-                "sample_bam": "<results>/methylation/sample/{library}.bam",
-                "sample_index": "<results>/methylation/sample/{library}.bam.bai",
-                "sample_counts": "<results>/methylation/sample/{library}.tsv",
-            }
-            if seen_twice == "sample"
-            else {}
-        ),
-        counts="<results>/methylation/counts/{library}.tsv",
-        patterns="<results>/methylation/patterns/{library}.tsv",
-        reads="<results>/methylation/reads/{library}.tsv",
-        conversion="<results>/methylation/conversion/{library}.tsv",
-        cycles="<results>/methylation/cycles/{library}.tsv",
-        alleles="<results>/methylation/private/alleles/{library}.tsv",
-        sites="<results>/methylation/sites/{library}.tsv",
-        lanes="<results>/methylation/lanes/{library}.tsv",
-        bam="<results>/methylation/bam/{library}.bam",
-        index="<results>/methylation/bam/{library}.bam.bai",
+        **COUNTED,
     log:
         "<logs>/count_amplicon_reads/{library}.log",
     benchmark:
         "<benchmarks>/count_amplicon_reads/{library}.tsv"
     wildcard_constraints:
-        library=one_of(study.library_ids(assay="amplicon")),
+        library=one_of(set(study.library_ids(assay="amplicon")).difference(*small_batches.values())),
     conda:
         "../envs/hpaxis.yaml"
     threads: 1
@@ -41,16 +47,38 @@ rule count_amplicon_reads:
         mem_mb=growing(1000),
         runtime=growing(60),
     params:
-        filters={
-            key: study.config["methylation"][key]
-            for key in ("min_base_quality", "min_usable", "min_identity", "max_unconverted")
-        },
-        umi=lambda wildcards: study.umi(wildcards.library),
-        lanes=lambda wildcards: study.lanes(wildcards.library),
-        sampled=None if seen_twice == "bam" else second_caller_molecules,
-        seed=study.config["seed"],
+        **COUNTING,
+        libraries=lambda wildcards: [study.counting(wildcards.library)],
     script:
         "../../scripts/count_amplicon_reads.py"
+
+
+for batch, names in small_batches.items():
+
+    rule:
+        name:
+            f"count_amplicon_reads_batch_{batch}"
+        input:
+            reads=[path for name in names for path in study.fastq(name)],
+            panel=study.panel_files(names[0]),
+            code=code_of("count_amplicon_reads"),
+        output:
+            **{name: expand(path, library=names) for name, path in COUNTED.items()},
+        log:
+            f"<logs>/count_amplicon_reads/batch_{batch}.log",
+        benchmark:
+            f"<benchmarks>/count_amplicon_reads/batch_{batch}.tsv"
+        conda:
+            "../envs/hpaxis.yaml"
+        threads: 1
+        resources:
+            mem_mb=growing(1000),
+            runtime=growing(60),
+        params:
+            **COUNTING,
+            libraries=[study.counting(name) for name in names],
+        script:
+            "../../scripts/count_amplicon_reads.py"
 
 
 rule read_counts:

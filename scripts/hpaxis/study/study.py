@@ -1,5 +1,6 @@
 """A study as it is written: its config and its sheets, read once."""
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from hpaxis.problems import Problem
 from hpaxis.schemas import config_schema, with_defaults
 from hpaxis.sheets import empty_sheet, participants_schema, paths_of, read_sheet, sheet_schema
 
+# Of simulated reads, compressed.
+BYTES_PER_PAIR = 150
 SHEETS = ("libraries", "participants", "hair", "plates")
 
 
@@ -64,6 +67,33 @@ class Study:
     def lanes(self, library_id: str) -> int:
         """Return how many files, or pairs of files, a library's reads come in."""
         return max(1, len(self.fastq(library_id)) // (2 if pd.notna(self.library(library_id)["fastq_2"]) else 1))
+
+    def counting(self, library_id: str) -> dict[str, Any]:
+        """Return what counting needs to know of an amplicon library beside its reads: id, files, lanes, UMI pattern."""
+        files = len(self.fastq(library_id))
+        return {"library": library_id, "files": files, "lanes": self.lanes(library_id), "umi": self.umi(library_id)}
+
+    def batches(self, made: str | None = None) -> dict[str, list[str]]:
+        """Return the amplicon libraries that are counted by one job, by the batch's name; see `counting.batches`.
+
+        ``made``: folder whose reads the workflow makes: their size is taken from the simulation's settings, before and
+        after they are there.
+        """
+        from hpaxis.methylation.counting.batches import batches
+
+        settings, found = self.config["methylation"], {}
+        for panel in sorted(self.libraries["panel"].dropna().unique()):
+            rows = self.libraries[(self.libraries["panel"] == panel) & (self.libraries["assay"] == "amplicon")]
+            sizes = {name: self._bytes(name, made) for name in rows["library_id"]}
+            parts = batches(sizes, settings["libraries_per_job"], settings["small_library_mb"] * 1e6)
+            found.update({f"{len(found) + i:03d}": names for i, names in enumerate(parts.values(), start=1)})
+        return found
+
+    def _bytes(self, library_id: str, made: str | None) -> float:
+        paths = self.fastq(library_id)
+        if made is not None and all(path.startswith(f"{made}/") for path in paths):
+            return BYTES_PER_PAIR * self.config["simulation"]["pairs_per_library"]
+        return sum(os.path.getsize(path) if os.path.isfile(path) else math.inf for path in paths)
 
     def umi(self, library_id: str) -> str | None:
         """Return the pattern of a library's UMIs; None without."""
