@@ -4,64 +4,70 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpaxis.moderation.covariance import cr2_scores, cross_inverse, hat_values, hc_weights
+from hpaxis.moderation.covariance import cr2_scores, cross_inverse, hc_weights
+
+# Cross products in the basis have a mean eigenvalue near 1: above this determinant none of them is near zero.
+CERTAIN = 1e-10
 
 
 @dataclass(frozen=True)
 class Studentiser:
-    """A fixed design on which many outcomes are fitted; ``columns`` are the coefficients asked about.
+    """A fixed design on which many outcomes are fitted; contrasts of its coefficients are asked about.
 
-    ``influence`` (q, n) turns an outcome into those coefficients, ``annihilator`` (n, n) into residuals.
+    ``influence`` (q, n) turns an outcome into those contrasts; ``basis`` (n, k) is orthonormal and spans the design.
+    ``variance`` (n, q * q) turns squared residuals into their covariance; under CR2 ``scores`` (q, n) and ``member``
+    (n, groups) do.
     """
 
     kind: str
-    columns: tuple
     influence: np.ndarray
-    annihilator: np.ndarray
-    weights: np.ndarray
+    basis: np.ndarray
     bread: np.ndarray
     df: int
-    scores: np.ndarray | None
+    variance: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    member: np.ndarray | None = None
 
     def __call__(self, Y):
-        """Return ``(b, V)`` for outcomes ``Y`` (N, n): coefficients (N, q) and their covariance (N, q, q)."""
+        """Return ``(b, V)`` for outcomes ``Y`` (N, n): contrasts (N, q) and their covariance (N, q, q)."""
         b = Y @ self.influence.T
-        E = Y @ self.annihilator
+        E = Y - (Y @ self.basis) @ self.basis.T
+        q = len(self.influence)
         if self.kind == "OLS":
-            return b, (E**2).sum(axis=1)[:, None, None] / self.df * self.bread
+            return b, np.einsum("Nn,Nn->N", E, E)[:, None, None] / self.df * self.bread
         if self.kind == "CR2":
-            S = np.einsum("Nn,gnq->Ngq", E, self.scores)
-            return b, np.einsum("Ngq,Ngr->Nqr", S, S)
-        q = len(self.columns)
-        products = np.einsum("qn,rn,n->nqr", self.influence, self.influence, self.weights).reshape(-1, q * q)
-        return b, (E**2 @ products).reshape(-1, q, q)
+            S = np.stack([(E * row) @ self.member for row in self.scores], axis=2)
+            return b, np.swapaxes(S, 1, 2) @ S
+        return b, (np.square(E) @ self.variance).reshape(-1, q, q)
 
 
-def studentiser(design, kind, columns):
-    """Return the `Studentiser` of a design's ``columns`` under covariance ``kind``."""
+def studentiser(design, kind, columns=None, C=None):
+    """Return the `Studentiser` of a design's ``columns``, or of contrasts ``C`` (q, k), under covariance ``kind``."""
     X = design.X
     n, k = X.shape
+    C = np.eye(k)[columns] if C is None else np.atleast_2d(C)
     bread = cross_inverse(X)
-    scores = None
+    basis, _ = np.linalg.qr(X)
+    influence = C @ bread @ X.T
+    parts = {}
     if kind == "CR2":
-        scores = cr2_scores(X, design.data[design.spec.cluster].to_numpy(), bread)[..., columns]
-    return Studentiser(
-        kind=kind,
-        columns=tuple(columns),
-        influence=(bread @ X.T)[columns],
-        annihilator=np.eye(n) - X @ bread @ X.T,
-        weights=np.ones(n) if kind in ("OLS", "CR2") else hc_weights(kind, hat_values(X)),
-        bread=bread[np.ix_(columns, columns)],
-        df=n - k,
-        scores=scores,
-    )
+        clusters = design.data[design.spec.cluster].to_numpy()
+        adjusted = cr2_scores(X, clusters, bread)
+        groups = np.unique(clusters.astype(str), return_inverse=True)[1]
+        member = (groups[:, None] == np.arange(groups.max() + 1)).astype(float)
+        parts = {"scores": C @ adjusted.sum(axis=0).T, "member": member}
+    elif kind != "OLS":
+        weights = hc_weights(kind, np.einsum("nk,nk->n", basis, basis))
+        parts = {"variance": np.einsum("qn,rn,n->nqr", influence, influence, weights).reshape(n, -1)}
+    return Studentiser(kind, influence, basis, C @ bread @ C.T, n - k, **parts)
 
 
 def t_and_f(b, V):
     """Return ``(t, F)``: t of each coefficient (N, q) and the Wald F of all of them (N,)."""
     t = b / np.sqrt(np.einsum("Nqq->Nq", V))
-    F = np.einsum("Nq,Nq->N", b, np.linalg.solve(V, b[..., None])[..., 0]) / b.shape[1]
-    return t, F
+    if b.shape[1] == 1:
+        return t, t[:, 0] ** 2
+    return t, np.einsum("Nq,Nq->N", b, np.linalg.solve(V, b[..., None])[..., 0]) / b.shape[1]
 
 
 def weighted_coefficients(X, y, counts):
@@ -70,17 +76,18 @@ def weighted_coefficients(X, y, counts):
     A draw whose rows cannot carry the model gives NaN.
     """
     n, k = X.shape
-    outer = np.einsum("ij,ik->ijk", X, X).reshape(n, k * k)
-    XtX = (counts @ outer).reshape(-1, k, k)
-    Xty = counts @ (X * y[:, None])
-    scale = np.sqrt(np.einsum("Njj->Nj", XtX))
-    scale[scale == 0] = 1
-    scaled = XtX / (scale[:, :, None] * scale[:, None, :])
-    values = np.linalg.eigvalsh(scaled)
-    good = values[:, 0] > 1e-12 * values[:, -1]
+    # In an orthonormal basis of all rows the cross products of a draw are near the unit matrix.
+    Q, R = np.linalg.qr(X)
+    outer = np.einsum("ij,ik->ijk", Q, Q).reshape(n, k * k)
+    QtQ = (counts @ outer).reshape(-1, k, k)
+    Qty = counts @ (Q * y[:, None])
+    good = np.linalg.det(QtQ) > CERTAIN
+    doubtful = np.flatnonzero(~good)
+    values = np.linalg.eigvalsh(QtQ[doubtful])
+    good[doubtful] = values[:, 0] > 1e-12 * values[:, -1]
     b = np.full((len(counts), k), np.nan)
-    b[good] = np.linalg.solve(scaled[good], (Xty[good] / scale[good])[..., None])[..., 0] / scale[good]
-    return b
+    b[good] = np.linalg.solve(QtQ[good], Qty[good][..., None])[..., 0]
+    return np.linalg.solve(R, b.T).T
 
 
 def many_designs(X, y, kind):

@@ -1,5 +1,6 @@
 """From a data frame and the names of a model to its design matrix, with every left-out row accounted for."""
 
+import re
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -11,6 +12,8 @@ from hpaxis.problems import Problem, closest, raise_if_any
 
 INTERCEPT = "(Intercept)"
 MINIMUM_PER_ARM = 5
+# Share of a column that must be its own: R drops a column below the same limit.
+NEARLY = 1e-7
 ROLES = ("outcome", "predictor", "moderator", "covariates")
 
 
@@ -20,7 +23,8 @@ class Spec:
 
     ``reference`` is the moderator's reference arm (default: first category, else first in sorted order),
     ``standardise`` the roles turned into z scores over the complete cases (SD with n - 1).
-    ``cluster`` names the column of clusters, ``alpha`` the level of every interval and region.
+    ``cluster`` names the column of clusters, ``alpha`` the level of every interval and region. ``factors`` are
+    columns of numbers that name groups (arms coded 1, 2, 3).
     """
 
     outcome: str
@@ -32,6 +36,7 @@ class Spec:
     cluster: str | None = None
     alpha: float = 0.05
     minimum_per_arm: int = MINIMUM_PER_ARM
+    factors: tuple = ()
 
     @property
     def columns(self):
@@ -153,8 +158,52 @@ def factor_levels(column, reference=None):
     else:
         levels = sorted(present, key=lambda v: (str(type(v)), v) if isinstance(v, bool | np.bool_) else ("", str(v)))
     if reference is not None:
-        levels = [reference] + [v for v in levels if v != reference]
+        levels = [v for v in levels if _same(v, reference)] + [v for v in levels if not _same(v, reference)]
     return levels
+
+
+def _same(level, reference):
+    """Whether a level is the reference, compared as text: a command line and a YAML file give 1 in different types."""
+    return level == reference or label(level) == label(reference)
+
+
+def label(value):
+    """Return a level as people write it: whole numbers without decimals."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def prepared(data, spec):
+    """Return the data as the model reads them: declared factors as groups, people without a cluster on their own.
+
+    An arm in which nobody has a cluster (therapists of the treatment arm only) is partially nested: each of its people
+    is a cluster of one (Bauer, Sterba & Hallfors, 2008). In an arm where some have one, a missing cluster stays missing.
+    """
+    changed = {name: _groups_of(data[name]) for name in spec.factors if name in data and not is_factor(data[name])}
+    if spec.cluster is not None and {spec.cluster, spec.moderator} <= set(data.columns):
+        alone = unclustered(data, spec)
+        if alone.any():
+            own = [f"(alone) {name}" for name in data.index[alone]]
+            column = data[spec.cluster].astype(object).map(label, na_action="ignore")
+            column[alone] = own
+            changed[spec.cluster] = column
+    return data.assign(**changed) if changed else data
+
+
+def unclustered(data, spec):
+    """Return which rows (n,) lie in an arm where nobody has a cluster, while another arm has clusters."""
+    missing, moderator = data[spec.cluster].isna(), data[spec.moderator]
+    if not (is_factor(moderator) or moderator.nunique() == 2) or missing.all():
+        return np.zeros(len(data), dtype=bool)
+    nobody = missing.groupby(moderator, observed=True).transform("all")
+    return (nobody.eq(True) & moderator.notna()).to_numpy()
+
+
+def _groups_of(column):
+    """Return a column of numbers as a categorical of their labels, in the numbers' order."""
+    levels = [label(v) for v in np.sort(column.dropna().unique())]
+    return pd.Categorical(column.map(label, na_action="ignore"), categories=levels)
 
 
 def complete_cases(data, columns, source="data"):
@@ -195,7 +244,7 @@ def build_design(data, spec, source="data"):
     predictor, arm with too few people, collinear columns, and more.
     """
     raise_if_any(name_problems(spec, list(data.columns), source))
-    cases, used = complete_cases(data, spec.columns, source)
+    cases, used = complete_cases(prepared(data, spec), spec.columns, source)
     raise_if_any(data_problems(cases, spec, source))
     cases = cases.copy()
     scales = _scales(cases, spec)
@@ -206,9 +255,12 @@ def build_design(data, spec, source="data"):
     x = cases[spec.predictor].to_numpy(float)
     columns = {INTERCEPT: np.ones(len(cases)), spec.predictor: x}
     columns |= dict(zip(moderator.terms, blocks.T, strict=True))
+    products = {f"{spec.predictor}:{t}": x * b for t, b in zip(moderator.terms, blocks.T, strict=True)}
     for name in spec.covariates:
-        columns |= _columns(cases[name])
-    columns |= {f"{spec.predictor}:{t}": x * b for t, b in zip(moderator.terms, blocks.T, strict=True)}
+        own = _columns(cases[name])
+        raise_if_any(_taken(own, [*columns, *products], name, source))
+        columns |= own
+    columns |= products
     X = np.column_stack(list(columns.values()))
     raise_if_any(matrix_problems(X, list(columns), source))
     return Design(
@@ -221,6 +273,15 @@ def build_design(data, spec, source="data"):
         used=used,
         scales=scales,
     )
+
+
+def _taken(own, terms, name, source):
+    """Problems of a covariate whose columns are called what a term of the model is called."""
+    return [
+        Problem(source, f"is called what the model's own term {term} is called", "rename the column", column=name)
+        for term in own
+        if term in terms
+    ]
 
 
 def code_moderator(column, reference=None):
@@ -240,7 +301,7 @@ def code_moderator(column, reference=None):
     block = values[:, None]
     if len(distinct) == 2:
         low, high = (int(v) if float(v).is_integer() else float(v) for v in distinct)
-        levels = (high, low) if reference is not None and float(reference) == high else (low, high)
+        levels = (high, low) if reference is not None and _same(high, reference) else (low, high)
         return Moderator(name, (name,), levels, {v: np.array([float(v)]) for v in levels}), block
     return Moderator(name, (name,), None), block
 
@@ -273,18 +334,18 @@ def _scales(cases, spec):
     )
 
 
-# What can be told from names alone: a value and its transforms share a stem.
-_PREFIXES = ("log_",)
-_SUFFIXES = ("_pg_per_mg", "_beta", "_m", "_low", "_high", "_censored")
+# What can be told from names alone: two forms of one quantity, such as x_beta and x_m, or cortisol and its logarithm.
+_METHYLATION = re.compile(r"(.+)_(beta|m|logit)")
+_CORTISOL = re.compile(r"(.*?)(?:log_)?cortisol(?:_pg_per_mg|_low|_high|_censored|_limit)?")
 
 
-def stem(name):
-    """Return a column's name without the marks of its scale: log_cortisol and cortisol_pg_per_mg share one."""
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    for suffix in _SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name
+def same_quantity(name, other):
+    """Whether two column names are forms of one quantity that the pipeline makes: scales of an index, or of cortisol."""
+    for pattern in (_METHYLATION, _CORTISOL):
+        first, second = pattern.fullmatch(name), pattern.fullmatch(other)
+        if first and second and first[1] == second[1]:
+            return True
+    return False
 
 
 def name_problems(spec, columns, source="data"):
@@ -306,14 +367,14 @@ def name_problems(spec, columns, source="data"):
     for role, name in roles.items():
         if name == spec.outcome:
             add(f"is outcome and {role} at once", "name two different columns", name)
-        elif stem(name) == stem(spec.outcome):
+        elif same_quantity(name, spec.outcome):
             add(f"is the outcome {spec.outcome} in another form", f"choose another {role}", name)
     for name, count in pd.Series(spec.covariates, dtype=object).value_counts(sort=False).items():
         if count > 1:
             add("is a covariate twice", "name it once", name)
         if name == spec.outcome:
             add("is the outcome and a covariate at once", "take it out of the covariates", name)
-        elif stem(name) == stem(spec.outcome):
+        elif same_quantity(name, spec.outcome):
             add(f"is the outcome {spec.outcome} in another form", "take it out of the covariates", name)
         for role, other in roles.items():
             if name == other:
@@ -350,11 +411,11 @@ def data_problems(cases, spec, source="data"):
     for name in spec.covariates:
         if is_factor(cases[name]) or cases[name].nunique() < 3:
             continue
-        for role in ("outcome", "predictor"):
-            other = cases[getattr(spec, role)]
-            if other.nunique() > 2 and abs(stats.spearmanr(cases[name], other).statistic) > 1 - 1e-12:
-                what = f"orders the rows exactly as the {role} {other.name} does: the same quantity in another form"
-                add(what, "take it out of the covariates", name)
+        # A square of the predictor is a covariate like any other; what orders the rows as the outcome does has leaked.
+        other = cases[spec.outcome]
+        if other.nunique() > 2 and abs(stats.spearmanr(cases[name], other).statistic) > 1 - 1e-12:
+            what = f"orders the rows exactly as the outcome {other.name} does: the same quantity in another form"
+            add(what, "take it out of the covariates", name)
     return problems
 
 
@@ -368,8 +429,8 @@ def _arm_problems(cases, spec, source):
         return []
     problems = []
     levels = factor_levels(column)
-    if spec.reference is not None and spec.reference not in levels:
-        remedy = f"use one of {', '.join(map(str, levels))}"
+    if spec.reference is not None and not any(_same(v, spec.reference) for v in levels):
+        remedy = f"use one of {', '.join(map(label, levels))}"
         problems.append(Problem(source, "is the reference, but no row has it", remedy, column=spec.moderator,
                                 value=spec.reference))  # fmt: skip
     for level in levels:
@@ -391,10 +452,18 @@ def matrix_problems(X, terms, source="data"):
         what = f"{n} complete rows cannot carry {k} terms"
         return [Problem(source, what, "use fewer covariates or more rows")]
     scaled = X / np.linalg.norm(X, axis=0)
+    bad = _dependent(scaled, terms, 1e-10)
+    what = "follows exactly from the other terms of the model"
+    if not bad:
+        # Around their means: what is left of a column beyond the others is below the precision of any measurement.
+        centred = X[:, 1:] - X[:, 1:].mean(axis=0)
+        bad = _dependent(centred / np.linalg.norm(centred, axis=0), terms[1:], NEARLY)
+        what = "is nearly the same as other terms of the model together"
+    return [Problem(source, what, "take it out", column=name) for name in sorted(bad)]
+
+
+def _dependent(scaled, terms, limit):
+    """Return the names of columns of which less than ``limit`` is left beyond those before them (pivoted QR)."""
     _, R, order = linalg.qr(scaled, mode="economic", pivoting=True)
     diagonal = np.abs(np.diag(R))
-    bad = [terms[order[i]] for i in range(k) if diagonal[i] < 1e-10 * diagonal[0]]
-    return [
-        Problem(source, "follows exactly from the other terms of the model", "take it out", column=name)
-        for name in sorted(bad)
-    ]
+    return [terms[order[i]] for i in range(len(diagonal)) if diagonal[i] < limit * diagonal[0]]

@@ -1,6 +1,10 @@
-"""Every defensible version of a model, all shown: the specification curve and one joint permutation p.
+"""Every defensible version of a model, all shown: the specification curve and joint tests over all of it.
 
-Specification curve: Simonsohn, Simmons & Nelson (2020). No version's p is singled out.
+Specification curve: Simonsohn, Simmons & Nelson (2020). The grid is crossed with the model's own choices, so that the
+model itself is one of its versions; no other version's p is singled out. The joint tests redraw every version at once
+by a restricted wild bootstrap: each person (or cluster) draws one sign for all versions, so that the versions stay as
+dependent as they are, and the error variance stays where it is (Davidson & Flachaire, 2008; by cluster: Cameron,
+Gelbach & Miller, 2008). Shuffled residuals would not keep either.
 """
 
 from itertools import product
@@ -10,41 +14,47 @@ import pandas as pd
 
 from hpaxis.moderation.batches import studentiser, t_and_f
 from hpaxis.moderation.design import build_design
-from hpaxis.moderation.entries import model_rows, scaled_name, spec_of
+from hpaxis.moderation.entries import model_rows, spec_of
 from hpaxis.moderation.linear import fit_linear
-from hpaxis.moderation.resample import restricted, share_reaching
+from hpaxis.moderation.resample import restricted_to, share_reaching, unit_labels
 from hpaxis.moderation.seeds import generator
+from hpaxis.moderation.slopes import slope_differences
 from hpaxis.problems import InputError
 
 OUTLIERS = ("none", "drop_3sd", "winsorise")
 CHOICES = ["predictor", "scale", "covariates", "covariance", "outliers", "rows"]
+COLUMNS = ["version", *CHOICES, "contrast", "estimate", "se", "t", "df", "p", "low", "high", "n", "own", "problem"]
+JOINT = ["contrast", "statistic", "observed", "p", "draws", "versions"]
 
 
 def versions(entry, grid):
-    """Return the entries of all versions: a list of ``(choices, entry)``, the config's own version first.
+    """Return the entries of all versions: a list of ``(choices, entry)``, the model's own version first.
 
-    ``grid`` holds lists for predictors, scales, covariates (a list of sets), covariances, outliers, and
-    ``rows`` (name to the ``keep`` of a population, such as per_protocol); an empty list keeps the entry's own. A
-    predictor that is not an index of methylation has no other scale than its own.
+    ``grid`` holds lists for predictors, scales, covariates (a list of sets, each added to the model's own covariates),
+    covariances, outliers, and ``rows`` (name to the ``keep`` of a population, such as per_protocol). The model's own
+    choice is first on every axis, whatever the grid lists. A model with clusters keeps them: its versions are all CR2.
+    Choices that an index does not have (a scale of a column that is no share) are left out.
     """
-    own_rows = {"all": entry["keep"]}
+    rows = {"all": entry["keep"], **grid["rows"]}
+    own_set = tuple(entry["covariates"])
+    sets = [own_set, *(tuple(dict.fromkeys([*own_set, *more])) for more in grid["covariates"])]
     axes = [
-        grid["predictors"] or [entry["predictor"]],
-        grid["scales"] or [entry["scale"]],
-        grid["covariates"] or [entry["covariates"]],
-        grid["covariances"] or [entry["covariance"]],
-        grid["outliers"] or ["none"],
-        list({**own_rows, **grid["rows"]}),
+        dict.fromkeys([entry["predictor"], *grid["predictors"]]),
+        dict.fromkeys([entry["scale"], *grid["scales"]]),
+        dict.fromkeys(sets),
+        ["CR2"] if entry["cluster"] is not None else dict.fromkeys([entry["covariance"], *grid["covariances"]]),
+        dict.fromkeys(["none", *grid["outliers"]]),
+        rows,
     ]
     found = []
-    for predictor, scale, covariates, covariance, outliers, rows in product(*axes):
+    for predictor, scale, covariates, covariance, outliers, population in product(*axes):
         if scale != "beta" and not predictor.endswith("_beta"):
-            continue  # only an index of methylation has M values and logits
+            continue
         changed = {
-            **entry, "predictor": predictor, "scale": scale, "covariates": covariates, "covariance": covariance,
-            "keep": {**own_rows, **grid["rows"]}[rows], "standardise": ["outcome", "predictor"],
+            **entry, "predictor": predictor, "scale": scale, "covariates": list(covariates), "covariance": covariance,
+            "keep": rows[population], "standardise": ["outcome", "predictor"],
         }  # fmt: skip
-        choices = (predictor, scale, ", ".join(covariates) or "none", covariance, outliers, rows)
+        choices = (predictor, scale, ", ".join(covariates) or "none", covariance, outliers, population)
         found.append((dict(zip(CHOICES, choices, strict=True)), changed))
     return found
 
@@ -62,69 +72,78 @@ def without_outliers(data, columns, rule):
 
 
 def multiverse(table, entry, grid, arms, settings, draws, seed, name=""):
-    """Return ``(curve, joint)``: every version's interaction, and the joint tests over all of them.
+    """Return ``(curve, joint)``: every version's difference of slopes, and the joint tests over all of them.
 
-    Outcome and predictor are standardised in every version so that estimates compare. ``curve`` has one row a
-    version and product term: version, the choices, term, estimate, se, t, df, p, low, high, n, covariance, own
-    (whether it is the config's own version), problem (why it could not be fitted). ``joint`` has one row a
-    statistic: median estimate, share significant with the median's sign, mean t; observed, p (two-sided
-    permutation, rows shuffled alike in every version), draws, versions.
+    Outcome and predictor are standardised in every version so that estimates compare. ``curve`` has one row a version
+    and contrast (each pair of arms, or the product with a continuous moderator): COLUMNS; ``own`` marks the model
+    itself, ``problem`` says why a version could not be fitted. ``joint`` has one row a contrast and statistic: median
+    estimate, share significant with the median's sign, mean t; observed, p (two-sided, restricted wild bootstrap),
+    draws, versions.
     """
-    rows, fits = [], []
-    own = (scaled_name(entry["predictor"], entry["scale"]), tuple(entry["covariates"]), entry["covariance"])
+    rows, fits, designs = [], [], {}
     for i, (choices, changed) in enumerate(versions(entry, grid), start=1):
-        spec = spec_of(changed, arms, settings["alpha"], settings["minimum_per_arm"])
-        data, _ = model_rows(table, changed, arms)
-        data = without_outliers(data, (spec.outcome, spec.predictor), choices["outliers"])
+        key = tuple(v for k, v in choices.items() if k != "covariance")
         try:
-            fit = fit_linear(build_design(data, spec), changed["covariance"])
+            if key not in designs:
+                designs[key] = _design(table, changed, choices["outliers"], arms, settings)
+            design = designs[key]
+            if isinstance(design, InputError):
+                raise design
+            fit = fit_linear(design, changed["covariance"])
         except InputError as error:
+            designs.setdefault(key, error)
             rows.append(pd.DataFrame([{"version": i, **choices, "problem": error.problems[0].what}]))
             continue
-        is_own = (spec.predictor, spec.covariates, changed["covariance"]) == own and changed["keep"] == entry["keep"]
-        estimates = fit.contrasts(np.eye(len(fit.beta))[fit.design.interactions])
-        estimates = estimates.assign(
-            version=i, **choices, term=fit.design.interaction_terms, n=fit.design.n,
-            own=is_own and choices["outliers"] == "none",
-        )  # fmt: skip
-        rows.append(estimates)
+        names, C = slope_differences(design)
+        rows.append(fit.contrasts(C).assign(version=i, **choices, contrast=names, n=design.n, own=i == 1))
         fits.append(fit)
-    columns = ["version", *CHOICES, "term", "estimate", "se", "t", "df", "p", "low", "high", "n", "own", "problem"]
-    curve = pd.concat(rows, ignore_index=True).reindex(columns=columns)
+    curve = pd.concat(rows, ignore_index=True).reindex(columns=COLUMNS)
     return curve, joint_tests(fits, draws, generator(seed, name, "multiverse"), settings["alpha"])
 
 
-def joint_tests(fits, draws, rng, alpha):
-    """Return the joint tests of versions: Freedman-Lane with one shuffle of the participants each draw.
+def _design(table, entry, outliers, arms, settings):
+    """The design of one version, whatever its covariance."""
+    spec = spec_of(entry, arms, settings["alpha"], settings["minimum_per_arm"])
+    data, _ = model_rows(table, entry, arms)
+    return build_design(without_outliers(data, (spec.outcome, spec.predictor), outliers), spec)
 
-    Each participant draws one random key; in every version its restricted residuals are put in the order of the
-    keys of the rows it uses. Needs at least one fit; several product terms of a version count as several
-    estimates.
+
+def joint_tests(fits, draws, rng, alpha):
+    """Return the joint tests of versions (JOINT), each contrast by itself; no rows where no version was fitted.
+
+    In every draw each person (or cluster, where the model has them) has one sign in all versions. A version's outcome
+    is then its fit without the contrast plus its restricted residuals, divided by sqrt(1 - h) of that fit, with these
+    signs. The statistics are refitted with the version's own covariance.
     """
-    people = sorted(set().union(*(f.design.data.index for f in fits)))
-    position = {p: i for i, p in enumerate(people)}
-    keys = rng.random((draws, len(people)))
-    t, estimates, critical, observed_t, observed = [], [], [], [], []
+    if not fits:
+        return pd.DataFrame(columns=JOINT)
+    versions_of = {}
     for fit in fits:
-        design = fit.design
-        student = studentiser(design, fit.cov.kind, design.interactions)
-        fitted, residuals, _ = restricted(design)
-        order = keys[:, [position[p] for p in design.data.index]].argsort(axis=1)
-        b, V = student(fitted + residuals[order])
-        t.append(t_and_f(b, V)[0])
-        estimates.append(b)
-        table = fit.contrasts(np.eye(len(fit.beta))[design.interactions])
-        observed_t.append(table["t"].to_numpy())
-        observed.append(table["estimate"].to_numpy())
-        critical.append(fit.cov.critical(np.eye(len(fit.beta))[design.interactions], alpha))
-    critical = np.concatenate(critical)
-    drawn = _summaries(np.concatenate(estimates, axis=1), np.concatenate(t, axis=1), critical)
-    seen = _summaries(np.concatenate(observed)[None], np.concatenate(observed_t)[None], critical)
-    rows = [
-        (name, seen[name][0], share_reaching(np.abs(drawn[name]), abs(seen[name][0])), draws, len(fits))
-        for name in drawn
-    ]
-    return pd.DataFrame(rows, columns=["statistic", "observed", "p", "draws", "versions"])
+        versions_of.setdefault(id(fit.design), (fit.design, []))[1].append(fit)
+    labels = {key: unit_labels(design) for key, (design, _) in versions_of.items()}
+    people = sorted(set().union(*labels.values()))
+    position = {p: i for i, p in enumerate(people)}
+    signs = rng.integers(0, 2, (draws, len(people))) * 2.0 - 1
+    found = {}
+    for key, (design, same) in versions_of.items():
+        own_signs = signs[:, [position[u] for u in labels[key]]]
+        for name, c in zip(*slope_differences(design), strict=True):
+            residuals, hat = restricted_to(design, c)
+            redrawn = own_signs * (residuals / np.sqrt(1 - np.minimum(hat, 1 - 1e-9)))
+            outcomes = np.vstack([design.y, redrawn])
+            for fit in same:
+                b, V = studentiser(design, fit.cov.kind, C=c)(outcomes)
+                found.setdefault(name, []).append(
+                    (b[:, 0], t_and_f(b, V)[0][:, 0], fit.cov.critical(c[None], alpha)[0])
+                )
+    rows = []
+    for name, drawn in found.items():
+        estimates, t, critical = (np.array(part) for part in zip(*drawn, strict=True))
+        rows += [
+            (name, statistic, v[0], share_reaching(np.abs(v[1:]), abs(v[0])), draws, len(t))
+            for statistic, v in _summaries(estimates.T, t.T, critical).items()
+        ]
+    return pd.DataFrame(rows, columns=JOINT)
 
 
 def _summaries(estimates, t, critical):

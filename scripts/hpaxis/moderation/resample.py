@@ -12,7 +12,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from hpaxis.moderation.batches import studentiser, t_and_f, weighted_coefficients
-from hpaxis.moderation.covariance import hat_values
+from hpaxis.moderation.covariance import cross_inverse, hat_values
 from hpaxis.moderation.linear import least_squares
 from hpaxis.moderation.seeds import generator
 from hpaxis.moderation.slopes import quantities
@@ -44,6 +44,14 @@ def restricted(design):
     X = np.delete(design.X, design.interactions, axis=1)
     beta, residuals = least_squares(X, design.y)
     return X @ beta, residuals, hat_values(X)
+
+
+def restricted_to(design, c):
+    """Return ``(residuals, hat)`` of the fit in which the contrast ``c`` (k,) of the coefficients is 0, each (n,)."""
+    beta, residuals = least_squares(design.X, design.y)
+    w = design.X @ (cross_inverse(design.X) @ c)
+    share = w @ w
+    return residuals + w * (c @ beta) / share, hat_values(design.X) - w**2 / share
 
 
 def wild_outcomes(fit, draws, rng):
@@ -92,17 +100,21 @@ def units(design):
     Units are rows, or clusters where the model names them. Strata are the arms; one stratum where the moderator
     is continuous or a cluster has members in several arms.
     """
-    n = design.n
-    clustered = design.spec.cluster is not None
-    unit = (
-        np.unique(design.data[design.spec.cluster].astype(str), return_inverse=True)[1] if clustered else np.arange(n)
-    )
+    unit = np.arange(design.n)
+    if design.spec.cluster is not None:
+        unit = np.unique(unit_labels(design), return_inverse=True)[1]
     if design.moderator.levels is None:
         return unit, np.zeros(unit.max() + 1, dtype=int)
     arm = np.array([design.moderator.levels.index(a) for a in design.arm])
     stratum = np.zeros(unit.max() + 1, dtype=int)
     stratum[unit] = arm
     return unit, stratum if (stratum[unit] == arm).all() else np.zeros_like(stratum)
+
+
+def unit_labels(design):
+    """Return the name of each row's unit as text, (n,): its cluster where the model has clusters, else its own."""
+    cluster = design.spec.cluster
+    return (design.data.index if cluster is None else design.data[cluster]).astype(str).to_numpy()
 
 
 def bootstrap_counts(unit, stratum, draws, rng):

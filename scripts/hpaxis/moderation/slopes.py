@@ -59,14 +59,8 @@ def slope_difference_table(fit):
     low_simultaneous, high_simultaneous (max-t over the pairs with their own correlation: Hothorn, Bretz & Westfall,
     2008), covariance, sided.
     """
-    design = fit.design
-    if design.moderator.levels is None:
-        names = [f"per unit of {design.spec.moderator}"]
-        contrasts = [design.slope_contrast(1.0) - design.slope_contrast(0.0)]
-    else:
-        names = [f"{a} - {b}" for a, b in design.moderator.pairs]
-        contrasts = [design.slope_contrast(a) - design.slope_contrast(b) for a, b in design.moderator.pairs]
-    table = fit.contrasts(np.array(contrasts))
+    names, C = slope_differences(fit.design)
+    table = fit.contrasts(C)
     table.insert(0, "contrast", names)
     holm = multipletests(table["p"], method="holm")[1]
     C = np.array(contrasts)
@@ -94,6 +88,16 @@ def simultaneous(V: np.ndarray, t: np.ndarray, df: float, alpha: float) -> tuple
     largest = np.sort(np.abs(z / np.sqrt(rng.chisquare(df, (MAX_T_DRAWS, 1)) / df)).max(axis=1))
     beyond = MAX_T_DRAWS - np.searchsorted(largest, np.abs(t))
     return np.maximum(beyond / MAX_T_DRAWS, 2 * stats.t.sf(np.abs(t), df)), float(np.quantile(largest, 1 - alpha))
+
+
+def slope_differences(design):
+    """Return ``(names, C)``: the difference of slopes of each pair of arms, or per unit of a moderator, C (m, k)."""
+    if design.moderator.levels is None:
+        c = design.slope_contrast(1.0) - design.slope_contrast(0.0)
+        return [f"per unit of {design.spec.moderator}"], c[None]
+    pairs = design.moderator.pairs
+    C = np.array([design.slope_contrast(a) - design.slope_contrast(b) for a, b in pairs])
+    return [f"{a} - {b}" for a, b in pairs], C
 
 
 def line_table(fit, at="mean_sd"):

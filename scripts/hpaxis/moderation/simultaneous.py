@@ -1,0 +1,58 @@
+"""Bands that hold over a whole range at once, and the regions that follow from them.
+
+A line over a range is a two-dimensional problem: seen from the covariance, the range is an arc of directions. The
+critical constant is that of Liu, Jamshidian, Zhang, Bretz & Han (2007) and Liu (2010) for lines over a restricted
+range; in two dimensions their simulation is one integral, which is computed here.
+"""
+
+import numpy as np
+from scipy import optimize, stats
+
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(64)
+
+
+def arc(correlation: float) -> float:
+    """Return the angle (0 to pi) that a line's direction sweeps over a range, from the correlation of its two ends."""
+    return float(np.arccos(np.clip(correlation, -1.0, 1.0)))
+
+
+def coverage(critical: float, angle: float, df: float) -> float:
+    """Return the chance that a line stays within ``critical`` standard errors of the truth over the whole arc.
+
+    With R^2 / 2 over the error variance F(2, df) and the direction uniform, the largest |t| is R where the direction
+    lies within the arc (or opposite), and R cos(d) where it lies d beyond its nearer end.
+    """
+    inside = angle / np.pi
+    half = (np.pi - angle) / 2
+    d = half * (NODES + 1) / 2
+    beyond = (WEIGHTS * _within(critical / np.cos(d), df)).sum() / 2
+    return float(inside * _within(critical, df) + (1 - inside) * beyond)
+
+
+def _within(radius, df):
+    """P(R <= radius): F(2, df) has the closed form 1 - (1 + r^2 / df)^(-df / 2)."""
+    return 1 - (1 + np.square(radius) / df) ** (-df / 2)
+
+
+def simultaneous_critical(correlation: float, df: float, alpha: float) -> float:
+    """Return the constant c: a band of c standard errors holds over the range with probability 1 - alpha.
+
+    ``correlation`` of the estimates at the two ends of the range: 1 gives the pointwise t, -1 Scheffe's constant.
+    """
+    low, high = stats.t.isf(alpha / 2, df), np.sqrt(2 * stats.f.isf(alpha, 2, df))
+    angle = arc(correlation)
+    if angle == 0:
+        return float(low)
+    return float(optimize.brentq(lambda c: coverage(c, angle, df) - (1 - alpha), low * 0.999, high * 1.001))
+
+
+def critical_over(cov, start: np.ndarray, end: np.ndarray, alpha: float) -> float:
+    """Return the constant for the line between two contrasts ``start`` and ``end`` (k,) of a `Covariance`.
+
+    Where degrees of freedom depend on the contrast (CR2, imputations), the smallest along the line are taken.
+    """
+    share = np.linspace(0, 1, 21)[:, None]
+    C = (1 - share) * start + share * end
+    ends = C[[0, -1]]
+    V = ends @ cov.matrix @ ends.T
+    return simultaneous_critical(V[0, 1] / np.sqrt(V[0, 0] * V[1, 1]), float(np.min(cov.df(C))), alpha)
