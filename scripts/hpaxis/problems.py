@@ -25,13 +25,18 @@ class Problem:
     value: object = None
 
     def __str__(self):
+        return f"{self.place_and_fault}; {_one_line(self.remedy)}"
+
+    @property
+    def place_and_fault(self):
+        """Where it is and what is wrong, without what to do."""
         place = [_one_line(self.file)]
         if self.row is not None:
             place.append(f"row {self.row}")
         if self.column is not None:
             place.append(_one_line(self.column))
         shown = "" if self.value is None else f" {_one_line(repr(self.value))}"
-        return f"{', '.join(place)}:{shown} {_one_line(self.what)}; {_one_line(self.remedy)}"
+        return f"{', '.join(place)}:{shown} {_one_line(self.what)}"
 
 
 class InputError(ValueError):

@@ -38,6 +38,8 @@ rule fit_model:
         generalised_effects="<results>/moderation/{model}/generalised_effects.tsv",
         prior="<results>/moderation/{model}/prior.tsv",
         summary="<results>/moderation/{model}/summary.tsv",
+        verdict="<results>/moderation/{model}/verdict.tsv",
+        robustness="<results>/moderation/{model}/robustness.tsv",
     log:
         "<logs>/fit_model/{model}.log",
     benchmark:

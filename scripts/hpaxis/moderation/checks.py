@@ -1,6 +1,14 @@
 """Checks of a model's entry in the config: on names when the workflow is planned, on data before a fit."""
 
-from hpaxis.moderation.design import MINIMUM_PER_ARM, complete_cases, data_problems, name_problems
+from hpaxis.moderation.covariance import cluster_problems
+from hpaxis.moderation.design import (
+    MINIMUM_PER_ARM,
+    complete_cases,
+    data_problems,
+    name_problems,
+    prepared,
+    same_quantity,
+)
 from hpaxis.moderation.entries import entry_columns, model_rows, scaled_name, spec_of
 from hpaxis.problems import Problem, closest
 from hpaxis.schemas import load, with_defaults
@@ -21,7 +29,7 @@ def check_model(name, entry, columns=None, arms=(), table=None, config_file="con
     problems += name_problems(spec, known, config_file)
     if table is not None and not problems:
         data, _ = model_rows(table, entry, arms)
-        cases, _ = complete_cases(data, spec.columns)
+        cases, _ = complete_cases(prepared(data, spec), spec.columns)
         problems += data_problems(cases, spec, config_file)
     return [_placed(p, name, config_file) for p in problems]
 
@@ -77,11 +85,18 @@ def _disagreements(entry, arms):
     def add(what, remedy, column=None, value=None):
         problems.append(Problem("config", what, remedy, column=column, value=value))
 
-    if (entry["covariance"] == "CR2") != (entry["cluster"] is not None):
-        if entry["cluster"] is None:
-            add("is CR2, but no cluster is named", "name the column of clusters in cluster", "covariance")
-        else:
-            add("names clusters that the covariance ignores", "use covariance CR2, or take it out", "cluster")
+    problems += cluster_problems(entry["covariance"], entry["cluster"], "config")
+    roles = {"outcome": entry["outcome"], "predictor": entry["predictor"], "moderator": entry["moderator"]}
+    roles |= {f"covariate {c}": c for c in entry["covariates"]}
+    for key in ("mediator", "mechanism", "received", "dose"):
+        for role, column in roles.items():
+            if entry[key] is not None and entry[key] == column:
+                add(f"is the {role} too", "name another column, or leave it out", key, column)
+    for key in ("mediator", "mechanism"):
+        if entry[key] is not None and same_quantity(entry[key], entry["outcome"]):
+            add(f"is the outcome {entry['outcome']} in another form", "name another column", key, entry[key])
+    if entry["received"] is not None and arms and entry["moderator"] != "arm":
+        add("needs the arm as moderator", "leave received out", "received", entry["received"])
     if entry["moderator"] == "arm" and arms and entry["reference"] not in (None, *arms):
         remedy = f"use one of {', '.join(arms)}{closest(entry['reference'], arms)}"
         add("is not an arm of this study", remedy, "reference", entry["reference"])

@@ -8,19 +8,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from hpaxis.moderation.covariance import cross_inverse, hat_values, hc_weights
-from hpaxis.moderation.design import build_design
-from hpaxis.moderation.linear import coefficient_table, fit_linear, least_squares, t_table
+from hpaxis.moderation.covariance import covariance
+from hpaxis.moderation.design import build_design, is_factor
+from hpaxis.moderation.linear import coefficient_table, contrast_table, fit_linear, least_squares
+from hpaxis.problems import InputError, Problem, raise_if_any
 
 
 def complier_table(design, received, kind="HC3"):
     """Return the effect of treatment received, and its product with the predictor, instrumented by the arm.
 
     ``received`` (n,): 1 where treatment was taken, else 0. Instruments: the arms and arms x predictor.
-    ``kind``: OLS (classical) or HC0 to HC4 on the projected design. Columns: term, estimate, se, t, df, p, low,
+    ``kind``: OLS (classical), HC0 to HC4 or CR2 (the design's clusters) on the projected design. Raises `InputError`
+    where treatment received is not 0 and 1 or does not vary. Columns: term, estimate, se, t, df, p, low,
     high, first_stage_f (F of the excluded instruments in the first stage; below 10 they are weak: Staiger &
     Stock, 1997), covariance, n.
     """
+    raise_if_any(received_problems(received, design.moderator.levels))
     arms, x = design.X[:, design.moderator_columns], design.x
     own = {*design.moderator_columns, *design.interactions}
     kept = [j for j in range(design.X.shape[1]) if j not in own]
@@ -29,20 +32,38 @@ def complier_table(design, received, kind="HC3"):
     X = np.column_stack([exogenous, endogenous])
     Z = np.column_stack([exogenous, arms, arms * x[:, None]])
     projected = np.column_stack([Z @ least_squares(Z, column)[0] for column in X.T])
-    bread = cross_inverse(projected)
-    beta = bread @ projected.T @ design.y
+    beta, _ = least_squares(projected, design.y)
     residuals = design.y - X @ beta
-    n, k = X.shape
-    if kind == "OLS":
-        V = bread * (residuals @ residuals / (n - k))
-    else:
-        half = projected @ bread * (residuals * np.sqrt(hc_weights(kind, hat_values(projected))))[:, None]
-        V = half.T @ half
-    table = t_table(beta, np.sqrt(np.diag(V)), np.full(k, float(n - k)), design.spec.alpha)
+    k = X.shape[1]
+    clusters = design.data[design.spec.cluster].to_numpy() if design.spec.cluster else None
+    cov = covariance(kind, projected, residuals, clusters, design.data.index.to_numpy())
+    table = contrast_table(beta, cov, np.eye(k), design.spec.alpha)
     names = [*(design.terms[j] for j in kept), "received", f"{design.spec.predictor}:received"]
     table.insert(0, "term", names)
     strength = [np.nan] * len(kept) + [_first_stage(exogenous, Z, d) for d in endogenous.T]
-    return table.assign(first_stage_f=strength, covariance=kind, n=n)
+    return table.assign(first_stage_f=strength, covariance=kind, n=design.n)
+
+
+def received_problems(received, levels):
+    """Return the problems of a column of treatment received (n,): no arms, other values than 0 and 1, or only one."""
+    if levels is None:
+        return [
+            Problem("data", "treatment received needs arms as the moderator", "leave received out", column="received")
+        ]
+    values = set(np.unique(received).tolist())
+    if not values <= {0.0, 1.0}:
+        return [
+            Problem(
+                "data",
+                "holds other values than 0 and 1",
+                "code it 1 where treatment was taken, else 0",
+                column="received",
+            )
+        ]
+    if len(values) < 2:
+        what = "is the same for everybody, so that no arm was taken more than another"
+        return [Problem("data", what, "leave received out", column="received")]
+    return []
 
 
 def _first_stage(exogenous, Z, d):
@@ -60,7 +81,11 @@ def dose_table(data, spec, dose, kind="HC3"):
     Columns as the coefficient table, then arms, n and randomised (always False: dose is chosen by families, so
     that no slope here is an effect of treatment).
     """
+    if is_factor(data[dose]):
+        raise InputError(Problem("data", "is text, but a dose must be a number", "give a numeric column", column=dose))
     varied = [a for a, d in data.groupby(spec.moderator, observed=True)[dose] if d.nunique() > 1]
+    if not varied:
+        raise InputError(Problem("data", "does not vary within any arm", "leave dose out", column=dose))
     rows = data[data[spec.moderator].isin(varied)]
     design = build_design(rows, replace(spec, moderator=dose, reference=None))
     table = coefficient_table(fit_linear(design, kind))

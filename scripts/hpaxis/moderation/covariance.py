@@ -49,6 +49,17 @@ class Covariance:
         return stats.t.isf(alpha / 2, self.df(C))
 
 
+def cluster_problems(kind, cluster, source="data"):
+    """Return the problems of a covariance and a column of clusters that do not go together."""
+    if kind == "CR2" and cluster is None:
+        what, remedy = "is CR2, but no cluster is named", "name the column of clusters in cluster"
+        return [Problem(source, what, remedy, column="covariance")]
+    if kind != "CR2" and cluster is not None:
+        what, remedy = f"names clusters that {kind} ignores", "use covariance CR2, or take the cluster out"
+        return [Problem(source, what, remedy, column="cluster", value=cluster)]
+    return []
+
+
 def hat_values(X):
     """Return the leverage of each row, shape (n,), from a QR decomposition."""
     Q, _ = np.linalg.qr(X)

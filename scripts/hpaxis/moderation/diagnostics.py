@@ -11,13 +11,18 @@ SKEW = 1.0
 LEVERAGE = 0.5
 UNEQUAL = 0.05
 RELIABILITY_GAP = 0.10
+# Share of one value at the end of an outcome's range from which a straight line cannot hold.
+AT_THE_END = 0.25
+# Fewest values that a number must have to be read as one without a word.
+FEW_VALUES = 6
 
 
-def warning_table(result, influence=None, reliability=None, postbaseline=True):
+def warning_table(result, influence=None, reliability=None, postbaseline=True, after=(), refused=()):
     """Return the warnings of a fitted moderation, most important first. Empty where there are none.
 
     ``result``: `Moderation`; ``influence`` and ``reliability``: their tables, if made. ``postbaseline``:
-    whether the predictor was measured after randomisation, so that it may be an effect of the arm. Columns:
+    whether the predictor was measured after randomisation, so that it may be an effect of the arm. ``after``: columns
+    that were measured after randomisation; ``refused``: parts that could not be computed, as (part, problem). Columns:
     COLUMNS.
     """
     design, alpha = result.design, result.design.spec.alpha
@@ -37,6 +42,11 @@ def warning_table(result, influence=None, reliability=None, postbaseline=True):
         warn("predictor_after_randomisation", p, alpha,
              f"{design.spec.predictor} was measured after randomisation; no difference by arm was found, which does not"
              " show that there is none", "say so beside the claim")  # fmt: skip
+    rows += [*_outcome_warnings(design), *_row_warnings(design), *_covariate_warnings(result, after if arms else ())]
+    if not arms and len(np.unique(design.arm)) < FEW_VALUES:
+        warn("few_values", len(np.unique(design.arm)), FEW_VALUES,
+             f"{design.spec.moderator} has few values and is read as a number: one slope for all steps between them",
+             "if they are groups, declare the column as category (in the command: --factor)")  # fmt: skip
     skew = float(stats.skew(design.x))
     p_variance = het_breuschpagan(result.linear.residuals, design.X)[1]
     if p_variance < UNEQUAL:
@@ -73,4 +83,46 @@ def warning_table(result, influence=None, reliability=None, postbaseline=True):
             f"{lost} rows lack a value of the model",
             "see used.tsv; compare multiple imputation",
         )
+    for part, problem in refused:
+        warn("part_refused", 1, 0, f"{part} was not computed: {problem.place_and_fault}", problem.remedy)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _outcome_warnings(design):
+    """Outcomes for which a straight line with errors of one spread is a poor description: two values, or an end."""
+    y, name = design.y, design.spec.outcome
+    values, counts = np.unique(y, return_counts=True)
+    if len(values) == 2:
+        return [("two_values", 2.0, 2.0, f"{name} has two values: slopes are differences of a share, not bounded by 0 and 1",
+                 "compare a logistic model; read slopes near the middle of the range only")]  # fmt: skip
+    share, end = max((counts[0] / len(y), "lowest"), (counts[-1] / len(y), "highest"))
+    if share < AT_THE_END:
+        return []
+    return [("bounded_outcome", float(share), AT_THE_END, f"{name} has its {end} value in {share:.0%} of rows (floor or ceiling)",
+             "a slope differs between arms as soon as one arm lies nearer that end: say so, or model the share")]  # fmt: skip
+
+
+def _row_warnings(design):
+    """Rows that belong together but are read as independent, and people without a cluster."""
+    rows, data, cluster = [], design.data, design.spec.cluster
+    if cluster is not None:
+        alone = data[cluster].astype(str).str.startswith("(alone) ").sum()
+        if alone:
+            rows.append(("clusters_of_one", float(alone), 0.0, f"{alone} rows are in an arm without {cluster}: each is a "
+                         "cluster of its own (partial nesting)", "say so beside the claim"))  # fmt: skip
+        return rows
+    if "dyad_id" in data and (together := int(data["dyad_id"].dropna().duplicated(keep=False).sum())):
+        rows.append(("dependent_rows", float(together), 0.0, f"{together} rows share a dyad with another row but are read as "
+                     "independent", "use covariance CR2 with cluster dyad_id"))  # fmt: skip
+    return rows
+
+
+def _covariate_warnings(result, after):
+    """Covariates that the arm may have changed: holding them constant removes part of its effect or invents one."""
+    rows, design = [], result.design
+    remedy = "compare the model without it; a covariate should be fixed before the arms are drawn"
+    for name in design.spec.covariates:
+        if name in after:
+            what = f"the covariate {name} was measured after randomisation and may be an effect of the arm"
+            rows.append(("covariate_after_randomisation", 1.0, 0.0, what, remedy))
+    return rows

@@ -1,5 +1,7 @@
 """From a model's entry in the config to its names and its rows."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -24,6 +26,16 @@ def spec_of(entry, arms=(), alpha=0.05, minimum_per_arm=MINIMUM_PER_ARM):
         alpha=alpha,
         minimum_per_arm=minimum_per_arm,
     )
+
+
+# What the pipeline measures in saliva and hair, which were taken when the config says so.
+_MEASURED = re.compile(r".*(_beta|_m|_se|_fraction)|.*cortisol.*")
+
+
+def measured_after(column, settings):
+    """Whether a column was measured after the arms were drawn: by the config's list, or in a sample taken then."""
+    listed = column in settings["after_randomisation"]
+    return listed or (settings["predictor_after_randomisation"] and _MEASURED.fullmatch(column) is not None)
 
 
 def scaled_name(name, scale):
@@ -64,6 +76,6 @@ def entry_columns(entry):
     if entry["scale"] != "beta":
         names.append(scaled_name(entry["predictor"], "m_value"))
     names += entry["family"] + entry["auxiliary"]
-    single = ("cluster", "mediator", "dose", "received", "group", "weights")
+    single = ("cluster", "mediator", "mechanism", "dose", "received", "group", "weights")
     names += [entry[key] for key in single if entry[key] is not None]
     return list(dict.fromkeys(names))

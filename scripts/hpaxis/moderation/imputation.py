@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from hpaxis.moderation.design import build_design, is_factor
+from hpaxis.moderation.design import build_design, is_factor, prepared
 from hpaxis.moderation.linear import LinearFit, fit_linear
 
 ITERATIONS = 20
@@ -194,6 +194,7 @@ def fit_imputed(data, spec, kind, m, rng, auxiliary=(), limits=None):
     is imputed as a column of its own. ``limits`` as in `impute`, on the data's scale.
     """
     scales = build_design(data, spec).scales
+    data = prepared(data, spec)
     arms = is_factor(data[spec.moderator]) or data[spec.moderator].nunique() == 2
     fixed = ([spec.moderator] if arms else []) + ([spec.cluster] if spec.cluster else [])
     rows = data[data[fixed].notna().all(axis=1)] if fixed else data

@@ -15,7 +15,7 @@ def influence_table(fit):
 
     Columns: row label, term, leverage, studentised (externally studentised residual), cooks_d (Cook & Weisberg,
     1982; always from the classical covariance), dfbetas (change of the estimate in its own SE),
-    estimate_without, se_without (the case left out, same covariance; NaN where that is refused), sign_flips,
+    estimate_without, se_without, p_without (the case left out, same covariance; NaN where that is refused), sign_flips,
     flags. Deletion formulas: Belsley, Kuh & Welsch (1980). Flags: leverage over 3k/n, Cook's D over 4/n,
     |DFBETAS| over 2/sqrt(n), sign.
     """
@@ -49,6 +49,7 @@ def influence_table(fit):
             "dfbetas": dfbetas,
             "estimate_without": estimate,
             "se_without": [np.nan if w is None else np.sqrt(w.cov.matrix[j, j]) for w in without],
+            "p_without": [np.nan if w is None else w.contrasts(np.eye(k)[[j]])["p"].iloc[0] for w in without],
             "sign_flips": flips,
             "flags": [";".join(name for name, mark in marks.items() if mark[i]) for i in range(n)],
         }))  # fmt: skip
@@ -70,7 +71,8 @@ def region_without_table(fit):
         table = region_table(one)[["contrast", "low", "high", "kind", "observed_kind", "n_significant"]]
         table.insert(0, label, design.data.index[i])
         parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+    columns = [label, "contrast", "low", "high", "kind", "observed_kind", "n_significant"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def _without(fit, i):

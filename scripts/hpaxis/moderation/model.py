@@ -5,18 +5,22 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hpaxis.moderation.balance import predictor_table
+from hpaxis.moderation.covariance import cluster_problems
 from hpaxis.moderation.design import MINIMUM_PER_ARM, Spec, build_design
 from hpaxis.moderation.linear import LinearFit, coefficient_table, fit_linear, fit_table
 from hpaxis.moderation.region import region_table
 from hpaxis.moderation.slopes import effect_table, line_table, point_table, slope_difference_table, slope_table
+from hpaxis.moderation.verdict import verdict_table
+from hpaxis.problems import raise_if_any
 
 
 @dataclass(frozen=True)
 class Moderation:
     """A fitted moderation. Every table's errors come from ``linear.cov``; docs/moderation.md lists the columns.
 
-    ``predictor_by_arm`` is the test of the predictor on the moderator, to be read first. ``region_fdr`` is the
-    region with Esarey and Sumner's critical t. ``used`` has a row for every row given.
+    ``predictor_by_arm`` is the test of the predictor on the moderator, to be read first. ``region`` is pointwise,
+    ``region_fdr`` has Esarey and Sumner's critical t, ``region_simultaneous`` holds over the whole observed range.
+    ``used`` has a row for every row given, ``verdict`` what the intervals allow to be said.
     """
 
     coefficients: pd.DataFrame
@@ -24,18 +28,27 @@ class Moderation:
     slope_differences: pd.DataFrame
     region: pd.DataFrame
     region_fdr: pd.DataFrame
+    region_simultaneous: pd.DataFrame
     fit: pd.DataFrame
     predictor_by_arm: pd.DataFrame
     used: pd.DataFrame
     lines: pd.DataFrame
     points: pd.DataFrame
     effects: pd.DataFrame
+    verdict: pd.DataFrame
     linear: LinearFit
 
     @property
     def design(self):
         """Design matrix, coding and complete cases behind the tables."""
         return self.linear.design
+
+    @property
+    def warnings(self):
+        """What a reader must be warned of; whether the predictor was measured after randomisation is not asked."""
+        from hpaxis.moderation.diagnostics import warning_table
+
+        return warning_table(self, postbaseline=False)
 
 
 def fit(
@@ -52,6 +65,9 @@ def fit(
     at="mean_sd",
     alpha=0.05,
     minimum_per_arm=MINIMUM_PER_ARM,
+    factors=(),
+    margin=None,
+    seed=0,
     source="data",
 ):
     """Fit outcome on predictor x moderator by least squares, and ask every question of that one fit.
@@ -61,7 +77,9 @@ def fit(
     with two values) or a continuous number. covariates: column names, numbers or factors. covariance: OLS, HC0,
     HC1, HC2, HC3, HC4, or CR2 with ``cluster``. reference: the reference arm (default: first category, else
     first in sorted order). standardise: roles ("outcome", "predictor", "moderator", "covariates") turned into z
-    scores. at: where slopes are taken on a continuous moderator: "mean_sd", "percentiles" or values.
+    scores. at: where slopes are taken on a continuous moderator: "mean_sd", "percentiles" or values. factors: columns
+    of numbers that name groups, such as arms coded 1, 2, 3. margin: the smallest slope of interest, for the verdict.
+    seed: of the simulation behind the simultaneous region.
 
     Returns `Moderation`. Raises `hpaxis.problems.InputError` with every problem of names, rows and leverage.
     """
@@ -75,24 +93,29 @@ def fit(
         cluster=cluster,
         alpha=alpha,
         minimum_per_arm=minimum_per_arm,
+        factors=tuple([factors] if isinstance(factors, str) else factors),
     )
-    return fit_spec(data, spec, covariance, at, source)
+    return fit_spec(data, spec, covariance, at, source, margin, seed)
 
 
-def fit_spec(data, spec, covariance="HC3", at="mean_sd", source="data"):
-    """Fit a `Spec`; see `fit`."""
+def fit_spec(data, spec, covariance="HC3", at="mean_sd", source="data", margin=None, seed=0, name=""):
+    """Fit a `Spec`; see `fit`. ``name`` is what the random numbers are for, beside the seed."""
+    raise_if_any(cluster_problems(covariance, spec.cluster, source))
     linear = fit_linear(build_design(data, spec, source), covariance, source)
+    simultaneous = region_table(linear, "simultaneous", seed, name)
     return Moderation(
         coefficients=coefficient_table(linear),
         slopes=slope_table(linear, at),
         slope_differences=slope_difference_table(linear),
         region=region_table(linear),
         region_fdr=region_table(linear, adjustment="fdr"),
+        region_simultaneous=simultaneous,
         fit=fit_table(linear),
         predictor_by_arm=predictor_table(linear.design, covariance),
         used=linear.design.used,
         lines=line_table(linear, at),
         points=point_table(linear),
-        effects=effect_table(linear),
+        effects=effect_table(linear, simultaneous.set_index("contrast")["critical_t"]),
+        verdict=verdict_table(linear, margin),
         linear=linear,
     )

@@ -1,7 +1,8 @@
 """Johnson and Neyman's region of significance, in closed form, from the covariance of the coefficient table.
 
 Johnson & Neyman (1936); Bauer & Curran (2005) for the continuous moderator; Esarey & Sumner (2017) for the
-critical value that holds the false discovery rate over the range.
+critical value that holds the false discovery rate over the range; Liu et al. (2007) for the one that holds over the
+range at once.
 """
 
 import math
@@ -10,47 +11,133 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from hpaxis.moderation.batches import studentiser
+from hpaxis.moderation.covariance import KINDS
+from hpaxis.moderation.simultaneous import simulated_critical
 from hpaxis.moderation.slopes import effects
+from hpaxis.moderation.units import unit_labels
 
 # Esarey and Sumner's procedure looks at this many equal steps of the observed range.
 STEPS = 1000
 COLUMNS = [
     "contrast", "across", "low", "high", "kind", "critical_t", "df", "observed_low", "observed_high", "observed_kind",
     "minimum", "maximum", "n_below", "n_between", "n_above", "n_significant", "n", "adjustment", "covariance", "alpha",
+    "own_observed_low", "own_observed_high", "own_minimum", "own_maximum", "low_from", "low_to", "high_from", "high_to",
 ]  # fmt: skip
 
 
-def region_table(fit, adjustment="none"):
+def region_table(fit, adjustment="none", seed=0, name=""):
     """Return the region of significance, one row a contrast (a pair of arms, or the slope of the predictor).
 
     ``low`` and ``high`` are the two values at which the effect's interval touches zero, on the moderator where
     it is continuous, on the predictor where it is an arm; ``kind`` says where on the whole line the effect
     is significant: "inside" (between them), "outside", "none" or "all" (no such values: NaN).
     ``observed_low``, ``observed_high`` and ``observed_kind`` say the same clipped to the observed range
-    (minimum, maximum): an outside region may turn into "below", "above", "all" or "none" there.
-    ``n_below``, ``n_between``, ``n_above`` count rows on each side of the two values, ``n_significant`` rows
-    in the region. ``adjustment``: "none", or "fdr" for Esarey and Sumner's critical t.
+    (minimum, maximum): an outside region may turn into "below", "above", "all" or "none" there; ``own_*`` give
+    these values in the column's own unit, before standardising. ``n_below``, ``n_between``, ``n_above`` count rows on
+    each side of the two values, ``n_significant`` rows in the region. ``adjustment``: "none" (pointwise), "fdr" for
+    Esarey and Sumner's critical t, or "simultaneous" for the constant of a band over the observed range (its simulation
+    drawn with ``seed`` and ``name``). Intervals of the ends (``low_from`` ...) are NaN; `with_end_intervals` adds them.
     """
     design, alpha = fit.design, fit.design.spec.alpha
     across = design.spec.moderator if design.moderator.levels is None else design.spec.predictor
     rows = []
-    for name, contrast, observed in effects(design):
+    for contrast_name, contrast, observed in effects(design):
         base, step = contrast(0.0), contrast(1.0) - contrast(0.0)
         df = fit.cov.df(np.array([step]))[0]
         if adjustment == "fdr":
             t = fdr_critical_t(fit, contrast, observed, alpha)
+        elif adjustment == "simultaneous":
+            t = simulated_critical(fit, contrast(observed.min()), contrast(observed.max()), alpha, seed, name)
         else:
             t = stats.t.isf(alpha / 2, df)
         if not fit.cov.df_is_constant and adjustment == "none":
             low, high, kind = _searched(fit, contrast, observed, alpha)
         else:
             low, high, kind = _closed_form(fit, base, step, t)
+        seen = observed_region(low, high, kind, observed)
+        ends = ("observed_low", "observed_high", "minimum", "maximum")
         rows.append({
-            "contrast": name, "across": across, "low": low, "high": high, "kind": kind, "critical_t": t, "df": df,
-            **observed_region(low, high, kind, observed),
+            "contrast": contrast_name, "across": across, "low": low, "high": high, "kind": kind, "critical_t": t,
+            "df": df, **seen, **{f"own_{end}": own_unit(design, across, seen[end]) for end in ends},
             "adjustment": adjustment, "covariance": fit.cov.kind, "alpha": alpha,
         })  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def own_unit(design, column, value):
+    """Return a value of a column on the model's scale in the column's own unit, before standardising."""
+    if column not in design.scales.index or not design.scales.loc[column, "standardised"]:
+        return value
+    return design.scales.loc[column, "mean"] + value * design.scales.loc[column, "sd"]
+
+
+def with_end_intervals(fit, table, draws, rng):
+    """Return a region table with the interval of each end that lies within the observed range.
+
+    In each of ``draws`` samples of a wild bootstrap (residuals over sqrt(1 - h) with signs at random, one a cluster) the
+    end is where the significant stretch stops that begins where the region does: at the edge of the data, or, for a
+    region inside, at its middle. Where that place is not significant in a draw, the end counts as beyond any value
+    (infinite). Percentiles at the fit's alpha. Fits that are no least squares keep NaN.
+    """
+    table = table.copy()
+    if fit.cov.kind not in KINDS:
+        return table
+    design = fit.design
+    unit = np.unique(unit_labels(design), return_inverse=True)[1]
+    signs = rng.integers(0, 2, (draws, unit.max() + 1)) * 2.0 - 1
+    scaled = fit.residuals / np.sqrt(1 - np.minimum(fit.hat, 1 - 1e-9))
+    outcomes = design.X @ fit.beta + signs[:, unit] * scaled
+    for name, contrast, _ in effects(design):
+        C = np.array([contrast(0.0), contrast(1.0) - contrast(0.0)])
+        b, V = studentiser(design, fit.cov.kind, C=C)(outcomes)
+        for i in table.index[table["contrast"] == name]:
+            row = table.loc[i]
+            for end, anchor in _anchors(row).items():
+                start, stop, there = stretch(b, V, row["critical_t"], anchor)
+                beyond = np.inf if end == ("high" if row["observed_kind"] == "outside" else "low") else -np.inf
+                drawn = np.where(there, start if beyond > 0 else stop, beyond)
+                ends = np.quantile(drawn, [row["alpha"] / 2, 1 - row["alpha"] / 2], method="nearest")
+                table.loc[i, [f"{end}_from", f"{end}_to"]] = ends
+    return table
+
+
+def _anchors(row):
+    """Which ends of an observed region are not the data's, and where the stretch that each one stops begins."""
+    middle = (row["observed_low"] + row["observed_high"]) / 2
+    return {
+        "outside": {"low": row["minimum"], "high": row["maximum"]},
+        "below": {"high": row["minimum"]},
+        "above": {"low": row["maximum"]},
+        "inside": {
+            end: middle
+            for end, edge in (("low", row["minimum"]), ("high", row["maximum"]))
+            if row[f"observed_{end}"] != edge
+        },
+    }.get(row["observed_kind"], {})
+
+
+def stretch(b, V, t, anchor):
+    """Return ``(start, stop, there)``, each (N,): the stretch of significant values around ``anchor``, if it is one.
+
+    ``b`` (N, 2), ``V`` (N, 2, 2) as in `johnson_neyman`, for many fits at once.
+    """
+    A = b[:, 1] ** 2 - t**2 * V[:, 1, 1]
+    B = 2 * (b[:, 0] * b[:, 1] - t**2 * V[:, 0, 1])
+    C = b[:, 0] ** 2 - t**2 * V[:, 0, 0]
+    there = A * anchor**2 + B * anchor + C > 0
+    discriminant = B**2 - 4 * A * C
+    q = -(B + np.copysign(np.sqrt(np.maximum(discriminant, 0)), B)) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        roots = np.sort([q / A, C / q], axis=0)
+    crossing = discriminant > 0
+    start = np.where(
+        crossing & (roots[1] <= anchor), roots[1], np.where(crossing & (roots[0] <= anchor), roots[0], -np.inf)
+    )
+    stop = np.where(
+        crossing & (roots[0] >= anchor), roots[0], np.where(crossing & (roots[1] >= anchor), roots[1], np.inf)
+    )
+    return start, stop, there
 
 
 def _closed_form(fit, base, step, t):

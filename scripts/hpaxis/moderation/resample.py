@@ -12,10 +12,9 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from hpaxis.moderation.batches import studentiser, t_and_f, weighted_coefficients
-from hpaxis.moderation.covariance import cross_inverse, hat_values
-from hpaxis.moderation.linear import least_squares
 from hpaxis.moderation.seeds import generator
 from hpaxis.moderation.slopes import quantities
+from hpaxis.moderation.units import restricted, units
 
 COLUMNS = ["method", "quantity", "estimate", "statistic", "p", "se", "low", "high", "draws", "failed"]
 # A redrawn statistic equal to the observed one counts as reaching it, whatever the order of summation.
@@ -37,21 +36,6 @@ def resampling_table(fit, draws, seed, name="", at="mean_sd"):
         ],
         ignore_index=True,
     )
-
-
-def restricted(design):
-    """Return ``(fitted, residuals, hat)`` of the model without its product terms, each (n,)."""
-    X = np.delete(design.X, design.interactions, axis=1)
-    beta, residuals = least_squares(X, design.y)
-    return X @ beta, residuals, hat_values(X)
-
-
-def restricted_to(design, c):
-    """Return ``(residuals, hat)`` of the fit in which the contrast ``c`` (k,) of the coefficients is 0, each (n,)."""
-    beta, residuals = least_squares(design.X, design.y)
-    w = design.X @ (cross_inverse(design.X) @ c)
-    share = w @ w
-    return residuals + w * (c @ beta) / share, hat_values(design.X) - w**2 / share
 
 
 def wild_outcomes(fit, draws, rng):
@@ -92,29 +76,6 @@ def null_table(fit, outcomes, method):
 def share_reaching(drawn, observed):
     """Return p = (k + 1) / (N + 1), k the draws that reach the observed value."""
     return (int((drawn >= observed * (1 - TIE)).sum()) + 1) / (len(drawn) + 1)
-
-
-def units(design):
-    """Return ``(unit, stratum)``: what is drawn and left out as one, (n,), and the stratum of each unit.
-
-    Units are rows, or clusters where the model names them. Strata are the arms; one stratum where the moderator
-    is continuous or a cluster has members in several arms.
-    """
-    unit = np.arange(design.n)
-    if design.spec.cluster is not None:
-        unit = np.unique(unit_labels(design), return_inverse=True)[1]
-    if design.moderator.levels is None:
-        return unit, np.zeros(unit.max() + 1, dtype=int)
-    arm = np.array([design.moderator.levels.index(a) for a in design.arm])
-    stratum = np.zeros(unit.max() + 1, dtype=int)
-    stratum[unit] = arm
-    return unit, stratum if (stratum[unit] == arm).all() else np.zeros_like(stratum)
-
-
-def unit_labels(design):
-    """Return the name of each row's unit as text, (n,): its cluster where the model has clusters, else its own."""
-    cluster = design.spec.cluster
-    return (design.data.index if cluster is None else design.data[cluster]).astype(str).to_numpy()
 
 
 def bootstrap_counts(unit, stratum, draws, rng):

@@ -7,30 +7,34 @@ import pandas as pd
 
 from hpaxis.moderation.checks import check_model
 from hpaxis.moderation.compliance import complier_table, dose_table
-from hpaxis.moderation.design import build_design
+from hpaxis.moderation.design import build_design, is_factor
 from hpaxis.moderation.diagnostics import warning_table
-from hpaxis.moderation.entries import model_rows, spec_of
+from hpaxis.moderation.entries import measured_after, model_rows, spec_of
 from hpaxis.moderation.influence import influence_table, region_without_table
 from hpaxis.moderation.linear import coefficient_table, fit_linear
 from hpaxis.moderation.lock import plan_table, shuffle_arms
-from hpaxis.moderation.mediation import mediation_table
+from hpaxis.moderation.mediation import ARM_THROUGH, PREDICTOR_THROUGH, mediation_table, process_model
 from hpaxis.moderation.model import fit_spec
 from hpaxis.moderation.multiverse import multiverse
 from hpaxis.moderation.power import detectable_table, power_table
+from hpaxis.moderation.region import with_end_intervals
 from hpaxis.moderation.resample import family_table, resampling_table
+from hpaxis.moderation.robustness import robustness_table
 from hpaxis.moderation.seeds import generator
-from hpaxis.moderation.sensitivity import sensitivity
+from hpaxis.moderation.sensitivity import sensitivity_tables, treatments
 from hpaxis.moderation.trial import PARTS, trial_tables
-from hpaxis.problems import InputError, raise_if_any
+from hpaxis.moderation.verdict import verdict_table
+from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.schemas import load
 
 TABLES = (
     *("refused", "plan", "used", "predictor_by_arm", "coefficients", "slopes", "slope_differences", "region", "fit"),
     *("lines", "points", "effects", "resampling", "influence", "region_without", "sensitivity", "sensitivity_region"),
     *("reliability", "imputations", "power", "detectable", "warnings", "family", "mediation", "dose", "complier"),
-    *("multiverse", "multiverse_joint"),
+    *("multiverse", "multiverse_joint", "verdict", "robustness"),
     *PARTS,
 )
+QUESTIONS = ("family", "mediation", "dose", "complier")
 
 
 def run_model(name, table, entry, settings, arms, seed, locked=None, context=None):
@@ -55,22 +59,50 @@ def run_model(name, table, entry, settings, arms, seed, locked=None, context=Non
     return {name: _shaped(name, tables.get(name, pd.DataFrame())) for name in TABLES}
 
 
+class Parts:
+    """The parts of a model that may fail alone: each that did is listed in ``refused`` as (part, problem)."""
+
+    def __init__(self):
+        self.refused = []
+
+    def get(self, part, make, otherwise):
+        """Return what ``make()`` gives, or ``otherwise`` where this part cannot be computed from these data."""
+        try:
+            return make()
+        except InputError as error:
+            self.refused += [(part, problem) for problem in error.problems]
+        except np.linalg.LinAlgError:
+            what, remedy = "its equations have no single solution", "use fewer covariates"
+            self.refused.append((part, Problem("data", what, remedy)))
+        return otherwise
+
+
 def _fitted(name, table, entry, settings, arms, seed, context):
-    """Every table but plan and refused; raises `InputError`."""
+    """Every table but plan and refused; raises `InputError` where the model itself cannot be fitted."""
     minimum = settings["minimum_per_arm"]
     raise_if_any(check_model(name, entry, table=table, arms=arms, minimum_per_arm=minimum))
     data, left_out = model_rows(table, entry, arms)
     spec = spec_of(entry, arms, settings["alpha"], minimum)
-    result = fit_spec(data, spec, entry["covariance"], entry["slopes_at"], source=f"models.{name}")
+    margin = entry["smallest_slope"]
+    result = fit_spec(
+        data, spec, entry["covariance"], entry["slopes_at"], f"models.{name}", margin=margin, seed=seed, name=name
+    )
+    parts = Parts()
     tables = _main(result, left_out)
-    tables |= _scrutiny(name, result, data, entry, settings, seed)
-    tables |= _questions(name, data, spec, entry, settings, seed)
-    trial, refused = trial_tables(result, data, entry, context)
+    tables |= _scrutiny(name, result, data, entry, settings, seed, parts)
+    tables |= _questions(name, data, spec, entry, settings, seed, parts)
+    grid, none = settings["multiverse"], (pd.DataFrame(), pd.DataFrame())
+    curve, joint = parts.get(
+        "multiverse", lambda: multiverse(table, entry, grid, arms, settings, grid["draws"], seed, name), none
+    )
+    tables |= {"multiverse": curve, "multiverse_joint": joint}
+    trial, refused = parts.get("trial questions", lambda: trial_tables(result, data, entry, context), ({}, []))
     tables |= trial
-    tables["warnings"] = pd.concat([tables["warnings"], _refused_parts(refused)], ignore_index=True)
-    grid = settings["multiverse"]
-    curve, joint = multiverse(table, entry, grid, arms, settings, grid["draws"], seed, name)
-    return {**tables, "multiverse": curve, "multiverse_joint": joint}
+    after = {c for c in spec.covariates if measured_after(c, settings)}
+    postbaseline = settings["predictor_after_randomisation"]
+    warned = warning_table(result, tables["influence"], tables["reliability"], postbaseline, after, parts.refused)
+    tables["warnings"] = pd.concat([warned, _refused_parts(refused)], ignore_index=True) if refused else warned
+    return {**tables, "robustness": robustness_table(result.design, tables, settings["alpha"])}
 
 
 def _refused_parts(refused):
@@ -89,58 +121,119 @@ def _main(result, left_out):
         "coefficients": pd.concat([result.coefficients, *beside], ignore_index=True),
         "slopes": result.slopes,
         "slope_differences": result.slope_differences,
-        "region": pd.concat([result.region, result.region_fdr], ignore_index=True),
         "fit": result.fit,
         "lines": result.lines,
         "points": result.points,
         "effects": result.effects,
+        "verdict": result.verdict,
     }
 
 
-def _scrutiny(name, result, data, entry, settings, seed):
-    """How far the model can be trusted: resampling, influence, other treatments of the data, power, warnings."""
-    linear = result.linear
-    influence = influence_table(linear)
-    other, regions, reliability, imputations = sensitivity(linear, data, entry, settings, seed, name)
+def _scrutiny(name, result, data, entry, settings, seed, parts):
+    """How far the model can be trusted: resampling, influence, other treatments of the data, power; the verdict."""
+    linear, draws, none = result.linear, settings["draws"], pd.DataFrame()
+    tables = {}
+
+    def add(table, part, make):
+        tables[table] = parts.get(part, make, none)
+
+    add("resampling", "resampling", lambda: resampling_table(linear, draws, seed, name, entry["slopes_at"]))
+    add("influence", "influence", lambda: influence_table(linear))
+    add("region_without", "regions with single rows left out", lambda: region_without_table(linear))
+    found, tables["imputations"] = treatments(linear, data, entry, settings, seed, name)
+    reported = next(t for t in found if t.role == "primary")
+    tables["sensitivity"], tables["sensitivity_region"], tables["reliability"] = parts.get(
+        "other treatments of the data",
+        lambda: sensitivity_tables(found, linear, data, entry, settings, seed, name),
+        (none, none, none),
+    )
+    if reported.fit is not linear:
+        tables["verdict"] = verdict_table(reported.fit, entry["smallest_slope"], reported.method)
+    region = pd.concat([result.region_simultaneous, result.region, result.region_fdr], ignore_index=True)
+    tables["region"] = with_end_intervals(linear, region, draws, generator(seed, name, "ends"))
+    reliability = tables["reliability"]
     measured = reliability.loc[reliability["arm"] == "all", "reliability"].iloc[0] if len(reliability) else 1.0
-    power = power_table(linear, settings["power_draws"], seed, name, float(np.clip(measured, 0.1, 1.0)))
-    n, k = linear.design.X.shape
-    after = settings["predictor_after_randomisation"]
-    return {
-        "resampling": resampling_table(linear, settings["draws"], seed, name, entry["slopes_at"]),
-        "influence": influence,
-        "region_without": region_without_table(linear),
-        "sensitivity": other,
-        "sensitivity_region": regions,
-        "reliability": reliability,
-        "imputations": imputations,
-        "power": power,
-        "detectable": detectable_table(power, n, k, len(linear.design.interactions), settings["alpha"]),
-        "warnings": warning_table(result, influence, reliability, after),
-    }
-
-
-def _questions(name, data, spec, entry, settings, seed):
-    """Further questions that the entry asks: a family of predictors, a mediator, dose, compliers."""
-    kind, draws = entry["covariance"], settings["draws"]
-    tables = dict.fromkeys(("family", "mediation", "dose", "complier"), pd.DataFrame())
-    if entry["family"]:
-        complete = data.dropna(subset=[*spec.columns, *entry["family"]])
-        fits = {p: fit_linear(build_design(complete, replace(spec, predictor=p)), kind) for p in entry["family"]}
-        tables["family"] = family_table(fits, draws, seed, name)
-    if entry["mediator"] is not None:
-        design = build_design(data.dropna(subset=[entry["mediator"]]), spec)
-        mediator = design.data[entry["mediator"]].to_numpy(float)
-        rng = generator(seed, name, "mediation")
-        found = mediation_table(design, mediator, entry["mediated_stage"], draws, rng)
-        tables["mediation"] = found.assign(mediator=entry["mediator"], stage=entry["mediated_stage"], n=design.n)
-    if entry["dose"] is not None:
-        tables["dose"] = dose_table(data, spec, entry["dose"], "HC3" if kind == "CR2" else kind)
-    if entry["received"] is not None:
-        design = build_design(data.dropna(subset=[entry["received"]]), spec)
-        received = design.data[entry["received"]].to_numpy(float)
-        tables["complier"] = complier_table(design, received, "HC3" if kind == "CR2" else kind)
+    measured = float(np.clip(measured, 0.1, 1.0))
+    add("power", "power", lambda: power_table(linear, settings["power_draws"], seed, name, measured))
+    if len(tables["power"]):
+        n, k = linear.design.X.shape
+        tests = len(linear.design.interactions)
+        tables["detectable"] = detectable_table(tables["power"], n, k, tests, settings["alpha"])
     return tables
+
+
+def _questions(name, data, spec, entry, settings, seed, parts):
+    """Further questions that the entry asks: a family of predictors, mediators, dose, compliers."""
+    kind, draws = entry["covariance"], settings["draws"]
+    tables = dict.fromkeys(QUESTIONS, pd.DataFrame())
+    if entry["family"]:
+        tables["family"] = _family(name, data, spec, entry, draws, seed, parts)
+    mediations = [
+        parts.get(question, lambda args=args: _mediation(name, data, spec, *args, draws, seed), pd.DataFrame())
+        for question, args in _mediation_questions(entry).items()
+    ]
+    if mediations:
+        tables["mediation"] = pd.concat(mediations, ignore_index=True)
+    if entry["dose"] is not None:
+        tables["dose"] = parts.get("dose", lambda: dose_table(data, spec, entry["dose"], kind), tables["dose"])
+    if entry["received"] is not None:
+        tables["complier"] = parts.get(
+            "effect among compliers", lambda: _complier(data, spec, entry["received"], kind), tables["complier"]
+        )
+    return tables
+
+
+def _family(name, data, spec, entry, draws, seed, parts):
+    """The family's table. A member that cannot be fitted is left out by itself, and said to be."""
+    members = {}
+    for predictor in entry["family"]:
+        own = replace(spec, predictor=predictor)
+        fit = parts.get(f"family member {predictor}", lambda own=own: build_design(data, own), None)
+        if fit is not None:
+            members[predictor] = own
+    complete = data.dropna(subset=[*(c for c in spec.columns if c != spec.cluster), *members])
+    fits = {
+        p: parts.get("the family on its common rows", lambda own=own: fit_linear(build_design(complete, own),
+            entry["covariance"]), None)
+        for p, own in members.items()
+    }  # fmt: skip
+    fits = {p: f for p, f in fits.items() if f is not None}
+    return family_table(fits, draws, seed, name) if fits else pd.DataFrame()
+
+
+def _mediation_questions(entry):
+    """The mediations that an entry asks for: what it is called to (mediator, stage, direct, cause, question)."""
+    asked = {}
+    if entry["mediator"] is not None:
+        chosen = entry["mediated_stage"], entry["mediated_direct"]
+        asked[f"mediation by {entry['mediator']}"] = (entry["mediator"], *chosen, "moderator", ARM_THROUGH)
+    if entry["mechanism"] is not None:
+        chosen = entry["mechanism"], "both", True, "predictor", PREDICTOR_THROUGH
+        asked[f"the mechanism through {entry['mechanism']}"] = chosen
+    return asked
+
+
+def _mediation(name, data, spec, column, stage, direct, cause, question, draws, seed):
+    if is_factor(data[column]):
+        raise InputError(
+            Problem("data", "is text, but a mediator must be a number", "give a numeric column", column=column)
+        )
+    design = build_design(data.dropna(subset=[column]), spec)
+    mediator = design.data[column].to_numpy(float)
+    rng = generator(seed, name, "mediation" if cause == "moderator" else "mechanism")
+    found = mediation_table(design, mediator, stage, draws, rng, direct, cause)
+    return found.assign(
+        mediator=column, stage=stage, n=design.n, question=question, process_model=process_model(stage, direct)
+    )
+
+
+def _complier(data, spec, column, kind):
+    if is_factor(data[column]) and not pd.api.types.is_bool_dtype(data[column].dropna().infer_objects()):
+        raise InputError(
+            Problem("data", "is text, but treatment received must be 0 or 1", "code it 0 and 1", column=column)
+        )
+    design = build_design(data.dropna(subset=[column]), spec)
+    return complier_table(design, design.data[column].to_numpy(float), kind)
 
 
 def _shaped(name, table):

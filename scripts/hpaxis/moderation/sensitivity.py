@@ -1,6 +1,6 @@
 """The same slopes under other ways to treat missing, censored, imprecise and extreme values, beside each other."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,10 @@ from hpaxis.moderation.region import region_table
 from hpaxis.moderation.reliability import corrected_table, reliability_table
 from hpaxis.moderation.seeds import generator
 from hpaxis.moderation.slopes import moderator_values, quantities
-from hpaxis.problems import InputError
+from hpaxis.problems import InputError, Problem
 
+# A scale this small beside the residuals is rounding.
+ROUNDING = 1e-8
 COLUMNS = ["method", "role", "quantity", *STATISTICS, "n", "covariance", "note"]
 
 
@@ -70,84 +72,136 @@ def tobit_fit(data, spec, kind):
 def robust_fit(design, kind):
     """Fit Huber's M estimator (statsmodels RLM, its H1 covariance); t on the residual degrees of freedom."""
     result = RLM(design.y, design.X, M=HuberT()).fit()
+    spread = np.std(design.y - design.X @ result.params)
+    if not result.scale > ROUNDING * spread:
+        what = "more than half of the residuals are zero, so that robust regression has no scale"
+        raise InputError(
+            Problem("data", what, "the outcome is mostly one value: describe it by the share of that value")
+        )
     cov = Covariance("Huber H1", np.asarray(result.cov_params()), design.n - design.X.shape[1])
     return LinearFit(design, np.asarray(result.params), design.y - design.X @ result.params, np.zeros(design.n), cov)
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """One treatment of missing, censored, imprecise or extreme values: its ``fit``, or the ``problem`` it met.
+
+    ``role`` is "primary" for the one to report, else "sensitivity".
+    """
+
+    method: str
+    role: str
+    fit: LinearFit | None
+    note: str = ""
+    problem: str = ""
+
+
+def treatments(fit, data, entry, settings, seed, name=""):
+    """Return ``([Treatment], imputations)``: the model under every treatment of its values.
+
+    ``fit``: the model on complete cases; ``data``: all its rows; ``imputations``: their diagnostics, empty where none
+    were made. One that cannot be fitted is there with its problem.
+    """
+    spec, kind = fit.design.spec, fit.cov.kind
+    censored = censored_cases(data, spec)
+    limits = {c: f for c in spec.covariates if (f := censoring_limits(data, c)) is not None}
+    limits = {c: f for c, f in limits.items() if f.notna().any(axis=None)}
+    covariates_censored = bool(limits)
+    plain = censored is None and not covariates_censored
+    found, made = [], []
+
+    def add(method, role, note, make):
+        try:
+            found.append(Treatment(method, role, make(), note))
+        except InputError as error:
+            found.append(Treatment(method, "sensitivity", None, note, error.problems[0].what))
+        except np.linalg.LinAlgError:
+            found.append(Treatment(method, "sensitivity", None, note, "its equations have no single solution"))
+
+    note = "" if plain else "censored values left out"
+    add("complete cases", "primary" if plain else "sensitivity", note, lambda: fit)
+    if censored is not None:
+        limits[spec.outcome] = censoring_limits(data, spec.outcome)
+        count = int((censored[1] != 0).sum())
+        note = f"{count} outcome values known only as beyond a limit"
+        add("Tobit", "primary", note, lambda: tobit_fit(data, spec, kind))
+    if entry["impute"] or covariates_censored:
+        m = settings["imputations"]
+
+        def imputed():
+            rng = generator(seed, name, "impute")
+            pooled, imputations = fit_imputed(data, spec, kind, m, rng, entry["auxiliary"], limits)
+            made.append(imputations.diagnostics)
+            return pooled
+
+        role = "primary" if covariates_censored and censored is None else "sensitivity"
+        add("multiple imputation", role, f"{m} imputations within arm", imputed)
+    if limits:
+        substituted = substitute_limits(data, limits)
+        add("limit / sqrt(2)", "sensitivity", "censored values set to it",
+            lambda: fit_linear(build_design(substituted, spec), kind))  # fmt: skip
+    columns = [spec.outcome, spec.predictor]
+    for rule, method in (("drop_3sd", "beyond 3 SD left out"), ("winsorise", "pulled in to 3 SD")):
+        changed = without_outliers(data, columns, rule)
+        if not changed[columns].equals(data[columns].astype(float)):
+            add(method, "sensitivity", "outcome and predictor",
+                lambda changed=changed: fit_linear(build_design(changed, spec), kind))  # fmt: skip
+    add("robust regression", "sensitivity", "Huber", lambda: robust_fit(fit.design, kind))
+    if not any(t.role == "primary" for t in found):
+        found[0] = replace(found[0], role="primary")
+    return found, made[0] if made else pd.DataFrame()
 
 
 def sensitivity(fit, data, entry, settings, seed, name=""):
     """Return ``(table, regions, reliability, imputations)``: a model under all other treatments.
 
-    ``fit``: the model on complete cases; ``data``: all its rows. ``table`` has one row a method and quantity
-    (COLUMNS), role primary (the one to report) or sensitivity; ``regions`` the regions of the methods that have
-    one; ``reliability`` by arm, empty where the predictor has no column of errors; ``imputations`` diagnostics,
-    empty where none were made.
+    As `treatments`. ``table`` has one row a method and quantity (COLUMNS), role primary (the one to report) or
+    sensitivity; ``regions`` the regions of the methods that have one; ``reliability`` by arm, empty where the predictor
+    has no column of errors; ``imputations`` diagnostics, empty where none were made.
     """
-    spec, kind, at = fit.design.spec, fit.cov.kind, entry["slopes_at"]
-    tables, regions = [], []
+    found, imputations = treatments(fit, data, entry, settings, seed, name)
+    table, regions, reliability = sensitivity_tables(found, fit, data, entry, settings, seed, name)
+    return table, regions, reliability, imputations
 
+
+def sensitivity_tables(found, fit, data, entry, settings, seed, name=""):
+    """Return ``(table, regions, reliability)`` of `treatments`; see `sensitivity`."""
+    at, spec, kind = entry["slopes_at"], fit.design.spec, fit.cov.kind
     names, _ = quantities(fit.design, at)
     # A continuous moderator's values are those of the complete cases in every method.
     places = at if fit.design.moderator.levels is not None else moderator_values(fit.design, at)[0]
-
-    def add(method, role, one, note=""):
-        table = quantity_table(one, places)
-        tables.append(
-            table.assign(quantity=names, method=method, role=role, n=one.design.n, covariance=one.cov.kind, note=note)
-        )
-        regions.append(region_table(one).assign(method=method))
-
-    censored = censored_cases(data, spec)
-    covariate_limits = {c: f for c in spec.covariates if (f := censoring_limits(data, c)) is not None}
-    covariate_limits = {c: f for c, f in covariate_limits.items() if f.notna().any(axis=None)}
-    plain = censored is None and not covariate_limits
-    add("complete cases", "primary" if plain else "sensitivity", fit, "" if plain else "censored values left out")
-    if censored is not None:
-        count = int((censored[1] != 0).sum())
-        add("Tobit", "primary", tobit_fit(data, spec, kind), f"{count} outcome values known only as beyond a limit")
-    limits = dict(covariate_limits)
-    if censored is not None:
-        limits[spec.outcome] = censoring_limits(data, spec.outcome)
-    empty = pd.DataFrame()
-    imputations = empty
-    if entry["impute"] or covariate_limits:
-        m = settings["imputations"]
-        pooled, made = fit_imputed(data, spec, kind, m, generator(seed, name, "impute"), entry["auxiliary"], limits)
-        add("multiple imputation", "primary" if covariate_limits and censored is None else "sensitivity", pooled,
-            f"{m} imputations within arm")  # fmt: skip
-        imputations = made.diagnostics
-    if censored is not None or covariate_limits:
-        substituted = substitute_limits(data, limits)
-        add(
-            "limit / sqrt(2)",
-            "sensitivity",
-            fit_linear(build_design(substituted, spec), kind),
-            "censored values set to it",
-        )
-    for rule, method in (("drop_3sd", "beyond 3 SD left out"), ("winsorise", "pulled in to 3 SD")):
-        changed = without_outliers(data, (spec.outcome, spec.predictor), rule)
-        if not changed[[spec.outcome, spec.predictor]].equals(data[[spec.outcome, spec.predictor]].astype(float)):
-            try:
-                add(method, "sensitivity", fit_linear(build_design(changed, spec), kind), "outcome and predictor")
-            except InputError as error:
-                tables.append(pd.DataFrame([{"method": method, "role": "sensitivity", "note": error.problems[0].what}]))
-    add("robust regression", "sensitivity", robust_fit(fit.design, kind), "Huber")
-    reliability = empty
-    error_column = f"{entry['predictor']}_se" if entry["scale"] == "beta" else f"{spec.predictor}_se"
-    if error_column in data.columns and entry["scale"] != "logit":
-        error = data.loc[fit.design.data.index, error_column].to_numpy(float)
-        if np.isfinite(error).all():
-            reliability = reliability_table(fit.design, error)
-            draws = settings["error_draws"]
-            corrected = corrected_table(fit, error, draws, generator(seed, name, "error"), at)
-            tables.append(corrected[corrected["method"] != "naive"].assign(
-                role="sensitivity", n=fit.design.n, covariance=kind, note="measurement error of the predictor",
-            ))  # fmt: skip
+    tables, regions = [], []
+    for one in found:
+        shared = {"method": one.method, "role": one.role, "note": one.note}
+        if one.fit is None:
+            tables.append(pd.DataFrame([shared | {"note": f"{one.note}: not fitted, {one.problem}"}]))
+            continue
+        rows = quantity_table(one.fit, places)
+        tables.append(rows.assign(quantity=names, n=one.fit.design.n, covariance=one.fit.cov.kind, **shared))
+        regions += [region_table(one.fit, a).assign(method=one.method) for a in ("simultaneous", "none")]
+    reliability = pd.DataFrame()
+    error = predictor_errors(fit.design, data, entry)
+    if error is not None:
+        reliability = reliability_table(fit.design, error)
+        draws = settings["error_draws"]
+        corrected = corrected_table(fit, error, draws, generator(seed, name, "error"), at)
+        tables.append(corrected[corrected["method"] != "naive"].assign(
+            role="sensitivity", n=fit.design.n, covariance=kind, note="measurement error of the predictor",
+        ))  # fmt: skip
     return (
         pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS),
         pd.concat(regions, ignore_index=True),
         reliability,
-        imputations,
     )
+
+
+def predictor_errors(design, data, entry):
+    """Return the standard error of each complete case's predictor, (n,), or None where the data do not hold it."""
+    column = f"{entry['predictor']}_se" if entry["scale"] == "beta" else f"{design.spec.predictor}_se"
+    if column not in data.columns or entry["scale"] == "logit":
+        return None
+    error = data.loc[design.data.index, column].to_numpy(float)
+    return error if np.isfinite(error).all() else None
 
 
 def substitute_limits(data, limits):

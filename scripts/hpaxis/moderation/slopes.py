@@ -5,6 +5,8 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from hpaxis.moderation.simultaneous import critical_over
+
 PERCENTILES = (16, 50, 84)
 GRID = 101
 AS_ASKED = "as asked"
@@ -101,10 +103,11 @@ def slope_differences(design):
 
 
 def line_table(fit, at="mean_sd"):
-    """Return expected outcomes for the figure of slopes: moderator, predictor, estimate, low, high.
+    """Return expected outcomes for the figure of slopes: moderator, predictor, estimate, low, high, band_low, band_high.
 
     Each arm's line runs over the predictor's observed range in that arm, a continuous moderator's over the
-    whole range; covariates at their means. Bands are pointwise intervals from the fit's covariance.
+    whole range; covariates at their means. low and high are pointwise intervals from the fit's covariance, band_low and
+    band_high hold over the whole line at once (normal theory).
     """
     design = fit.design
     values, labels = moderator_values(design, at)
@@ -112,8 +115,12 @@ def line_table(fit, at="mean_sd"):
     for value, label in zip(values, labels, strict=True):
         own = design.x[design.arm == value] if design.moderator.levels is not None else design.x
         grid = np.linspace(own.min(), own.max(), GRID)
-        rows = fit.contrasts(np.array([design.mean_contrast(value, x) for x in grid]))
-        rows = rows[["estimate", "low", "high"]]
+        C = np.array([design.mean_contrast(value, x) for x in grid])
+        rows = fit.contrasts(C)
+        half = critical_over(fit.cov, C[0], C[-1], design.spec.alpha) * rows["se"]
+        rows = rows[["estimate", "low", "high"]].assign(
+            band_low=rows["estimate"] - half, band_high=rows["estimate"] + half
+        )
         rows.insert(0, "predictor", grid)
         rows.insert(0, "moderator", value)
         parts.append(rows.assign(at=label))
@@ -139,17 +146,22 @@ def point_table(fit):
     })  # fmt: skip
 
 
-def effect_table(fit):
+def effect_table(fit, critical=None):
     """Return the effect that the region is about, over the observed range, for the floodlight figure.
 
     Continuous moderator: the predictor's slope at each value. Arms: the difference between a pair of arms
-    at each predictor value. Columns: contrast, value, estimate, se, t, df, p, low, high.
+    at each predictor value. Columns: contrast, value, estimate, se, t, df, p, low, high, band_low, band_high: the band
+    that holds over the whole range, of ``critical`` (contrast to constant; normal theory where it is not given).
     """
     design = fit.design
     parts = []
     for name, contrast, observed in effects(design):
         grid = np.linspace(observed.min(), observed.max(), 2 * GRID - 1)
-        rows = fit.contrasts(np.array([contrast(v) for v in grid]))
+        C = np.array([contrast(v) for v in grid])
+        rows = fit.contrasts(C)
+        constant = critical_over(fit.cov, C[0], C[-1], design.spec.alpha) if critical is None else critical[name]
+        half = constant * rows["se"]
+        rows = rows.assign(band_low=rows["estimate"] - half, band_high=rows["estimate"] + half)
         rows.insert(0, "value", grid)
         rows.insert(0, "contrast", name)
         parts.append(rows)

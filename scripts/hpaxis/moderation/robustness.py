@@ -1,0 +1,134 @@
+"""The strip beside the answer: each check of a model in one line, from the model's tables."""
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = ["contrast", "check", "value", "count", "total", "p", "detail"]
+CHECKS = (
+    "family_p", "resampling_p", "single_deletions", "multiverse_share", "multiverse_p", "region", "power",
+    "predictor_by_arm",
+)  # fmt: skip
+
+
+def robustness_table(design, tables: dict, alpha: float) -> pd.DataFrame:
+    """Return one row a contrast and check (COLUMNS): what stands beside the difference of slopes.
+
+    ``tables`` are the model's, by name. family_p: p adjusted over the family of predictors (max-T). resampling_p: the
+    restricted wild bootstrap's. single_deletions: how many of ``total`` rows, left out alone, change whether p is below
+    alpha. multiverse_share: versions significant in the model's direction. multiverse_p: the joint p of their median.
+    region: people within the simultaneous region. power: the f2 found with 80 % power. predictor_by_arm: T to M. A check
+    that the model does not have is left out.
+    """
+    rows = []
+    differences = tables["slope_differences"].set_index("contrast")
+    for contrast, own in differences.iterrows():
+        term = _term(design, contrast)
+        for check in CHECKS:
+            found = _FOUND[check](tables, contrast, term, own, alpha)
+            if found is not None:
+                rows.append({"contrast": contrast, "check": check, **found})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _term(design, contrast):
+    """The product term that a contrast is, or None for two arms of which neither is the reference."""
+    if design.moderator.levels is None:
+        return design.interaction_terms[0]
+    reference, *others = design.moderator.levels
+    return dict(zip((f"{a} - {reference}" for a in others), design.interaction_terms, strict=True)).get(contrast)
+
+
+def _family(tables, contrast, term, own, alpha):
+    rows = tables["family"]
+    if rows.empty or term is None:
+        return None
+    rows = rows[rows["term"] == term]
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    count = int(tables["family"]["predictor"].nunique())
+    return {"p": row["p_max_t"], "total": count, "detail": f"adjusted over a family of {count} predictors (max-T)"}
+
+
+def _resampling(tables, contrast, term, own, alpha):
+    rows = tables["resampling"]
+    rows = rows[(rows["method"] == "restricted wild bootstrap") & (rows["quantity"] == term)]
+    return None if rows.empty else {"p": rows["p"].iloc[0], "detail": "restricted wild bootstrap"}
+
+
+def _deletions(tables, contrast, term, own, alpha):
+    rows = tables["influence"]
+    rows = rows[rows["term"] == term] if len(rows) else rows
+    if rows.empty:
+        return None
+    shown = own["p"] < alpha
+    changed = (rows["p_without"] >= alpha) if shown else (rows["p_without"] < alpha)
+    verb = "lose" if shown else "gain"
+    return {
+        "count": int(changed.sum()), "total": len(rows), "p": rows["p_without"].max() if shown else rows["p_without"].min(),
+        "detail": f"single deletions that {verb} significance at {alpha:g}; p is the most extreme",
+    }  # fmt: skip
+
+
+def _share(tables, contrast, term, own, alpha):
+    rows = tables["multiverse"]
+    rows = rows[(rows["contrast"] == contrast) & rows["estimate"].notna()] if len(rows) else rows
+    if rows.empty:
+        return None
+    along = (rows["p"] < alpha) & (np.sign(rows["estimate"]) == np.sign(own["estimate"]))
+    return {
+        "value": float(along.mean()), "count": int(along.sum()), "total": len(rows),
+        "detail": "versions significant in the model's direction, outcome and predictor standardised in each",
+    }  # fmt: skip
+
+
+def _joint(tables, contrast, term, own, alpha):
+    rows = tables["multiverse_joint"]
+    rows = rows[(rows["contrast"] == contrast) & (rows["statistic"] == "median estimate")] if len(rows) else rows
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    return {
+        "value": row["observed"],
+        "total": int(row["versions"]),
+        "p": row["p"],
+        "detail": "median over all versions",
+    }
+
+
+def _region(tables, contrast, term, own, alpha):
+    rows = tables["region"]
+    rows = rows[(rows["contrast"] == contrast) & (rows["adjustment"] == "simultaneous")]
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    return {
+        "count": int(row["n_significant"]), "total": int(row["n"]),
+        "detail": f"people where the arms are shown to differ, simultaneous region: {row['observed_kind']}",
+    }  # fmt: skip
+
+
+def _power(tables, contrast, term, own, alpha):
+    rows = tables["detectable"]
+    if rows.empty:
+        return None
+    return {"value": rows["f2_simulated"].iloc[0], "detail": "f2 of the interaction that is found with 80 % power"}
+
+
+def _predictor(tables, contrast, term, own, alpha):
+    rows = tables["predictor_by_arm"]
+    rows = rows[(rows["test"] == "t") & rows["comparison"].isin([contrast, *_slope_name(rows)])]
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    return {"value": float(row["estimate"]), "p": float(row["p"]), "detail": "T -> M: difference of the predictor"}
+
+
+def _slope_name(rows):
+    return [c for c in rows["comparison"].astype(str) if c.startswith("slope on ")]
+
+
+_FOUND = {
+    "family_p": _family, "resampling_p": _resampling, "single_deletions": _deletions, "multiverse_share": _share,
+    "multiverse_p": _joint, "region": _region, "power": _power, "predictor_by_arm": _predictor,
+}  # fmt: skip

@@ -1,0 +1,121 @@
+"""What the intervals of two slopes allow to be said: buffered, weaker, reversed, alike, or nothing.
+
+Equivalence is shown by two one-sided tests (Schuirmann, 1987): a slope lies within the margin where both reject. A
+verdict is a conjunction of intervals, each at its own level, so that a wrong one is no more likely than its least
+likely part. Where two lines cross has Fieller's (1954) interval: the values at which the arms are not shown to differ.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from hpaxis.moderation.linear import LinearFit
+from hpaxis.moderation.region import own_unit, region_table
+from hpaxis.moderation.slopes import slope_differences
+
+BUFFERED = "buffered"
+WEAKER = "weaker with treatment"
+STRONGER = "stronger with treatment"
+REVERSED = "reversed"
+OPEN = "slopes differ, form open"
+ALIKE = "alike within the margin"
+NOTHING = "nothing shown"
+CHANGES = "slope changes with the moderator"
+COLUMNS = [
+    "contrast", "arm", "reference", "method", "verdict", "margin", "level", "arm_slope", "arm_low", "arm_high",
+    "reference_slope", "reference_low", "reference_high", "difference", "difference_low", "difference_high",
+    "tost_arm_p", "tost_reference_p", "tost_difference_p", "largest_arm", "largest_reference", "largest_difference",
+    "crossing", "crossing_low", "crossing_high", "crossing_kind", "own_crossing", "own_crossing_low",
+    "own_crossing_high", "n_below", "n_above", "n", "covariance",
+]  # fmt: skip
+
+
+def verdict_table(fit: LinearFit, margin: float | None = None, method: str = "complete cases") -> pd.DataFrame:
+    """Return what a fit allows to be said of each pair of arms (COLUMNS), or of a continuous moderator.
+
+    ``margin`` is the smallest slope of interest, in the unit of the slopes; without it nothing is called buffered or
+    alike, and ``largest_*`` give the largest slope, in absolute value, that the interval does not exclude. With
+    several pairs of arms every interval of a row is at 1 - alpha / pairs (``level``).
+    """
+    design, alpha = fit.design, fit.design.spec.alpha
+    names, C = slope_differences(design)
+    alpha = alpha / len(names)
+    pairs = design.moderator.pairs or [(None, None)]
+    regions = region_table(fit).set_index("contrast")
+    rows = []
+    for name, difference, (arm, reference) in zip(names, C, pairs, strict=True):
+        row = {"contrast": name, "method": method, "margin": margin, "level": 1 - alpha, "covariance": fit.cov.kind}
+        contrasts = {"difference": difference}
+        if arm is not None:
+            row |= {"arm": str(arm), "reference": str(reference)}
+            contrasts |= {"arm": design.slope_contrast(arm), "reference": design.slope_contrast(reference)}
+            contrasts["sum"] = contrasts["arm"] + contrasts["reference"]
+        found = fit.contrasts(np.array(list(contrasts.values())), alpha).set_index(pd.Index(list(contrasts)))
+        tost = {part: equivalence_p(*found.loc[part, ["estimate", "se", "df"]], margin) for part in found.index}
+        if arm is not None:
+            row["verdict"] = _verdict(found, tost, alpha)
+        else:
+            row["verdict"] = CHANGES if _side(found, "difference") else NOTHING
+        for part in ("difference", "arm", "reference"):
+            if part in found.index:
+                row |= {
+                    "difference" if part == "difference" else f"{part}_slope": found.loc[part, "estimate"],
+                    f"{part}_low": found.loc[part, "low"],
+                    f"{part}_high": found.loc[part, "high"],
+                    f"tost_{part}_p": tost[part],
+                    f"largest_{part}": found.loc[part, ["low", "high"]].abs().max(),
+                }
+        row |= _crossing(fit, name, arm, reference, regions) if arm is not None else {"n": design.n}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def equivalence_p(estimate: float, se: float, df: float, margin: float | None) -> float:
+    """Return p of the two one-sided tests that a quantity lies within ``margin`` of zero; NaN without a margin."""
+    if margin is None:
+        return np.nan
+    return float(stats.t.sf((margin - abs(estimate)) / se, df))
+
+
+def _side(found, part):
+    """The side of zero on which the whole interval lies: 1 or -1, or 0 where it holds zero."""
+    return int(found.loc[part, "low"] > 0) - int(found.loc[part, "high"] < 0)
+
+
+def _verdict(found, tost, alpha):
+    """The verdict on a pair of arms, from the sides of the intervals and the equivalence tests."""
+    if tost["difference"] <= alpha:
+        return ALIKE
+    differ, arm, reference, total = (_side(found, part) for part in ("difference", "arm", "reference", "sum"))
+    if not differ:
+        return NOTHING
+    if reference and arm == -reference:
+        return REVERSED
+    if reference and differ == -reference:
+        if tost["arm"] <= alpha:
+            return BUFFERED
+        # |treatment| < |control| needs the difference and the sum of the slopes on opposite sides.
+        if total == reference:
+            return WEAKER
+    if arm and differ == arm and total == arm:
+        return STRONGER
+    return OPEN
+
+
+def _crossing(fit, name, arm, reference, regions):
+    """Where the two arms' lines cross, with Fieller's interval, and the people on either side."""
+    design = fit.design
+    predictor = design.spec.predictor
+    start = design.arm_contrast(arm, reference, 0.0)
+    step = design.arm_contrast(arm, reference, 1.0) - start
+    crossing = -(start @ fit.beta) / (step @ fit.beta)
+    region = regions.loc[name]
+    kind = {"outside": "bounded", "inside": "outside"}.get(region["kind"], "whole line")
+    x = design.x[np.isin(design.arm, [arm, reference])]
+    return {
+        "crossing": crossing, "crossing_low": region["low"], "crossing_high": region["high"], "crossing_kind": kind,
+        "own_crossing": own_unit(design, predictor, crossing),
+        "own_crossing_low": own_unit(design, predictor, region["low"]),
+        "own_crossing_high": own_unit(design, predictor, region["high"]),
+        "n_below": int((x < crossing).sum()), "n_above": int((x >= crossing).sum()), "n": len(x),
+    }  # fmt: skip
