@@ -12,7 +12,7 @@ from hpaxis.moderation.design import Spec, build_design
 from hpaxis.moderation.diagnostics import warning_table
 from hpaxis.moderation.influence import influence_table
 from hpaxis.moderation.lock import plan_table, read_lock, shuffle_arms, write_lock
-from hpaxis.moderation.mediation import mediation_table
+from hpaxis.moderation.mediation import mediation_table, process_model
 from hpaxis.moderation.multiverse import multiverse, versions, without_outliers
 from hpaxis.moderation.power import design_power, detectable_f2, detectable_table, exact_power, power_table
 from hpaxis.moderation.run import run_model
@@ -41,16 +41,99 @@ def settings(**changes):
 def test_paths_of_a_mediation_agree_with_r(cars):
     data = cars.assign(h=cars["hp"] / 100, arm=np.where(cars["cyl"] == 4, "four", "more"))
     design = build_design(data, Spec("mpg", "h", "arm"))
-    table = mediation_table(design, data["wt"].to_numpy(), "first", 199, np.random.default_rng(1))
+    table = mediation_table(design, data["wt"].to_numpy(), 7, 199, np.random.default_rng(1))
     found = table.drop_duplicates("quantity").set_index("quantity")["estimate"]
-    # lm(wt ~ four + h + four:h), lm(mpg ~ wt + four + h), four = 1 where cyl is not 4; lavaan gives the same to 5e-6.
-    assert found["mediator on outcome"] == pytest.approx(-3.15331646550413, rel=1e-5)
-    assert found["more on mediator"] == pytest.approx(0.907717919252701, rel=1e-5)
-    assert found["index of moderated mediation[more]"] == pytest.approx(-0.152565626270894, rel=1e-5)
-    assert found["direct[more]"] == pytest.approx(-3.35936881449939, rel=1e-5)
-    at_mean = found["indirect[more] at mean"]
+    # PROCESS 7: lm(wt ~ four * h), lm(mpg ~ wt + four), four = 1 where cyl is not 4.
+    assert found["more on mediator"] == pytest.approx(0.907717919252701, rel=1e-9)
+    assert found["more:h on mediator"] == pytest.approx(0.0483825927, rel=1e-6)
+    X = np.column_stack([np.ones(32), data["wt"], data["arm"] == "more"]).astype(float)
+    b = np.linalg.solve(X.T @ X, X.T @ data["mpg"])
+    assert found["mediator on outcome"] == pytest.approx(b[1])
+    assert found["direct[more]"] == pytest.approx(b[2])
+    assert found["index of moderated mediation[more]"] == pytest.approx(0.0483825927 * b[1], rel=1e-6)
     h = data["h"].mean()
-    assert at_mean == pytest.approx((0.907717919 + 0.0483825927 * h) * -3.1533164655, rel=1e-5)
+    assert found["indirect[more] at mean"] == pytest.approx((0.907717919 + 0.0483825927 * h) * b[1], rel=1e-6)
+
+
+def test_the_default_mediation_is_process_8_of_the_case_by_hand():
+    # One data set by hand: with T x W in the outcome's equation .0953, without W and T x W (PROCESS 7) .0672.
+    rng = np.random.default_rng(1)
+    treated, w = np.tile([0.0, 1.0], 22), rng.normal(size=44)
+    mediator = 0.8 * treated * w + rng.normal(0, 1, 44)
+    y = -0.4 * w + 0.8 * treated * w + rng.normal(0, 0.9, 44)
+    data = pd.DataFrame({"y": y, "x": w, "arm": np.where(treated == 1, "treatment", "control")})
+    design = build_design(data, Spec("y", "x", "arm", reference="control"))
+    index = {}
+    for model in ("first", 8, 7):
+        table = mediation_table(design, mediator, model, 199, np.random.default_rng(1)).set_index("quantity")
+        index[model] = table["estimate"]["index of moderated mediation[treatment]"].iloc[0]
+    assert round(index["first"], 4) == round(index[8], 4) == 0.0953
+    assert round(index[7], 4) == 0.0672
+    assert process_model("first", True) == 8
+
+
+@pytest.mark.parametrize(("stage", "direct", "number"), [
+    ("none", False, 4), ("none", True, 5), ("first", False, 7), ("first", True, 8), ("second", False, 14),
+    ("second", True, 15), ("both", False, 58), ("both", True, 59),
+])  # fmt: skip
+def test_conditional_effects_are_those_of_regressions_by_hand(dyads, stage, direct, number):
+    """Every PROCESS model against two regressions written out with their own columns."""
+    children = dyads[dyads["role"] == "child"].dropna().reset_index(drop=True)
+    design = build_design(children, Spec("competence", "age_months", "arm", reference="control"))
+    m, w = children["log_cortisol"].to_numpy(float), children["age_months"].to_numpy(float)
+    T, y, one = (
+        (children["arm"] == "treatment").to_numpy(float),
+        children["competence"].to_numpy(float),
+        np.ones(len(m)),
+    )
+    first, second = stage in ("first", "both"), stage in ("second", "both")
+    a_columns = {"1": one, "T": T} | ({"W": w, "TW": T * w} if first else {})
+    b_columns = {"1": one, "M": m, "T": T}
+    b_columns |= {"W": w} if second or direct or not first else {}
+    b_columns |= ({"TW": T * w} if direct else {}) | ({"MW": m * w} if second else {})
+    a = dict(zip(a_columns, np.linalg.lstsq(np.column_stack(list(a_columns.values())), m, rcond=None)[0], strict=True))
+    b = dict(zip(b_columns, np.linalg.lstsq(np.column_stack(list(b_columns.values())), y, rcond=None)[0], strict=True))
+    table = mediation_table(design, m, number, 199, np.random.default_rng(1))
+    found = table.drop_duplicates("quantity").set_index("quantity")["estimate"]
+    at = w.mean()
+    indirect = (a["T"] + a.get("TW", 0) * at) * (b["M"] + b.get("MW", 0) * at)
+    assert found["indirect[treatment]" + (" at mean" if first or second else "")] == pytest.approx(indirect, rel=1e-6)
+    effect = b["T"] + b.get("TW", 0) * at
+    assert found["direct[treatment]" + (" at mean" if direct else "")] == pytest.approx(effect, rel=1e-6)
+    assert ("index of moderated mediation[treatment]" in found) == (stage in ("first", "second"))
+
+
+def test_the_mechanism_is_the_indirect_effect_in_each_arm_by_itself(dyads):
+    children = dyads[dyads["role"] == "child"].dropna().reset_index(drop=True)
+    design = build_design(children, Spec("competence", "region_mean_beta", "arm", reference="control"))
+    cortisol = children["log_cortisol"].to_numpy(float)
+    table = mediation_table(design, cortisol, "both", 199, np.random.default_rng(1), cause="predictor")
+    found = table.drop_duplicates("quantity").set_index("quantity")["estimate"]
+    for arm in ARMS:
+        own = children["arm"] == arm
+        x, m, y = (children.loc[own, c].to_numpy(float) for c in ("region_mean_beta", "log_cortisol", "competence"))
+        a = np.linalg.lstsq(np.column_stack([np.ones(len(x)), x]), m, rcond=None)[0][1]
+        b = np.linalg.lstsq(np.column_stack([np.ones(len(x)), x, m]), y, rcond=None)[0]
+        assert found[f"indirect[region_mean_beta] at {arm}"] == pytest.approx(a * b[2], rel=1e-6)
+        assert found[f"direct[region_mean_beta] at {arm}"] == pytest.approx(b[1], rel=1e-6)
+
+
+def test_confounding_that_undoes_the_mediator_makes_its_effect_zero(dyads):
+    """A confounder built from both equations' errors, with the stated correlation, takes the mediator's effect away."""
+    rng = np.random.default_rng(3)
+    treated, m = np.tile([0.0, 1.0], 60), rng.normal(size=120)
+    y = 0.5 * m + rng.normal(size=120)
+    data = pd.DataFrame({"y": y, "x": rng.normal(size=120), "arm": np.where(treated == 1, "treatment", "control")})
+    design = build_design(data, Spec("y", "x", "arm", reference="control"))
+    rows = mediation_table(design, m, 4, 199, rng).set_index("quantity")["estimate"]
+    r = rows["error correlation that undoes mediator on outcome"]
+    # Partial correlation of mediator and outcome given arm and predictor (Imai, Keele & Yamamoto, 2010).
+    Z = np.column_stack([np.ones(120), treated, data["x"]])
+    e = [v - Z @ np.linalg.lstsq(Z, v, rcond=None)[0] for v in (m, y)]
+    assert r == pytest.approx(np.corrcoef(*e)[0, 1])
+    # Cinelli and Hazlett (2020): a cause that explains RV of both leaves nothing: RV^2 / (1 - RV) = f^2.
+    rv, f2 = rows["robustness value of mediator on outcome"], r**2 / (1 - r**2)
+    assert rv**2 / (1 - rv) == pytest.approx(f2)
 
 
 @pytest.mark.parametrize(("stage", "index"), [("first", 0.3 * 0.5), ("second", 0.5 * 0.4), ("none", None)])
@@ -68,7 +151,7 @@ def test_mediation_recovers_its_truth_within_its_intervals(stage, index):
         row = table.loc[(method, name)]
         assert row["low"] < (0.25 if index is None else index) < row["high"]
         assert row["high"] - row["low"] < 0.3
-        assert table.loc[(method, "direct[treatment]"), "estimate"] == pytest.approx(0.1, abs=0.12)
+        assert table.loc[(method, "direct[treatment] at mean"), "estimate"] == pytest.approx(0.1, abs=0.12)
 
 
 def test_complier_effect_agrees_with_ivreg(cars):
@@ -117,7 +200,7 @@ def grid(**changes):
 
 def test_versions_are_the_whole_grid():
     found = versions(entry(), grid(covariates=[[], ["age_months"]], rows={"girls": {"sex": ["f"]}}))
-    assert len(found) == 1 * 2 * 2 * 3 * 3 * 2
+    assert len(found) == 1 * 2 * 2 * 2 * 3 * 2
     assert len({tuple(c.values()) for c, _ in found}) == len(found)
 
 
@@ -125,7 +208,8 @@ def test_every_version_is_shown_and_one_is_the_configs_own(dyads):
     curve, joint = multiverse(
         dyads, entry(), grid(covariates=[[], ["competence"]], rows={"girls": {"sex": ["f"]}}), ARMS, settings(), 199, 1
     )
-    assert len(curve) == 72
+    assert len(curve) == 48
+    assert curve["contrast"].dropna().unique().tolist() == ["treatment - control"]
     failed = curve[curve["covariates"] == "competence"]
     assert failed["problem"].notna().all()
     assert failed["estimate"].isna().all()
@@ -138,14 +222,51 @@ def test_every_version_is_shown_and_one_is_the_configs_own(dyads):
     assert own["estimate"].iloc[0] == pytest.approx(z["estimate"])
     assert own["p"].iloc[0] == pytest.approx(z["p"])
     assert joint["statistic"].tolist() == ["median estimate", "share significant", "mean t"]
-    assert joint["versions"].unique().tolist() == [36]
+    assert joint["versions"].unique().tolist() == [24]
     assert joint["p"].between(1 / 200, 1).all()
 
 
-def test_joint_p_of_one_version_is_its_own_permutation_p(dyads):
-    one = grid(scales=["beta"], covariances=["OLS"], outliers=["none"])
-    curve, joint = multiverse(dyads, entry(), one, ARMS, settings(), 1999, 1)
-    assert joint.set_index("statistic").loc["mean t", "p"] == pytest.approx(curve.loc[0, "p"], abs=0.03)
+def test_joint_p_of_one_version_is_that_of_its_own_wild_bootstrap(dyads):
+    one = grid(scales=["beta"], covariances=["HC3"], outliers=["none"])
+    curve, joint = multiverse(dyads, entry(), one, ARMS, settings(), 4999, 1)
+    assert len(curve) == 1
+    # Both hold their level under unequal variances; the simulation error of p is .003.
+    for p in joint["p"]:
+        assert p == pytest.approx(curve.loc[0, "p"], abs=0.03)
+
+
+def test_the_multiverse_is_crossed_with_the_models_own_covariates_and_holds_the_model_itself(dyads):
+    own = entry(covariates=["log_cortisol"], scale="m_value")
+    sets = grid(covariates=[[], ["age_months"], ["age_months", "sex"]], predictors=["region_mean_beta"])
+    curve, _ = multiverse(dyads, own, sets, ARMS, settings(), 199, 1)
+    assert curve["covariates"].str.contains("log_cortisol").all()
+    assert curve["covariates"].unique().tolist() == [
+        "log_cortisol", "log_cortisol, age_months", "log_cortisol, age_months, sex",
+    ]  # fmt: skip
+    ringed = curve[curve["own"].eq(True)]
+    z = fit(
+        dyads[dyads["role"] == "child"], outcome="competence", predictor="region_mean_m", moderator="arm",
+        covariates=["log_cortisol"], standardise=["outcome", "predictor"],
+    ).coefficients.iloc[-1]  # fmt: skip
+    assert len(ringed) == 1
+    assert ringed["p"].iloc[0] == pytest.approx(z["p"])
+    assert set(curve["covariance"]) == {"HC3", "HC4"}
+
+
+def test_a_clustered_model_keeps_its_clusters_in_every_version(dyads):
+    children = dyads.assign(family=[f"f{i // 4}" for i in range(len(dyads))])
+    curve, joint = multiverse(children, entry(covariance="CR2", cluster="family"), grid(), ARMS, settings(), 499, 1)
+    assert set(curve["covariance"]) == {"CR2"}
+    assert curve["own"].eq(True).sum() == 1
+    row = joint.set_index("statistic").loc["mean t"]
+    assert row["p"] == pytest.approx(curve["p"].iloc[0], abs=0.15)
+
+
+def test_every_pair_of_arms_has_its_own_joint_test(dyads):
+    three = dyads.assign(arm=np.resize(["a", "b", "c"], len(dyads)))
+    curve, joint = multiverse(three, entry(), grid(scales=["beta"]), ["a", "b", "c"], settings(), 199, 1)
+    assert joint["contrast"].unique().tolist() == ["b - a", "c - a", "c - b"]
+    assert curve["contrast"].unique().tolist() == ["b - a", "c - a", "c - b"]
 
 
 def test_outliers_are_dropped_or_pulled_in():

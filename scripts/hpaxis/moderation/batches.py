@@ -90,6 +90,20 @@ def weighted_coefficients(X, y, counts):
     return np.linalg.solve(R, b.T).T
 
 
+def weighted_fits(X, y, counts):
+    """Return coefficients (N, k) of fits on designs ``X`` (N, n, k) with row ``counts`` (N, n); NaN where singular."""
+    weighted = np.swapaxes(X * counts[:, :, None], 1, 2)
+    XtX, Xty = weighted @ X, weighted @ y
+    scale = np.sqrt(np.einsum("Njj->Nj", XtX))
+    scale[scale == 0] = 1
+    scaled = XtX / (scale[:, :, None] * scale[:, None, :])
+    values = np.linalg.eigvalsh(scaled)
+    good = values[:, 0] > 1e-12 * values[:, -1]
+    b = np.full(Xty.shape, np.nan)
+    b[good] = np.linalg.solve(scaled[good], (Xty[good] / scale[good])[..., None])[..., 0] / scale[good]
+    return b
+
+
 def many_designs(X, y, kind):
     """Return ``(b, V)`` of fits on designs ``X`` (N, n, k) and outcomes ``y`` (n,) or (N, n); not for CR2."""
     y = np.broadcast_to(y, X.shape[:2])

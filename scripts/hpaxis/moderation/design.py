@@ -177,8 +177,9 @@ def label(value):
 def prepared(data, spec):
     """Return the data as the model reads them: declared factors as groups, people without a cluster on their own.
 
-    An arm in which nobody has a cluster (therapists of the treatment arm only) is partially nested: each of its people
-    is a cluster of one (Bauer, Sterba & Hallfors, 2008). In an arm where some have one, a missing cluster stays missing.
+    An arm in which nobody has a cluster (therapists of the treatment arm only) is partially nested: each of its
+    people is a cluster of one (Bauer, Sterba & Hallfors, 2008). In an arm where some have one, a missing cluster stays
+    missing.
     """
     changed = {name: _groups_of(data[name]) for name in spec.factors if name in data and not is_factor(data[name])}
     if spec.cluster is not None and {spec.cluster, spec.moderator} <= set(data.columns):
@@ -340,7 +341,7 @@ _CORTISOL = re.compile(r"(.*?)(?:log_)?cortisol(?:_pg_per_mg|_low|_high|_censore
 
 
 def same_quantity(name, other):
-    """Whether two column names are forms of one quantity that the pipeline makes: scales of an index, or of cortisol."""
+    """Whether two column names are forms of one quantity of the pipeline: scales of an index, or of cortisol."""
     for pattern in (_METHYLATION, _CORTISOL):
         first, second = pattern.fullmatch(name), pattern.fullmatch(other)
         if first and second and first[1] == second[1]:

@@ -11,6 +11,7 @@ SKEW = 1.0
 LEVERAGE = 0.5
 UNEQUAL = 0.05
 RELIABILITY_GAP = 0.10
+LOWEST_RELIABILITY = 0.1
 # Share of one value at the end of an outcome's range from which a straight line cannot hold.
 AT_THE_END = 0.25
 # Fewest values that a number must have to be read as one without a word.
@@ -74,6 +75,13 @@ def warning_table(result, influence=None, reliability=None, postbaseline=True, a
             warn("reliability_by_arm", np.ptp(by_arm), RELIABILITY_GAP,
                  "the predictor is measured better in one arm than in another, which fakes moderation",
                  "read the slopes corrected for measurement error")  # fmt: skip
+    if reliability is not None and len(reliability):
+        low = reliability[reliability["reliability"] < LOWEST_RELIABILITY]
+        for _, row in low.iterrows():
+            where = "over all rows" if row["arm"] == "all" else f"in {row['arm']}"
+            warn("reliability_near_zero", row["reliability"], LOWEST_RELIABILITY,
+                 f"the predictor's own error is as large as its spread {where}: its differences are noise",
+                 "do not read its slopes; measure it more precisely")  # fmt: skip
     lost = (~result.used["included"]).sum()
     if lost:
         warn(
@@ -93,13 +101,14 @@ def _outcome_warnings(design):
     y, name = design.y, design.spec.outcome
     values, counts = np.unique(y, return_counts=True)
     if len(values) == 2:
-        return [("two_values", 2.0, 2.0, f"{name} has two values: slopes are differences of a share, not bounded by 0 and 1",
-                 "compare a logistic model; read slopes near the middle of the range only")]  # fmt: skip
+        what = f"{name} has two values: slopes are differences of a share, which the line does not keep within 0 and 1"
+        return [("two_values", 2.0, 2.0, what, "compare a logistic model")]
     share, end = max((counts[0] / len(y), "lowest"), (counts[-1] / len(y), "highest"))
     if share < AT_THE_END:
         return []
-    return [("bounded_outcome", float(share), AT_THE_END, f"{name} has its {end} value in {share:.0%} of rows (floor or ceiling)",
-             "a slope differs between arms as soon as one arm lies nearer that end: say so, or model the share")]  # fmt: skip
+    what = f"{name} has its {end} value in {share:.0%} of rows (floor or ceiling)"
+    remedy = "slopes differ as soon as one arm lies nearer that end: say so, or model the share of that value"
+    return [("bounded_outcome", float(share), AT_THE_END, what, remedy)]
 
 
 def _row_warnings(design):
@@ -108,12 +117,12 @@ def _row_warnings(design):
     if cluster is not None:
         alone = data[cluster].astype(str).str.startswith("(alone) ").sum()
         if alone:
-            rows.append(("clusters_of_one", float(alone), 0.0, f"{alone} rows are in an arm without {cluster}: each is a "
-                         "cluster of its own (partial nesting)", "say so beside the claim"))  # fmt: skip
+            what = f"{alone} rows are in an arm without {cluster}: each is a cluster of its own (partial nesting)"
+            rows.append(("clusters_of_one", float(alone), 0.0, what, "say so beside the claim"))
         return rows
     if "dyad_id" in data and (together := int(data["dyad_id"].dropna().duplicated(keep=False).sum())):
-        rows.append(("dependent_rows", float(together), 0.0, f"{together} rows share a dyad with another row but are read as "
-                     "independent", "use covariance CR2 with cluster dyad_id"))  # fmt: skip
+        what = f"{together} rows share a dyad with another row but are read as independent"
+        rows.append(("dependent_rows", float(together), 0.0, what, "use covariance CR2 with cluster dyad_id"))
     return rows
 
 

@@ -115,8 +115,8 @@ def joint_tests(fits, draws, rng, alpha):
 
     In every draw each person (or cluster, where the model has them) has one sign in all versions. A version's outcome
     is then its fit without the contrast plus its restricted residuals, divided by sqrt(1 - h) of that fit, with these
-    signs. The statistics are refitted with the version's own covariance; under CR2 each version's draws take the ranks of
-    its own t distribution.
+    signs. The statistics are refitted with the version's own covariance; under CR2 the draws of each version are put at
+    their ranks on its own t distribution.
     """
     if not fits:
         return pd.DataFrame(columns=JOINT)

@@ -75,7 +75,7 @@ def own_unit(design, column, value):
 def with_end_intervals(fit, table, draws, rng):
     """Return a region table with the interval of each end that lies within the observed range.
 
-    In each of ``draws`` samples of a wild bootstrap (residuals over sqrt(1 - h) with signs at random, one a cluster) the
+    In each of ``draws`` samples of a wild bootstrap (residuals over sqrt(1 - h), signs at random, one a cluster) the
     end is where the significant stretch stops that begins where the region does: at the edge of the data, or, for a
     region inside, at its middle. Where that place is not significant in a draw, the end counts as beyond any value
     (infinite). Percentiles at the fit's alpha. Fits that are no least squares keep NaN.
@@ -131,12 +131,10 @@ def stretch(b, V, t, anchor):
     with np.errstate(divide="ignore", invalid="ignore"):
         roots = np.sort([q / A, C / q], axis=0)
     crossing = discriminant > 0
-    start = np.where(
-        crossing & (roots[1] <= anchor), roots[1], np.where(crossing & (roots[0] <= anchor), roots[0], -np.inf)
-    )
-    stop = np.where(
-        crossing & (roots[0] >= anchor), roots[0], np.where(crossing & (roots[1] >= anchor), roots[1], np.inf)
-    )
+    below = [crossing & (root <= anchor) for root in roots]
+    above = [crossing & (root >= anchor) for root in roots]
+    start = np.select([below[1], below[0]], [roots[1], roots[0]], -np.inf)
+    stop = np.select([above[0], above[1]], [roots[0], roots[1]], np.inf)
     return start, stop, there
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from hpaxis.moderation.batches import many_designs, weighted_coefficients
+from hpaxis.moderation.batches import many_designs, weighted_coefficients, weighted_fits
 from hpaxis.moderation.linear import STATISTICS, least_squares, t_table
 from hpaxis.moderation.resample import bootstrap_counts, units
 from hpaxis.moderation.slopes import quantities
@@ -17,6 +17,10 @@ from hpaxis.moderation.slopes import quantities
 # Error added, in units of the error there is; the fit in these is carried to -1 (no error).
 SIMEX_STEPS = np.array([0.5, 1.0, 1.5, 2.0])
 LOWEST_RELIABILITY = 0.1
+# A parabola through these steps recovers a slope to 3 % at this reliability, to 10 % at .7 and 20 % at .55.
+SIMEX_RELIABILITY = 0.8
+SIMEX_GAP = 0.1
+MEASURED = "measurement error of the predictor"
 
 
 def reliability_table(design, error):
@@ -67,44 +71,70 @@ def corrected_table(fit, error, draws, rng, at="mean_sd"):
     """Return naive and corrected slopes and product terms beside each other.
 
     ``error`` (n,) as in `reliability_table`; ``draws`` of the bootstrap for regression calibration, and of each
-    SIMEX step. Columns: method, quantity, estimate, se, t, df, p, low, high. A method is left out where the
-    error leaves less than a tenth of the predictor's variance in an arm.
+    SIMEX step. Columns: method, quantity, estimate, se, t, df, p, low, high, note. Regression calibration is left out
+    where the error leaves less than a tenth of the predictor's variance in an arm. SIMEX extrapolates a curve that is
+    no parabola: it is withheld where an arm's reliability is below SIMEX_RELIABILITY or the arms' differ by more than
+    SIMEX_GAP, since it is then biased and its interval too short; the note says so.
     """
     design = fit.design
     scaled = error / predictor_sd(design)
     names, C = quantities(design, at)
-    tables = [fit.contrasts(C).assign(method="naive")]
-    calibrated = calibrate(design, scaled)
-    if calibrated is not None:
-        tables.append(_calibration(fit, scaled, C, draws, rng).assign(method="regression calibration"))
-        tables.append(_simex(fit, scaled, C, draws, rng).assign(method="SIMEX"))
+    tables = [fit.contrasts(C).assign(method="naive", note="")]
+    if calibrate(design, scaled) is not None:
+        table, failed = _calibration(fit, scaled, C, draws, rng)
+        lost = f"; {failed} of {draws} draws could not carry it" if failed else ""
+        tables.append(table.assign(method="regression calibration", note=f"{MEASURED}{lost}"))
+        if (reason := simex_withheld(design, scaled)) is None:
+            tables.append(_simex(fit, scaled, C, draws, rng).assign(method="SIMEX", note=MEASURED))
+        else:
+            empty = pd.DataFrame(np.nan, index=range(len(names)), columns=STATISTICS)
+            tables.append(empty.assign(method="SIMEX", note=f"withheld: {reason}"))
     for table in tables:
         table.insert(0, "quantity", names)
-    return pd.concat(tables, ignore_index=True)[["method", "quantity", *STATISTICS]]
+    return pd.concat(tables, ignore_index=True)[["method", "quantity", *STATISTICS, "note"]]
+
+
+def simex_withheld(design, error):
+    """Return why SIMEX is not shown for a predictor with errors (n,) on the model's scale, or None."""
+    groups = [design.arm == a for a in design.moderator.levels] if design.moderator.levels is not None else []
+    values = [_reliability(design.x[g], error[g]) for g in groups or [np.ones(design.n, dtype=bool)]]
+    if np.ptp(values) > SIMEX_GAP:
+        return f"the reliability differs by arm ({min(values):.2f} to {max(values):.2f})"
+    if min(values) < SIMEX_RELIABILITY:
+        return f"the reliability is {min(values):.2f}, below {SIMEX_RELIABILITY:g}"
+    return None
 
 
 def calibrate(design, error, counts=None):
-    """Return the predictor's expected true value (n,) given what was measured, covariates and moderator.
+    """Return the predictor's expected true value given what was measured, covariates and moderator, by draw.
 
     Within each arm E(X | W, Z) = m(Z) + r_i (W - m(Z)), r_i = s2 / (s2 + error_i^2), s2 the residual variance
-    of W on Z less the mean error variance. ``counts`` (n,) weigh the rows (a bootstrap draw). None where s2 is
-    less than a tenth of the residual variance.
+    of W on Z less the mean error variance. ``error`` (n,); ``counts`` (N, n) weigh the rows of N bootstrap draws (one
+    draw of all rows without them). Returns (N, n), NaN in draws where s2 is less than a tenth of the residual
+    variance in an arm, or an arm's rows cannot carry Z; without counts (n,), or None for such data.
     """
-    counts = np.ones(design.n) if counts is None else counts
-    x, result = design.x, np.empty(design.n)
+    whole = counts is None
+    counts = np.ones((1, design.n)) if whole else counts
+    x, result = design.x, np.full(counts.shape, np.nan)
+    error = np.asarray(error).reshape(-1)
     other = [j for j in range(design.X.shape[1]) if j not in (1, *design.interactions, *design.moderator_columns)]
     arms = design.moderator.levels is not None
     Z = design.X[:, other] if arms else np.column_stack([design.X[:, other], design.X[:, design.moderator_columns]])
+    kept = np.ones(len(counts), dtype=bool)
     for g in [design.arm == a for a in design.moderator.levels] if arms else [np.ones(design.n, dtype=bool)]:
-        w = np.sqrt(counts[g])
-        mean = Z[g] @ np.linalg.lstsq(Z[g] * w[:, None], x[g] * w, rcond=None)[0]
-        df = max(counts[g].sum() - Z.shape[1], 1)
-        total = (counts[g] * (x[g] - mean) ** 2).sum() / df
-        true = total - (counts[g] * error[g] ** 2).sum() / counts[g].sum()
-        if true < LOWEST_RELIABILITY * total:
-            return None
-        result[g] = mean + true / (true + error[g] ** 2) * (x[g] - mean)
-    return result
+        # A covariate that does not vary in an arm tells nothing of the predictor there.
+        own = Z[g][:, np.r_[True, np.ptp(Z[g][:, 1:], axis=0) > 0]]
+        w, e2 = counts[:, g], error[g] ** 2
+        mean = weighted_coefficients(own, x[g], w) @ own.T
+        total = (w * (x[g] - mean) ** 2).sum(axis=1) / np.maximum(w.sum(axis=1) - own.shape[1], 1)
+        true = total - w @ e2 / np.maximum(w.sum(axis=1), 1)
+        kept &= true >= LOWEST_RELIABILITY * total
+        with np.errstate(divide="ignore", invalid="ignore"):
+            result[:, g] = mean + (true[:, None] / (true[:, None] + e2)) * (x[g] - mean)
+    result[~kept] = np.nan
+    if not whole:
+        return result
+    return result[0] if np.isfinite(result).all() else None
 
 
 def with_predictor(design, x):
@@ -120,13 +150,16 @@ def _calibration(fit, error, C, draws, rng):
     design = fit.design
     beta, _ = least_squares(with_predictor(design, calibrate(design, error)).X, design.y)
     unit, stratum = units(design)
-    drawn = []
-    for counts in bootstrap_counts(unit, stratum, draws, rng):
-        x = calibrate(design, error, counts)
-        if x is not None:
-            drawn.append(weighted_coefficients(with_predictor(design, x).X, design.y, counts[None])[0] @ C.T)
-    se = np.nanstd(drawn, axis=0, ddof=1)
-    return t_table(C @ beta, se, fit.cov.df(C), design.spec.alpha)
+    counts = bootstrap_counts(unit, stratum, draws, rng)
+    x = calibrate(design, error, counts)
+    good = np.isfinite(x).all(axis=1)
+    X = np.repeat(design.X[None], good.sum(), axis=0)
+    X[:, :, 1] = x[good]
+    X[:, :, design.interactions] = X[:, :, [1]] * design.X[:, design.moderator_columns]
+    drawn = weighted_fits(X, design.y, counts[good]) @ C.T
+    drawn = drawn[np.isfinite(drawn).all(axis=1)]
+    se = drawn.std(axis=0, ddof=1) if len(drawn) > draws / 2 else np.full(len(C), np.nan)
+    return t_table(C @ beta, se, fit.cov.df(C), design.spec.alpha), draws - len(drawn)
 
 
 def _simex(fit, error, C, draws, rng):

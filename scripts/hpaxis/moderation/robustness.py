@@ -14,10 +14,10 @@ def robustness_table(design, tables: dict, alpha: float) -> pd.DataFrame:
     """Return one row a contrast and check (COLUMNS): what stands beside the difference of slopes.
 
     ``tables`` are the model's, by name. family_p: p adjusted over the family of predictors (max-T). resampling_p: the
-    restricted wild bootstrap's. single_deletions: how many of ``total`` rows, left out alone, change whether p is below
-    alpha. multiverse_share: versions significant in the model's direction. multiverse_p: the joint p of their median.
-    region: people within the simultaneous region. power: the f2 found with 80 % power. predictor_by_arm: T to M. A check
-    that the model does not have is left out.
+    restricted wild bootstrap's. single_deletions: how many of ``total`` rows, left out alone, change whether p is
+    below alpha. multiverse_share: versions significant in the model's direction. multiverse_p: the joint p of their
+    median. region: people within the simultaneous region. power: the f2 found with 80 % power. predictor_by_arm: T to
+    M. A check that the model does not have is left out.
     """
     rows = []
     differences = tables["slope_differences"].set_index("contrast")
@@ -64,8 +64,9 @@ def _deletions(tables, contrast, term, own, alpha):
     shown = own["p"] < alpha
     changed = (rows["p_without"] >= alpha) if shown else (rows["p_without"] < alpha)
     verb = "lose" if shown else "gain"
+    p = rows["p_without"]
     return {
-        "count": int(changed.sum()), "total": len(rows), "p": rows["p_without"].max() if shown else rows["p_without"].min(),
+        "count": int(changed.sum()), "total": len(rows), "p": p.max() if shown else p.min(),
         "detail": f"single deletions that {verb} significance at {alpha:g}; p is the most extreme",
     }  # fmt: skip
 

@@ -166,7 +166,7 @@ def sensitivity(fit, data, entry, settings, seed, name=""):
 
 def sensitivity_tables(found, fit, data, entry, settings, seed, name=""):
     """Return ``(table, regions, reliability)`` of `treatments`; see `sensitivity`."""
-    at, spec, kind = entry["slopes_at"], fit.design.spec, fit.cov.kind
+    at, kind = entry["slopes_at"], fit.cov.kind
     names, _ = quantities(fit.design, at)
     # A continuous moderator's values are those of the complete cases in every method.
     places = at if fit.design.moderator.levels is not None else moderator_values(fit.design, at)[0]
@@ -186,7 +186,7 @@ def sensitivity_tables(found, fit, data, entry, settings, seed, name=""):
         draws = settings["error_draws"]
         corrected = corrected_table(fit, error, draws, generator(seed, name, "error"), at)
         tables.append(corrected[corrected["method"] != "naive"].assign(
-            role="sensitivity", n=fit.design.n, covariance=kind, note="measurement error of the predictor",
+            role="sensitivity", n=fit.design.n, covariance=kind,
         ))  # fmt: skip
     return (
         pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS),

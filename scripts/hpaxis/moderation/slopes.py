@@ -65,8 +65,8 @@ def slope_difference_table(fit):
     table = fit.contrasts(C)
     table.insert(0, "contrast", names)
     holm = multipletests(table["p"], method="holm")[1]
-    C = np.array(contrasts)
-    p, critical = simultaneous(C @ fit.cov.matrix @ C.T, table["t"].to_numpy(), table["df"].min(), design.spec.alpha)
+    alpha = fit.design.spec.alpha
+    p, critical = simultaneous(C @ fit.cov.matrix @ C.T, table["t"].to_numpy(), table["df"].min(), alpha)
     half = critical * table["se"]
     return table.assign(
         p_holm=holm, p_simultaneous=p, low_simultaneous=table["estimate"] - half,
@@ -103,7 +103,7 @@ def slope_differences(design):
 
 
 def line_table(fit, at="mean_sd"):
-    """Return expected outcomes for the figure of slopes: moderator, predictor, estimate, low, high, band_low, band_high.
+    """Return expected outcomes for the figure of slopes: moderator, predictor, estimate, low ... band_high, at.
 
     Each arm's line runs over the predictor's observed range in that arm, a continuous moderator's over the
     whole range; covariates at their means. low and high are pointwise intervals from the fit's covariance, band_low and

@@ -1,0 +1,238 @@
+"""Do joint tests, mediation, regions and verdicts err as seldom as they say? Written to docs/calibration_inference.md.
+
+Usage: calibrate_inference.py [--cores 2] [--studies 2000] [--only multiverse] [--out docs/calibration_inference.md]
+The same page whatever the cores: every study has its own seed. Without --only all parts are made.
+"""
+
+import argparse
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hpaxis.moderation.design import Spec, build_design
+from hpaxis.moderation.linear import fit_linear
+from hpaxis.moderation.mediation import mediation_table
+from hpaxis.moderation.multiverse import multiverse
+from hpaxis.moderation.region import region_table
+from hpaxis.moderation.seeds import generator
+from hpaxis.moderation.verdict import verdict_table
+from hpaxis.schemas import load, with_defaults
+from hpaxis.tables import whole_file
+
+ALPHA, SEED, DRAWS = 0.05, 20240112, 499
+ARMS = ["control", "treatment"]
+MARGIN = 0.3
+
+
+# What is simulated: every study is a data frame of its own seed.
+
+
+def independent(cell, rng, n=44):
+    """Two arms, no interaction and no slope: error SD 1 or 0.1 + |predictor|; predictor normal or exponential."""
+    z = rng.exponential(1, n) if "skewed" in cell else rng.normal(0, 1, n)
+    error = rng.normal(0, 1, n) * (0.1 + np.abs(z) if "unequal" in cell else 1)
+    return people(z, error, np.tile(ARMS, n // 2))
+
+
+def clustered(cell, rng):
+    """12 families of 4, intraclass correlation .64 of predictor and outcome, no interaction; six families an arm.
+
+    Partially nested: the 24 people of the control arm have no family.
+    """
+    family = np.repeat(np.arange(12), 4)
+    z = rng.normal(size=12)[family] * 0.8 + rng.normal(size=48) * 0.6
+    y = rng.normal(size=12)[family] * 0.8 + rng.normal(size=48) * 0.6
+    arm = np.array(ARMS)[family % 2]
+    names = np.array([f"f{k}" for k in family], dtype=object)
+    if "nested" in cell:
+        alone = arm == "control"
+        z[alone], y[alone], names[alone] = rng.normal(size=24), rng.normal(size=24), None
+    return people(z, y, arm).assign(family=names)
+
+
+def people(z, y, arm):
+    """The analysis table of children with a predictor as share and as M value."""
+    x = np.clip(0.03 + 0.004 * z, 0.002, 0.5)
+    n = len(z)
+    return pd.DataFrame({
+        "participant_id": [f"{k:03d}" for k in range(n)], "dyad_id": [f"d{k}" for k in range(n)], "role": "child",
+        "arm": arm, "y": y, "x_beta": x, "x_m": np.log2(x / (1 - x)),
+    })  # fmt: skip
+
+
+# What is asked of each study: a dictionary of events that happened.
+
+
+@cache
+def _settings():
+    section = with_defaults({}, load("config/moderation"))
+    return section | {"multiverse": section["multiverse"] | {"draws": DRAWS}}
+
+
+def multiverse_study(cell, rng, seed):
+    """Joint tests over 2 scales, 2 covariances and 3 outlier rules (CR2 alone with clusters)."""
+    with_clusters = "families" in cell
+    table = clustered(cell, rng) if with_clusters else independent(cell, rng)
+    own = {"covariance": "CR2", "cluster": "family"} if with_clusters else {}
+    entry = with_defaults({"outcome": "y", "predictor": "x_beta", **own}, load("config/model"))
+    settings = _settings()
+    curve, joint = multiverse(table, entry, settings["multiverse"], ARMS, settings, DRAWS, seed, "calibration")
+    events = {f"joint: {s}": p <= ALPHA for s, p in zip(joint["statistic"], joint["p"], strict=True)}
+    return events | {"the model's own test": float(curve.loc[curve["own"].eq(True), "p"].iloc[0]) < ALPHA}
+
+
+def mediation_study(cell, rng, seed):
+    """The mediator does nothing (b = 0); the arm moderates its own direct effect and the mediator."""
+    n = int(cell.split()[-1])
+    treated, w = np.tile([0.0, 1.0], n // 2), rng.normal(size=n)
+    mediator = 0.8 * treated * w + rng.normal(size=n)
+    y = -0.4 * w + 0.8 * treated * w + rng.normal(0, 0.9, n)
+    data = pd.DataFrame({"y": y, "x": w, "arm": np.where(treated == 1, "treatment", "control")})
+    design = build_design(data, Spec("y", "x", "arm", reference="control"))
+    table = mediation_table(design, mediator, "first", 999, np.random.default_rng(seed))
+    index = table[table["quantity"].str.startswith("index")]
+    return {f"index of PROCESS 8: {r.method}": r.low > 0 or r.high < 0 for r in index.itertuples()}
+
+
+def region_study(cell, rng, seed):
+    """Is any of the observed range significant where the arms are alike?"""
+    linear = fit_linear(build_design(independent(cell, rng), Spec("y", "x_beta", "arm")), "HC3")
+    return {
+        name: region_table(linear, adjustment, seed)["observed_kind"].iloc[0] != "none"
+        for name, adjustment in (("simultaneous", "simultaneous"), ("pointwise", "none"), ("FDR", "fdr"))
+    }
+
+
+# Slopes of (control, treatment) in SD per SD of the error, and the verdicts that are true of them.
+TRUTHS = {
+    "perfect buffering (-.8, 0)": (-0.8, 0.0, {"buffered", "weaker with treatment"}),
+    "reversal (-.5, .5)": (-0.5, 0.5, {"reversed"}),
+    "weaker (-.9, -.4)": (-0.9, -0.4, {"weaker with treatment"}),
+    "stronger (-.3, -.9)": (-0.3, -0.9, {"stronger with treatment"}),
+    "equal (-.5, -.5)": (-0.5, -0.5, {"alike within the margin"}),
+    "none (0, 0)": (0.0, 0.0, {"alike within the margin"}),
+}
+SILENT = {"nothing shown"}
+DIFFER = "slopes differ, form open"
+
+
+def verdict_study(cell, rng, seed):
+    """Normal predictor and error, n people in two arms, margin .3: the verdict, and whether it is wrong."""
+    truth, n = cell.rsplit(", n ", 1)
+    control, treatment, right = TRUTHS[truth]
+    arm, z = np.tile(ARMS, int(n) // 2), rng.normal(size=int(n))
+    y = np.where(arm == "control", control, treatment) * z + rng.normal(size=int(n))
+    design = build_design(pd.DataFrame({"y": y, "x": z, "arm": arm}), Spec("y", "x", "arm", reference="control"))
+    said = verdict_table(fit_linear(design, "HC3"), MARGIN)["verdict"].iloc[0]
+    true = right | SILENT | ({DIFFER} if control != treatment else set())
+    return {"wrong": said not in true, said: True}
+
+
+PARTS = {
+    "multiverse": (multiverse_study, (
+        "normal predictor, equal variance", "normal predictor, unequal variance", "skewed predictor, equal variance",
+        "12 families of 4", "12 families of 4, partially nested",
+    )),
+    "mediation": (mediation_study, ("n 44", "n 200")),
+    "region": (region_study, (
+        "normal predictor, equal variance", "normal predictor, unequal variance", "skewed predictor, equal variance",
+    )),
+    "verdict": (verdict_study, tuple(f"{truth}, n {n}" for truth in TRUTHS for n in (44, 100, 200))),
+}  # fmt: skip
+
+
+def simulate(job):
+    """Run the studies from ``start`` to ``stop`` of one cell; returns how often each event happened."""
+    part, cell, start, stop = job
+    counts = Counter()
+    for i in range(start, stop):
+        rng = generator(SEED, "inference", part, cell, i)
+        for event, happened in PARTS[part][0](cell, rng, i).items():
+            counts[event] += int(happened)
+    return counts
+
+
+def shares(part, studies, cores):
+    """Return the share of each event in each cell of a part: a frame of cells by events."""
+    chunk = max(studies // 8, 1)
+    jobs = [
+        (part, cell, start, min(start + chunk, studies))
+        for cell in PARTS[part][1]
+        for start in range(0, studies, chunk)
+    ]
+    with ProcessPoolExecutor(cores) as pool:
+        found = list(pool.map(simulate, jobs))
+    totals = {}
+    for (_, cell, _, _), counts in zip(jobs, found, strict=True):
+        totals.setdefault(cell, Counter()).update(counts)
+    return pd.DataFrame(totals).T.fillna(0) / studies
+
+
+TEXT = {
+    "multiverse": (
+        "Joint tests over a multiverse, where there is no interaction",
+        f"Versions: beta and M value, HC3 and HC4, three outlier rules, {DRAWS} draws; with families CR2 alone. "
+        "44 people, or 48 in 12 families (intraclass correlation .64). A share of .04 to .06 is wanted.",
+    ),
+    "mediation": (
+        "Index of moderated mediation, where the mediator does nothing",
+        "The arm moderates the mediator and its own direct effect; the default equation keeps the latter (PROCESS 8). "
+        "999 draws. A share of .03 to .07 is wanted.",
+    ),
+    "region": (
+        "Region of significance that is not empty, where the arms are alike",
+        "44 people, HC3. A share of .04 to .06 is wanted of the simultaneous region, which is the headline.",
+    ),
+    "verdict": (
+        "Verdicts on known truths",
+        f"Slopes in SD of the error per SD of the predictor (control, treatment), margin {MARGIN:g}, HC3, normal "
+        "errors. Wrong is a verdict that is not true of the two slopes; saying nothing, or that the slopes differ where "
+        "they do, is not wrong. At most .05 is wanted.",
+    ),
+}
+
+
+def page(results, studies):
+    """Return the Markdown page from each part's frame."""
+    lines = [
+        "# Calibration of joint tests, mediation, regions and verdicts",
+        "",
+        "Written by `make calibration`; do not edit. "
+        f"Every cell is {studies:,} simulated studies; the simulation error of a share of .05 is "
+        f"{np.sqrt(0.05 * 0.95 / studies):.3f} (one standard error).",
+        "",
+    ]
+    for part, frame in results.items():
+        title, text = TEXT[part]
+        lines += [f"## {title}", "", text, "", "| | " + " | ".join(frame.columns) + " |"]
+        lines.append("| --- |" + " ---: |" * len(frame.columns))
+        lines += [f"| {cell} | " + " | ".join(f"{v:.3f}" for v in row) + " |" for cell, row in zip(
+            frame.index, frame.to_numpy(), strict=True)] + [""]  # fmt: skip
+    return "\n".join(lines)
+
+
+def main():
+    """Simulate and write the page, or print one part."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--out", type=Path, default=Path("docs/calibration_inference.md"))
+    arguments = parser.parse_args()
+    results = {
+        p: shares(p, arguments.studies, arguments.cores) for p in ([arguments.only] if arguments.only else PARTS)
+    }
+    if arguments.only:
+        print(results[arguments.only].round(3).to_string())
+        return
+    with whole_file(arguments.out) as part:
+        part.write_text(page(results, arguments.studies), encoding="utf-8")
+    print(f"wrote {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
