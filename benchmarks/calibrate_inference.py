@@ -190,7 +190,7 @@ TEXT = {
     "verdict": (
         "Verdicts on known truths",
         f"Slopes in SD of the error per SD of the predictor (control, treatment), margin {MARGIN:g}, HC3, normal "
-        "errors. Wrong is a verdict that is not true of the two slopes; saying nothing, or that the slopes differ where "
+        "errors. Wrong is a verdict that is not true of the slopes; saying nothing, or that the slopes differ where "
         "they do, is not wrong. At most .05 is wanted.",
     ),
 }

@@ -164,24 +164,22 @@ def fit(
     reference: Annotated[str | None, typer.Option(help="reference arm")] = None,
     standardise: Annotated[list[str] | None, typer.Option(help="outcome, predictor, moderator or covariates")] = None,
     cluster: Annotated[str | None, typer.Option(help="column of clusters, for CR2")] = None,
+    factor: Annotated[
+        list[str] | None, typer.Option(help="a column of numbers that name groups, such as arms 1, 2, 3")
+    ] = None,
+    margin: Annotated[float | None, typer.Option(help="smallest slope of interest, in the unit of the slopes")] = None,
     id: Annotated[str | None, typer.Option(help="column that names the rows")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for all tables")] = None,
 ) -> None:
     """Fit one moderation model on a table."""
-    from hpaxis.moderation import fit as fit_model
-    from hpaxis.tables import read_table, write_table
+    from hpaxis.moderation.command import fit_file
 
-    data = read_table(table)
-    result = fit_model(
-        data.set_index(id) if id else data,
-        outcome=outcome, predictor=predictor, moderator=moderator, covariates=covariate or [],
-        covariance=covariance, reference=reference, standardise=standardise or [], cluster=cluster,
-    )  # fmt: skip
-    shown = ("predictor_by_arm", "coefficients", "slopes", "region")
-    for name in (*shown, "slope_differences", "region_fdr", "fit", "used") if out else ():
-        write_table(getattr(result, name), out / f"{name}.tsv")
-    for name in shown:
-        print(f"{name}\n{getattr(result, name).to_string(index=False)}\n")
+    for text in fit_file(
+        table, id, out,
+        outcome=outcome, predictor=predictor, moderator=moderator, covariates=covariate or [], covariance=covariance,
+        reference=reference, standardise=standardise or [], cluster=cluster, factors=factor or [], margin=margin,
+    ):  # fmt: skip
+        print(text)
 
 
 @command(app, "pool", "hpaxis pool first=a/summary.tsv second=b/summary.tsv --out pooled")
@@ -223,15 +221,11 @@ def claims(
     out: Annotated[Path | None, typer.Option(help="file for the result")] = None,
 ) -> None:
     """Recompute printed statistics from each other; exit 1 where one contradicts another."""
-    from hpaxis import schemas
-    from hpaxis.moderation.statistics_check import check_statistics
-    from hpaxis.tables import read_table, write_table
+    from hpaxis.moderation.command import claims_file
 
-    found = check_statistics(read_table(table, text=schemas.load("printed_statistics.schema")["properties"]))
-    if out:
-        write_table(found, out)
+    found = claims_file(table, out)
     print(found.to_string(index=False))
-    raise typer.Exit(int((found["verdict"] == "contradicts").any()))
+    raise typer.Exit(int(found["verdict"].str.startswith("contradicts").any()))
 
 
 @command(

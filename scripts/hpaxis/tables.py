@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from hpaxis.problems import InputError, Problem
+
 FLOAT_FORMAT = "%.10g"
 # Columns that name things are text in every table: an id keeps its leading zeros.
 TEXT_SUFFIXES = ("_id", "_file")
@@ -51,6 +53,17 @@ def read_table(path, text=()):
     kept = TEXT_COLUMNS | set(text)
     dtypes = {c: "str" for c in header if c in kept or c.endswith(TEXT_SUFFIXES)}
     return pd.read_csv(path, sep="\t", dtype=dtypes, na_values=["NA"], keep_default_na=False)
+
+
+def read_given(path, text=()):
+    """Read a table that a person names on the command line; raises `InputError` where there is no such table."""
+    remedy = "give a tab-separated table in UTF-8 with one header row"
+    try:
+        return read_table(path, text)
+    except OSError as error:
+        raise InputError(Problem(str(path), "cannot be read", "correct the path")) from error
+    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise InputError(Problem(str(path), "is not a table", remedy)) from error
 
 
 def write_folder(tables, folder, ending=".tsv"):

@@ -24,7 +24,7 @@ def test_an_input_at_fault_is_a_line_and_a_status(states, tmp_path, capsys):
     states.to_csv(tmp_path / "states.tsv", sep="\t", index=False)
     arguments = ["fit", str(tmp_path / "states.tsv"), "--outcome", "Incom", "--predictor", "Illiteracy"]
     assert main([*arguments, "--moderator", "Murder"]) == 1
-    assert "data, Incom: is not a column of the data" in capsys.readouterr().err
+    assert "states.tsv, Incom: is not a column of the data" in capsys.readouterr().err
 
 
 def test_printed_statistics_are_checked_from_a_table(tmp_path, capsys):

@@ -54,7 +54,7 @@ def test_coefficients_stand_beside_those_of_ols(tables):
     table = tables["coefficients"]
     assert table["covariance"].tolist() == ["HC3"] * 4 + ["OLS"] * 4
     assert table["estimate"].tolist()[:4] == table["estimate"].tolist()[4:]
-    assert tables["region"]["adjustment"].tolist() == ["none", "fdr"]
+    assert tables["region"]["adjustment"].tolist() == ["simultaneous", "none", "fdr"]
 
 
 def test_the_reference_is_the_configs_first_arm(dyads):

@@ -55,15 +55,31 @@ def test_the_answer_is_the_primary_models_b3_with_its_interval(fitted):
     assert "judged on this difference of slopes (b₃) alone" in text
 
 
-def test_an_interval_without_zero_is_moderation_and_its_shape_is_told(fitted):
-    turned = text_of(answer(with_b3(fitted(), 0.2, 1.2, 0.7, (-0.4, 0.3)), True))
-    weaker = text_of(answer(with_b3(fitted(), 0.1, 0.5, 0.3, (-0.4, -0.1)), True))
-    steeper = text_of(answer(with_b3(fitted(), -0.9, -0.1, -0.5, (-0.4, -0.9)), True))
-    for text in (turned, weaker, steeper):
+def judged(results, verdict):
+    """The results with the primary model's verdict replaced."""
+    return tuple(
+        dataclasses.replace(r, tables={**r.tables, "verdict": r.tables["verdict"].assign(verdict=verdict, margin=0.2)})
+        for r in results
+    )
+
+
+def test_an_interval_without_zero_is_moderation_and_only_what_the_verdict_shows_is_said_of_its_form(fitted):
+    found = with_b3(fitted(), 0.2, 1.2, 0.7, (-0.4, 0.3))
+    texts = {
+        verdict: text_of(answer(judged(found, verdict), True))
+        for verdict in ("buffered", "weaker with treatment", "stronger with treatment", "reversed",
+                        "slopes differ, form open")
+    }  # fmt: skip
+    for text in texts.values():
         assert "excludes zero" in text and "moderation" in text
-    assert "more than buffering" in turned
-    assert "weakens the slope, as buffering would" in weaker
-    assert "opposite of buffering" in steeper
+    assert "shown to lie within ±0.20: buffered" in texts["buffered"]
+    assert "more than buffering" in texts["reversed"]
+    assert "weaker in treatment, as buffering would make it" in texts["weaker with treatment"]
+    assert "opposite of buffering" in texts["stronger with treatment"]
+    assert "which form the difference takes is not shown" in texts["slopes differ, form open"]
+    # An estimate on the other side of zero is no reversal by itself.
+    assert "more than buffering" not in texts["slopes differ, form open"]
+    steeper = text_of(answer(with_b3(fitted(), -0.9, -0.1, -0.5, (-0.4, -0.9)), True))
     assert "0.50 SD lower in treatment than in control" in steeper
 
 

@@ -14,16 +14,26 @@ from hpaxis.problems import Problem, closest
 from hpaxis.schemas import load, with_defaults
 
 
-def check_model(name, entry, columns=None, arms=(), table=None, config_file="config", minimum_per_arm=MINIMUM_PER_ARM):
+def check_model(
+    name,
+    entry,
+    columns=None,
+    arms=(),
+    table=None,
+    config_file="config",
+    minimum_per_arm=MINIMUM_PER_ARM,
+    types=None,
+):
     """Return the problems of one entry of the config's models, all at once.
 
     ``columns`` are the names of cohort/analysis.tsv: enough to check names before anything has run. ``table``
     is that table itself; with it, rows are checked too: arms with too few people, a constant predictor, an
-    outcome that leaked into a covariate under another name.
+    outcome that leaked into a covariate under another name. ``types`` are the config's types of columns (number or
+    category), where they are known.
     """
     entry = with_defaults(entry, load("config/model"))
     columns = list(table.columns if columns is None else columns)
-    problems = _unknown_columns(entry, columns) + _disagreements(entry, arms)
+    problems = _unknown_columns(entry, columns) + _disagreements(entry, arms) + _types(entry, types or {})
     spec = spec_of(entry, arms, minimum_per_arm=minimum_per_arm)
     known = [*columns, spec.predictor, *entry_columns(entry)]
     problems += name_problems(spec, known, config_file)
@@ -34,11 +44,11 @@ def check_model(name, entry, columns=None, arms=(), table=None, config_file="con
     return [_placed(p, name, config_file) for p in problems]
 
 
-def check_models(models, settings, columns, arms, config_file="config"):
+def check_models(models, settings, columns, arms, config_file="config", types=None):
     """Return the problems of all models and their settings, as far as names tell, before there are data."""
     problems = []
     for name, entry in models.items():
-        problems += check_model(name, entry, columns=columns, arms=arms, config_file=config_file)
+        problems += check_model(name, entry, columns=columns, arms=arms, config_file=config_file, types=types)
     return problems + check_settings(settings, models, columns, config_file)
 
 
@@ -105,6 +115,19 @@ def _disagreements(entry, arms):
         if not entry["predictor"].endswith("_beta"):
             add(f"has no scale {entry['scale']}", f"name an index that ends in _beta (its {sibling} is read)",
                 "predictor", entry["predictor"])  # fmt: skip
+    return problems
+
+
+def _types(entry, types):
+    """Columns that must be numbers but are declared as categories; a member's column may carry its role before it."""
+    problems = []
+    for role in ("outcome", "predictor", "mediator", "mechanism", "dose", "received"):
+        column = entry[role]
+        own = None if column is None else column.removeprefix("child_").removeprefix("parent_")
+        if own is not None and types.get(column, types.get(own)) == "category":
+            remedy = "code it 0 and 1 and declare it as number" if role == "received" else "name a column of numbers"
+            problems.append(Problem("config", "is declared as category, but must be a number", remedy, column=role,
+                                    value=column))  # fmt: skip
     return problems
 
 

@@ -55,7 +55,10 @@ def cluster_problems(kind, cluster, source="data"):
         what, remedy = "is CR2, but no cluster is named", "name the column of clusters in cluster"
         return [Problem(source, what, remedy, column="covariance")]
     if kind != "CR2" and cluster is not None:
-        what, remedy = f"names clusters that {kind} ignores", "use covariance CR2, or take the cluster out"
+        what, remedy = (
+            "names clusters that the covariance ignores",
+            f"use CR2 in place of {kind}, or take the cluster out",
+        )
         return [Problem(source, what, remedy, column="cluster", value=cluster)]
     return []
 

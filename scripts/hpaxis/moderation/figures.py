@@ -28,16 +28,23 @@ def plot_model(tables, entry):
             tables["lines"], tables["points"], tables["slopes"], tables["region"], predictor, outcome
         ),
         "effects": plot_floodlight(tables["effects"], tables["region"], tables["points"], across, effect),
-        "influence": plot_influence(tables["influence"]),
-        "versions": plot_specifications(tables["multiverse"], tables["multiverse_joint"]),
-        "power": plot_power(tables["power"], tables["detectable"]),
+        "influence": _or_nothing(plot_influence, tables["influence"]),
+        "versions": _or_nothing(plot_specifications, tables["multiverse"], tables["multiverse_joint"]),
+        "power": _or_nothing(plot_power, tables["power"], tables["detectable"]),
     }
+
+
+def _or_nothing(plot, *tables):
+    """The figure of a part, or words where that part was refused."""
+    if any(table.empty for table in tables):
+        return plot_refused(0, "No figure: this part could not be computed; the warnings say why.")
+    return plot(*tables)
 
 
 def plot_slopes(lines, points, slopes, region, predictor, outcome):
     """Draw each arm's line (or the lines at moderator values) with its band and the people behind it.
 
-    ``lines``, ``points``, ``slopes`` and ``region`` are the model's tables (region: the unadjusted row of two
+    ``lines``, ``points``, ``slopes`` and ``region`` are the model's tables (region: the simultaneous row of two
     arms is shaded within the observed range); ``predictor`` and ``outcome`` label the axes.
     """
     use_style()
@@ -45,7 +52,7 @@ def plot_slopes(lines, points, slopes, region, predictor, outcome):
     values = list(dict.fromkeys(lines["moderator"]))
     arms = points["moderator"].isin(values).all()
     styles = arm_styles(values)
-    shown = region[region["adjustment"] == "none"]
+    shown = _headline(region)
     if arms and len(shown) == 1:
         _shade(axis, shown.iloc[0])
     rows = slopes.set_index("moderator")
@@ -66,6 +73,12 @@ def plot_slopes(lines, points, slopes, region, predictor, outcome):
     axis.set(xlabel=predictor, ylabel=outcome)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1)
     return figure
+
+
+def _headline(region):
+    """The regions that hold over the whole range, or the pointwise ones of a table that has no others."""
+    simultaneous = region["adjustment"] == "simultaneous"
+    return region[simultaneous] if simultaneous.any() else region[region["adjustment"] == "none"]
 
 
 def _line_label(value, row, arms):
@@ -97,10 +110,15 @@ def plot_floodlight(effects, region, points, across, effect):
     values = points["predictor"] if arms else points["moderator"].astype(float)
     for axis, contrast in zip(axes[:, 0], contrasts, strict=True):
         rows = effects[effects["contrast"] == contrast]
-        own = region[(region["contrast"] == contrast) & (region["adjustment"] == "none")].iloc[0]
+        own = _headline(region[region["contrast"] == contrast]).iloc[0]
+        pointwise = region[(region["contrast"] == contrast) & (region["adjustment"] == "none")].iloc[0]
         fdr = region[(region["contrast"] == contrast) & (region["adjustment"] == "fdr")]
         _shade(axis, own)
-        axis.fill_between(rows["value"], rows["low"], rows["high"], color=GREY, alpha=0.25, linewidth=0)
+        axis.fill_between(rows["value"], rows["band_low"], rows["band_high"], color=GREY, alpha=0.25, linewidth=0,
+                          label="band that holds over the whole range")  # fmt: skip
+        for side in ("low", "high"):
+            label = "pointwise interval" if side == "low" else None
+            axis.plot(rows["value"], rows[side], color="black", linewidth=0.7, linestyle=":", label=label)
         axis.plot(rows["value"], rows["estimate"], color="black", linewidth=1.4)
         axis.axhline(0, color=GREY, linewidth=0.8)
         here = values[points["moderator"].astype(str).isin(contrast.split(" - "))] if arms else values
@@ -110,12 +128,16 @@ def plot_floodlight(effects, region, points, across, effect):
         for end in ("low", "high"):
             if own["minimum"] < own[end] < own["maximum"]:
                 axis.axvline(own[end], color=SHADE, linewidth=1)
+            if own["minimum"] < pointwise[end] < own["maximum"]:
+                axis.axvline(pointwise[end], color=GREY, linewidth=0.8, linestyle=":")
             if len(fdr) and own["minimum"] < fdr.iloc[0][end] < own["maximum"]:
                 axis.axvline(fdr.iloc[0][end], color=COLOURS[1], linewidth=1, linestyle="--")
         axis.set_title(contrast.replace(" - ", " \u2212 ") if arms else contrast, fontsize=9.5)
         axis.set_ylabel(effect)
+    axes[0, 0].legend(loc="best", fontsize=7.5, frameon=False)
     axes[-1, 0].set_xlabel(
-        f"{across}\nshaded: differs from zero, pointwise; dashed: ends with the false discovery rate held"
+        f"{across}\nshaded: the band leaves out zero; dotted: ends of the pointwise region; dashed: with the false "
+        "discovery rate held"
     )
     return figure
 
@@ -183,40 +205,50 @@ def plot_influence(influence, labels=False):
 def plot_specifications(curve, joint):
     """Draw the specification curve: every version's b3 with its interval, and what each version chose.
 
-    ``curve`` and ``joint`` are the model's multiverse tables. Black: interval excludes zero; ringed: the
-    config's own.
+    ``curve`` and ``joint`` are the model's multiverse tables; the first contrast is drawn. The legend explains every
+    mark: intervals without and with zero, the model itself, and the choices below.
     """
     use_style()
-    table = curve[curve["estimate"].notna()].sort_values(["estimate", "version"], ignore_index=True)
+    contrast = curve["contrast"].dropna().iloc[0] if curve["contrast"].notna().any() else None
+    own_contrast = curve["contrast"].eq(contrast) & curve["estimate"].notna()
+    table = curve[own_contrast].sort_values(["estimate", "version"], ignore_index=True)
+    if table.empty:
+        return plot_refused(0, "No version of the model could be fitted.")
     choices = [
         c for c in ("predictor", "scale", "covariates", "covariance", "outliers", "rows") if table[c].nunique() > 1
     ]
-    marks = [(c, v) for c in choices for v in dict.fromkeys(curve[c])]
-    height = 3.0 + 0.19 * len(marks)
+    marks = [(c, v) for c in choices for v in dict.fromkeys(table[c])]
+    height = 3.4 + 0.19 * len(marks)
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(7.4, height), sharex=True, height_ratios=(2.4, 0.19 * len(marks) + 0.2)
     )
     rank = np.arange(1, len(table) + 1)
     clear = ((table["low"] > 0) | (table["high"] < 0)).to_numpy()
-    for mask, colour in ((clear, "black"), (~clear, GREY)):
-        top.errorbar(rank[mask], table["estimate"][mask], yerr=(table["high"] - table["estimate"])[mask], fmt="o",
-                     markersize=3, color=colour, elinewidth=0.7, alpha=0.9)  # fmt: skip
+    for mask, colour, said in (
+        (clear, "black", "interval without zero"),
+        (~clear, GREY, "interval that holds zero"),
+    ):
+        if mask.any():
+            top.errorbar(rank[mask], table["estimate"][mask], yerr=(table["high"] - table["estimate"])[mask], fmt="o",
+                         markersize=3, color=colour, elinewidth=0.7, alpha=0.9, label=said)  # fmt: skip
     own = table["own"].eq(True).to_numpy()
     top.scatter(
-        rank[own], table["estimate"][own], s=90, facecolors="none", edgecolors=COLOURS[1], linewidths=1.5, zorder=3
-    )
+        rank[own], table["estimate"][own], s=90, facecolors="none", edgecolors=COLOURS[1], linewidths=1.5, zorder=3,
+        label="ringed: the model itself",
+    )  # fmt: skip
     top.axhline(0, color=GREY, linewidth=0.8)
-    share = joint.set_index("statistic")
+    share = joint[joint["contrast"] == contrast].set_index("statistic")
     text = "\n".join(f"{name} {row['observed']:.2f}, joint p {_p(row['p'])}" for name, row in share.iterrows())
     n = f"n = {int(table['n'].min())}" + (f"–{int(table['n'].max())}" if table["n"].min() < table["n"].max() else "")
-    top.set_title(f"{len(table)} versions, {n}\n{text}", fontsize=9)
-    top.set_ylabel("standardised b₃")
+    top.set_title(f"{contrast}: {len(table)} versions, {n}\n{text}", fontsize=9)
+    top.set_ylabel("b₃, outcome and\npredictor standardised")
+    top.legend(loc="upper left", fontsize=7.5, frameon=False)
     for y, (choice, value) in enumerate(marks):
         chosen = (table[choice] == value).to_numpy()
         bottom.plot(rank[chosen], np.full(chosen.sum(), y), "|", color="black", markersize=5)
     bottom.set_yticks(range(len(marks)), [f"{c}: {v}" for c, v in marks], fontsize=7.5)
-    bottom.set_ylim(len(marks) - 0.4, -0.6)
-    bottom.set_xlabel("version, in order of its estimate; ringed: the model as it stands in the config")
+    bottom.set_ylim(max(len(marks), 1) - 0.4, -0.6)
+    bottom.set_xlabel("version, in order of its estimate; each stroke below it is a choice that it made")
     return figure
 
 
@@ -242,11 +274,11 @@ def plot_power(power, detectable):
     return figure
 
 
-def plot_refused(count):
-    """Draw the place of a figure whose model was refused: why, in words."""
+def plot_refused(count, text=None):
+    """Draw the place of a figure whose model was refused, or that has nothing to show: why, in words."""
     use_style()
     figure, axis = plt.subplots(figsize=(6.4, 1.2))
     axis.axis("off")
-    text = f"No figure: the model was refused ({count} problem(s))."
+    text = text or f"No figure: the model was refused ({count} problem(s))."
     axis.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
     return figure

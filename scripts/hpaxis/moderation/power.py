@@ -9,7 +9,10 @@ import pandas as pd
 from scipy import optimize, stats
 
 from hpaxis.moderation.batches import many_designs, t_and_f
+from hpaxis.moderation.covariance import KINDS
+from hpaxis.moderation.design import MINIMUM_PER_ARM
 from hpaxis.moderation.seeds import generator
+from hpaxis.problems import Problem, raise_if_any
 
 F2 = (0.02, 0.05, 0.10, 0.15, 0.20, 0.25, 0.35, 0.50)
 TARGET = 0.80
@@ -56,6 +59,7 @@ def design_power(
     ``n_per_arm``: a number for each arm, the reference first. The predictor is normal, or log-normal
     (``skewed``), of one SD; covariates are normal and unrelated; errors normal.
     """
+    raise_if_any(plan_problems(n_per_arm, draws, reliability, covariates, kind))
     n, q = sum(n_per_arm), len(n_per_arm) - 1
     arm = np.repeat(np.arange(len(n_per_arm)), n_per_arm)
     rng = generator(seed, "design", *n_per_arm, skewed, covariates)
@@ -71,6 +75,31 @@ def design_power(
     table = _curve(X, columns, moderators, rng.standard_normal((draws, n)), noise, kind, effects, alpha)
     exact = [exact_power(f, n, X.shape[2], q, alpha) for f in effects]
     return table.assign(exact=exact, covariance=kind, n=n)
+
+
+def plan_problems(n_per_arm, draws, reliability, covariates, kind):
+    """Return the problems of a planned study: arms, people, reliability, draws, covariance."""
+    problems = []
+
+    def add(what, remedy, column, value):
+        problems.append(Problem("power", what, remedy, column=column, value=value))
+
+    if len(n_per_arm) < 2:
+        add("is one arm", "give the people of each arm, such as 22 22", "n", n_per_arm[0])
+    for n in n_per_arm:
+        if n < MINIMUM_PER_ARM:
+            add(f"is fewer than the {MINIMUM_PER_ARM} people an arm needs", "plan more people", "n", n)
+    if covariates < 0 or sum(n_per_arm) <= 2 * len(n_per_arm) + covariates:
+        add(
+            "are more covariates than these people can carry, or fewer than none", "use fewer", "covariates", covariates
+        )
+    if not 0 < reliability <= 1:
+        add("is no reliability", "give a number above 0 and up to 1", "reliability", reliability)
+    if draws < 100:
+        add("are too few draws", "use at least 100", "draws", draws)
+    if kind not in KINDS or kind == "CR2":
+        add("is no covariance of a plan", f"use one of {', '.join(k for k in KINDS if k != 'CR2')}", "covariance", kind)
+    return problems
 
 
 def _curve(X, columns, moderators, errors, noise, kind, effects, alpha):

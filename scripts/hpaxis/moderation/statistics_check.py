@@ -18,6 +18,10 @@ NAMES = {
     **{name.lower(): name for name in ("F", "df1", "df2", "R2", "dR2", "b", "SE", "t", "df", "p", "low", "high")},
     **{"f_value": "F", "delta_r2": "dR2", "estimate": "b"},
 }
+# Signs of a typesetter for those of a keyboard: minus, dashes, and spaces that do not break.
+TYPOGRAPHIC = str.maketrans(
+    {"−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "\u00a0": " ", "\u2009": " ", "\u202f": " "}
+)
 COLUMNS = ["claim", "statistic", "printed", "recomputed", "low", "high", "from", "verdict"]
 
 
@@ -56,7 +60,10 @@ def check_statistics(claims, level=0.95):
 
 
 class Printed:
-    """A printed number: its text, its value, and the range ``low`` to ``high`` it may stand for."""
+    """A printed number: its text, its value, and the range ``low`` to ``high`` it may stand for.
+
+    Typographic minus signs and what stands before a sign (p < .001, b = −0.37) are read.
+    """
 
     def __init__(self, text, value, low, high):
         self.text, self.value, self.low, self.high = text, value, low, high
@@ -64,7 +71,9 @@ class Printed:
     @classmethod
     def read(cls, cell):
         """Read a cell such as "5.94", ".013", "< .001" or "> .1"; raises ValueError."""
-        text = str(cell).strip()
+        text = str(cell).strip().translate(TYPOGRAPHIC)
+        text = re.sub(r"^[A-Za-z][A-Za-z0-9]*\s*(?=[<>=≤≥])", "", text)
+        text = text.replace("≤", "<").replace("≥", ">").lstrip("= ")
         match = re.fullmatch(r"([<>]?)\s*=?\s*(-?\d*\.?\d+)", text)
         if match is None:
             raise ValueError(text)

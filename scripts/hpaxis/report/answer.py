@@ -225,6 +225,9 @@ def verdict(result, row):
     name = f" ({contrast_label(row['contrast'])})" if len(result.differences) > 1 else ""
     if not excludes_zero(row):
         digits = digits_for(row["se"])
+        found = result.verdict_of(row["contrast"])
+        if found.get("verdict") == "alike within the margin":
+            return f"The slopes{name} are shown to differ by less than the margin of {fixed(found['margin'], digits)}."
         return (
             f"The interval{name} includes zero: these data do not show that the slopes differ. Nor do they show that "
             f"the slopes are alike: differences from {fixed(row['low'], digits)} to {fixed(row['high'], digits)} "

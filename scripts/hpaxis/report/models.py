@@ -160,6 +160,12 @@ class ModelResult:
                 return f"{text} ({fixed(100 * share)}%)" if standardised else f"{fixed(100 * share)}%"
         return text
 
+    def verdict_of(self, contrast):
+        """The row of verdict.tsv of one contrast as a mapping; empty where the model has none."""
+        table = self.tables.get("verdict")
+        rows = table[table["contrast"] == contrast] if table is not None and len(table) else None
+        return {} if rows is None or rows.empty else rows.iloc[0].to_dict()
+
     def own_coefficients(self):
         """Return the coefficients under the model's covariance, with OLS errors beside where that differs."""
         table = self.tables["coefficients"]
@@ -269,9 +275,9 @@ def slope_of(result, arm):
 
 
 def shape_sentence(result, row):
-    """Return how the slope in an arm compares with that of its reference: weaker, of other sign, or steeper.
+    """Return what the intervals show of the form of a difference: buffered, weaker, reversed, or nothing of it.
 
-    A description of the estimates; whether they differ at all is the interval's matter.
+    The verdict is the model's own (verdict.tsv); without that table no form is claimed.
     """
     arm, reference = pair_of(result, row["contrast"])
     here, there = slope_of(result, arm), slope_of(result, reference)
@@ -281,8 +287,17 @@ def shape_sentence(result, row):
         f"{fixed(here['estimate'], digits_for(here['se']))} "
         f"{interval(here['low'], here['high'], digits_for(here['se']))} in {arm}"
     )
-    if here["estimate"] * there["estimate"] < 0:
-        return f"{slopes}: as estimated, {arm} turns the direction of the slope, which is more than buffering it."
-    if abs(here["estimate"]) < abs(there["estimate"]):
-        return f"{slopes}: as estimated, {arm} weakens the slope, as buffering would."
-    return f"{slopes}: as estimated, the slope is steeper in {arm}, the opposite of buffering."
+    digits = digits_for(here["se"])
+    most = fixed(max(abs(here["low"]), abs(here["high"])), digits)
+    margin = result.verdict_of(row["contrast"]).get("margin")
+    within = "" if margin is None or margin != margin else f" ±{fixed(margin, digits)}"
+    shown = {
+        "buffered": f"the slope of {reference} is shown, and that of {arm} is shown to lie within{within}: buffered",
+        "weaker with treatment": f"the slope is shown to be weaker in {arm}, as buffering would make it; slopes up to "
+        f"{most} in size remain compatible with it there",
+        "stronger with treatment": f"the slope is shown to be steeper in {arm}, the opposite of buffering",
+        "reversed": f"in {arm} the slope is shown to point the other way, which is more than buffering it",
+        "alike within the margin": f"the two slopes are shown to differ by less than{within}",
+    }
+    open_form = f"which form the difference takes is not shown: in {arm} slopes up to {most} in size remain compatible"
+    return f"{slopes}: {shown.get(result.verdict_of(row['contrast']).get('verdict'), open_form)}."

@@ -10,6 +10,7 @@ from hpaxis.report.scrutiny import scrutiny_blocks
 from hpaxis.report.trial import trial_blocks
 
 ESTIMATE = ("b", "SE", "CI", "t", "df", "p")
+ADJUSTMENTS = {"simultaneous": "whole range", "none": "pointwise", "fdr": "FDR held"}
 # Where an effect differs from zero, within the observed range.
 REGIONS = {
     "inside": "where {on} is between {low} and {high}",
@@ -288,25 +289,22 @@ def _effects_figure(result, cells):
 
 
 def region_sentence(result, region, cells):
-    """Return where the arms differ (or the slope differs from zero): pointwise, and with the false discovery rate held.
+    """Return where the arms differ (or the slope differs from zero): over the whole range at once, and pointwise.
 
     ``region`` has one row for each contrast and adjustment.
     """
     parts = []
-    for _, row in region[region["adjustment"] == "none"].iterrows():
+    for _, row in region[region["adjustment"] == "simultaneous"].iterrows():
         if result.counts:
             arm, reference = pair_of(result, row["contrast"])
             what = f"the outcome differs between {arm} and {reference}"
         else:
             what = f"the {contrast_label(row['contrast'])} differs from zero"
         who = f" ({cells.part(row['n_significant'], row['n'])} people)" if row["n_significant"] else ""
-        parts.append(f"Pointwise, {what} {_where(result, row)}{who}.")
-        held = region[(region["adjustment"] == "fdr") & (region["contrast"] == row["contrast"])]
-        for _, other in held.iterrows():
+        parts.append(f"Over the whole range at once, {what} {_where(result, row)}{who}.")
+        for _, other in region[(region["adjustment"] == "none") & (region["contrast"] == row["contrast"])].iterrows():
             who = f" ({cells.part(other['n_significant'], other['n'])} people)" if other["n_significant"] else ""
-            parts.append(
-                f"With the false discovery rate held at {100 * other['alpha']:g}%: {_where(result, other)}{who}."
-            )
+            parts.append(f"Each value by itself (pointwise): {_where(result, other)}{who}.")
     return " ".join(parts)
 
 
@@ -390,7 +388,7 @@ def region_table(result, cells, folded=False):
             sides = "–"
         rows.append((
             contrast_label(row["contrast"]),
-            "FDR held" if row["adjustment"] == "fdr" else "pointwise",
+            ADJUSTMENTS[row["adjustment"]],
             fixed(row["critical_t"]),
             ends,
             _where(result, row),

@@ -92,6 +92,8 @@ def _warnings(result):
 
 def _influence(result, cells):
     parts = []
+    if result.tables["influence"].empty or result.tables["region_without"].empty:
+        return ""
     for term, rows in result.tables["influence"].groupby("term", sort=False):
         without = rows["estimate_without"]
         digits = digits_for(rows["se_without"].median())
@@ -171,12 +173,16 @@ def versions_sentence(result):
     versions, joint = result.tables["multiverse"], result.tables["multiverse_joint"]
     if versions.empty:
         return ""
-    tests = words(f"{r['statistic']} {significant(r['observed'])}, p {p_phrase(r['p'])}" for _, r in joint.iterrows())
+    several = joint["contrast"].nunique() > 1
+    tests = words(
+        f"{r['contrast'] + ': ' if several else ''}{r['statistic']} {significant(r['observed'])}, p {p_phrase(r['p'])}"
+        for _, r in joint.iterrows()
+    )
     estimates = versions["estimate"].dropna()
     return (
         f"The model was fitted in {plural(len(estimates), 'version')} of its choices. Its interaction ranges from "
-        f"{fixed(estimates.min())} to {fixed(estimates.max())} over them, median {fixed(estimates.median())}. Joint "
-        f"permutation tests over all versions: {tests}."
+        f"{fixed(estimates.min())} to {fixed(estimates.max())} over them, median {fixed(estimates.median())}, outcome "
+        f"and predictor standardised in each. Joint tests over all versions (restricted wild bootstrap): {tests}."
     )
 
 

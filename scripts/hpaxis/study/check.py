@@ -65,4 +65,5 @@ def _check_models(study: Study, config_file: str) -> list[Problem]:
     around = check_programme(study.config["programme"], study.models, columns, config_file)
     if columns is None:
         return around
-    return around + check_models(study.models, study.config["moderation"], columns, study.config["arms"], config_file)
+    types, arms = study.config["cohort"]["columns"], study.config["arms"]
+    return around + check_models(study.models, study.config["moderation"], columns, arms, config_file, types)
