@@ -213,25 +213,23 @@ def complete_cases(data, columns, source="data"):
     Returns ``(cases, used)``: the rows of ``data`` with no missing or infinite value in ``columns``, and a
     table with one row for each row given: its label, included (bool) and reason ("missing: a, b").
     """
-    absent = data[columns].isna()
-    endless = pd.DataFrame(
-        {c: np.isinf(data[c].to_numpy(float, na_value=np.nan)) if not is_factor(data[c]) else False for c in columns},
-        index=data.index,
-    )
-    reasons = [
-        "; ".join(
-            text
-            for text in (
-                _listed("missing", [c for c in columns if absent_row[c]]),
-                _listed("not finite", [c for c in columns if endless_row[c]]),
-            )
-            if text
+    absent, endless = {}, {}
+    for c in columns:
+        column = data[c]
+        absent[c] = column.isna().to_numpy()
+        factor = is_factor(column)
+        endless[c] = np.zeros(len(data), bool) if factor else np.isinf(column.to_numpy(float, na_value=np.nan))
+    lacking = np.logical_or.reduce([*absent.values(), *endless.values()])
+    reasons = [""] * len(data)
+    for i in np.flatnonzero(lacking):
+        texts = (
+            _listed("missing", [c for c in columns if absent[c][i]]),
+            _listed("not finite", [c for c in columns if endless[c][i]]),
         )
-        for absent_row, endless_row in zip(absent.to_dict("records"), endless.to_dict("records"), strict=True)
-    ]
+        reasons[i] = "; ".join(text for text in texts if text)
     label = data.index.name or "row"
-    used = pd.DataFrame({label: data.index, "included": [not r for r in reasons], "reason": reasons})
-    return data[used["included"].to_numpy()], used
+    used = pd.DataFrame({label: data.index, "included": ~lacking, "reason": reasons})
+    return data[~lacking] if lacking.any() else data, used
 
 
 def _listed(what, names):
@@ -325,14 +323,13 @@ def _standardised(spec):
 
 
 def _scales(cases, spec):
-    numeric = [c for c in spec.columns if not is_factor(cases[c])]
-    standardised = set(_standardised(spec))
-    rows = [
-        (c, cases[c].mean(), cases[c].std(ddof=1), cases[c].min(), cases[c].max(), c in standardised) for c in numeric
-    ]
-    return pd.DataFrame(rows, columns=["column", "mean", "sd", "minimum", "maximum", "standardised"]).set_index(
-        "column"
-    )
+    standardised, rows = set(_standardised(spec)), {}
+    for c in spec.columns:
+        if not is_factor(cases[c]):
+            values = cases[c].to_numpy(float)
+            rows[c] = (values.mean(), values.std(ddof=1), values.min(), values.max(), c in standardised)
+    columns = ["mean", "sd", "minimum", "maximum", "standardised"]
+    return pd.DataFrame(rows.values(), columns=columns, index=pd.Index(rows, name="column"))
 
 
 # What can be told from names alone: two forms of one quantity, such as x_beta and x_m, or cortisol and its logarithm.
@@ -400,10 +397,10 @@ def data_problems(cases, spec, source="data"):
             if role == "predictor":
                 remedy += ", or exchange predictor and moderator"
             add(f"is text, but the {role} must be a number", remedy, name)
-        elif cases[name].nunique() < 2:
+        elif _constant(cases[name]):
             add(f"is constant, so it cannot be the {role}", "choose another column or population", name)
     for name in (spec.moderator, *spec.covariates):
-        if cases[name].nunique() < 2:
+        if _constant(cases[name]):
             role = "moderator" if name == spec.moderator else "covariate"
             add(f"is constant, so it cannot be a {role}", "choose another column or population", name)
     problems += _arm_problems(cases, spec, source)
@@ -420,10 +417,15 @@ def data_problems(cases, spec, source="data"):
     return problems
 
 
+def _constant(column):
+    """Whether a column without missing values has one value."""
+    values = column.to_numpy()
+    return bool((values == values[0]).all())
+
+
 def _arm_problems(cases, spec, source):
     column = cases[spec.moderator]
-    counts = column.value_counts()
-    if not (is_factor(column) or len(counts) == 2):
+    if not (is_factor(column) or column.nunique() == 2):
         if spec.reference is not None:
             remedy = "leave the reference out"
             return [Problem(source, "is continuous and has no reference arm", remedy, column=spec.moderator)]
@@ -434,13 +436,14 @@ def _arm_problems(cases, spec, source):
         remedy = f"use one of {', '.join(map(label, levels))}"
         problems.append(Problem(source, "is the reference, but no row has it", remedy, column=spec.moderator,
                                 value=spec.reference))  # fmt: skip
+    arm, x = column.to_numpy(), cases[spec.predictor].to_numpy()
     for level in levels:
-        here = cases[column == level]
-        if len(here) < spec.minimum_per_arm:
-            what = f"has {len(here)} complete rows, fewer than the {spec.minimum_per_arm} an arm needs"
+        here = arm == level
+        if (count := int(here.sum())) < spec.minimum_per_arm:
+            what = f"has {count} complete rows, fewer than the {spec.minimum_per_arm} an arm needs"
             remedy = "leave the arm out or pool it; see the table of rows used"
             problems.append(Problem(source, what, remedy, column=spec.moderator, value=level))
-        elif here[spec.predictor].nunique() < 2:
+        elif (x[here] == x[here][0]).all():
             what = f"is constant in {spec.moderator} {level}, so it has no slope there"
             problems.append(Problem(source, what, "choose another predictor or population", column=spec.predictor))
     return problems

@@ -67,9 +67,11 @@ def without_outliers(data, columns, rule):
         return data
     changed = {}
     for name in columns:
-        values = data[name].astype(float)
-        low, high = values.mean() - 3 * values.std(ddof=1), values.mean() + 3 * values.std(ddof=1)
-        changed[name] = values.clip(low, high) if rule == "winsorise" else values.where(values.between(low, high))
+        values = data[name].to_numpy(float)
+        middle, reach = np.nanmean(values), 3 * np.nanstd(values, ddof=1)
+        low, high = middle - reach, middle + reach
+        within = (values >= low) & (values <= high)
+        changed[name] = np.clip(values, low, high) if rule == "winsorise" else np.where(within, values, np.nan)
     return data.assign(**changed)
 
 
@@ -82,32 +84,37 @@ def multiverse(table, entry, grid, arms, settings, draws, seed, name=""):
     estimate, share significant with the median's sign, mean t; observed, p (two-sided, restricted wild bootstrap),
     draws, versions.
     """
-    rows, fits, designs = [], [], {}
+    rows, fits, designs, sources = [], [], {}, {}
     for i, (choices, changed) in enumerate(versions(entry, grid), start=1):
         key = tuple(v for k, v in choices.items() if k != "covariance")
         try:
             if key not in designs:
-                designs[key] = _design(table, changed, choices["outliers"], arms, settings)
+                source = (choices["rows"], choices["predictor"], choices["scale"])
+                if source not in sources:
+                    sources[source] = model_rows(table, changed, arms)[0]
+                designs[key] = _design(sources[source], changed, choices["outliers"], arms, settings)
             design = designs[key]
             if isinstance(design, InputError):
                 raise design
             fit = fit_linear(design, changed["covariance"])
         except InputError as error:
             designs.setdefault(key, error)
-            rows.append(pd.DataFrame([{"version": i, **choices, "problem": error.problems[0].what}]))
+            rows.append({"version": i, **choices, "problem": error.problems[0].what})
             continue
         names, C = slope_differences(design)
-        rows.append(fit.contrasts(C).assign(version=i, **choices, contrast=names, n=design.n, own=i == 1))
+        found = fit.contrasts(C).to_dict("records")
+        shared = {"version": i, **choices, "n": design.n, "own": i == 1}
+        rows += [shared | {"contrast": name} | row for name, row in zip(names, found, strict=True)]
         fits.append(fit)
-    curve = pd.concat(rows, ignore_index=True).reindex(columns=COLUMNS)
+    curve = pd.DataFrame(rows).reindex(columns=COLUMNS)
     return curve, joint_tests(fits, draws, generator(seed, name, "multiverse"), settings["alpha"])
 
 
-def _design(table, entry, outliers, arms, settings):
+def _design(data, entry, outliers, arms, settings):
     """The design of one version, whatever its covariance."""
     spec = spec_of(entry, arms, settings["alpha"], settings["minimum_per_arm"])
-    data, _ = model_rows(table, entry, arms)
-    return build_design(without_outliers(data, (spec.outcome, spec.predictor), outliers), spec)
+    columns = list(dict.fromkeys(c for c in (*spec.columns, "dyad_id") if c in data))
+    return build_design(without_outliers(data[columns], (spec.outcome, spec.predictor), outliers), spec)
 
 
 def joint_tests(fits, draws, rng, alpha):
