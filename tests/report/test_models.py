@@ -151,7 +151,8 @@ def test_a_continuous_moderator_has_slopes_at_values_and_a_region(fitted, config
     text = words_of(model_blocks(result, ALL, True))
     assert "changes with age months (b₃ = " in text
     assert (
-        "Pointwise, the slope of region mean methylation differs from zero nowhere in the observed range of age" in text
+        "Over the whole range at once, the slope of region mean methylation differs from zero nowhere in the observed"
+        in text
     )
     rows = slope_table(result).rows
     assert len(rows) == 4 and rows[0][0].startswith("Slope at ") and rows[-1][0] == "Difference: per unit of age months"

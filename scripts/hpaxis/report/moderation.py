@@ -267,8 +267,8 @@ def slopes_figure(result, cells):
         f"Points and fitted lines with bands: {said}. {region_sentence(result, result.tables['region'], cells)}",
         result.figures["slopes"],
         f"Lines: fitted, covariates at their means, with pointwise {result.confidence} bands. Points: one person each, "
-        "the outcome moved to the means of the covariates. Shaded: the pointwise region of significance within the "
-        "observed range.",
+        "the outcome moved to the means of the covariates. Shaded: the region of significance over the whole "
+        "observed range at once.",
         source=(f"report/figures/models/{result.name}/slopes.svg", f"moderation/{result.name}/lines.tsv"),
         data=result.tables["lines"],
     )
@@ -282,7 +282,8 @@ def _effects_figure(result, cells):
         f"Where the effect differs from zero (Johnson–Neyman){_complete(result)}",
         f"The effect with its band over the observed range. {region_sentence(result, result.tables['region'], cells)}",
         result.figures["effects"],
-        f"Band: pointwise {result.confidence} interval from the same covariance. Shaded: where it leaves out zero.",
+        f"Band: {result.confidence} over the whole range at once, from the same covariance. Dotted: pointwise. Shaded: "
+        "where the band leaves out zero.",
         source=(f"report/figures/models/{result.name}/effects.svg", f"moderation/{result.name}/effects.tsv"),
         data=result.tables["effects"],
     )

@@ -57,7 +57,9 @@ def read_results(paths, models, figures=None):
     """
     tables = {name: {} for name in models}
     for path in map(Path, paths):
-        tables[path.parent.name][path.stem] = read_table(path, text=("moderator", "contrast", "comparison"))
+        tables[path.parent.name][path.stem] = read_table(
+            path, text=("moderator", "contrast", "comparison", "reference")
+        )
     drawn = figures or {name: {} for name in models}
     return tuple(
         ModelResult(name, entry, tables[name], drawn[name], _refusal(tables[name])) for name, entry in models.items()
