@@ -5,6 +5,7 @@ from pathlib import Path
 from job import logged
 
 with logged(snakemake.log[0]) as log:
+    from hpaxis.methylation.assays.coverage import origin_notes
     from hpaxis.methylation.counting.calls import LibraryCalls
     from hpaxis.methylation.levels.genotypes import identity_warnings
     from hpaxis.methylation.levels.libraries import estimate_study
@@ -32,7 +33,9 @@ with logged(snakemake.log[0]) as log:
         others, instrument = read_pyrosequenced(libraries, panels, readings, settings)
         write_table(instrument, snakemake.output.instrument)
     warnings = identity_warnings(read_table(snakemake.input.identity))
-    found = estimate_study(sheet[sheet["library_id"].isin(tables)], panels, tables, settings, others, warnings)
+    notes = {Path(p).stem: origin_notes(read_table(p)) for p in snakemake.input.origin}
+    counted = sheet[sheet["library_id"].isin(tables)]
+    found = estimate_study(counted, panels, tables, settings, others, warnings, notes)
     write_folder(found.calls, snakemake.output.calls, ".cpg.tsv")
     write_table(found.libraries, snakemake.output.libraries)
     write_table(found.indices, snakemake.output.indices)

@@ -83,7 +83,7 @@ for batch, names in small_batches.items():
 
 rule read_counts:
     input:
-        table=lambda wildcards: study.library(wildcards.library)["counts"],
+        table=lambda wildcards: study.counts(wildcards.library),
         panel=lambda wildcards: study.panel_files(wildcards.library),
         code=code_of("read_counts"),
     output:
@@ -93,6 +93,7 @@ rule read_counts:
         conversion="<results>/methylation/conversion/{library}.tsv",
         cycles="<results>/methylation/cycles/{library}.tsv",
         sites="<results>/methylation/sites/{library}.tsv",
+        origin="<results>/methylation/origin/{library}.tsv",
     log:
         "<logs>/read_counts/{library}.log",
     benchmark:
@@ -291,6 +292,7 @@ rule estimate_methylation:
         conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
         cycles=expand("<results>/methylation/cycles/{library}.tsv", library=by_cycle),
         sites=expand("<results>/methylation/sites/{library}.tsv", library=by_cycle),
+        origin=expand("<results>/methylation/origin/{library}.tsv", library=study.library_ids(assay="counts")),
         readings=rules.read_pyrosequencing.output.readings if pyrosequenced else [],
         identity=rules.call_genotypes.output.identity,
         panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),

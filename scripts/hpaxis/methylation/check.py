@@ -9,7 +9,7 @@ from itertools import islice
 import pandas as pd
 from xopen import xopen
 
-from hpaxis.methylation.assays.inputs import check_library_files
+from hpaxis.methylation.assays.inputs import check_counts, check_library_files
 from hpaxis.methylation.counting.reads import check_read_files
 from hpaxis.methylation.levels.cell_mix import check_cell_types
 from hpaxis.methylation.panels.panel import panel_folder, read_panel
@@ -144,10 +144,12 @@ def check_files(study, made=None, checked=None):
             for name in names:
                 if made and name.startswith(made):
                     continue
-                if not os.path.isfile(name):
+                if not (os.path.isfile(name) or (column == "counts" and os.path.isdir(name))):
                     problems.append(Problem(sheet, "does not exist", "correct the path", row.row, column, name))
                 else:
                     paths.append(name)
+        if paths and row.assay == "counts":
+            problems += check_counts(row, sheet, checked)
         if paths and (row.assay == "amplicon" or (row.assay == "genome" and pd.isna(row.bam))):
             read.append((row, paths))
             if checked is not None and checked.hold(paths):

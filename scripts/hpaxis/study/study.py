@@ -95,6 +95,12 @@ class Study:
             return BYTES_PER_PAIR * self.config["simulation"]["pairs_per_library"]
         return sum(os.path.getsize(path) if os.path.isfile(path) else math.inf for path in paths)
 
+    def counts(self, library_id: str) -> str:
+        """Return the file of counts of a library, which may lie in the folder that the sheet names."""
+        from hpaxis.methylation.assays.coverage import counts_file
+
+        return counts_file(self.library(library_id)["counts"], library_id)
+
     def umi(self, library_id: str) -> str | None:
         """Return the pattern of a library's UMIs; None without."""
         pattern = self.library(library_id)["umi"]

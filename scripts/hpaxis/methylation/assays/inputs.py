@@ -6,9 +6,11 @@ import shutil
 import pandas as pd
 
 from hpaxis.methylation.assays.aligner import PROGRAM
+from hpaxis.methylation.assays.coverage import counts_file, find_format
 from hpaxis.methylation.assays.genome import open_genome, place_panel
 from hpaxis.methylation.assays.genome_bam import check_bam
 from hpaxis.methylation.assays.pyrosequencing import check_exports, export_paths
+from hpaxis.methylation.assays.release import read_counts
 from hpaxis.methylation.panels.panel import panel_folder, read_panel
 from hpaxis.problems import InputError, Problem
 
@@ -19,6 +21,25 @@ def check_library_files(libraries, settings, sheet):
     ``libraries``: the sheet, as read; ``settings``: the config's methylation section; ``sheet``: the sheet's path.
     """
     return [*_check_pyrosequencing(libraries, settings, sheet), *_check_genome(libraries, settings, sheet)]
+
+
+def check_counts(row, sheet, checked=None):
+    """Problems of one library's counts, by reading them; ``checked``: files by coordinate not to read again."""
+    if pd.isna(row.panel) or not os.path.isdir(panel_folder(row.panel)):
+        return []  # said of the panel
+    try:
+        path = counts_file(row.counts, row.library_id)
+    except InputError as error:
+        return [Problem(sheet, p.what, p.remedy, row.row, "counts", p.file) for p in error.problems]
+    try:
+        own = find_format(path) is not None
+        if not (own and checked is not None and checked.hold([path])):
+            read_counts(path, row.library_id, read_panel(panel_folder(row.panel)))
+    except InputError as error:
+        return error.problems
+    if own and checked is not None:
+        checked.add([path])
+    return []
 
 
 def _panels(rows):

@@ -1,11 +1,13 @@
 """What a study can share instead of reads: counts of molecules, and the way back in from them."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from hpaxis.methylation.assays.coverage import find_format, read_coverage, splitting_report
 from hpaxis.methylation.counting.calls import FATES, LibraryCalls, conversion_table, counts_table, patterns_table
 from hpaxis.methylation.counting.cycles import COLUMNS as CYCLES
 from hpaxis.methylation.counting.leads import COLUMNS as LEADS
@@ -69,9 +71,16 @@ def read_counts(path, library_id, panel):
     ``library_id, cpg_id, methylated, unmethylated`` and, where known, ``other`` and the counts of cytosines outside
     CpGs, ``non_cpg_unconverted`` and ``non_cpg_converted``, the same on each of a library's rows. From the latter,
     CpGs count as independent of each other, since the molecules that the counts are from are not known. Raises
-    `InputError` with every problem.
+    `InputError` with every problem. Counts by coordinate that another pipeline wrote are read as `coverage` says.
     """
-    table = read_table(path)
+    kind = find_format(path)
+    if kind is not None:
+        rows, origin = read_coverage(path, kind, panel)
+        if "non_cpg_converted" not in rows.columns and (report := splitting_report(path, library_id)):
+            rows = rows.assign(non_cpg_unconverted=report[0], non_cpg_converted=report[1])
+            origin = replace(origin, conversion="the run's splitting report")
+        return replace(counts_of_cpgs(rows, library_id, panel), origin=origin)
+    table = _read(path)
     if set(MOLECULES) <= set(table.columns):
         rows = _library_rows(table, library_id, path)
         _check_molecules(rows, panel, path)
@@ -81,8 +90,9 @@ def read_counts(path, library_id, panel):
         _check_cpgs(rows, panel, path)
         patterns = _single_cpg_molecules(rows, panel)
     else:
-        wanted = f"{', '.join(MOLECULES)}; or {', '.join(CPGS)}"
-        raise InputError(Problem(str(path), "is no table of counts", f"its columns are {wanted}", 1))
+        wanted = f"its columns are {', '.join(MOLECULES)}; or {', '.join(CPGS)}"
+        remedy = f"{wanted}; or give counts as Bismark, MethylDackel, methylKit or modkit write them"
+        raise InputError(Problem(str(path), "is no table of counts", remedy, 1))
     counts = counts_table(patterns, panel, library_id)
     if "other" in rows.columns and "cpg_id" in rows.columns:
         counts["other"] = counts["cpg_id"].map(rows.set_index("cpg_id")["other"]).fillna(0).astype("int64")
@@ -93,12 +103,23 @@ def read_counts(path, library_id, panel):
     return LibraryCalls(counts, patterns, reads, conversion, cycles, sites=sites)
 
 
+def _read(path):
+    try:
+        return read_table(path)
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        what = "is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else "is no table: its rows differ in length"
+        raise InputError(Problem(str(path), what, "save it as tab-separated UTF-8 text")) from None
+
+
 def counts_of_cpgs(rows, library_id, panel):
     """`LibraryCalls` of counts by CpG without molecules: ``rows`` as `read_counts` takes them, for one library."""
     patterns = _single_cpg_molecules(rows, panel)
     counts = counts_table(patterns, panel, library_id)
     reads = _reads_row(Path("none"), library_id, patterns, counts)
-    return LibraryCalls(counts, patterns, reads, _conversion(Path("none"), library_id, patterns, panel))
+    conversion, none = _conversion(Path("none"), library_id, patterns, panel), Path("none")
+    cycles = _beside(none, library_id, CYCLES, ("methylated", "unmethylated"))
+    sites = _beside(none, library_id, SITES, ("unconverted", "converted"))
+    return LibraryCalls(counts, patterns, reads, conversion, cycles, sites=sites)
 
 
 def _library_rows(table, library_id, path):

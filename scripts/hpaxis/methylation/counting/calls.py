@@ -59,7 +59,8 @@ class LibraryCalls:
     for ``max_unconverted`` included.
     ``cycles`` has a row a mate and cycle (see `cycles.CycleTally`), ``alleles`` what molecules show at masked variants
     (see `alleles.AlleleTally`; private), ``sites`` a row a cytosine outside CpGs (see `sites.SiteTally`), ``lanes`` a
-    row a file or pair of files: what became of its reads; None where only counts are known.
+    row a file or pair of files: what became of its reads; ``origin``: what was found of counts that another pipeline
+    wrote; None where only counts are known.
     """
 
     counts: pd.DataFrame
@@ -70,6 +71,7 @@ class LibraryCalls:
     alleles: pd.DataFrame | None = None
     sites: pd.DataFrame | None = None
     lanes: pd.DataFrame | None = None
+    origin: object = None
 
 
 def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, chunk_bytes=CHUNK_BYTES, umi=None,

@@ -173,6 +173,9 @@ class Counted:
     def doubts(self, summary, settings):
         """Failed molecules, depth and templates."""
         found = []
+        if self.conversion.assumed:
+            what = "its counts hold no cytosine outside CpGs: conversion taken as complete; state conversion_percent"
+            found.append(("warn", what))
         for rank in ("fail", "warn"):
             if summary["failed_molecules"] > settings[f"failed_molecules_{rank}"]:
                 what = f"conversion failed on {100 * summary['failed_molecules']:.3g} % of the molecules"
@@ -221,10 +224,11 @@ class Counted:
         return [f"{families} families of molecules, where there are {kinds:.0f} UMIs: templates share UMIs by chance"]
 
 
-def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None):
+def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None, notes=()):
     """`Counted` of a row of the sheet and its `calls.LibraryCalls`.
 
-    ``counted``: its templates (`templates.TemplateCount`); ``profiles``: amplicon → `profile.Profile`, flat without.
+    ``counted``: its templates (`templates.TemplateCount`); ``profiles``: amplicon → `profile.Profile`, flat without; ``notes``, what is to be
+    said of how it was read.
     """
     sizes = {name: len(panel.cpg_offsets(name)) for name in panel.references}
     cells = tables.conversion
@@ -235,6 +239,12 @@ def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None):
     ]  # fmt: skip
     # With UMIs every family is a template of its own: nothing is counted twice.
     copies = np.inf if counted.source == "UMIs" else counted.effective
+    conversion = estimate.non_conversion(
+        whole, copies, counted.factor_spread(max(estimate.duplication(m, copies) for m in parts))
+    )
+    if np.isnan(conversion.value) and getattr(row, "assay", None) == "counts":
+        stated = getattr(row, "conversion_percent", np.nan)
+        conversion = estimate.ASSUMED if pd.isna(stated) else estimate.Rate(1 - float(stated) / 100, 0.0, np.inf)
     masked = masked_cpgs(panel, settings["snp_frequency"])
     return Counted(
         row=row,
@@ -245,14 +255,12 @@ def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None):
         counted=counted,
         profiles=[profiles[name] if profiles else flat_profile(0, size) for name, size in sizes.items()],
         error=sequencing_error(tables.reads.iloc[0]),
-        conversion=estimate.non_conversion(
-            whole, copies, counted.factor_spread(max(estimate.duplication(m, copies) for m in parts))
-        ),
+        conversion=conversion,
         mixture=mixture,
         bias=[] if tables.cycles is None else cycle_bias(tables.cycles),
         masked=masked,
         excluded=masked & (settings["snp_action"] == "exclude"),
-        notes=mask_notes(panel, settings),
+        notes=[*mask_notes(panel, settings), *notes],
     )
 
 

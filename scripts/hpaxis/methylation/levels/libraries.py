@@ -61,6 +61,7 @@ def estimate_study(
     settings: dict,
     others: list[Measured] | tuple = (),
     warnings: dict | None = None,
+    notes: dict | None = None,
 ) -> StudyEstimates:
     """Turn what was measured into corrected levels for every library, and indices for every participant and timepoint.
 
@@ -68,15 +69,21 @@ def estimate_study(
     participant_id, timepoint, kind, panel, expected_percent, plate, well, input_ng); ``panels``, panel name → `Panel`;
     ``tables``, library_id → `calls.LibraryCalls`; ``settings``, the config's methylation section; ``others``,
     libraries that were measured without molecules (`measured.Measured`); ``warnings``, library_id → reasons that are
-    known from elsewhere. A library that fails keeps its calls; its index is NA with the reason. Raises `InputError`
-    when two panels name an index alike.
+    known from elsewhere; ``notes``, library_id → what is to be said of how it was read. A library that fails keeps its
+    calls; its index is NA with the reason. Raises `InputError` when two panels name an index alike.
     """
     _check_index_names(panels)
     rows = list(sheet.sort_values("library_id").itertuples())
     profiles, counted = count_study(rows, panels, tables, settings)
     samples = [
         read_sample(
-            row, panels[row.panel], tables[row.library_id], settings, counted[row.library_id], profiles[row.panel]
+            row,
+            panels[row.panel],
+            tables[row.library_id],
+            settings,
+            counted[row.library_id],
+            profiles[row.panel],
+            (notes or {}).get(row.library_id, ()),
         )
         for row in rows
     ]
