@@ -227,8 +227,8 @@ class Counted:
 def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None, notes=()):
     """`Counted` of a row of the sheet and its `calls.LibraryCalls`.
 
-    ``counted``: its templates (`templates.TemplateCount`); ``profiles``: amplicon → `profile.Profile`, flat without; ``notes``, what is to be
-    said of how it was read.
+    ``counted``: its templates (`templates.TemplateCount`); ``profiles``: amplicon → `profile.Profile`, flat without;
+    ``notes``: what is to be said of how it was read.
     """
     sizes = {name: len(panel.cpg_offsets(name)) for name in panel.references}
     cells = tables.conversion
