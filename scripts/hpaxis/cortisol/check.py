@@ -161,6 +161,8 @@ def check_layout(layout, hair, path):
 def compare(read, layout, path, layout_path, kit):
     """Return the problems between a reading and the layout it is said to have."""
     values = read.wells.set_index("well")
+    used = layout.loc[layout["mask"].isna(), "well"] if "mask" in layout else layout["well"]
+    layout = layout[layout["well"].isin(used)].reset_index(drop=True)
     used = layout["well"]
     absent = [w for w in used if w not in values.index]
     if absent:
@@ -248,8 +250,9 @@ def _signal_order(wells, path, kit):
     problems = []
     if len(levels) >= 4 and levels.nunique() > 1:
         rho = stats.spearmanr(levels.index, levels.to_numpy()).statistic
-        if rho > -0.5:
-            what = f"does not fall over the standards as the layout places them (rank correlation {rho:+.2f})"
+        if (-rho if kit.rising else rho) > -0.5:
+            way = "rise" if kit.rising else "fall"
+            what = f"does not {way} over the standards as the layout places them (rank correlation {rho:+.2f})"
             remedy = "the plate or the layout is turned, its rows are swapped, or it is another plate's"
             problems.append(Problem(path, what, remedy))
     b0, nsb = (wells.loc[wells["role"] == role, "signal"].mean() for role in ("b0", "nsb"))

@@ -12,9 +12,29 @@ from hpaxis.shipped import KITS
 PG_PER_ML = {"pg/mL": 1.0, "ng/mL": 1e3, "ug/dL": 1e4, "nmol/L": 1e4 / 27.59}
 
 
+# Molar masses in g/mol (pg per pmol) from formulas and standard atomic weights (C 12.011, H 1.008, O 15.999). That of
+# cortisol is the one that the factor 27.59 implies.
+MOLAR_MASS = {
+    name: c * 12.011 + h * 1.008 + o * 15.999
+    for name, (c, h, o) in {
+        "cortisone": (21, 28, 5), "corticosterone": (21, 30, 4), "DHEA": (19, 28, 2), "testosterone": (19, 28, 2),
+        "progesterone": (21, 30, 2),
+    }.items()
+} | {"cortisol": 1e4 / 27.59}  # fmt: skip
+
+
+def pg_per_ml(unit: str, analyte: str = "cortisol") -> float:
+    """Return how many pg/mL one ``unit`` (pg/mL, ng/mL, ug/dL or nmol/L) of the analyte is."""
+    return MOLAR_MASS[analyte] if unit == "nmol/L" else PG_PER_ML[unit]
+
+
 @dataclass(frozen=True)
 class Kit:
-    """A row of the kit table. ``standards``: nominal concentrations in ``unit``, from standard 1 on."""
+    """A row of the kit table.
+
+    ``standards``: nominal concentrations in ``unit``, in the booklet's order; ``standard_names``: what layouts call
+    them, or an empty tuple where they are numbered. ``analyte``: what the kit measures.
+    """
 
     kit: str
     method: str
@@ -24,6 +44,18 @@ class Kit:
     model: str
     weights: str
     zero_in_fit: bool
+    standard_names: tuple = ()
+    analyte: str = "cortisol"
+
+    @property
+    def rising(self) -> bool:
+        """Whether the signal rises with the concentration (sandwich assays)."""
+        return self.method == "sandwich_elisa"
+
+    @property
+    def in_pg_per_ml(self) -> float:
+        """How many pg/mL one unit of the kit is."""
+        return pg_per_ml(self.unit, self.analyte)
 
     @property
     def finished(self):
@@ -41,10 +73,12 @@ def read_kits(path=None):
     kits = {}
     for row in table.itertuples():
         numbers, fault = _standards(row, path)
-        problems += fault
+        names, more = _standard_names(row, numbers, path)
+        problems += [*fault, *more, *_contradictions(row, path)]
         kits[row.kit] = Kit(
-            row.kit, row.method, row.unit, numbers, row.signal, row.model, row.weights, row.zero_in_fit == "yes"
-        )
+            row.kit, row.method, row.unit, numbers, row.signal, row.model, row.weights, row.zero_in_fit == "yes",
+            names, row.analyte,
+        )  # fmt: skip
     raise_if_any(problems)
     return kits
 
@@ -85,3 +119,26 @@ def _standards(row, path):
         what = "is no list of at least 4 different concentrations"
         return (), [Problem(str(path), what, "write them as 3200;1600;800;...", row.row, "standards", row.standards)]
     return numbers, []
+
+
+def _standard_names(row, numbers, path):
+    text = row.standard_names if isinstance(row.standard_names, str) else ""
+    names = tuple(part.strip() for part in text.split(";")) if text else ()
+    lower = {name.lower() for name in names}
+    if names and (len(names) != len(numbers) or len(lower) < len(names) or "" in lower):
+        what = f"names {len(names)} standards, and there are {len(numbers)}, each with its own name"
+        remedy = "give one name for each standard, in the same order"
+        return (), [Problem(str(path), what, remedy, row.row, "standard_names", text)]
+    return names, []
+
+
+def _contradictions(row, path):
+    """Combinations of words that no assay has."""
+    problems = []
+    if row.method == "sandwich_elisa" and row.signal == "percent_bound":
+        remedy = "percent bound is of competitive assays: write raw"
+        problems.append(Problem(str(path), "does not go with sandwich_elisa", remedy, row.row, "signal", row.signal))
+    if row.unit == "pg/mg" and row.method != "finished":
+        remedy = "plates measure a concentration: write pg/mL, ng/mL, ug/dL or nmol/L"
+        problems.append(Problem(str(path), "is no unit of a plate", remedy, row.row, "unit", row.unit))
+    return problems

@@ -9,7 +9,9 @@ from hpaxis.cortisol import assay
 from hpaxis.cortisol.curve import Curve, CurveError, compare_models, fit_curve, pooled_variance
 
 LEVEL = 0.95
-MEASURED = ("control", "sample", "spiked")  # roles whose concentration is asked for
+# Of the settings, what a plate's limits need; the config's defaults.
+LIMITS = {"lloq_cv_max_percent": 20.0, "binding_low_percent": None, "binding_high_percent": None}
+MEASURED = ("control", "pool", "sample", "spiked", "extraction_blank")  # roles whose concentration is asked for
 ESTIMATE_COLUMNS = (
     "plate_id", "kit", "unit", "role", "sample", "dilution", "nominal", "wells", "n_wells", "response",
     "concentration", "low", "high", "se", "cv_percent", "censored", "flags",
@@ -32,9 +34,16 @@ class PlateResult:
     wells: pd.DataFrame
     estimates: pd.DataFrame
     models: pd.DataFrame
+    inputs: tuple = ()
+
+    def without(self, well: str) -> "PlateResult":
+        """Evaluate the plate again as if ``well`` were masked."""
+        plate_id, read, layout, kit, settings, run = self.inputs
+        layout = layout.assign(mask=layout["mask"].where(layout["well"] != well, "left out"))
+        return quantify_plate(plate_id, read, layout, kit, settings, run)
 
 
-def quantify_plate(plate_id, read, layout, kit):
+def quantify_plate(plate_id, read, layout, kit, settings=None, run=None):
     """Evaluate one plate.
 
     Parameters
@@ -43,13 +52,20 @@ def quantify_plate(plate_id, read, layout, kit):
     read : hpaxis.cortisol.readers.PlateRead, the reading of this plate.
     layout : DataFrame of `read_layout`.
     kit : hpaxis.cortisol.kits.Kit.
+    settings : dict with `LIMITS`, the config's cortisol section; its defaults if None.
+    run : str, the run that the plate belongs to; a run of its own if None.
 
     Returns
     -------
     PlateResult. A plate whose standards carry no curve has no concentrations, and says so; it does not raise.
     """
+    settings = LIMITS if settings is None else settings
+    layout = layout if "mask" in layout else layout.assign(mask=None)
     wells = layout.merge(read.wells, on="well", how="left")
     wells["status"] = wells["status"].fillna("blank")
+    wells["signal"] = wells["value"]
+    masked = wells["mask"].notna()
+    wells.loc[masked, "value"], wells.loc[masked, "status"] = np.nan, "masked"
     scale = _scale(wells, kit)
     wells["response"] = scale.response(wells["value"])
     groups = _replicates(wells)
@@ -67,22 +83,22 @@ def quantify_plate(plate_id, read, layout, kit):
     wells["residual"] = np.where(wells["role"] == "standard", wells["response"] - fitted, np.nan)
     wells["recovery_percent"] = _recovery(wells)
     wells["flags"] = [_well_flags(row, curve) for row in wells.itertuples()]
-    estimates = _estimates(plate_id, wells, curve, kit)
+    estimates = _estimates(plate_id, wells, curve, kit, scale, settings)
     # A number is shown where the curve says one: standards, and what lies within them.
     shown = wells["role"].eq("standard") | (wells["role"].isin(MEASURED) & wells["flags"].eq(""))
     wells["concentration"] = wells["concentration"].where(shown & np.isfinite(wells["concentration"]))
     wells.insert(0, "plate_id", plate_id)
-    wells = wells.rename(columns={"value": "signal"})
     return PlateResult(
         curve=curve,
         failure=failure,
-        summary=_summary(plate_id, read, kit, curve, models, scale, wells, variance),
+        summary=_summary(plate_id, read, kit, curve, models, scale, wells, settings).assign(run=run or plate_id),
         wells=wells[[
             "plate_id", "well", "role", "sample", "dilution", "nominal", "signal", "response", "concentration",
-            "recovery_percent", "residual", "flags",
+            "recovery_percent", "residual", "flags", "mask",
         ]],
         estimates=estimates,
         models=models if models is not None else pd.DataFrame(),
+        inputs=(plate_id, read, layout, kit, settings, run),
     )  # fmt: skip
 
 
@@ -106,9 +122,6 @@ class _Scale:
 
 def _scale(wells, kit):
     mean = {role: wells.loc[wells["role"] == role, "value"].mean() for role in ("blank", "nsb", "b0")}
-    if np.isnan(mean["b0"]):
-        # A zero standard is what other kits call B0.
-        mean["b0"] = wells.loc[(wells["role"] == "standard") & (wells["nominal"] == 0), "value"].mean()
     blank = 0.0 if np.isnan(mean["blank"]) else mean["blank"]
     b0, nsb = mean["b0"] - blank, mean["nsb"] - blank
     percent, failure = kit.signal == "percent_bound", ""
@@ -132,7 +145,7 @@ def _curve_points(wells, kit):
 def _replicates(wells):
     """Replicate groups on the response: role, sample, dilution, nominal, n, mean, variance."""
     keys = ["role", "sample", "dilution", "nominal"]
-    usable = wells[(wells["status"] == "ok") & wells["role"].isin(["standard", "b0", "control", "sample", "spiked"])]
+    usable = wells[(wells["status"] == "ok") & wells["role"].isin(["standard", "b0", *MEASURED])]
     groups = usable.groupby(keys, dropna=False, sort=True)["response"].agg(n="size", mean="mean", variance="var")
     return groups[groups["n"] > 1].reset_index()
 
@@ -154,7 +167,7 @@ def _well_flags(row, curve):
     return ";".join(flags)
 
 
-def _estimates(plate_id, wells, curve, kit):
+def _estimates(plate_id, wells, curve, kit, scale, settings):
     """One row a sample, control or spiked sample at one dilution."""
     measured = wells[wells["role"].isin(MEASURED)]
     rows, responses = [], []
@@ -197,17 +210,29 @@ def _estimates(plate_id, wells, curve, kit):
     table["flags"] = [
         [f for f in flags if ok or f != "replicate_off_curve"] for flags, ok in zip(table["flags"], inside)
     ]
+    outside = _outside_binding(table["response"], kit, scale, settings)
+    table["flags"] = [flags + ["outside_binding"] * bool(out) for flags, out in zip(table["flags"], outside)]
     missing = table["n_wells"] == 0
     table["flags"] = [";".join(flags + ["no_value"] * bool(none)) for flags, none in zip(table["flags"], missing)]
     return table[list(ESTIMATE_COLUMNS)]
 
 
-def _summary(plate_id, read, kit, curve, models, scale, wells, variance):
+def _outside_binding(response, kit, scale, settings):
+    """Whether each mean response lies outside the percent bound that the settings allow."""
+    low, high = settings["binding_low_percent"], settings["binding_high_percent"]
+    if (low is None and high is None) or scale.failure or kit.rising or np.isnan(scale.b0):
+        return np.zeros(len(response), dtype=bool)
+    floor = 0.0 if np.isnan(scale.nsb) else scale.nsb
+    bound = response if scale.percent else assay.percent_bound(response, scale.b0, floor)
+    return ((bound < low) if low is not None else False) | ((bound > high) if high is not None else False)
+
+
+def _summary(plate_id, read, kit, curve, models, scale, wells, settings):
     """The plate's row in curves.tsv, without its verdict."""
     usable = wells[wells["status"] == "ok"]
     b0 = usable.loc[usable["role"] == "b0", "response"]
     row = {
-        "plate_id": plate_id, "kit": kit.kit, "unit": kit.unit, "reader": read.reader,
+        "plate_id": plate_id, "kit": kit.kit, "analyte": kit.analyte, "unit": kit.unit, "reader": read.reader,
         "reader_plate": " / ".join(read.plates) or None, "reading": read.reading, "signal": kit.signal,
         "model": kit.model, "weights": kit.weights, "zero_in_fit": "yes" if kit.zero_in_fit else "no",
         "b0_signal": scale.b0, "nsb_signal": scale.nsb, "blank_signal": scale.blank,
@@ -223,16 +248,28 @@ def _summary(plate_id, read, kit, curve, models, scale, wells, variance):
     ), np.nan)  # fmt: skip
     row["notes"] = None
     if curve is not None:
-        row |= _curve_fields(curve, models, b0, variance)
+        sizes = wells[usable_samples(wells)].groupby(["sample", "dilution"], dropna=False).size()
+        replicates = int(sizes.median()) if len(sizes) else 2
+        row |= _curve_fields(curve, models, b0, replicates, settings["lloq_cv_max_percent"])
     return pd.DataFrame([row])
 
 
-def _curve_fields(curve, models, b0, variance):
+def usable_samples(wells: pd.DataFrame) -> pd.Series:
+    """Whether each well is a sample's and has a value."""
+    return (wells["status"] == "ok") & (wells["role"] == "sample")
+
+
+def _curve_fields(curve, models, b0, replicates, cv_max):
     points, levels = curve.points, curve.back_calculated()
     total = np.sum(
         points["weight"] * (points["response"] - np.average(points["response"], weights=points["weight"])) ** 2
     )
-    good = levels[levels["recovery_percent"].between(80, 120)]
+    lod = limit_of_detection(curve, b0)
+    found = curve.concentration(curve.response(levels["concentration"].to_numpy()), replicates)
+    precise = 100 * found["se"] / found["estimate"] <= cv_max
+    # Below the limit of detection nothing is quantified, however well a standard reads back.
+    above_lod = np.isnan(lod) | (levels["concentration"] >= lod)
+    good = levels[levels["recovery_percent"].between(80, 120) & precise.to_numpy() & above_lod]
     by_model = models.set_index("model")
     fields = {
         "n_standards": len(levels),
@@ -246,7 +283,7 @@ def _curve_fields(curve, models, b0, variance):
         "highest_standard": curve.highest,
         "recovery_min_percent": levels["recovery_percent"].min(),
         "recovery_max_percent": levels["recovery_percent"].max(),
-        "lod": limit_of_detection(curve, b0),
+        "lod": lod,
         "lloq": good["concentration"].min(),
         "uloq": good["concentration"].max(),
         "aicc_4pl": by_model.loc["4PL", "aicc"],

@@ -13,12 +13,16 @@ RANK = {"pass": 0, "warn": 1, "fail": 2}
 OUTLYING_SD = 3.5
 FAILED_LEVELS = 0.25  # share of standards outside the recovery limits at which the curve fails
 MINIMUM_PLATES = 4  # plates before a control is compared with the other plates
+NOT_PARALLEL_P = 0.01  # of a dilution series whose concentrations differ beyond their errors
+MASK_REMEDY = "mask it in the layout (column mask) with the reason that the bench notes give; without a reason keep it"
 
 
-def check_quality(result, settings):
+def check_quality(result, settings, ranges=None, explain=True):
     """Run every check of one plate.
 
-    ``result``: hpaxis.cortisol.plate.PlateResult; ``settings``: the config's cortisol section.
+    ``result``: hpaxis.cortisol.plate.PlateResult; ``settings``: the config's cortisol section; ``ranges``: DataFrame
+    control, low, high (in the kit's unit) of the plate's lot, or None; ``explain``: whether a plate that fails is
+    evaluated again without each of its standard wells in turn, to name the one that explains the failure.
     Returns DataFrame, one row a check and subject: plate_id, check, subject, value, limit, verdict (pass, warn,
     fail), reason, remedy, wells.
     """
@@ -31,12 +35,16 @@ def check_quality(result, settings):
             *_curve(result, settings),
             *_standards(result),
             *_zero_wells(result, settings),
-            *_controls(result, settings),
+            *_limits(result, settings),
+            *_controls(result, settings, ranges),
+            *_extraction_blanks(result),
             *_spikes(result, settings),
             *_parallelism(result, settings),
             *_position(result, settings),
         ]
-    rows += _duplicates(result, settings)
+    rows += [*_masked(result), *_duplicates(result, settings)]
+    if explain and any(row[4] == "fail" for row in rows):
+        rows.append(_one_bad_well(result, settings, ranges))
     table = pd.DataFrame(rows, columns=COLUMNS[1:])
     table.insert(0, "plate_id", plate_id)
     return table
@@ -57,30 +65,169 @@ def verdict(quality):
     return worst, "; ".join(dict.fromkeys(reasons["reason"])) or None
 
 
-def rerun_table(result, settings):
-    """Return what the bench must run again: DataFrame with columns ``RERUN_COLUMNS``, one row a sample."""
+def _verdict_of(result, settings, ranges):
+    checks = check_quality(result, settings, ranges, explain=False)
+    return verdict(checks[checks["check"] != "masked_well"])
+
+
+def _one_bad_well(result, settings, ranges):
+    """Name the standard well without which a failed plate would not fail, and say what changes."""
+    wells = result.wells
+    tried = wells.loc[wells["role"].isin(["standard", "b0", "nsb"]) & wells["response"].notna(), "well"]
+    found = []
+    for well in tried:
+        other = result.without(well)
+        if other.curve is None:
+            continue
+        state, _ = _verdict_of(other, settings, ranges)
+        if state != "fail":
+            found.append((RANK[state], other.curve.residual_sd, well, state, other))
+    if not found:
+        reason = "no single standard, B0 or NSB well explains the failure"
+        return _row("one_bad_well", None, np.nan, np.nan, "warn", reason, "repeat the plate", None)
+    _, _, well, state, other = min(found, key=lambda f: f[:3])
+    change = _changes(result.estimates, other.estimates)
+    row = wells.set_index("well").loc[well]
+    named = f"standard {row['nominal']:g}" if row["role"] == "standard" else row["role"].upper()
+    moved = (
+        "no value was known before"
+        if change.empty
+        else (f"samples change by {change.abs().median():.0f} % in the median and {change.abs().max():.0f} % at most")
+    )
+    reason = f"well {well} ({named}) explains the failure: without it the plate's verdict is {state}, and {moved}"
+    largest = change.abs().max() if len(change) else np.nan
+    return _row("one_bad_well", well, largest, np.nan, "warn", reason, MASK_REMEDY, well)
+
+
+def _changes(before, after):
+    """Change of each sample's concentration in %, where both are known."""
+    keys = ["sample", "dilution"]
+    both = before[before["role"] == "sample"].merge(after[after["role"] == "sample"], on=keys, suffixes=("", "_after"))
+    return (100 * (both["concentration_after"] / both["concentration"] - 1)).dropna()
+
+
+def _masked(result):
+    """Wells that the layout masks, each with its reason; a mask without consequences still has to be told."""
+    masked = result.wells[result.wells["mask"].notna()]
+    return [
+        _row(
+            "masked_well", row.well, np.nan, np.nan, "warn",
+            f"well {row.well} ({row.role} {row.sample or ''}".rstrip() + f") is masked by hand: {row.mask}",
+            "report it; the reason stands in the layout", row.well,
+        )
+        for row in masked.itertuples()
+    ]  # fmt: skip
+
+
+def _limits(result, settings):
+    """Whether the plate has limits of quantification at all."""
+    summary = result.summary.iloc[0]
+    known = np.isfinite(summary["lloq"])
+    reason = "no standard above the limit of detection reads back within 80-120 % with a CV of at most "
+    reason += f"{settings['lloq_cv_max_percent']:g} %: the plate has no limit of quantification"
+    return [_row("lloq", None, summary["lloq"], np.nan, "pass" if known else "warn", reason, "see standard_recovery")]
+
+
+def _extraction_blanks(result):
+    """An extract of no hair should hold nothing that can be told from B0."""
+    estimates, lod = result.estimates, result.summary["lod"].iloc[0]
     rows = []
-    for row in result.estimates.itertuples():
-        flags = row.flags.split(";")
-        reason = action = None
-        if "no_curve" in flags:
-            reason, action = "the plate has no standard curve", "repeat the whole plate"
-        elif row.n_wells == 0:
-            reason, action = "no well has a value", "repeat in duplicate"
-        elif row.censored == "above":
-            reason, action = "above the highest standard", "dilute the extract further and repeat in duplicate"
-        elif "replicate_off_curve" in flags:
-            reason, action = "one of the wells lies beyond the curve", "repeat in duplicate"
-        elif row.cv_percent > settings["duplicate_cv_rerun_percent"] and row.censored == "none":
-            reason = f"wells differ by a CV of {row.cv_percent:.0f} %"
-            action = "repeat in duplicate"
-        elif row.n_wells == 1:
-            reason, action = "only one well has a value", "repeat in duplicate"
-        if reason:
-            rows.append(
-                (row.plate_id, row.role, row.sample, row.wells, row.concentration, row.cv_percent, reason, action)
-            )
-    return pd.DataFrame(rows, columns=RERUN_COLUMNS)
+    for row in estimates[estimates["role"] == "extraction_blank"].itertuples():
+        high = row.censored == "above" or row.concentration > lod
+        rows.append(_row(
+            "extraction_blank", row.sample, row.concentration, lod, "warn" if high else "pass",
+            f"extraction blank {row.sample} reads {row.concentration:.3g} {row.unit}, above the limit of detection",
+            "look for carry-over, dirty tubes or cross-reacting residue; samples are not corrected for it", row.wells,
+        ))  # fmt: skip
+    return rows
+
+
+def rerun_table(result, settings, state=None):
+    """Return what the bench must run again: DataFrame with columns ``RERUN_COLUMNS``, one row per sample and dilution.
+
+    Every reason of a row is listed. A sample that another dilution on the plate settles is not. ``state``: the
+    plate's verdict, worked out if None; every sample of a plate that failed is to be run again.
+    """
+    state = _verdict_of(result, settings, None)[0] if state is None else state
+    table = _reasons(result, settings)
+    again = []
+    for (role, _), group in table.groupby(["role", "sample"], dropna=False, sort=True):
+        series = parallelism(group) if role == "sample" else None
+        uneven = (
+            series is not None and series["p"] < NOT_PARALLEL_P and series["cv"] > settings["parallelism_max_percent"]
+        )
+        for row in group.itertuples():
+            reasons, actions = list(row.reasons), list(row.actions)
+            if uneven and row.censored == "none":
+                reasons.append(f"its dilutions are not parallel (CV {series['cv']:.0f} %)")
+                actions.append("measure where the series is flat, or extract with less matrix")
+            elif state != "fail" and not all(group["reasons"].map(bool)):
+                continue  # another dilution has settled it
+            if state == "fail" and role in ("sample", "pool", "spiked") and "no_curve" not in row.flags:
+                reasons.append("its plate failed")
+                actions.append("repeat the plate, or mask the well that explains the failure")
+            if reasons:
+                again.append((
+                    row.plate_id, role, row.sample, row.wells, row.concentration, row.cv_percent, "; ".join(reasons),
+                    "; ".join(dict.fromkeys(actions)),
+                ))  # fmt: skip
+    return pd.DataFrame(again, columns=RERUN_COLUMNS)
+
+
+def parallelism(group: pd.DataFrame) -> dict | None:
+    """Compare the concentrations of one sample's dilutions, each times its dilution; None for fewer than two.
+
+    Returns dict: cv (%), slope (of ln concentration by ln dilution), p (chi-square of the differences against the
+    standard errors, which curve and wells give).
+    """
+    factors = group["dilution"].fillna(1)
+    known = (group["censored"] == "none") & group["concentration"].notna()
+    neat, factors, se = (
+        (group["concentration"] * factors)[known],
+        factors[known],
+        (group["se"] / group["concentration"])[known],
+    )
+    if len(neat) < 2 or factors.nunique() < 2:
+        return None
+    logs, weight = np.log(neat), se**-2.0
+    centre = np.sum(weight * logs) / np.sum(weight)
+    p = stats.chi2.sf(np.sum(weight * (logs - centre) ** 2), len(neat) - 1)
+    return {"cv": cv_percent(neat), "slope": float(np.polyfit(np.log(factors), logs, 1)[0]), "p": float(p)}
+
+
+def _reasons(result, settings):
+    """The estimates of a plate with, for each, why it is to be run again and what to do."""
+    table = result.estimates.copy()
+    reasons, actions = [], []
+    for row in table.itertuples():
+        mine = _row_reasons(row, row.flags.split(";"), settings)
+        reasons.append([why for why, _ in mine])
+        actions.append([what for _, what in mine])
+    table["reasons"], table["actions"] = reasons, actions
+    return table
+
+
+def _row_reasons(row, flags, settings):
+    if row.role == "extraction_blank":
+        return []
+    if "no_curve" in flags:
+        return [("the plate has no standard curve", "repeat the whole plate")]
+    if row.n_wells == 0:
+        return [("no well has a value", "repeat in duplicate")]
+    found = []
+    if row.censored == "above":
+        found.append(("above the highest standard", "dilute the extract further and repeat in duplicate"))
+    if "replicate_off_curve" in flags:
+        found.append(("one of the wells lies beyond the curve", "repeat in duplicate"))
+    if "discordant" in flags:
+        found.append(("its wells differ beyond the plate's own error", "repeat in duplicate"))
+    if row.cv_percent > settings["duplicate_cv_rerun_percent"] and row.censored == "none":
+        found.append((f"wells differ by a CV of {row.cv_percent:.0f} %", "repeat in duplicate"))
+    if row.n_wells == 1:
+        found.append(("only one well has a value", "repeat in duplicate"))
+    if "outside_binding" in flags and row.censored == "none":
+        found.append(("outside the percent bound that is allowed", "dilute or concentrate the extract and repeat"))
+    return found
 
 
 def control_table(estimates, settings):
@@ -259,15 +406,20 @@ def _control_verdict(row, recovery, p, settings):
     return "pass", None
 
 
-def _controls(result, settings):
+def _controls(result, settings, ranges=None):
     low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
     rows = []
+    given = {} if ranges is None else {r.control.lower(): (r.low, r.high) for r in ranges.itertuples()}
     controls = result.estimates[result.estimates["role"] == "control"]
     for row in controls.itertuples():
         found = row.concentration * (1 if np.isnan(row.dilution) else row.dilution)
         recovery = 100 * found / row.nominal if row.nominal > 0 else np.nan
         state, reason = _control_verdict(row, recovery, np.nan, settings)
         limit = low if recovery < 100 else high
+        if row.sample.lower() in given and np.isfinite(found):
+            least, most = given[row.sample.lower()]
+            state = "pass" if least <= found <= most else "fail"
+            reason = f"control {row.sample} reads {found:.4g} {row.unit}, outside {least:g}-{most:g} of its lot"
         remedy = "check the control's lot and the standards' dilution; repeat the plate if it is out again"
         rows.append(_row("control_recovery", row.sample, recovery, limit, state, reason, remedy, row.wells))
     if controls.empty:
@@ -313,16 +465,13 @@ def _parallelism(result, settings):
     """Concentrations of a dilution series, each times its dilution, must agree."""
     rows, limit = [], settings["parallelism_max_percent"]
     usable = result.estimates[
-        result.estimates["role"].isin(["sample", "control"]) & (result.estimates["censored"] == "none")
+        result.estimates["role"].isin(["sample", "control", "pool"]) & (result.estimates["censored"] == "none")
     ]
     for (role, sample), group in usable.groupby(["role", "sample"], sort=True):
-        factors = group["dilution"].fillna(1)
-        neat = group["concentration"] * factors
-        neat, factors = neat[neat.notna()], factors[neat.notna()]
-        if len(neat) < 2:
+        series = parallelism(group)
+        if series is None:
             continue
-        cv = cv_percent(neat)
-        slope = np.polyfit(np.log(factors), np.log(neat), 1)[0]
+        cv, slope = series["cv"], series["slope"]
         reason = f"the dilution series of {role} {sample} is not parallel to the standards (CV {cv:.0f} %, "
         reason += f"{100 * (2**slope - 1):+.0f} % for each doubling of the dilution)"
         rows.append(_row(
@@ -334,9 +483,8 @@ def _parallelism(result, settings):
 
 def _position(result, settings):
     """Edge effect, and drift over rows and columns, within replicate groups: contents cancel, position stays."""
-    wells = result.wells[result.wells["role"].isin(["standard", "b0", "control", "sample", "spiked"])].dropna(
-        subset=["response"]
-    )
+    roles = ["standard", "b0", "control", "pool", "sample", "spiked"]
+    wells = result.wells[result.wells["role"].isin(roles)].dropna(subset=["response"])
     keys = ["role", "sample", "dilution", "nominal"]
     mean = wells.groupby(keys, dropna=False)["response"].transform("mean")
     size = wells.groupby(keys, dropna=False)["response"].transform("size")

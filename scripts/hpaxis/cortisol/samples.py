@@ -9,26 +9,30 @@ from scipy import stats
 from hpaxis import schemas
 from hpaxis.cortisol import assay, quality
 from hpaxis.cortisol.finished import bridge, convert
+from hpaxis.cortisol.kits import pg_per_ml
 from hpaxis.cortisol.plate import ESTIMATE_COLUMNS
 from hpaxis.cortisol.reliability import reliability_table
+from hpaxis.cortisol.runs import run_variance
 from hpaxis.problems import InputError, Problem
 
 MEASUREMENT_COLUMNS = (
     "plate_id", "hair_id", "platform", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "cv_percent",
-    "n_wells", "censored", "limit_pg_per_mg", "flags",
+    "n_wells", "censored", "limit_pg_per_mg", "flags", "run",
 )  # fmt: skip
 SAMPLE_COLUMNS = (
     "hair_id", "participant_id", "timepoint", "segment", "segment_from_cm", "segment_to_cm", "platform", "plate_id",
-    "measurements", "n_wells", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "cv_percent",
-    "censored", "limit_pg_per_mg", "flags",
+    "measurements", "runs", "n_wells", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se",
+    "log_se_within_run", "cv_percent", "censored", "limit_pg_per_mg", "flags",
 )  # fmt: skip
+VARIANCE_COLUMNS = ("platform", "level", "variance", "cv_percent", "df", "groups", "note")
 BRIDGING_COLUMNS = (
     "source", "target", "n", "intercept", "intercept_se", "slope", "slope_se", "residual_sd", "source_log_se",
     "error_ratio", "lowest", "highest", "r", "note",
 )  # fmt: skip
 Z = stats.norm.ppf(0.975)
 # A measurement with one of these is used for a sample's value only if the sample has no better one.
-DOUBTFUL = ("cv_rerun", "discordant", "plate_failed", "replicate_off_curve")
+DOUBTFUL = ("cv_rerun", "discordant", "plate_failed", "replicate_off_curve", "not_parallel", "outside_binding")
+DISAGREE = 0.01  # repeats that differ beyond their errors with a smaller p are flagged
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class CortisolTables:
     reliability: pd.DataFrame
     bridging: pd.DataFrame
     plate_by_arm: pd.DataFrame
+    variance: pd.DataFrame
 
 
 def collect(plates, finished, hair, participants, arms, settings):
@@ -80,27 +85,131 @@ def collect(plates, finished, hair, participants, arms, settings):
     counts = quality.plate_by_arm(measurements[measurements["plate_id"].isin(plates["summary"]["plate_id"])], arms)
     if quality.aliased(counts):
         raise InputError(_aliasing(counts))
+    between = run_variances(measurements, plates["estimates"], plates["summary"], settings)
     converted, bridging = bridge_platforms(measurements, settings["bridge_to"])
     controls = quality.control_table(plates["estimates"], settings)
     checks = pd.concat(
-        [plates["quality"], quality.inter_assay(controls, settings), _absent(hair, measurements)], ignore_index=True
-    )
+        [
+            plates["quality"], quality.inter_assay(controls, settings), _between_runs(between),
+            _absent(hair, measurements),
+        ],
+        ignore_index=True,
+    )  # fmt: skip
+    samples = sample_table(converted, settings, between)
     return CortisolTables(
-        samples=sample_table(converted, settings),
+        samples=samples,
         measurements=measurements,
         curves=plates["summary"],
         wells=plates["wells"],
         controls=controls,
         quality=checks,
-        rerun=plates["rerun"].merge(
-            measurements[["plate_id", "hair_id", "cortisol_pg_per_mg"]].rename(columns={"hair_id": "sample"}),
-            on=["plate_id", "sample"],
-            how="left",
-        ),
+        rerun=rerun_list(plates["rerun"], samples, measurements),
         reliability=reliability_table(measurements),
         bridging=bridging,
         plate_by_arm=counts,
+        variance=variance_table(between, plates["summary"]),
     )
+
+
+def run_variances(measurements, estimates, summary, settings) -> dict:
+    """Return ``{platform: RunVariance}`` from controls, pools and hair samples that were measured in several runs.
+
+    Plates that failed do not count where their samples are left out.
+    """
+    found = {}
+    use_failed = settings["failed_plates"] == "use"
+    for platform, group in measurements.groupby("platform", sort=True):
+        doubtful = group["flags"].fillna("").str.split(";").map(lambda names: bool(set(names) & set(DOUBTFUL)))
+        items = [
+            _items("hair " + group["hair_id"], group["run"], group["cortisol_pg_per_mg"], group["log_se"])[~doubtful]
+        ]
+        if len(summary) and len(estimates):
+            plates = summary[summary["kit"] == platform].set_index("plate_id")
+            if not use_failed and "verdict" in plates:
+                plates = plates[plates["verdict"] != "fail"]
+            known = estimates[estimates["role"].isin(["control", "pool"]) & estimates["plate_id"].isin(plates.index)]
+            known = known[(known["censored"] == "none") & (known["concentration"] > 0)]
+            names = known["role"] + " " + known["sample"] + " " + known["dilution"].fillna(1).astype(str)
+            runs = known["plate_id"].map(plates["run"]) if "run" in plates else known["plate_id"]
+            items.append(_items(names, runs, known["concentration"], known["se"] / known["concentration"]))
+        found[platform] = run_variance(pd.concat(items, ignore_index=True), settings["run_cv_percent"])
+    return found
+
+
+def _items(names, runs, values, log_se):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(values.astype(float))
+    return pd.DataFrame({"item": names, "run": runs, "value": logs, "variance": log_se.astype(float) ** 2})
+
+
+def _between_runs(between):
+    """One row of quality.tsv per platform: whether intervals hold what runs differ by."""
+    rows = []
+    for platform, found in between.items():
+        reason = f"{platform}: nothing was measured in two runs, so that the intervals leave out what runs differ by"
+        remedy = "measure controls, a pool or some hair samples in every run, or set cortisol.run_cv_percent"
+        rows.append((
+            "all", "between_runs", platform, 100 * np.sqrt(np.expm1(found.total)), np.nan,
+            *(("warn", reason, remedy) if found.source == "none" else ("pass", None, None)), None,
+        ))  # fmt: skip
+        rows += [
+            (
+                "all", "between_runs", f"{platform} {item}", np.nan, np.nan, "warn",
+                f"{platform}: {item} differs between runs far more than everything else",
+                "it is left out of the variance between runs: look for a swapped tube", None,
+            )
+            for item in found.left_out
+        ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(quality.COLUMNS))
+
+
+def variance_table(between, summary) -> pd.DataFrame:
+    """Return the variance of ln(pg/mg) by platform and level, with `VARIANCE_COLUMNS`: wells, run, sample in run."""
+    rows = []
+    for platform, found in between.items():
+        plates = summary[summary["kit"] == platform] if len(summary) else summary
+        well = plates["well_cv_percent"].median() if len(plates) else np.nan
+        note = "a well's CV at a large response, the plates' median"
+        rows.append((platform, "well", np.log1p((well / 100) ** 2), well, np.nan, len(plates), note))
+        words = {
+            "none": "not known: nothing was measured in two runs, and intervals leave it out",
+            "setting": "cortisol.run_cv_percent, not this study's own measurements",
+            "runs": f"from {found.items} controls, pools and hair samples in {found.runs} runs",
+        }
+        known = found.source != "none"
+        for level, variance, df in (("run", found.shared, found.runs - 1), ("sample in run", found.own, found.own_df)):
+            value = variance if known else np.nan
+            cv = 100 * np.sqrt(np.expm1(value))
+            rows.append(
+                (platform, level, value, cv, df if found.source == "runs" else np.nan, found.runs, words[found.source])
+            )
+    return pd.DataFrame(rows, columns=list(VARIANCE_COLUMNS))
+
+
+def rerun_list(rerun, samples, measurements) -> pd.DataFrame:
+    """Return all plates' rerun rows, less hair samples that another plate has settled, and repeats that disagree.
+
+    A row has ``cortisol_pg_per_mg`` of its plate, where it is known.
+    """
+    good = samples[samples["cortisol_pg_per_mg"].notna() | (samples["censored"] != "none")]
+    doubt = (
+        good["flags"].fillna("").str.split(";").map(lambda names: bool(set(names) & {*DOUBTFUL, "repeats_disagree"}))
+    )
+    single = good["flags"].fillna("").str.contains("single_well")
+    settled = set(good.loc[~doubt & ~single & (good["censored"] == "none"), "hair_id"])
+    values = measurements[["plate_id", "hair_id", "cortisol_pg_per_mg"]].rename(columns={"hair_id": "sample"})
+    table = rerun[~((rerun["role"] == "sample") & rerun["sample"].isin(settled))]
+    table = table.merge(values, on=["plate_id", "sample"], how="left")
+    rows = [
+        (
+            row.plate_id, "sample", row.hair_id, None, np.nan, row.cv_percent,
+            "repeats differ beyond their errors and the runs'", "measure it once more; look for a swapped tube",
+            row.cortisol_pg_per_mg,
+        )
+        for row in good[good["flags"].fillna("").str.contains("repeats_disagree")].itertuples()
+    ]  # fmt: skip
+    more = pd.DataFrame(rows, columns=[*quality.RERUN_COLUMNS, "cortisol_pg_per_mg"])
+    return pd.concat([t for t in (table, more) if len(t)] or [table], ignore_index=True)
 
 
 def no_plates():
@@ -134,37 +243,54 @@ def hair_measurements(estimates, summary, checks, hair, settings):
     for (plate_id, hair_id), group in samples.groupby(["plate_id", "sample"], sort=True):
         extract = sheet.loc[hair_id]
         plate = plates.loc[plate_id]
-        found = _neat(group, extract["dilution"], plate)
+        found = _neat(group, extract["dilution"], plate, settings)
         row = {"plate_id": plate_id, "hair_id": hair_id, "platform": plate["kit"], **_in_hair(found, extract, settings)}
         row |= {"cv_percent": found["cv_percent"], "n_wells": found["n_wells"]}
         row["flags"] = ";".join(_flags(row, found, plate, plate_id in failed, settings))
+        row["run"] = plate.get("run", plate_id)
         rows.append(row)
-    numbers = [c for c in MEASUREMENT_COLUMNS if c not in ("plate_id", "hair_id", "platform", "censored", "flags")]
+    numbers = [
+        c for c in MEASUREMENT_COLUMNS if c not in ("plate_id", "hair_id", "platform", "censored", "flags", "run")
+    ]
     return pd.DataFrame(rows, columns=list(MEASUREMENT_COLUMNS)).astype(dict.fromkeys(numbers, float))
 
 
-def sample_table(measurements, settings):
+def sample_table(measurements, settings, between=None):
     """Combine repeats: one row a hair sample and platform, with `SAMPLE_COLUMNS`.
 
-    Measurements in doubt (wells that disagree, failed plate) count only where there is nothing better. Of the
-    others, numbers come before censored ones, and several numbers give their geometric mean.
+    Measurements on plates that failed do not count, unless the settings say so. Those in doubt otherwise (wells that
+    disagree, dilutions that are not parallel) count only where there is nothing better. Of the others, numbers come
+    before censored ones, and several numbers give their geometric mean. Intervals hold what runs differ by.
+    ``between``: dict of `RunVariance` by platform; from the repeats of ``measurements`` alone if None.
     """
     rows = []
+    nothing = pd.DataFrame()
+    between = run_variances(measurements, nothing, nothing, settings) if between is None else between
     for (hair_id, platform), group in measurements.groupby(["hair_id", "platform"], sort=True):
         flags = group["flags"].fillna("").str.split(";")
         doubtful = flags.map(lambda names: bool(set(names) & set(DOUBTFUL)))
+        if settings["failed_plates"] != "use":
+            on_failed = flags.map(lambda names: "plate_failed" in names)
+            if on_failed.all():
+                lost = group.assign(**dict.fromkeys(VALUES, np.nan), censored="none")
+                rows.append({**_combined(lost, len(group), None), "hair_id": hair_id, "platform": platform})
+                continue
+            group, doubtful = group[~on_failed], doubtful[~on_failed]
         has_value = group["cortisol_pg_per_mg"].notna()
         usable = group[has_value | (group["censored"] != "none")]
         best = usable[~doubtful.loc[usable.index]]
         chosen = best if len(best) else (usable if len(usable) else group)
         if chosen["cortisol_pg_per_mg"].notna().any():
             chosen = chosen[chosen["cortisol_pg_per_mg"].notna()]
-        rows.append({**_combined(chosen, len(group)), "hair_id": hair_id, "platform": platform})
+        rows.append({**_combined(chosen, len(group), between.get(platform)), "hair_id": hair_id, "platform": platform})
     table = pd.DataFrame(rows, columns=list(SAMPLE_COLUMNS))
     unusual = ~table["cortisol_pg_per_mg"].between(settings["usual_low_pg_per_mg"], settings["usual_high_pg_per_mg"])
     unusual &= table["cortisol_pg_per_mg"].notna()
     table["flags"] = [_joined(f, "unusual" if odd else "") for f, odd in zip(table["flags"], unusual)]
     return table
+
+
+VALUES = ("cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "limit_pg_per_mg")
 
 
 def bridge_platforms(measurements, target):
@@ -214,10 +340,13 @@ def bridge_platforms(measurements, target):
     return pd.concat(parts, ignore_index=True), table
 
 
-def _neat(group, sheet_dilution, plate):
+def _neat(group, sheet_dilution, plate, settings):
     """One sample on one plate: concentration in the undiluted extract, in pg/mL, over its dilutions."""
+    binding = group["flags"].fillna("").str.contains("outside_binding")
+    if (~binding & (group["censored"] == "none")).any():
+        group = group[~binding]
     factor = group["dilution"].fillna(sheet_dilution).to_numpy()
-    scale = assay.to_pg_per_ml(factor, plate["unit"])
+    scale = factor * pg_per_ml(plate["unit"], plate.get("analyte", "cortisol"))
     inside = (group["censored"] == "none").to_numpy() & group["concentration"].notna().to_numpy()
     out = {
         "factor": float(factor[0]), "n_wells": int(group["n_wells"].sum()), "censored": "none", "limit": np.nan,
@@ -238,7 +367,7 @@ def _neat(group, sheet_dilution, plate):
         if len(part) == 1:
             out |= {"low": part["low"].iloc[0] * scale[0], "high": part["high"].iloc[0] * scale[0]}
         else:
-            out |= {"low": estimate * np.exp(-Z * out["log_se"]), "high": estimate * np.exp(Z * out["log_se"])}
+            out |= _combine_dilutions(logs, log_se, out, settings)
         out["factor"] = float(factor[inside][0])
         return out
     sides = set(group["censored"]) - {"none"}
@@ -251,6 +380,27 @@ def _neat(group, sheet_dilution, plate):
     elif sides:
         out["flags"].append("contradictory_dilutions")
     return out
+
+
+def _combine_dilutions(logs, log_se, found, settings):
+    """The mean of several dilutions with its error and interval, and the flag not_parallel.
+
+    Random effects by DerSimonian and Laird's moments: where dilutions agree within their errors, the weights are
+    those of the errors alone. The interval of dilutions that are not parallel holds each of them.
+    """
+    weight = log_se**-2.0
+    k, total = len(logs), weight.sum()
+    q = float(np.sum(weight * (logs - np.sum(weight * logs) / total) ** 2))
+    between = max(q - (k - 1), 0.0) / (total - np.sum(weight**2) / total)
+    weight = 1 / (log_se**2 + between)
+    mean, error = float(np.sum(weight * logs) / weight.sum()), float(weight.sum() ** -0.5)
+    half, flags = Z * error, list(found["flags"])
+    uneven = stats.chi2.sf(q, k - 1) < quality.NOT_PARALLEL_P
+    if uneven and assay.cv_percent(np.exp(logs)) > settings["parallelism_max_percent"]:
+        flags.append("not_parallel")
+        half = max(half, float(np.abs(logs - mean).max()))
+    low, high = float(np.exp(mean - half)), float(np.exp(mean + half))
+    return {"estimate": float(np.exp(mean)), "log_se": error, "low": low, "high": high, "flags": flags}
 
 
 def _in_hair(found, extract, settings):
@@ -305,7 +455,7 @@ def _flags(row, found, plate, failed, settings):
             flags.append("cv_rerun")
         elif found["cv_percent"] > settings["duplicate_cv_warn_percent"]:
             flags.append("cv_warn")
-        in_well = found["estimate"] / assay.to_pg_per_ml(found["factor"], plate["unit"])
+        in_well = found["estimate"] / (found["factor"] * pg_per_ml(plate["unit"], plate.get("analyte", "cortisol")))
         if in_well < plate["lloq"]:
             flags.append("below_lloq")
         if in_well < plate["lod"]:
@@ -315,34 +465,65 @@ def _flags(row, found, plate, failed, settings):
     return list(dict.fromkeys(flags))
 
 
-def _combined(chosen, measured):
+def _combined(chosen, measured, between):
+    """One hair sample from the measurements that count; ``between``: `RunVariance` of its platform, or None."""
     first = chosen.iloc[0]
     row = {c: first[c] for c in SAMPLE_COLUMNS if c in chosen}
+    runs = chosen["run"].nunique() if "run" in chosen else len(chosen)
     row |= {
         "plate_id": ";".join(chosen["plate_id"]),
         "measurements": measured,
+        "runs": runs,
         "n_wells": chosen["n_wells"].sum() if chosen["n_wells"].notna().any() else np.nan,
         "flags": _joined(*chosen["flags"].fillna(""), "repeats" if len(chosen) > 1 else ""),
+        "log_se_within_run": first["log_se"],
     }
+    if chosen["cortisol_pg_per_mg"].isna().all():
+        return row | (_tightest(chosen) if len(chosen) > 1 and chosen["censored"].ne("none").all() else {})
     if len(chosen) == 1:
-        return row
-    if chosen["censored"].ne("none").all():
-        below = chosen[chosen["censored"] == "below"]
-        tightest = (
-            below.loc[below["limit_pg_per_mg"].idxmin()]
-            if len(below)
-            else chosen.loc[chosen["limit_pg_per_mg"].idxmax()]
-        )
-        return row | {c: tightest[c] for c in ("censored", "limit_pg_per_mg", "cortisol_low", "cortisol_high")}
-    value = float(np.exp(np.log(chosen["cortisol_pg_per_mg"]).mean()))
-    log_se = float(np.sqrt(np.sum(chosen["log_se"] ** 2)) / len(chosen))
-    return row | {
+        return row | _with_runs(row, between, 1, 1)
+    k = len(chosen)
+    logs, variances = np.log(chosen["cortisol_pg_per_mg"].to_numpy()), chosen["log_se"].to_numpy() ** 2
+    value, within = float(np.exp(logs.mean())), float(np.sqrt(np.sum(variances)) / k)
+    row |= {
         "cortisol_pg_per_mg": value,
-        "log_se": log_se,
-        "cortisol_low": value * np.exp(-Z * log_se),
-        "cortisol_high": value * np.exp(Z * log_se),
+        "log_se": within,
+        "log_se_within_run": within,
+        "cortisol_low": value * np.exp(-Z * within),
+        "cortisol_high": value * np.exp(Z * within),
         "cv_percent": assay.cv_percent(chosen["cortisol_pg_per_mg"]),
     }
+    expected = variances + (between.total if between is not None else 0.0)
+    p = stats.chi2.sf(np.sum((logs - logs.mean()) ** 2 / expected), k - 1)
+    if not p < DISAGREE:
+        return row | _with_runs(row, between, runs, k)
+    # Beyond what curve, wells and runs explain: the repeats' own scatter is all that is known of the error.
+    error = float(max(np.std(logs, ddof=1) / np.sqrt(k), np.sqrt(np.sum(expected)) / k))
+    return row | {
+        "log_se": error,
+        "cortisol_low": value * np.exp(-Z * error),
+        "cortisol_high": value * np.exp(Z * error),
+        "flags": _joined(row["flags"], "repeats_disagree"),
+    }
+
+
+def _with_runs(row, between, runs, measurements):
+    """The interval and the error of a value, with what runs differ by."""
+    if between is None or between.total == 0 or np.isnan(row["log_se"]):
+        return {}
+    extra = between.half_width(runs, measurements) / Z
+    low, high = assay.widen(row["cortisol_pg_per_mg"], row["cortisol_low"], row["cortisol_high"], extra)
+    error = float(np.sqrt(row["log_se"] ** 2 + between.variance(runs, measurements)))
+    return {"cortisol_low": float(low), "cortisol_high": float(high), "log_se": error}
+
+
+def _tightest(chosen):
+    """Of several censored measurements, the one that says most."""
+    below = chosen[chosen["censored"] == "below"]
+    tightest = (
+        below.loc[below["limit_pg_per_mg"].idxmin()] if len(below) else chosen.loc[chosen["limit_pg_per_mg"].idxmax()]
+    )
+    return {c: tightest[c] for c in ("censored", "limit_pg_per_mg", "cortisol_low", "cortisol_high")}
 
 
 def _joined(*names):
