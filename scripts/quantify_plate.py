@@ -9,6 +9,7 @@ with logged(snakemake.log[0]) as log:
     import pandas as pd
 
     from hpaxis.cortisol.check import load_inputs
+    from hpaxis.cortisol.kits import ranges_of, read_ranges
     from hpaxis.cortisol.plate import quantify_plate
     from hpaxis.cortisol.quality import check_quality, rerun_table, verdict
     from hpaxis.problems import raise_if_any
@@ -21,8 +22,10 @@ with logged(snakemake.log[0]) as log:
     row = SimpleNamespace(**snakemake.params.plate)
     kit, read, layout = load_inputs(row, hair, settings)
     log.info("%s: %s, plate %s, reading %s", row.plate_id, read.reader, " / ".join(read.plates) or "-", read.reading)
-    result = quantify_plate(row.plate_id, read, layout, kit)
-    quality = check_quality(result, settings)
+    run = None if pd.isna(getattr(row, "run", None)) else row.run
+    result = quantify_plate(row.plate_id, read, layout, kit, settings, run)
+    ranges = ranges_of(row, read_ranges(settings["control_ranges"]))
+    quality = check_quality(result, settings, ranges)
     state, reasons = verdict(quality)
     log.info("%s: %s %s", row.plate_id, state, reasons or "")
     band = pd.DataFrame(columns=["concentration", "response", "low", "high"])
@@ -33,5 +36,5 @@ with logged(snakemake.log[0]) as log:
     write_table(result.wells, snakemake.output.wells)
     write_table(result.estimates, snakemake.output.estimates)
     write_table(quality, snakemake.output.quality)
-    write_table(rerun_table(result, settings), snakemake.output.rerun)
+    write_table(rerun_table(result, settings, state), snakemake.output.rerun)
     write_table(band, snakemake.output.band)

@@ -4,6 +4,7 @@ rule quantify_plate:
         layout=lambda w: study.plate(w.plate)["layout_file"],
         hair=study.config["sheets"]["hair"] or [],
         kits=study.config["cortisol"]["kits"] or shipped("resources", "kits.tsv"),
+        ranges=study.config["cortisol"]["control_ranges"] or [],
         code=code_of("quantify_plate"),
     output:
         summary="<results>/cortisol/plates/{plate}/summary.tsv",
@@ -50,6 +51,7 @@ rule collect_cortisol:
         reliability="<results>/cortisol/reliability.tsv",
         bridging="<results>/cortisol/bridging.tsv",
         plate_by_arm="<results>/cortisol/plate_by_arm.tsv",
+        variance="<results>/cortisol/variance.tsv",
     log:
         "<logs>/collect_cortisol.log",
     benchmark:

@@ -13,6 +13,7 @@ CORTISOL = (
     "cortisol_censored",
     "cortisol_limit_pg_per_mg",
     "log_cortisol",
+    "log_cortisol_se",
     "log_cortisol_limit",
     "cortisol_samples",
 )

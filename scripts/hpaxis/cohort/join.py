@@ -58,7 +58,7 @@ def build_cohort(participants, libraries, hair, plates, quality, indices, sample
     chains = _chains(with_saliva=quality is not None, with_hair=samples is not None)
     left = _left_out(participants, saliva, cortisol, libraries, hair, timepoint, chains)
     audit = pd.concat(
-        [_participant_audit(participants, left), saliva_audit, hair_audit, _plate_audit(plates)],
+        [_participant_audit(participants, left), saliva_audit, hair_audit, _plate_audit(plates, samples)],
         ignore_index=True,
     )
     return Cohort(analysis, _attrition(participants, left, arms, chains), audit)
@@ -173,6 +173,9 @@ def _cortisol(hair, samples, timepoint, settings):
                     "used",
                     "NA" if len(nearest) == 1 else f"one of {len(nearest)} samples, averaged",
                 )
+                if "plate_failed" in str(row.flags):
+                    failed = f"plate {_plate(row)} failed quality, and cortisol.failed_plates is use"
+                    reason = failed if reason == "NA" else f"{reason}; {failed}"
             elif row.timepoint != timepoint:
                 status, reason = (
                     "left out",
@@ -183,24 +186,37 @@ def _cortisol(hair, samples, timepoint, settings):
             elif row.hair_id not in set(at_time["hair_id"]):
                 status, reason = "left out", f"platform {row.platform} is not the one the config asks for"
             else:
-                status, reason = "left out", f"no concentration: {row.flags}"
+                status, reason = "left out", _why_none(row)
             audit.append(("hair", row.row, row.hair_id, participant, status, reason))
         reason = "NA" if len(nearest) else ("no concentration" if len(at_time) else "no hair at this timepoint")
         used.append((participant, *_combine(nearest), reason))
     return pd.DataFrame(used, columns=columns), _audit(audit)
 
 
+def _plate(sample):
+    return getattr(sample, "plate_id", "")
+
+
+def _why_none(sample):
+    """Why a hair sample has no concentration."""
+    if "plate_failed" in str(sample.flags):
+        return f"plate {_plate(sample)} failed quality (cortisol.failed_plates is leave_out)"
+    return f"no concentration: {sample.flags}"
+
+
 def _combine(samples):
     """Return the cortisol columns of one participant from the samples that count."""
     if samples.empty:
-        return (np.nan, np.nan, np.nan, None, np.nan, np.nan, np.nan, 0)
+        return (np.nan, np.nan, np.nan, None, np.nan, np.nan, np.nan, np.nan, 0)
     known = samples[samples["censored"].fillna("none") == "none"]
     if known.empty:
         first = samples.iloc[0]
         limit = first["limit_pg_per_mg"]
-        return (np.nan, np.nan, np.nan, first["censored"], limit, np.nan, np.log(limit), len(samples))
+        return (np.nan, np.nan, np.nan, first["censored"], limit, np.nan, np.nan, np.log(limit), len(samples))
     value, low, high = (_geometric_mean(known[c]) for c in ("cortisol_pg_per_mg", "cortisol_low", "cortisol_high"))
-    return (value, low, high, "none", np.nan, np.log(value), np.nan, len(known))
+    errors = known["log_se"] if "log_se" in known else pd.Series(np.nan, index=known.index)
+    error = float(np.sqrt((errors**2).sum(min_count=len(known))) / len(known))
+    return (value, low, high, "none", np.nan, np.log(value), error, np.nan, len(known))
 
 
 def _geometric_mean(values):
@@ -263,8 +279,19 @@ def _participant_audit(participants, left):
     return _audit(rows)
 
 
-def _plate_audit(plates):
-    return _audit([("plates", row.row, row.plate_id, None, "used", "NA") for row in plates.itertuples()])
+def _plate_audit(plates, samples):
+    """Which plates are used: not those that failed, unless the config says so."""
+    lost = set()
+    if samples is not None and {"plate_id", "flags"} <= set(samples.columns):
+        flagged = samples["flags"].fillna("").str.split(";").map(lambda names: "plate_failed" in names)
+        lost = {
+            p for ids in samples.loc[flagged & samples["cortisol_pg_per_mg"].isna(), "plate_id"] for p in ids.split(";")
+        }
+    why = "failed quality (cortisol.failed_plates is leave_out)"
+    return _audit([
+        ("plates", r.row, r.plate_id, None, *(("left out", why) if r.plate_id in lost else ("used", "NA")))
+        for r in plates.itertuples()
+    ])  # fmt: skip
 
 
 def _attrition(participants, left, arms, chains):

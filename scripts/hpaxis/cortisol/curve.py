@@ -129,7 +129,7 @@ class Curve:
         low[below], high[below] = 0.0, self.lowest
         low[above], high[above] = self.highest, np.inf
         se = np.full(y.shape, np.nan)
-        se[inside] = np.sqrt(self._prediction_variance(x[inside], m[inside])) / np.abs(slope(x[inside], self.theta))
+        se[inside] = np.sqrt(self.prediction_variance(x[inside], m[inside])) / np.abs(slope(x[inside], self.theta))
         return pd.DataFrame({
             "estimate": np.where(inside, x, np.nan),
             "low": low,
@@ -174,7 +174,8 @@ class Curve:
         g = gradient(x, self.theta)
         return np.einsum("ij,jk,ik->i", g, self.covariance, g)
 
-    def _prediction_variance(self, x, replicates):
+    def prediction_variance(self, x, replicates):
+        """Return the variance of the mean response of ``replicates`` wells at each x: wells and fitted curve."""
         return self.variance(self.response(x)) / replicates + self._curve_variance(x)
 
     def _interval(self, y, x, replicates, level):

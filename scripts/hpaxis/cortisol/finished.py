@@ -46,6 +46,7 @@ def read_finished(path, kit, plate_id):
         "censored": np.select([below, above], ["below", "above"], "none"),
         "limit_pg_per_mg": limit,
         "flags": np.where(measured & log_se.isna(), "no_interval", ""),
+        "run": plate_id,
     })  # fmt: skip
 
 

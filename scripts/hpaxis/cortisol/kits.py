@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from hpaxis import schemas
 from hpaxis.problems import Problem, closest, raise_if_any
 from hpaxis.sheets import read_sheet
@@ -142,3 +144,26 @@ def _contradictions(row, path):
         remedy = "plates measure a concentration: write pg/mL, ng/mL, ug/dL or nmol/L"
         problems.append(Problem(str(path), "is no unit of a plate", remedy, row.row, "unit", row.unit))
     return problems
+
+
+def read_ranges(path: str | None) -> pd.DataFrame:
+    """Read the table of control ranges (workflow/schemas/cortisol_control_ranges.yaml); without rows where None.
+
+    Raises `InputError` for unknown columns and for a range whose low is not below its high.
+    """
+    if path is None:
+        return pd.DataFrame(columns=["kit", "lot", "control", "low", "high"])
+    table, problems = read_sheet(Path(path), schemas.load("cortisol_control_ranges"))
+    for row in table[table["low"] >= table["high"]].itertuples():
+        problems.append(Problem(str(path), "is not below high", "correct the range", row.row, "low", row.low))
+    raise_if_any(problems)
+    return table
+
+
+def ranges_of(plate, ranges: pd.DataFrame) -> pd.DataFrame:
+    """Return the ranges that hold for a row of plates.tsv: of its kit, and of its lot or of every lot."""
+    lot = getattr(plate, "lot", None)
+    mine = ranges[ranges["kit"] == plate.kit]
+    exact = mine[mine["lot"].notna() & (mine["lot"] == lot)]
+    general = mine[mine["lot"].isna() & ~mine["control"].isin(exact["control"])]
+    return pd.concat([exact, general]) if len(exact) else general

@@ -175,10 +175,15 @@ def _typed(table, path, kit):
         records.append({"row": at, "well": well, "role": role, "sample": sample, **numbers, "mask": mask})
     found = pd.DataFrame(records, columns=["row", *COLUMNS, "mask"])
     problems += _name_standards(found, kit, path)
-    # A zero standard is what other kits call B0: one role, whatever the layout calls it.
-    found.loc[(found["role"] == "standard") & (found["nominal"] == 0), "role"] = "b0"
-    found.loc[found["role"] == "b0", ["sample", "nominal"]] = [None, np.nan]
-    return found, problems
+    return zero_as_b0(found), problems
+
+
+def zero_as_b0(layout: pd.DataFrame) -> pd.DataFrame:
+    """Return the layout with zero standards in the role b0: one thing, whatever a layout calls it."""
+    zero = (layout["role"] == "standard") & (layout["nominal"] == 0)
+    if not zero.any():
+        return layout
+    return layout.assign(role=layout["role"].mask(zero, "b0"), nominal=layout["nominal"].mask(zero))
 
 
 def _spread(row):
@@ -239,7 +244,7 @@ def _name_standards(table, kit, path):
     standards = table[table["role"] == "standard"]
     by_name, problems = _kit_levels(standards, kit, path)
     for row in standards.itertuples():
-        level = by_name.get((row.sample or "").lower())
+        level = by_name.get(str(row.sample or "").lower())
         if np.isnan(row.nominal):
             if level is None:
                 remedy = "give the standard's concentration, or its number in the kit (S1, S2, ...)"

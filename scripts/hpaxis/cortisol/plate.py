@@ -7,6 +7,7 @@ import pandas as pd
 
 from hpaxis.cortisol import assay
 from hpaxis.cortisol.curve import Curve, CurveError, compare_models, fit_curve, pooled_variance
+from hpaxis.cortisol.layout import zero_as_b0
 
 LEVEL = 0.95
 # Of the settings, what a plate's limits need; the config's defaults.
@@ -61,6 +62,7 @@ def quantify_plate(plate_id, read, layout, kit, settings=None, run=None):
     """
     settings = LIMITS if settings is None else settings
     layout = layout if "mask" in layout else layout.assign(mask=None)
+    layout = zero_as_b0(layout)
     wells = layout.merge(read.wells, on="well", how="left")
     wells["status"] = wells["status"].fillna("blank")
     wells["signal"] = wells["value"]
@@ -91,7 +93,7 @@ def quantify_plate(plate_id, read, layout, kit, settings=None, run=None):
     return PlateResult(
         curve=curve,
         failure=failure,
-        summary=_summary(plate_id, read, kit, curve, models, scale, wells, settings).assign(run=run or plate_id),
+        summary=_summary(plate_id, read, kit, curve, models, scale, wells, settings, run),
         wells=wells[[
             "plate_id", "well", "role", "sample", "dilution", "nominal", "signal", "response", "concentration",
             "recovery_percent", "residual", "flags", "mask",
@@ -227,12 +229,12 @@ def _outside_binding(response, kit, scale, settings):
     return ((bound < low) if low is not None else False) | ((bound > high) if high is not None else False)
 
 
-def _summary(plate_id, read, kit, curve, models, scale, wells, settings):
+def _summary(plate_id, read, kit, curve, models, scale, wells, settings, run):
     """The plate's row in curves.tsv, without its verdict."""
     usable = wells[wells["status"] == "ok"]
     b0 = usable.loc[usable["role"] == "b0", "response"]
     row = {
-        "plate_id": plate_id, "kit": kit.kit, "analyte": kit.analyte, "unit": kit.unit, "reader": read.reader,
+        "plate_id": plate_id, "run": run or plate_id, "kit": kit.kit, "analyte": kit.analyte, "unit": kit.unit, "reader": read.reader,
         "reader_plate": " / ".join(read.plates) or None, "reading": read.reading, "signal": kit.signal,
         "model": kit.model, "weights": kit.weights, "zero_in_fit": "yes" if kit.zero_in_fit else "no",
         "b0_signal": scale.b0, "nsb_signal": scale.nsb, "blank_signal": scale.blank,

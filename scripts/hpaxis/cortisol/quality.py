@@ -11,6 +11,7 @@ RERUN_COLUMNS = ("plate_id", "role", "sample", "wells", "concentration", "cv_per
 RANK = {"pass": 0, "warn": 1, "fail": 2}
 # A well this many SDs from its group's median is named.
 OUTLYING_SD = 3.5
+APART_SD = 4.0  # and this many from the plate without it, before it explains a failure
 FAILED_LEVELS = 0.25  # share of standards outside the recovery limits at which the curve fails
 MINIMUM_PLATES = 4  # plates before a control is compared with the other plates
 NOT_PARALLEL_P = 0.01  # of a dilution series whose concentrations differ beyond their errors
@@ -79,6 +80,8 @@ def _one_bad_well(result, settings, ranges):
         other = result.without(well)
         if other.curve is None:
             continue
+        if not _stands_apart(wells, well, other):
+            continue
         state, _ = _verdict_of(other, settings, ranges)
         if state != "fail":
             found.append((RANK[state], other.curve.residual_sd, well, state, other))
@@ -97,6 +100,21 @@ def _one_bad_well(result, settings, ranges):
     reason = f"well {well} ({named}) explains the failure: without it the plate's verdict is {state}, and {moved}"
     largest = change.abs().max() if len(change) else np.nan
     return _row("one_bad_well", well, largest, np.nan, "warn", reason, MASK_REMEDY, well)
+
+
+def _stands_apart(wells, well, other):
+    """Whether a well lies far from what the plate says without it: beyond 4 SD, the curve's own error included."""
+    row = wells.set_index("well").loc[well]
+    if row["role"] == "standard":
+        expected = other.curve.response(row["nominal"])
+        sd = float(np.sqrt(other.curve.prediction_variance(np.array([row["nominal"]]), 1)[0]))
+    else:
+        rest = wells.loc[(wells["role"] == row["role"]) & (wells["well"] != well), "response"].dropna()
+        if rest.empty:
+            return False
+        expected = rest.median()
+        sd = float(np.sqrt(other.curve.variance(expected) * (1 + 1 / len(rest))))
+    return bool(abs(row["response"] - expected) > APART_SD * sd)
 
 
 def _changes(before, after):
@@ -250,14 +268,27 @@ def control_table(estimates, settings):
                 p = 2 * stats.t.sf(abs(z), len(others) - 1)
             recovery = 100 * row.concentration / row.nominal if row.nominal > 0 else np.nan
             state, reason = _control_verdict(row, recovery, p, settings)
+            lower, upper, source = _chart_limits(row.nominal, others, settings)
             rows.append((
                 row.plate_id, kit, name, row.nominal, row.concentration, row.cv_percent, recovery, values.mean(),
-                values.std(), z, state, reason,
+                values.std(), z, lower, upper, source, state, reason,
             ))  # fmt: skip
     return pd.DataFrame(rows, columns=[
         "plate_id", "kit", "control", "nominal", "concentration", "cv_percent", "recovery_percent", "mean", "sd", "z",
-        "verdict", "reason",
+        "lower_limit", "upper_limit", "limits_from", "verdict", "reason",
     ]).sort_values(["kit", "control", "plate_id"], ignore_index=True)  # fmt: skip
+
+
+def _chart_limits(nominal, others, settings):
+    """Limits of a control chart for one plate: 3 SD of the other plates, or of recovery until there are enough."""
+    if len(others) >= MINIMUM_PLATES - 1 and others.std() > 0:
+        p = 1 - stats.norm.sf(3)
+        half = stats.t.ppf(p, len(others) - 1) * others.std() * np.sqrt(1 + 1 / len(others))
+        return others.mean() - half, others.mean() + half, "other plates"
+    if nominal > 0:
+        low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
+        return nominal * low / 100, nominal * high / 100, "recovery"
+    return np.nan, np.nan, "none"
 
 
 def inter_assay(controls, settings):

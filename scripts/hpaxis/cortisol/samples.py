@@ -117,6 +117,7 @@ def run_variances(measurements, estimates, summary, settings) -> dict:
     Plates that failed do not count where their samples are left out.
     """
     found = {}
+    measurements = measurements if "run" in measurements else measurements.assign(run=measurements["plate_id"])
     use_failed = settings["failed_plates"] == "use"
     for platform, group in measurements.groupby("platform", sort=True):
         doubtful = group["flags"].fillna("").str.split(";").map(lambda names: bool(set(names) & set(DOUBTFUL)))
@@ -168,7 +169,7 @@ def variance_table(between, summary) -> pd.DataFrame:
     rows = []
     for platform, found in between.items():
         plates = summary[summary["kit"] == platform] if len(summary) else summary
-        well = plates["well_cv_percent"].median() if len(plates) else np.nan
+        well = plates["well_cv_percent"].median() if "well_cv_percent" in plates and len(plates) else np.nan
         note = "a well's CV at a large response, the plates' median"
         rows.append((platform, "well", np.log1p((well / 100) ** 2), well, np.nan, len(plates), note))
         words = {
