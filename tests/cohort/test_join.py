@@ -158,7 +158,7 @@ def test_every_row_of_every_sheet_is_accounted_for(cohort):
     assert left["L4"] == "failed quality: depth 40 < 100"
     assert left["L5"] == "timepoint t0 is not the analysis timepoint t1"
     assert left["H1c"] == "a segment nearer the scalp is used"
-    assert left["H4"] == "no concentration: plate_failed"
+    assert left["H4"] == "plate of the sample failed quality (cortisol.failed_plates is leave_out)"
     assert audit.set_index("key").loc["C0", "status"] == "control"
 
 

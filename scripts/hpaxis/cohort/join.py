@@ -194,7 +194,7 @@ def _cortisol(hair, samples, timepoint, settings):
 
 
 def _plate(sample):
-    return getattr(sample, "plate_id", "")
+    return getattr(sample, "plate_id", "of the sample")
 
 
 def _why_none(sample):

@@ -234,7 +234,8 @@ def _summary(plate_id, read, kit, curve, models, scale, wells, settings, run):
     usable = wells[wells["status"] == "ok"]
     b0 = usable.loc[usable["role"] == "b0", "response"]
     row = {
-        "plate_id": plate_id, "run": run or plate_id, "kit": kit.kit, "analyte": kit.analyte, "unit": kit.unit, "reader": read.reader,
+        "plate_id": plate_id, "run": run or plate_id, "kit": kit.kit, "analyte": kit.analyte, "unit": kit.unit,
+        "reader": read.reader,
         "reader_plate": " / ".join(read.plates) or None, "reading": read.reading, "signal": kit.signal,
         "model": kit.model, "weights": kit.weights, "zero_in_fit": "yes" if kit.zero_in_fit else "no",
         "b0_signal": scale.b0, "nsb_signal": scale.nsb, "blank_signal": scale.blank,
