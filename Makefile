@@ -64,8 +64,9 @@ calibration: $(VENV)/.run  ## does 95 % mean 95 %? writes docs/calibration_*.md 
 	$(BIN)/python benchmarks/calibrate_programme.py --cores $(CORES)
 
 crosscheck: $(VENV)/.test  ## the moderation stage against R (installs Debian's R packages; root)
-	@Rscript -e 'for (p in c("sandwich", "car", "emmeans", "lavaan", "clubSandwich", "AER", "mice")) loadNamespace(p)' >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends r-base-core r-cran-sandwich r-cran-car r-cran-emmeans r-cran-lavaan r-cran-clubsandwich r-cran-aer r-cran-mice >/dev/null; }
+	@Rscript -e 'for (p in c("sandwich", "car", "emmeans", "lavaan", "clubSandwich", "AER", "mice", "lme4", "lmerTest", "MASS", "metafor")) loadNamespace(p)' >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends r-base-core r-cran-sandwich r-cran-car r-cran-emmeans r-cran-lavaan r-cran-clubsandwich r-cran-aer r-cran-mice r-cran-lme4 r-cran-lmertest r-cran-mass r-cran-metafor >/dev/null; }
 	$(BIN)/python tests/moderation/crosscheck/compare.py
+	$(BIN)/python tests/programme/crosscheck/compare.py
 
 test-slurm: $(VENV)/.slurm  ## the demo through a real one-node SLURM, bytes compared: [STUDY=folder] [LOSE=yes, its node] (Debian, root)
 	VENV=$(VENV) tests/executors/run_slurm.sh

@@ -19,7 +19,7 @@ def summary(estimate, se, **changes):
     return pd.DataFrame([row | facts])
 
 
-# metafor 3.8-1: rma(y, sei = s, method = "PM", test = "knha"). Its tau2 is iterated to about 1e-5, ours likewise.
+# metafor 3.8-1: rma(y, sei = s, method = "PM", test = "knha"), whose tau2 is iterated to about 1e-5.
 METAFOR = [
     ([0.7, 0.3, 0.45], [0.27, 0.2, 0.15], (0.4461443299, 0.09235347769, 0, 0.04027924572, 0.048779387, 0.8435092728)),
     (
@@ -28,6 +28,16 @@ METAFOR = [
         (0.3752950942, 0.1901312054, 0.1384492762, 0.1196375179, -0.1525937606, 0.9031839489),
     ),
 ]
+
+
+def test_the_variance_between_studies_solves_its_equation():
+    """Cochran's Q at the estimate is k - 1, also where a first Newton step overshoots the root."""
+    rng = np.random.default_rng([22, 1])
+    y, s = rng.normal(0.4, 0.4, 6), rng.uniform(0.1, 0.3, 6)
+    found, _ = random_effects(y, s)
+    w = 1 / (s**2 + found["tau2"])
+    assert (w * (y - found["estimate"]) ** 2).sum() == pytest.approx(5, rel=1e-9)
+    assert found["tau2"] == pytest.approx(0.2561433906, abs=1e-4)  # metafor
 
 
 @pytest.mark.parametrize(("y", "s", "expected"), METAFOR)

@@ -1,7 +1,7 @@
 """One question over several studies: what can be pooled, the pooled slope difference, and how far studies differ.
 
-Random effects by Paule & Mandel (1982) with the interval of Hartung & Knapp (2001) and Sidik & Jonkman (2002), from
-statsmodels' meta_analysis; prediction interval with k - 1 degrees of freedom (IntHout, Ioannidis, Rovers & Goeman,
+Random effects by Paule & Mandel (1982) with the interval of Hartung & Knapp (2001) and Sidik & Jonkman (2002);
+prediction interval with k - 1 degrees of freedom (IntHout, Ioannidis, Rovers & Goeman,
 2016). A study enters by its
 summaries (moderation/{model}/summary.tsv), which hold no person.
 """
@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from statsmodels.stats.meta_analysis import combine_effects
+from scipy import optimize, stats
 
 from hpaxis.problems import InputError, Problem, raise_if_any
 
@@ -86,8 +85,7 @@ def random_effects(estimate: Sequence, se: Sequence, alpha: float = 0.05) -> tup
     """
     y, v = np.asarray(estimate, float), np.asarray(se, float) ** 2
     k = len(y)
-    result = combine_effects(y, v, method_re="iterated", use_t=True, alpha=alpha, atol=1e-13)
-    tau2 = max(float(result.tau2), 0.0)
+    tau2 = _paule_mandel(y, v)
     w = 1 / (v + tau2)
     mean = (w * y).sum() / w.sum()
     hk = np.sqrt((w * (y - mean) ** 2).sum() / (k - 1) / w.sum())
@@ -108,6 +106,21 @@ def random_effects(estimate: Sequence, se: Sequence, alpha: float = 0.05) -> tup
         "prediction_low": mean - spread if k > 2 else np.nan,
         "prediction_high": mean + spread if k > 2 else np.nan, "note": note.removeprefix("; "),
     }, w / w.sum()  # fmt: skip
+
+
+def _paule_mandel(y: np.ndarray, v: np.ndarray) -> float:
+    """The variance between studies at which Cochran's Q equals k - 1, or 0 where it is smaller without any.
+
+    By bracketed search: statsmodels' iteration stops at 0 as soon as one step overshoots the root.
+    """
+
+    def excess(tau2: float) -> float:
+        w = 1 / (v + tau2)
+        return float((w * (y - (w * y).sum() / w.sum()) ** 2).sum() - (len(y) - 1))
+
+    if excess(0.0) <= 0:
+        return 0.0
+    return float(optimize.brentq(excess, 0.0, len(y) * np.ptp(y) ** 2, xtol=1e-14))
 
 
 def one_stage(tables: Mapping[str, pd.DataFrame], spec, covariance: str = "HC3"):
