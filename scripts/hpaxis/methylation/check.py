@@ -10,7 +10,9 @@ import pandas as pd
 from xopen import xopen
 
 from hpaxis.methylation.assays.inputs import check_counts, check_library_files
+from hpaxis.methylation.counting.apart import confused_amplicons, read_length
 from hpaxis.methylation.counting.reads import check_read_files
+from hpaxis.methylation.counting.umis import umi_lengths
 from hpaxis.methylation.levels.cell_mix import check_cell_types
 from hpaxis.methylation.panels.panel import panel_folder, read_panel
 from hpaxis.problems import InputError, Problem, closest
@@ -158,6 +160,8 @@ def check_files(study, made=None, checked=None):
             if len(paths) % lanes:
                 continue  # the sheet is at fault, or a file is missing: said already
             found = check_read_files(paths, may_be_empty=row.kind == "no_template", lanes=lanes)
+            if not found and row.assay == "amplicon":
+                found = _check_apart(study, row, paths, lanes, sheet)
             problems += found
             if checked is not None and not found:
                 checked.add(paths)
@@ -193,6 +197,19 @@ def first_reads(path, records=FIRST_READS):
         return None
     names = [line.split()[0] for line in lines[::4] if line.split()]
     return hashlib.blake2b(b"\n".join([*names, *lines[1::4]]), digest_size=16).digest()
+
+
+def _check_apart(study, row, paths, lanes, sheet):
+    """Problems of a library whose reads are too short to tell its panel's amplicons apart."""
+    length = read_length(paths[::lanes])
+    # A UMI is no part of the amplicon.
+    length -= max(umi_lengths(study.umi(row.library_id)), default=0)
+    confused = confused_amplicons(read_panel(panel_folder(row.panel)), length, len(paths) > lanes) if length > 0 else {}
+    return [
+        Problem(sheet, f"reads of {length} bases of amplicon {name} {what}",
+                "sequence longer reads, or take one of the amplicons out of the panel", row.row, "panel", row.panel)
+        for name, what in confused.items()
+    ]  # fmt: skip
 
 
 def _well(name):
