@@ -175,10 +175,44 @@ def test_a_pair_whose_inside_is_from_elsewhere_is_left_out(bench):
     assert bench.fates(bench.count([pair[:1]])) == {"passed": 1}
 
 
+def test_a_stretch_of_failed_cytosines_leaves_its_molecule_out(bench):
+    """Three cytosines outside CpGs running: neither the molecule nor its conversion counts."""
+    stretch, spread = (bench.pair(bench.molecule((0,), kept)) for kept in (bench.others[4:7], bench.others[:5:2]))
+    calls = bench.count([stretch, spread, stretch], filters=ReadFilters(max_unconverted=0.5))
+    assert bench.fates(calls) == {"unconverted": 2, "passed": 1} and calls.reads["stretches"].iloc[0] == 2
+    assert calls.conversion["count"].sum() == 1 and calls.counts["methylated"].sum() == 1
+    shown = calls.sites.set_index("offset")["unconverted"]
+    assert shown[shown > 0].index.tolist() == bench.others[:5:2]
+    assert calls.reads["clone_molecules"].iloc[0] == 1
+    # Who asks for every molecule gets it.
+    assert bench.count([stretch], filters=ReadFilters(max_unconverted=1.0)).reads["passed"].iloc[0] == 1
+
+
+@pytest.mark.parametrize("length", [60, 100])
+def test_a_molecule_without_the_g_of_a_cpg_has_no_call_there(bench, length):
+    """TA or CA at the third CpG: no methylation and no conversion, on either mate; other CpGs count."""
+    product = bench.molecule((2, 3))
+    at = bench.cpgs[2]
+    for base in ("C", "T"):
+        changed = product[:at] + base + "A" + product[at + 2 :]
+        row = bench.count([bench.pair(changed, length), bench.pair(product, length, True)]).counts.iloc[2]
+        assert (row["methylated"], row["unmethylated"], row["other"]) == (1, 0, 1)
+
+
+def test_a_single_read_with_a_gap_is_covered_from_its_own_first_base(bench):
+    """A local alignment may open with one long deletion up to the read, which is no part of it."""
+    product = bench.molecule((0, 6))
+    for at in (60, 75, 90):
+        gapped = product[:at] + product[at + 1 :]
+        for text in (gapped, reverse_complement(gapped)):
+            calls = bench.count([((text[:90], "I" * 90),)])
+            assert bench.fates(calls) == {"passed": 1}
+
+
 def test_conversion_filter_is_a_share_of_the_molecules_own_sites(bench):
     sites = len(bench.others)
     allowed = int(0.25 * sites)
-    kept, dropped = (bench.pair(bench.molecule((), bench.others[:n])) for n in (allowed, allowed + 1))
+    kept, dropped = (bench.pair(bench.molecule((), bench.others[::3][:n])) for n in (allowed, allowed + 1))
     calls = bench.count([kept, dropped, dropped])
     assert bench.fates(calls) == {"unconverted": 2, "passed": 1}
     # The molecules that are dropped stay known by their conversion.

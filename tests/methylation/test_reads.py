@@ -6,8 +6,10 @@ import threading
 import tracemalloc
 
 import dnaio
+import pandas as pd
 import pytest
 
+from hpaxis.methylation.counting.calls import count_library
 from hpaxis.methylation.counting.reads import LONGEST_NAME, ahead, check_read_files, read_chunks
 from hpaxis.problems import InputError
 
@@ -183,3 +185,43 @@ def test_missing_files_are_named(tmp_path):
     assert messages([tmp_path / "no_R1.fastq.gz"]) == ["no_R1.fastq.gz: no such file"]
     with pytest.raises(InputError, match="cannot be opened"):
         list(read_chunks([tmp_path / "no_R1.fastq.gz"]))
+
+
+def test_interleaved_mates_and_pairs_that_come_twice_are_refused(bench):
+    pair = bench.pair(bench.molecule())
+    both = [(pair[0],), (pair[1],)] * 3
+    single = bench.write(both, names=[f"read{i // 2}" for i in range(6)])[:1]
+    (problem,) = check_read_files(single)
+    assert "interleaved" in problem.what and problem.row == 5 and "fastq_2" in problem.remedy
+    twice = bench.write([pair] * 4, names=["a", "b", "b", "c"])
+    assert [(p.what, p.row) for p in check_read_files(twice)] == [("holds two pairs of one name running", 9)]
+    # Across chunks too, and names of other lengths or one that comes again later are no fault.
+    assert check_read_files(bench.write([pair] * 5, names=["a", "aa", "b", "a", "ba"])) == []
+    with pytest.raises(InputError, match="one name running"):
+        list(read_chunks(bench.write([pair] * 4, names=["a", "b", "c", "c"]), chunk_bytes=700))
+
+
+def test_qualities_of_the_old_kind_are_refused(bench):
+    old = [tuple((bases, "h" * 60 + "B" * 40) for bases, _ in bench.pair(bench.molecule()))] * 30
+    problems = check_read_files(bench.write(old))
+    assert [p.what[:32] for p in problems] == ["has qualities of an old kind (Ph"] * 2
+    # Good reads of one quality, those of a long-read sequencer, and too few to say are let through.
+    for quality in ("I", "K", "~"):
+        pairs = [bench.pair(bench.molecule(), quality=quality)] * 30
+        assert check_read_files(bench.write(pairs)) == []
+    assert check_read_files(bench.write(old[:5])) == []
+
+
+def test_lanes_are_one_library(bench):
+    pairs = [bench.pair(bench.molecule((i % 7,)), turned=i % 2 > 0) for i in range(12)]
+    whole = bench.count(pairs)
+    one, two = (bench.write(part, name, [f"{name}{i}" for i in range(6)]) for name, part in
+                (("a", pairs[:6]), ("b", pairs[6:])))  # fmt: skip
+    paths = [one[0], two[0], one[1], two[1]]
+    lanes = count_library(paths, bench.panel(), "L1", lanes=2)
+    for name in ("counts", "patterns", "reads", "conversion", "cycles", "sites"):
+        pd.testing.assert_frame_equal(getattr(lanes, name), getattr(whole, name))
+    assert lanes.lanes["pairs_in"].tolist() == lanes.lanes["passed"].tolist() == [6, 6]
+    assert check_read_files(paths, lanes=2) == []
+    # Mates are held against each other within a lane.
+    assert check_read_files([one[0], two[0], two[1], one[1]], lanes=2)
