@@ -36,18 +36,55 @@ def command(of: typer.Typer, name: str, *examples: str) -> Callable[[Callable[..
 
 @command(app, "check", "hpaxis check --configfile my_study.yaml")
 def check(configfile: Config = DEMO) -> None:
-    """Check config, sheets, panels and input files, and report every problem; nothing is run or written."""
+    """Check config, sheets, panels and input files, and report every problem; nothing is run or written.
+
+    Says what was read as what, which inputs changed since the report, and which results no sheet names any more.
+    """
     from hpaxis.config import read_config
     from hpaxis.study import load_study
+    from hpaxis.study.describe import described
+    from hpaxis.study.traces import left_over, stale_inputs
 
     config = read_config(configfile)
     made = "results/simulation" if "simulation" in config else None
     study = load_study(config, str(configfile), made_by_workflow=made)
+    for line in described(study):
+        print(line)
+    for file, why in stale_inputs():
+        print(f"changed since the report: {file} {why}")
+    for path in left_over(study):
+        print(f"named by no sheet any more: {path}")
     counts = {
         "libraries": len(study.libraries), "participants": len(study.participants), "hair samples": len(study.hair),
         "cortisol plates": len(study.plates), "models": len(study.models),
     }  # fmt: skip
     print(f"no problems: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+
+
+@command(app, "forget", "hpaxis forget P017 --configfile my_study.yaml", "hpaxis forget P017 --yes")
+def forget(
+    participant: Annotated[str, typer.Argument(help="id of somebody who withdrew")],
+    configfile: Config = DEMO,
+    yes: Annotated[bool, typer.Option("--yes", help="delete; without it, everything is only listed")] = False,
+) -> None:
+    """List everything that sheets, results and logs hold of a person; with --yes delete it, and prove it is gone."""
+    from hpaxis.config import read_config
+    from hpaxis.study import read_study
+    from hpaxis.study.traces import find_traces, remove_traces
+
+    study, problems = read_study(read_config(configfile), str(configfile))
+    if study is None:
+        from hpaxis.problems import InputError
+
+        raise InputError(problems)
+    found = remove_traces(study, participant) if yes else find_traces(study, participant)
+    for place in (*found.sheets, *found.files):
+        print(f"{'deleted' if yes else 'found'}: {place}")
+    print(
+        f"{len(found.files)} files; nothing is left of the participant in results, logs and .snakemake"
+        if yes
+        else f"{len(found.sheets)} rows of sheets, {len(found.files)} files; take the rows out, then add --yes"
+    )
 
 
 @command(app, "init", "hpaxis init --list", "hpaxis init dyads my_study")

@@ -9,8 +9,8 @@ import yaml
 from hpaxis.cli import main
 from hpaxis.tables import read_table
 
-COMMANDS = ("check", "init", "readers", "panel new", "panel check", "panel mask", "lock", "fit", "power", "pool",
-            "claims", "simulate", "real", "bundle", "verify")  # fmt: skip
+COMMANDS = ("check", "forget", "init", "readers", "panel new", "panel check", "panel mask", "lock", "fit", "power",
+            "pool", "claims", "simulate", "real", "bundle", "verify")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", COMMANDS)

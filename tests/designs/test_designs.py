@@ -1,0 +1,188 @@
+"""Every design runs from its how-to page to its report, and nothing on the report is about something else."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hpaxis.cli import main
+from hpaxis.designs.catalogue import CONFIG, DESIGNS, write_design
+
+ROOT = Path(__file__).resolve().parents[2]
+HOWTO = ROOT / "docs" / "howto"
+# Sections of the page that a design has beside participants, limits, methods and provenance.
+SALIVA, HAIR, MODELS = {"methylation"}, {"cortisol"}, {"predictor", "moderation"}
+SECTIONS = {
+    "dyads": SALIVA | HAIR | MODELS,
+    "three_arms": HAIR | MODELS,
+    "methylation": SALIVA,
+    "hair": HAIR,
+    "questionnaires": MODELS,
+    "pyrosequencing": SALIVA | MODELS,
+    "two_genes": SALIVA | MODELS,
+    "genome_bam": SALIVA | MODELS,
+    "counts": SALIVA | MODELS,
+    "timepoints": SALIVA | MODELS,
+    "clusters": MODELS,
+    "lanes": SALIVA,
+}
+WORDS = {  # what a page without the section must not speak of, the sentence on what was not measured aside
+    "methylation": r"saliva|librar|CpG|bisulfite|conversion",
+    "cortisol": r"\bhair\b|plate|ELISA|Tobit",
+    "moderation": r"Moderation|interaction|p value",
+}
+
+
+class Page(HTMLParser):
+    """Headings with the text that follows each, prose, tables and sections of a report."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sections, self.headings, self.prose, self.tables = set(), [], [], []
+        self._open, self._skip = [], 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag in ("style", "svg", "nav", "title"):
+            self._skip += 1
+        if self._skip:
+            return
+        if tag == "section":
+            self.sections.add(attributes["id"])
+        if tag in ("h2", "h3"):
+            self.headings.append([tag, "", ""])
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        if tag in ("p", "li", "figcaption", "caption"):
+            self.prose.append("")
+        self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in ("style", "svg", "nav", "title"):
+            self._skip -= 1
+        elif not self._skip and tag in self._open:
+            while self._open.pop() != tag:
+                pass
+
+    def handle_data(self, data):
+        if self._skip or not data.strip():
+            return
+        within = set(self._open)
+        if within & {"h2", "h3"}:
+            self.headings[-1][1] += data
+        elif self.headings:
+            self.headings[-1][2] += data
+        if within & {"td", "th"}:
+            self.tables[-1][-1][-1] += data
+        elif within & {"p", "li", "figcaption", "caption"}:
+            self.prose[-1] += data
+
+
+def empty_headings(page):
+    """Headings with nothing below: an h2 may go on with its h3."""
+    following = [*(h[0] for h in page.headings[1:]), "end"]
+    return [
+        title for (tag, title, text), after in zip(page.headings, following)
+        if not text.strip() and not (tag == "h2" and after == "h3")
+    ]  # fmt: skip
+
+
+def snakemake(*arguments, folder):
+    """Run Snakemake in ``folder``, its scripts in its own process; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("inprocess.py")), *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / ".cache")},
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-5000:]
+    return done.stdout + done.stderr
+
+
+def page_commands(name):
+    """The commands of a how-to page, in order."""
+    text = (HOWTO / f"{name}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.S | re.M)
+    return [shlex.split(line, comments=True) for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder as awkward as a laboratory's own share: spaces and letters beyond ASCII."""
+    folder = tmp_path / "Müller lab, Größe 2"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("name", DESIGNS)
+def test_a_design_runs_from_its_page_to_its_report(name, here, capsys):
+    for command in page_commands(name):
+        arguments = [word.replace("$HPAXIS", str(ROOT)) for word in command[1:]]
+        if command[0] == "cd":
+            os.chdir(arguments[0])
+        elif command[0] == "hpaxis":
+            assert main(arguments) == 0, capsys.readouterr()
+        else:
+            assert command[0] == "snakemake"
+            snakemake(*arguments, folder=Path.cwd())
+    report = Path("results/report/report.html")
+    assert report.is_file()
+    page = Page(report.read_text(encoding="utf-8"))
+    assert page.sections & (SALIVA | HAIR | MODELS) == SECTIONS[name]
+    assert not empty_headings(page)
+    lone = [text for text in page.prose if re.search(r"(?:^|[\s(])–(?:[\s).,;]|$)", text)]
+    assert not lone, lone
+    for table in page.tables:
+        rows = table[1:]
+        empty = [head for i, head in enumerate(table[0]) if i and rows and all(r[i] in ("–", "") for r in rows)]
+        assert not empty, (empty, table[:3])
+    said = " ".join(text for text in page.prose if "not measured" not in text)
+    for section, words in WORDS.items():
+        if section not in page.sections:
+            assert not re.search(words, said, re.I), re.search(f".{{80}}(?:{words}).{{40}}", said, re.I)
+    assert "Demo" not in said and not re.search(r"confirmatory", said)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_a_template_has_a_page_and_no_more_than_it_needs(name, tmp_path):
+    write_design(name, tmp_path / "study")
+    config = yaml.safe_load((tmp_path / "study" / CONFIG).read_text(encoding="utf-8"))
+    sheets = {path.stem for path in (tmp_path / "study").glob("*.tsv")}
+    assert sheets == set(config["sheets"])
+    assert "report" not in config and "simulation" not in config and "lock" not in config.get("moderation", {})
+    assert "Demo" not in config["study"]["title"]
+    commands = page_commands(name)
+    assert commands[0] == ["hpaxis", "init", name, "my_study"]
+    assert f"howto/{name}.md" in (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+
+
+def test_designs_are_listed_and_unknown_ones_refused(tmp_path, capsys):
+    assert main(["init", "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"{name} " in listed for name in DESIGNS)
+    assert main(["init", "dyad", str(tmp_path / "new")]) == 1
+    assert "did you mean 'dyads'" in capsys.readouterr().err
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "data.tsv").write_text("mine")
+    assert main(["init", "hair", str(tmp_path / "own")]) == 1
+    assert "is not empty" in capsys.readouterr().err and len(list((tmp_path / "own").iterdir())) == 1
+
+
+def test_a_template_is_the_same_each_time(tmp_path):
+    for copy in ("a", "b"):
+        write_design("hair", tmp_path / copy)
+    files = [p.relative_to(tmp_path / "a") for p in sorted((tmp_path / "a").rglob("*")) if p.is_file()]
+    assert files and all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
