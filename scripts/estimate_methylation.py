@@ -7,6 +7,7 @@ from job import logged
 with logged(snakemake.log[0]) as log:
     from hpaxis.methylation.assays.coverage import origin_notes
     from hpaxis.methylation.counting.calls import LibraryCalls
+    from hpaxis.methylation.levels.finished import read_finished
     from hpaxis.methylation.levels.genotypes import identity_warnings
     from hpaxis.methylation.levels.libraries import estimate_study
     from hpaxis.methylation.levels.read_level import read_level_table
@@ -32,6 +33,9 @@ with logged(snakemake.log[0]) as log:
         libraries = sheet[sheet["assay"] == "pyrosequencing"]
         others, instrument = read_pyrosequenced(libraries, panels, readings, settings)
         write_table(instrument, snakemake.output.instrument)
+    if snakemake.input.levels:
+        levels = read_table(snakemake.input.levels, text=("unit", "cpg_ids"))
+        others += read_finished(sheet[sheet["assay"] == "levels"], panels, levels, settings)
     warnings = identity_warnings(read_table(snakemake.input.identity))
     notes = {Path(p).stem: origin_notes(read_table(p)) for p in snakemake.input.origin}
     counted = sheet[sheet["library_id"].isin(tables)]

@@ -114,6 +114,8 @@ by_cycle = sorted([*study.library_ids(assay="amplicon"), *study.library_ids(assa
 counted = sorted([*by_cycle, *sequenced])
 # Libraries that a pyrosequencer measured, without molecules.
 pyrosequenced = study.library_ids(assay="pyrosequencing")
+# Libraries whose levels another laboratory finished.
+finished_levels = study.library_ids(assay="levels")
 
 
 # Whether a panel's marker table tells cell types apart.

@@ -224,6 +224,30 @@ rule read_pyrosequencing:
         "../../scripts/read_pyrosequencing.py"
 
 
+rule read_levels:
+    input:
+        sheet=study.config["sheets"]["libraries"] or [],
+        levels=study.files("levels", finished_levels),
+        panels=sorted({path for name in finished_levels for path in study.panel_files(name)}),
+        code=code_of("read_levels"),
+    output:
+        levels="<results>/methylation/release/levels.tsv",
+    log:
+        "<logs>/read_levels.log",
+    benchmark:
+        "<benchmarks>/read_levels.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        settings=study.config["methylation"]["levels"],
+    script:
+        "../../scripts/read_levels.py"
+
+
 # What can be shared instead of reads; a study whose libraries are of assay `counts` begins from it.
 rule release_counts:
     input:
@@ -294,6 +318,7 @@ rule estimate_methylation:
         sites=expand("<results>/methylation/sites/{library}.tsv", library=by_cycle),
         origin=expand("<results>/methylation/origin/{library}.tsv", library=study.library_ids(assay="counts")),
         readings=rules.read_pyrosequencing.output.readings if pyrosequenced else [],
+        levels=rules.read_levels.output.levels if finished_levels else [],
         identity=rules.call_genotypes.output.identity,
         panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
         code=code_of("estimate_methylation"),

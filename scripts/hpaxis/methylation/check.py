@@ -21,9 +21,9 @@ from hpaxis.shipped import PANELS
 
 # Which file columns an assay needs.
 FILES = {"amplicon": ("fastq_1", "fastq_2"), "counts": ("counts",), "pyrosequencing": ("export",),
-         "genome": ("bam", "fastq_1", "fastq_2")}  # fmt: skip
+         "levels": ("levels",), "genome": ("bam", "fastq_1", "fastq_2")}  # fmt: skip
 # A file that holds many libraries may stand in many rows; reads belong to one.
-MANY_LIBRARIES = ("counts", "export")
+MANY_LIBRARIES = ("counts", "export", "levels")
 # What bcl2fastq and BCL Convert call a lane in the name of a file.
 LANE = re.compile(r"_L00\d_")
 # Two libraries never begin with as many reads of the same names and bases.

@@ -95,6 +95,10 @@ class Study:
             return BYTES_PER_PAIR * self.config["simulation"]["pairs_per_library"]
         return sum(os.path.getsize(path) if os.path.isfile(path) else math.inf for path in paths)
 
+    def files(self, column: str, library_ids: list[str]) -> list[str]:
+        """Return the paths that a column of libraries.tsv names for some libraries, sorted, each once."""
+        return sorted({self.library(name)[column] for name in library_ids})
+
     def counts(self, library_id: str) -> str:
         """Return the file of counts of a library, which may lie in the folder that the sheet names."""
         from hpaxis.methylation.assays.coverage import counts_file

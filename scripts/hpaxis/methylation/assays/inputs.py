@@ -7,6 +7,7 @@ import pandas as pd
 
 from hpaxis.methylation.assays.aligner import PROGRAM
 from hpaxis.methylation.assays.coverage import counts_file, find_format
+from hpaxis.methylation.assays.finished_levels import check_levels
 from hpaxis.methylation.assays.genome import open_genome, place_panel
 from hpaxis.methylation.assays.genome_bam import check_bam
 from hpaxis.methylation.assays.pyrosequencing import check_exports, export_paths
@@ -20,7 +21,11 @@ def check_library_files(libraries, settings, sheet):
 
     ``libraries``: the sheet, as read; ``settings``: the config's methylation section; ``sheet``: the sheet's path.
     """
-    return [*_check_pyrosequencing(libraries, settings, sheet), *_check_genome(libraries, settings, sheet)]
+    return [
+        *_check_pyrosequencing(libraries, settings, sheet),
+        *_check_levels(libraries, settings, sheet),
+        *_check_genome(libraries, settings, sheet),
+    ]
 
 
 def check_counts(row, sheet, checked=None):
@@ -58,6 +63,16 @@ def _check_pyrosequencing(libraries, settings, sheet):
         return []
     panels = _panels(rows)
     return [] if panels is None else check_exports(rows, panels, settings["pyrosequencing"], sheet)
+
+
+def _check_levels(libraries, settings, sheet):
+    rows = libraries[libraries["assay"] == "levels"]
+    if rows.empty or rows[["levels", "panel"]].isna().any(axis=None):
+        return []
+    if not all(os.path.isfile(path) for path in rows["levels"]):
+        return []
+    panels = _panels(rows)
+    return [] if panels is None else check_levels(rows, panels, settings["levels"], sheet)
 
 
 def _check_genome(libraries, settings, sheet):

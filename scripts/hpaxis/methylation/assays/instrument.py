@@ -152,7 +152,7 @@ def instrument_error(readings, settings):
         remedy = f"run at least {MIN_DF} libraries in two wells, or state the SD of one position in percentage points"
         raise InputError(Problem("config", what, remedy, column="methylation.pyrosequencing.position_sd"))
     if stated is None:
-        own, df, sources = _by_band(squares, dof, known)
+        own, df, sources = by_band(squares, dof, known)
     else:
         own, df, sources = _stated(stated), np.full(4, np.inf), ["config"] * 4
     ratio, shared_df, shared_source = 0.0, np.inf, "none: taken as independent"
@@ -192,7 +192,7 @@ def band_of_library(found):
     return band(found.groupby("library_id")["level"].transform("mean"))
 
 
-def _by_band(squares, dof, enough):
+def by_band(squares, dof, enough):
     """Standard deviation, d.f. and source of each band."""
     own, df, sources = np.zeros(4), np.zeros(4), [""] * 4
     names = [f"{100 * a:g}-{100 * b:g} %" for a, b in pairwise(BANDS)]

@@ -8,7 +8,8 @@ from hpaxis.methylation.levels.replicates import Overdispersion
 from hpaxis.methylation.panels.panel import Panel
 
 LIMIT_COLUMNS = ("panel", "index", "n_blanks", "n_low", "blank_mean", "blank_sd", "lob", "lod", "overdispersion",
-                 "overdispersion_low", "overdispersion_high", "overdispersion_df", "overdispersion_source")  # fmt: skip
+                 "overdispersion_low", "overdispersion_high", "overdispersion_df", "overdispersion_source",
+                 "assay")  # fmt: skip
 ONE_SIDED = 1.645  # 95 % of a normal distribution lie below
 LOW_PERCENT = 5
 
@@ -33,7 +34,9 @@ def limit_rows(
             if index not in absent and wanted.any() and sample.usable(settings)[wanted].all():
                 found = level(sample, wanted, over, settings, index)
                 levels[index][kind].append((float(found.beta[0]), float(found.se[0])))
-    return [{"panel": name, "index": index} | limit(v["blank"], v["low"], rho) for index, v in levels.items()]
+    assay = samples[0].assay if samples else "reads"
+    known = {"panel": name, "assay": assay}
+    return [known | {"index": index} | limit(v["blank"], v["low"], rho) for index, v in levels.items()]
 
 
 def _limit_kind(row):
