@@ -320,3 +320,35 @@ def test_sensitivity_of_complete_data_is_primary_as_it_is():
     assert reliability.empty
     assert imputations.empty
     assert table.set_index(["method", "quantity"]).loc[("beyond 3 SD left out", "slope[control]"), "n"] == 59
+
+
+def test_weighted_rows_are_what_is_reported_where_weights_are_given():
+    """A weight of 2 counts a row as two do: estimates equal those of the doubled data, errors are the sandwich's."""
+    data = study()
+    data["w"] = np.where(np.arange(len(data)) % 3 == 0, 2.0, 1.0)
+    one = fit(data, outcome="y", predictor="x", moderator="arm").linear
+    settings, entry = settings_and_entry(outcome="y", weights="w")
+    table, *_ = sensitivity(one, data, entry, settings, 1, "m")
+    roles = table.drop_duplicates("method").set_index("method")["role"]
+    assert roles["weighted rows"] == "primary"
+    assert roles["complete cases"] == "sensitivity"
+    twice = pd.concat([data, data[data["w"] == 2]], ignore_index=True)
+    doubled = fit(twice, outcome="y", predictor="x", moderator="arm", covariance="OLS").coefficients
+    weighted = table[table["method"] == "weighted rows"].set_index("quantity")["estimate"]
+    b3 = doubled.set_index("term")["estimate"]["x:arm[treatment]"]
+    assert weighted["x:arm[treatment]"] == pytest.approx(b3, rel=1e-10)
+
+
+def test_many_lowest_values_get_a_level_of_their_own():
+    """A predictor censored at zero: the slope among those above it is the true one, the plain slope is not."""
+    rng = np.random.default_rng(3)
+    n = 400
+    true = rng.normal(0.3, 1, n)
+    arm = np.where(np.arange(n) % 2, "treatment", "control")
+    data = pd.DataFrame({"x": true.clip(0), "arm": arm, "y": 2 * true + rng.normal(0, 0.3, n)})
+    one = fit(data, outcome="y", predictor="x", moderator="arm").linear
+    settings, entry = settings_and_entry(outcome="y")
+    table, *_ = sensitivity(one, data, entry, settings, 1, "m")
+    slope = table.set_index(["method", "quantity"])["estimate"]
+    assert slope[("lowest values apart", "slope[control]")] == pytest.approx(2, abs=0.15)
+    assert abs(slope[("complete cases", "slope[control]")] - 2) > 0.2

@@ -27,13 +27,18 @@ class LinearFit:
         return contrast_table(self.beta, self.cov, np.atleast_2d(C), alpha or self.design.spec.alpha)
 
 
-def fit_linear(design, kind="HC3", source="data"):
-    """Fit ``design`` by least squares with covariance ``kind``."""
-    beta, residuals = least_squares(design.X, design.y)
+def fit_linear(design, kind="HC3", source="data", weights=None):
+    """Fit ``design`` by least squares with covariance ``kind``; ``weights`` (n,), positive, weigh the rows.
+
+    Weighted errors are those of sandwich for a weighted lm: rows times the root of their weight.
+    """
+    root = np.ones(design.n) if weights is None else np.sqrt(weights / weights.mean())
+    X = design.X * root[:, None]
+    beta, residuals = least_squares(X, design.y * root)
     clusters = design.data[design.spec.cluster].to_numpy() if design.spec.cluster else None
     labels = design.data.index.to_numpy()
-    cov = covariance(kind, design.X, residuals, clusters, labels, source)
-    return LinearFit(design, beta, residuals, hat_values(design.X), cov)
+    cov = covariance(kind, X, residuals, clusters, labels, source)
+    return LinearFit(design, beta, residuals / root, hat_values(X), cov)
 
 
 def least_squares(X, y):

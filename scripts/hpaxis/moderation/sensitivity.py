@@ -19,6 +19,8 @@ from hpaxis.moderation.seeds import generator
 from hpaxis.moderation.slopes import moderator_values, quantities
 from hpaxis.problems import InputError, Problem
 
+# From this share of tied lowest values on, a predictor has a point mass there.
+MANY_LOWEST = 0.2
 # A scale this small beside the residuals is rounding.
 ROUNDING = 1e-8
 COLUMNS = ["method", "role", "quantity", *STATISTICS, "n", "covariance", "note"]
@@ -80,6 +82,26 @@ def robust_fit(design, kind):
         )
     cov = Covariance("Huber H1", np.asarray(result.cov_params()), design.n - design.X.shape[1])
     return LinearFit(design, np.asarray(result.params), design.y - design.X @ result.params, np.zeros(design.n), cov)
+
+
+def weighted_fit(data, spec, kind, name):
+    """Fit ``spec`` with rows weighted by the column ``name``; rows without a weight are left out."""
+    design = build_design(data.dropna(subset=[name]), spec)
+    weights = data.loc[design.data.index, name].to_numpy(float)
+    if not (weights > 0).all():
+        raise InputError(Problem("data", "are not all positive", "correct the column of weights", column=name))
+    return fit_linear(design, kind, weights=weights)
+
+
+def lowest_apart(data, spec, kind):
+    """Fit ``spec`` with an indicator of the predictor's lowest value: the slope is then that of all others.
+
+    For a predictor of which many values are zero, as low methylation by a pyrosequencer.
+    """
+    indicator = f"{spec.predictor}_lowest"
+    at_lowest = (data[spec.predictor] == data[spec.predictor].min()).astype(float)
+    changed = data.assign(**{indicator: at_lowest.where(data[spec.predictor].notna())})
+    return fit_linear(build_design(changed, replace(spec, covariates=(*spec.covariates, indicator))), kind)
 
 
 @dataclass(frozen=True)
@@ -146,6 +168,17 @@ def treatments(fit, data, entry, settings, seed, name=""):
         if not changed[columns].equals(data[columns].astype(float)):
             add(method, "sensitivity", "outcome and predictor",
                 lambda changed=changed: fit_linear(build_design(changed, spec), kind))  # fmt: skip
+    if entry["weights"] is not None:
+        role = "sensitivity" if any(t.role == "primary" for t in found[1:]) else "primary"
+        add("weighted rows", role, f"rows weighted by {entry['weights']}",
+            lambda: weighted_fit(data, spec, kind, entry["weights"]))  # fmt: skip
+        if found[-1].role == "primary":
+            found[0] = replace(found[0], role="sensitivity", note="unweighted")
+    lowest = (fit.design.x == fit.design.x.min()).mean()
+    if MANY_LOWEST <= lowest <= 1 - MANY_LOWEST:
+        add("lowest values apart", "sensitivity",
+            f"{100 * lowest:.0f} % of the predictor's values are the lowest, which have a level of their own",
+            lambda: lowest_apart(data, spec, kind))  # fmt: skip
     add("robust regression", "sensitivity", "Huber", lambda: robust_fit(fit.design, kind))
     if not any(t.role == "primary" for t in found):
         found[0] = replace(found[0], role="primary")

@@ -208,10 +208,10 @@ def model_blocks(result, cells, whole):
 def _treatment(result, hidden):
     if result.reported is None:
         return None
-    text = (
-        f"These are the numbers of {result.method}, since some values of hair cortisol are only known to lie beyond a "
-        "limit; so are the tables of slopes and region."
-    )
+    why = "some values of hair cortisol are only known to lie beyond a limit"
+    if result.entry["weights"] is not None and result.method == "weighted rows":
+        why = f"the model weights its rows by {result.entry['weights']}"
+    text = f"These are the numbers of {result.method}, since {why}; so are the tables of slopes and region."
     if hidden:
         return Paragraph(
             f"{text} Coefficients, fit and figures of complete cases are withheld: beside the n reported, their n "
