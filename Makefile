@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: check-readers help demo test environment benchmark calibration crosscheck test-slurm test-containers test-chaos load fuzz site lock reference clean
+.PHONY: check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-chaos load fuzz site lock reference clean
 
 demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
@@ -57,6 +57,16 @@ $(VENV)/.slurm: $(VENV)/.run requirements-slurm.lock
 benchmark: $(VENV)/.run  ## speed beside other tools, in one run, as ratios
 	$(BIN)/python benchmarks/amplicon_calling.py
 	$(BIN)/python benchmarks/whole_run.py --cores $(CORES)
+
+published: $(VENV)/.check  ## hpaxis on published data: DATA=folder [OUT=build/published.md]
+	@test -n "$(DATA)" || { echo "make published DATA=folder [OUT=build/published.md]"; exit 2; }
+	$(BIN)/python benchmarks/published $(DATA) --out $(or $(OUT),build/published.md)
+
+rebuilt: $(VENV)/.run  ## the published study rebuilt from its printed statistics, and what hpaxis says of it
+	$(BIN)/python benchmarks/rebuilt.py
+
+selfcheck: $(VENV)/.run  ## studies of known truth through the workflow: pass or fail per line (under 5 minutes): [FULL=yes, an hour]
+	$(BIN)/python benchmarks/selfcheck $(if $(filter yes,$(FULL)),--full) --cores $(CORES)
 
 calibration: $(VENV)/.run  ## does 95 % mean 95 %? writes docs/calibration_*.md (long)
 	$(BIN)/python benchmarks/calibrate_methylation.py --cores $(CORES)
