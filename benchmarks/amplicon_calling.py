@@ -1,6 +1,7 @@
 """From gzipped FASTQ to per-CpG counts: hpaxis beside methylpy and BSBolt, on the same reads in one run.
 
-python benchmarks/amplicon_calling.py [--pairs 400000]      writes docs/benchmark_amplicon_calling.md
+python benchmarks/amplicon_calling.py [--pairs 200000] [--keep]      writes docs/benchmark_amplicon_calling.md
+and its plot, and says which ratios have grown against benchmarks/ratios.tsv; --keep writes those anew.
 
 Reads are simulated: 2×250 pairs of NR3C1 exon 1F with known levels. Every step is a process of its own; CPU is user
 and system time of that process and its children. BSBolt is built from PyPI into an environment of its own (its build
@@ -28,6 +29,8 @@ AMPLICON = "nr3c1_exon1f"
 FLANK = 100
 # A machine's pace changes by a fifth and more between runs of a few seconds.
 TURNS = 3
+# CPU in units of parsing, as measured when it was last kept; a third more is more than a busy machine explains.
+RATIOS, SLOWER = ROOT / "benchmarks" / "ratios.tsv", 4 / 3
 # One library of the demo's chemistry; prints the true mean level of its templates, in percent.
 SIMULATE = """
 import numpy as np
@@ -71,10 +74,11 @@ STEPS = {
 def main():
     """Run every tool and write the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--pairs", type=int, default=400_000)
+    options.add_argument("--pairs", type=int, default=200_000)
     options.add_argument("--work", type=Path, default=ROOT / "build" / "amplicon_calling")
     options.add_argument("--bsbolt", type=Path, help="an installed bsbolt; otherwise it is built here")
     options.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmark_amplicon_calling.md")
+    options.add_argument("--keep", action="store_true", help="write the ratios that later runs are compared with")
     given = options.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     files = [str(given.work / f"x_R{mate}.fastq.gz") for mate in (1, 2)]
@@ -88,6 +92,8 @@ def main():
         row["wall / parse"] = row["wall s"] / rows[0]["wall s"]
         row["CPU / hpaxis"] = row["CPU s"] / rows[1]["CPU s"]
     write(rows, given.out, given.pairs, level, bool(bsbolt))
+    plot(rows, given.out.with_suffix(".svg"), given.pairs)
+    compare(rows, given.keep)
 
 
 def measure(command, **options):
@@ -201,6 +207,8 @@ def write(rows, path, pairs, level, with_bsbolt):
         cells = [row["tool"], *(forms.get(c, "{:.2f}").format(row[c]) if c in row else "" for c in columns[1:])]
         lines.append("| " + " | ".join(cells) + " |")
     text = "\n".join(lines)
+    busy = rows[-1]["wall s"] > 2 * rows[-1]["CPU s"]
+    busy = " The machine was busy with other work: compare CPU, not the clock." if busy else ""
     note = "" if with_bsbolt else "\nBSBolt could not be installed here, and has no row.\n"
     path.write_text(
         "# Amplicon calling, measured\n\n"
@@ -209,11 +217,52 @@ def write(rows, path, pairs, level, with_bsbolt):
         f"Rows of hpaxis are the least of {TURNS} turns, but the last. "
         "CPU is user and system time, less the start of Python and its imports. Ratios hold from machine to machine; "
         f"seconds do not. The templates' true mean level is {level:.3f} %; raw CpG % also holds the .6 % of "
-        f"unmethylated cytosines left unconverted, before correction.\n\n{text}\n{note}\n"
+        f"unmethylated cytosines left unconverted, before correction. As shipped, hpaxis takes {_fewer(rows)}.{busy}\n\n"
+        f"{text}\n{note}\n![CPU seconds by tool]({path.stem}.svg)\n\n"
         "Made by `make benchmark`.\n",
         encoding="utf-8",
     )
     print(text)
+
+
+def _fewer(rows):
+    shipped = next(row for row in rows if "as shipped" in row["tool"])
+    if not rows[-1]["tool"].startswith("BSBolt"):
+        return "the CPU time of the fourth row"
+    return f"{rows[-1]['CPU s'] / shipped['CPU s']:.1f} times fewer CPU seconds than BSBolt"
+
+
+def plot(rows, path, pairs):
+    """Draw CPU seconds of each tool, with what it reads beside them."""
+    from matplotlib.figure import Figure
+
+    shown = rows[::-1]
+    figure = Figure(figsize=(8, 0.5 * len(shown) + 1))
+    axes = figure.subplots()
+    axes.barh([row["tool"] for row in shown], [row["CPU s"] for row in shown], color="#4c72b0")
+    for i, row in enumerate(shown):
+        read = f", {row['raw CpG %']:.2f} % at depth {row['deepest CpG']:,}" if "raw CpG %" in row else ""
+        axes.text(row["CPU s"], i, f" {row['CPU s']:.1f} s{read}", va="center", fontsize=8)
+    axes.set_xscale("log")
+    axes.set_xlim(right=30 * max(row["CPU s"] for row in rows))
+    axes.set_xlabel(f"CPU seconds, {pairs:,} pairs (log scale)")
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def compare(rows, keep):
+    """Say which tools cost clearly more, in units of parsing in the same run, than the ratios kept."""
+    own = [row for row in rows if row["tool"].startswith("hpaxis")]
+    ratios = {row["tool"]: row["CPU s"] / rows[0]["CPU s"] for row in own}
+    if keep or not RATIOS.is_file():
+        lines = ["tool\tcpu_per_parse", *(f"{tool}\t{ratio:.2f}" for tool, ratio in ratios.items())]
+        RATIOS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return
+    with open(RATIOS, encoding="utf-8") as handle:
+        kept = {row["tool"]: float(row["cpu_per_parse"]) for row in csv.DictReader(handle, delimiter="\t")}
+    for tool, ratio in ratios.items():
+        if tool in kept and ratio > SLOWER * kept[tool]:
+            print(f"slower than kept: {tool}: {ratio:.1f} times parsing, {kept[tool]:.1f} before", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def wgbs(here: Path) -> Section:
             text = genome.fetch(contig, *PLACE).upper()
         (work / "region.fa").write_text(f">r_{contig}_{PLACE[0] + 1}_{PLACE[1]}\n{text}\n")
         panel = make_panel(work / "region.fa")
-        defaults = checked_config({"sheets": {"participants": "x.tsv"}})["methylation"]["genome"]
+        defaults = checked_config({"sheets": {"participants": "x.tsv"}, "arms": ["a", "b"]})["methylation"]["genome"]
         rows = []
         for label, removed, quality in (
             ("duplicates kept, Q5", False, 5),

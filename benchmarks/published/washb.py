@@ -20,7 +20,7 @@ ZEROS = {"t3_gcr_mean": (16, 23), "t3_gcr_cpg12": (118, 184)}
 WHAT = {"t3_gcr_mean": "mean of exon 1F", "t3_gcr_cpg12": "CpG 12 (NGFI-A)"}
 SALIVA = ["t3_saa_z01", "t3_saa_z02", "t3_cort_z01", "t3_cort_z03"]
 CLUSTERS_PER_BLOCK = 8
-DRAWS = 20
+DRAWS = 10
 PUBLISHED = {"t3_gcr_cpg12": "-0.0421 (-0.0816, -0.0025), p .037", "t3_gcr_mean": "-0.00099 (-0.0197, 0.0177)"}
 
 

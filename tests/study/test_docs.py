@@ -50,3 +50,32 @@ def test_every_command_told_is_there(root, pattern):
     ]
     assert told
     assert [(page, name) for page, name in told if name not in targets and not (root / name).exists()] == []
+
+
+MADE = {
+    "benchmark_amplicon_calling.md": "benchmark",
+    "calibration_methylation.md": "calibration",
+    "calibration_moderation.md": "calibration",
+}
+
+
+def recipe(root, target):
+    """The scripts that a target of the Makefile runs."""
+    lines = (root / "Makefile").read_text().split(f"\n{target}:")[1].split("\n\n")[0]
+    scripts = [root / name for name in re.findall(r"\bbenchmarks/[\w/]+(?:\.py)?", lines)]
+    return [file for path in scripts for file in ([path] if path.is_file() else sorted(path.glob("*.py")))]
+
+
+@pytest.mark.parametrize(("page", "target"), MADE.items())
+def test_a_page_of_figures_names_the_command_that_makes_it(root, page, target):
+    """The page says which target, and what the target runs writes that page."""
+    text = (root / "docs" / page).read_text(encoding="utf-8")
+    assert re.search(rf"(Written|Made) by `make {target}\b", text)
+    assert any(page in script.read_text(encoding="utf-8") for script in recipe(root, target))
+
+
+def test_every_page_that_a_command_makes_is_listed(root):
+    """A page that says a command made it, or that a benchmark writes, has its line above."""
+    said = {p.name for p in (root / "docs").glob("*.md") if re.search(r"(Written|Made) by `make ", p.read_text()[:600])}
+    ended = {p.name for p in (root / "docs").glob("*.md") if re.search(r"Made by `make [a-z]+`\.\n$", p.read_text())}
+    assert said | ended == set(MADE)
