@@ -217,7 +217,8 @@ def write(rows, path, pairs, level, with_bsbolt):
         f"Rows of hpaxis are the least of {TURNS} turns, but the last. "
         "CPU is user and system time, less the start of Python and its imports. Ratios hold from machine to machine; "
         f"seconds do not. The templates' true mean level is {level:.3f} %; raw CpG % also holds the .6 % of "
-        f"unmethylated cytosines left unconverted, before correction. As shipped, hpaxis takes {_fewer(rows)}.{busy}\n\n"
+        f"unmethylated cytosines left unconverted, before correction. As shipped, hpaxis takes "
+        f"{_fewer(rows)}.{busy}\n\n"
         f"{text}\n{note}\n![CPU seconds by tool]({path.stem}.svg)\n\n"
         "Made by `make benchmark`.\n",
         encoding="utf-8",
