@@ -7,6 +7,8 @@ a tenth of the molecules share is one template.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 
@@ -28,11 +30,15 @@ def has_stretch(unconverted: np.ndarray, converted: np.ndarray) -> np.ndarray:
     Where each of a hundred cytosines fails with chance e by itself, about 100 e^3 of the molecules have a stretch by
     chance, 1e-4 at 1 %; which they are has nothing to do with methylation.
     """
-    run = np.zeros(len(unconverted), dtype=np.uint8)
+    rows, sites = np.nonzero(unconverted | converted)
+    stays = unconverted[rows, sites] > 0
+    runs = np.ones(max(len(rows) - STRETCH + 1, 0), dtype=bool)
+    for i in range(STRETCH):
+        runs &= stays[i : i + len(runs)]
+    # Sites are in order, row after row: a run that begins and ends in one row is the row's.
+    at = np.flatnonzero(runs & (rows[: len(runs)] == rows[STRETCH - 1 :]))
     found = np.zeros(len(unconverted), dtype=bool)
-    for stays, changes in zip(unconverted.T, converted.T):
-        run = (run + stays) * (1 - changes)
-        found |= run >= STRETCH
+    found[rows[at]] = True
     return found
 
 
@@ -52,10 +58,9 @@ class SiteTally:
         found = [planes.column_counts(flags[rows], size)[target.others] for flags in (methylated, converted)]
         self._add(target, np.array(found))
         if self.left > 0 and len(rows):
-            kept = methylated[rows[: self.left]]
+            kept = methylated[rows[: self.left]] & (target.cpg_flags | target.other_flags)
             self.left -= len(kept)
-            sites = planes.columns(np.concatenate([target.cpgs, target.others]), size)
-            self._add_prints(target, planes.unpack(kept & sites, size))
+            self._add_prints(target, kept)
 
     def add_families(self, target, others: np.ndarray, yes: int, no: int, cpgs: np.ndarray) -> None:
         """Take families with one UMI each: states of cytosines outside CpGs and of CpGs, families × sites."""
@@ -64,19 +69,17 @@ class SiteTally:
         flags = np.zeros((len(others[kept]), len(target)), dtype=bool)
         flags[:, target.others], flags[:, target.cpgs] = others[kept] == yes, cpgs[kept] == yes
         self.left -= len(flags)
-        self._add_prints(target, flags)
+        self._add_prints(target, planes.pack(flags))
 
     def _add(self, target, found: np.ndarray) -> None:
         key = target.amplicon, target.strand
         self.targets[key] = target
         self.sums[key] = self.sums.get(key, 0) + found
 
-    def _add_prints(self, target, flags: np.ndarray) -> None:
-        total = self.prints.setdefault((target.amplicon, target.strand), {})
-        packed, counts = np.unique(np.packbits(flags, axis=1), axis=0, return_counts=True)
-        for text, count in zip(packed, counts.tolist()):
-            key = text.tobytes()
-            total[key] = total.get(key, 0) + count
+    def _add_prints(self, target, words: np.ndarray) -> None:
+        total = self.prints.setdefault((target.amplicon, target.strand), Counter())
+        words = np.ascontiguousarray(words)
+        total.update(words.view(f"V{words.shape[1] * words.itemsize}").ravel().tolist())
 
     def table(self) -> pd.DataFrame:
         """A row a cytosine outside CpGs, by amplicon and strand (`COLUMNS`)."""
@@ -96,13 +99,18 @@ class SiteTally:
         return {"clone_molecules": number, "clone_compared": COMPARED - max(self.left, 0)}
 
     def _clone(self):
-        """The commonest fingerprint that holds a failure outside CpGs: (key, failures as 0 and 1), and its number."""
+        """The commonest fingerprint that holds a failure outside CpGs: (key, failures as 0 and 1), and its number.
+
+        None that one molecule alone shows: copies come in two at least.
+        """
         best, number = None, 0
         for key, prints in sorted(self.prints.items()):
-            target = self.targets[key]
-            for text, count in sorted(prints.items()):
-                if count > number:
-                    flags = np.unpackbits(np.frombuffer(text, dtype=np.uint8))[target.others]
-                    if flags.any():
-                        best, number = (key, flags.astype(int)), count
+            others = self.targets[key].others
+            for count, text in sorted((-count, text) for text, count in prints.items() if count > 1):
+                if -count <= number:
+                    break
+                flags = planes.unpack_columns(np.frombuffer(text, dtype=np.uint64)[None], others)[0]
+                if flags.any():
+                    best, number = (key, flags.astype(int)), -count
+                    break
         return best, number
