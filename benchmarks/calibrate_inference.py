@@ -1,13 +1,14 @@
 """Do joint tests, mediation, regions and verdicts err as seldom as they say? Written to docs/calibration_inference.md.
 
 Usage: calibrate_inference.py [--cores 2] [--studies 2000] [--only multiverse] [--out docs/calibration_inference.md]
-The same page whatever the cores: every study has its own seed. Without --only all parts are made.
+The same page whatever the cores: every study has its own seed. --only makes one part; what is made is kept in
+build/calibration, and the page is written once all parts are there.
 """
 
 import argparse
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,10 @@ import pandas as pd
 from hpaxis.moderation.design import Spec, build_design
 from hpaxis.moderation.linear import fit_linear
 from hpaxis.moderation.mediation import mediation_table
-from hpaxis.moderation.multiverse import multiverse
+from hpaxis.moderation.multiverse import OUTLIERS, joint_tests, without_outliers
 from hpaxis.moderation.region import region_table
 from hpaxis.moderation.seeds import generator
 from hpaxis.moderation.verdict import verdict_table
-from hpaxis.schemas import load, with_defaults
 from hpaxis.tables import whole_file
 
 ALPHA, SEED, DRAWS = 0.05, 20240112, 499
@@ -67,22 +67,39 @@ def people(z, y, arm):
 # What is asked of each study: a dictionary of events that happened.
 
 
-@cache
-def _settings():
-    section = with_defaults({}, load("config/moderation"))
-    return section | {"multiverse": section["multiverse"] | {"draws": DRAWS}}
-
-
 def multiverse_study(cell, rng, seed):
     """Joint tests over 2 scales, 2 covariances and 3 outlier rules (CR2 alone with clusters)."""
     with_clusters = "families" in cell
     table = clustered(cell, rng) if with_clusters else independent(cell, rng)
-    own = {"covariance": "CR2", "cluster": "family"} if with_clusters else {}
-    entry = with_defaults({"outcome": "y", "predictor": "x_beta", **own}, load("config/model"))
-    settings = _settings()
-    curve, joint = multiverse(table, entry, settings["multiverse"], ARMS, settings, DRAWS, seed, "calibration")
+    spec = Spec("y", "x_beta", "arm", reference="control", cluster="family" if with_clusters else None)
+    template = build_design(table.set_index("participant_id"), spec)
+    fits = [
+        fit_linear(design, kind)
+        for design in variants(template, table)
+        for kind in (["CR2"] if with_clusters else ["HC3", "HC4"])
+    ]
+    joint = joint_tests(fits, DRAWS, generator(SEED, "joint", seed), ALPHA)
     events = {f"joint: {s}": p <= ALPHA for s, p in zip(joint["statistic"], joint["p"], strict=True)}
-    return events | {"the model's own test": float(curve.loc[curve["own"].eq(True), "p"].iloc[0]) < ALPHA}
+    own = fits[0].contrasts(np.eye(4)[fits[0].design.interactions])["p"].iloc[0]
+    return events | {"the model's own test": own < ALPHA}
+
+
+def variants(template, table):
+    """The designs of 2 scales x 3 outlier rules, standardised as the multiverse does, on a template's coding."""
+    treated = template.X[:, template.moderator_columns[0]]
+    for column in ("x_beta", "x_m"):
+        for rule in OUTLIERS:
+            changed = without_outliers(table[["y", column]], ("y", column), rule)
+            kept = changed.notna().all(axis=1).to_numpy()
+            y, x = (standardised(changed[c].to_numpy()[kept]) for c in ("y", column))
+            arm = treated[kept]
+            X = np.column_stack([np.ones(len(x)), x, arm, x * arm])
+            yield replace(template, X=X, y=y, data=template.data[kept])
+
+
+def standardised(values):
+    """z scores, SD with n - 1."""
+    return (values - values.mean()) / values.std(ddof=1)
 
 
 def mediation_study(cell, rng, seed):
@@ -196,42 +213,44 @@ TEXT = {
 }
 
 
-def page(results, studies):
-    """Return the Markdown page from each part's frame."""
-    lines = [
-        "# Calibration of joint tests, mediation, regions and verdicts",
-        "",
-        "Written by `make calibration`; do not edit. "
-        f"Every cell is {studies:,} simulated studies; the simulation error of a share of .05 is "
-        f"{np.sqrt(0.05 * 0.95 / studies):.3f} (one standard error).",
-        "",
-    ]
+def page(results):
+    """Return the Markdown page from each part's frame of shares, with a column of studies."""
+    lines = ["# Calibration of joint tests, mediation, regions and verdicts", "",
+             "Written by `make calibration`; do not edit.", ""]  # fmt: skip
     for part, frame in results.items():
         title, text = TEXT[part]
-        lines += [f"## {title}", "", text, "", "| | " + " | ".join(frame.columns) + " |"]
-        lines.append("| --- |" + " ---: |" * len(frame.columns))
-        lines += [f"| {cell} | " + " | ".join(f"{v:.3f}" for v in row) + " |" for cell, row in zip(
-            frame.index, frame.to_numpy(), strict=True)] + [""]  # fmt: skip
+        studies = int(frame["studies"].iloc[0])
+        error = np.sqrt(0.05 * 0.95 / studies)
+        shown = frame.drop(columns="studies")
+        lines += [f"## {title}", "", f"{text} {studies:,} simulated studies in each cell; the simulation error of a "
+                  f"share of .05 is {error:.3f} (one standard error).", ""]  # fmt: skip
+        lines += ["| | " + " | ".join(shown.columns) + " |", "| --- |" + " ---: |" * len(shown.columns)]
+        for cell, row in zip(shown.index, shown.to_numpy(), strict=True):
+            lines.append(f"| {cell} | " + " | ".join(f"{v:.3f}" for v in row) + " |")
+        lines.append("")
     return "\n".join(lines)
 
 
 def main():
-    """Simulate and write the page, or print one part."""
+    """Simulate and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--out", type=Path, default=Path("docs/calibration_inference.md"))
     arguments = parser.parse_args()
-    results = {
-        p: shares(p, arguments.studies, arguments.cores) for p in ([arguments.only] if arguments.only else PARTS)
-    }
-    if arguments.only:
-        print(results[arguments.only].round(3).to_string())
-        return
-    with whole_file(arguments.out) as part:
-        part.write_text(page(results, arguments.studies), encoding="utf-8")
-    print(f"wrote {arguments.out}")
+    kept = Path("build/calibration")
+    kept.mkdir(parents=True, exist_ok=True)
+    for part in [arguments.only] if arguments.only else PARTS:
+        found = shares(part, arguments.studies, arguments.cores).assign(studies=arguments.studies)
+        found.to_csv(kept / f"{part}.tsv", sep="\t", index_label="cell")
+        print(found.round(3).to_string(), flush=True)
+    files = {part: kept / f"{part}.tsv" for part in PARTS}
+    if all(path.exists() for path in files.values()):
+        results = {part: pd.read_csv(path, sep="\t", index_col="cell") for part, path in files.items()}
+        with whole_file(arguments.out) as written:
+            written.write_text(page(results), encoding="utf-8")
+        print(f"wrote {arguments.out}")
 
 
 if __name__ == "__main__":

@@ -189,19 +189,20 @@ def test_the_n_of_complete_cases_is_withheld_where_it_would_count_the_censored(c
     assert "withheld" in words_of(blocks)
 
 
-def test_a_place_of_the_region_has_its_unit_and_says_pointwise(main):
+def test_a_place_of_the_region_has_its_unit_and_says_what_it_holds_for(main):
     row = main.tables["region"].iloc[0]
     region = pd.DataFrame([
-        row.to_dict() | {"adjustment": "none", "observed_kind": "above", "observed_low": 0.404, "n_significant": 14,
-                               "n": 40},
-        row.to_dict() | {"adjustment": "fdr", "observed_kind": "none", "n_significant": 0, "n": 40},
+        row.to_dict() | {"adjustment": "simultaneous", "observed_kind": "above", "observed_low": 0.404,
+                         "n_significant": 14, "n": 40},
+        row.to_dict() | {"adjustment": "none", "observed_kind": "none", "n_significant": 0, "n": 40},
     ])  # fmt: skip
     from hpaxis.report.moderation import region_sentence
 
     share = 100 * (main.fit("mean[region_mean_beta]") + 0.404 * main.fit("sd[region_mean_beta]"))
     text = region_sentence(main, region, ALL)
-    assert f"is at least 0.404 SD ({fixed(share)}%) (14 of 40 people)" in text and text.startswith("Pointwise, ")
-    assert "With the false discovery rate held at 5%: nowhere" in text
+    assert f"is at least 0.404 SD ({fixed(share)}%) (14 of 40 people)" in text
+    assert text.startswith("Over the whole range at once, ")
+    assert "Each value by itself (pointwise): nowhere" in text
     assert "1–14" not in text and "(1–14 of 40 people)" in region_sentence(main, region, Cells(15))
 
 
