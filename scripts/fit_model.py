@@ -4,7 +4,7 @@ from job import logged
 
 with logged(snakemake.log[0]) as log:
     from hpaxis.cohort.columns import read_analysis
-    from hpaxis.moderation.lock import read_lock
+    from hpaxis.moderation.lock import read_lock, record_run
     from hpaxis.moderation.run import run_model
     from hpaxis.tables import write_table
 
@@ -17,7 +17,11 @@ with logged(snakemake.log[0]) as log:
         snakemake.params.seed,
         locked=read_lock(snakemake.params.settings["lock"]),
         context=snakemake.params.context,
+        facts=snakemake.params.facts,
     )
+    plan, lock = tables["plan"].iloc[0], snakemake.params.settings["lock"]
+    if lock is not None and not plan["masked"]:
+        record_run(lock, plan["model"], plan["status"], plan["hash"], snakemake.params.facts["study"])
     for problem in tables["refused"]["problem"]:
         log.error("refused: %s", problem)
     for name, path in snakemake.output.items():

@@ -178,12 +178,16 @@ def panel_mask(
 @command(app, "lock", "hpaxis lock --configfile my_study.yaml")
 def lock(configfile: Config = DEMO) -> None:
     """Write the plan lock that the config names: the models as they are planned, before arms are joined."""
-    from hpaxis.config import checked_config, read_config
-    from hpaxis.moderation.lock import lock_config
+    from hpaxis.config import read_config
+    from hpaxis.study import load_study
+    from hpaxis.study.plan import lock_study
 
-    config = checked_config(read_config(configfile), str(configfile))
-    path = lock_config(config, str(configfile))
-    print(f"locked {', '.join(config['models'])} in {path}: put it under version control before arms are joined")
+    config = read_config(configfile)
+    study = load_study(
+        config, str(configfile), made_by_workflow="results/simulation" if "simulation" in config else None
+    )
+    path = lock_study(study, str(configfile))
+    print(f"locked {', '.join(study.models)} in {path}: put it under version control before arms are joined")
 
 
 @command(

@@ -11,7 +11,15 @@ from hpaxis.moderation.compliance import complier_table, dose_table
 from hpaxis.moderation.design import Spec, build_design
 from hpaxis.moderation.diagnostics import warning_table
 from hpaxis.moderation.influence import influence_table
-from hpaxis.moderation.lock import plan_table, read_lock, shuffle_arms, write_lock
+from hpaxis.moderation.lock import (
+    log_path,
+    plan_table,
+    read_lock,
+    record_run,
+    recorded_runs,
+    shuffle_arms,
+    write_lock,
+)
 from hpaxis.moderation.mediation import mediation_table, process_model
 from hpaxis.moderation.multiverse import multiverse, versions, without_outliers
 from hpaxis.moderation.power import design_power, detectable_f2, detectable_table, exact_power, power_table
@@ -335,6 +343,92 @@ def test_what_was_locked_is_confirmatory_and_anything_else_is_not(tmp_path):
     assert plan_table("m", entry(), settings(), ARMS, None).loc[0, "status"] == "exploratory"
     with pytest.raises(InputError, match="exists already"):
         write_lock(path, {"m": entry()}, locked_settings, ARMS)
+
+
+FACTS = {"study": "Mine", "settings": {"seed": "1", "methylation": "m"}, "inputs": {"participants": "p"}, "code": "1.0"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "said"),
+    [
+        ({}, "confirmatory", "as they were locked"),
+        ({"inputs": {"participants": "edited"}}, "data changed after the lock", "participants"),
+        ({"settings": {"seed": "2", "methylation": "m"}}, "exploratory", "settings differ from what was locked: seed"),
+        ({"settings": {"seed": "1", "methylation": "x"}}, "exploratory", "methylation"),
+        ({"study": "Yours"}, "exploratory", "the lock is of another study, Mine"),
+        ({"code": "2.0"}, "exploratory", "hpaxis 2.0 ran, 1.0 was locked"),
+    ],
+)
+def test_a_lock_binds_sheets_settings_study_and_version(tmp_path, changed, status, said):
+    path = tmp_path / "plan.lock.json"
+    asked = settings(lock=str(path))
+    write_lock(path, {"m": entry()}, asked, ARMS, FACTS)
+    row = plan_table("m", entry(), asked, ARMS, read_lock(path), FACTS | changed).loc[0]
+    assert row["status"] == status
+    assert said in row["reason"]
+
+
+def test_a_change_of_the_model_is_named_and_a_new_key_at_its_default_is_none(tmp_path):
+    path = tmp_path / "plan.lock.json"
+    asked = settings(lock=str(path))
+    write_lock(path, {"m": entry()}, asked, ARMS, FACTS)
+    row = plan_table("m", entry(covariates=["age_months"]), asked, ARMS, read_lock(path), FACTS).loc[0]
+    assert row["reason"] == "the model differs from what was locked: covariates"
+    less = {k: v for k, v in entry().items() if k != "mechanism"}
+    assert plan_table("m", less, asked, ARMS, read_lock(path), FACTS).loc[0, "status"] == "confirmatory"
+
+
+def test_a_plan_locked_after_an_unmasked_run_is_not_confirmatory(tmp_path):
+    path = tmp_path / "plan.lock.json"
+    asked = settings(lock=str(path))
+    for _ in range(2):
+        record_run(path, "m", "exploratory", "hash", "Mine")
+    write_lock(path, {"m": entry()}, asked, ARMS, FACTS, recorded_runs(path))
+    row = plan_table("m", entry(), asked, ARMS, read_lock(path), FACTS).loc[0]
+    assert row["status"] == "locked after results existed"
+    assert row["reason"].startswith("2 unmasked runs")
+    plan = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert "# Plan of analysis: Mine" in plan and "nothing here is confirmatory" in plan
+    assert "- outcome: competence" in plan
+
+
+def test_the_log_of_runs_only_grows(tmp_path):
+    path = tmp_path / "plan.lock.json"
+    for model in ("a", "b", "c"):
+        record_run(path, model, "confirmatory", "hash", "Mine")
+    log = log_path(path)
+    lines = log.read_text(encoding="utf-8").splitlines()
+    assert recorded_runs(path) == 3
+    log.write_text("\n".join([lines[0], lines[2]]) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match="only grows"):
+        recorded_runs(path)
+
+
+def test_plans_that_decide_nothing_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no model"):
+        write_lock(tmp_path / "a.json", {}, settings(lock="a"), ARMS)
+    two = {"a": entry(), "b": entry(outcome="log_cortisol")}
+    with pytest.raises(InputError, match="none of them primary"):
+        write_lock(tmp_path / "a.json", two, settings(lock="a"), ARMS)
+
+
+def test_a_mask_takes_along_what_tells_the_arm(dyads):
+    rng = np.random.default_rng(1)
+    treated = dyads["arm"] == "treatment"
+    by_dyad = dict(zip(dyads["dyad_id"].unique(), rng.normal(size=dyads["dyad_id"].nunique()), strict=True))
+    table = dyads.assign(
+        sessions=np.where(treated, 8, 0),
+        clinic=np.where(treated, "north", "south"),
+        trait=dyads["dyad_id"].map(by_dyad),
+    )
+    asked = entry(moderator="trait", dose="sessions", covariates=["clinic", "age_months"])
+    masked = shuffle_arms(table, 3, asked)
+    for column in ("arm", "sessions", "clinic", "trait"):
+        assert not masked[column].equals(table[column]), column
+    assert masked["age_months"].equals(table["age_months"])
+    # What told the arm tells the shuffled one: nobody's own arm can be read from the masked table.
+    assert ((masked["sessions"] > 0) == (masked["arm"] == "treatment")).all()
+    assert ((masked["clinic"] == "north") == (masked["arm"] == "treatment")).all()
 
 
 def test_a_damaged_lock_is_refused(tmp_path):

@@ -41,6 +41,7 @@ from hpaxis.methylation.levels.cell_mix import cell_types
 from hpaxis.problems import InputError
 from hpaxis.report import settings as report_settings
 from hpaxis.study import load_study, read_study
+from hpaxis.study.plan import facts
 
 RESULTS = workflow.pathvars.get("results")
 CONFIG_FILE = ", ".join(os.path.relpath(f) for f in workflow.overwrite_configfiles) or "config/config.yaml"

@@ -56,6 +56,7 @@ rule fit_model:
         arms=study.config["arms"],
         seed=study.config["seed"],
         context=study.context(),
+        facts=facts(study),
     script:
         "../../scripts/fit_model.py"
 

@@ -1,100 +1,272 @@
 """The plan lock: what was decided before arms were seen, and runs on shuffled arms until it was.
 
-A lock file holds a hash of each model's entry and of the settings that change its numbers. It is written from
-the config alone. What ran is confirmatory if, and only if, its hash stands in the lock.
+A lock binds: it holds each model's entry, hashes of all settings that change a number, of the sheets and the panels,
+hpaxis' version and the study's title. What ran is confirmatory if, and only if, all of it is as it was locked, and no
+unmasked run was recorded before. Runs are recorded in a log beside the lock, each line with the hash of the one before.
+docs/moderation.md says what a lock cannot prove.
 """
 
+import fcntl
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from hpaxis.moderation.seeds import generator
 from hpaxis.problems import InputError, Problem
+from hpaxis.schemas import load, with_defaults
 from hpaxis.tables import whole_file
 
-# Settings that change what a model's tables say; draws, figures and exploratory parts do not.
+FORMAT = 2
+# Settings of the moderation section that are part of each model's own hash.
 LOCKED_SETTINGS = ("alpha", "minimum_per_arm")
+CONFIRMATORY, EXPLORATORY, MASKED = "confirmatory", "exploratory", "masked"
+DATA_CHANGED, TOO_LATE = "data changed after the lock", "locked after results existed"
+COLUMNS = ["model", "primary", "status", "reason", "hash", "locked_hash", "masked"]
+# What a readable plan says of every model, whether it is a default or not.
+SHOWN = (
+    "outcome", "predictor", "moderator", "reference", "covariates", "population", "keep", "scale", "standardise",
+    "covariance", "cluster", "smallest_slope",
+)  # fmt: skip
+# Columns of an entry that may tell the arm by themselves, and go with it under a mask.
+TELLING = ("moderator", "dose", "received", "cluster", "group")
 
 
-def plan_hash(entry, settings, arms):
-    """Return the hash of one model: its entry without the title, locked settings and the order of arms."""
-    plan = {
-        "entry": {k: v for k, v in entry.items() if k != "title"},
-        "settings": {k: settings[k] for k in LOCKED_SETTINGS},
-        "arms": list(arms),
-    }
-    text = json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+def digest(value: object) -> str:
+    """Return the SHA-256 of a value as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_lock(path, models, settings, arms):
-    """Write the lock of all ``models``; raises `InputError` if one exists: a lock is written once."""
+def chosen(value: dict, schema: dict) -> dict:
+    """Return what a mapping says beside its schema's defaults: a new key at its default is no change of a plan."""
+    defaults = with_defaults({}, schema)
+    return {key: v for key, v in value.items() if key not in defaults or v != defaults[key]}
+
+
+def planned(entry: dict) -> dict:
+    """Return what is locked of a model's entry: its choices, without the title."""
+    return {k: v for k, v in chosen(entry, load("config/model")).items() if k != "title"}
+
+
+def plan_hash(entry, settings, arms):
+    """Return the hash of one model: its choices without the title, locked settings and the order of arms."""
+    locked = {k: settings[k] for k in LOCKED_SETTINGS}
+    return digest({"entry": planned(entry), "settings": locked, "arms": list(arms)})
+
+
+def write_lock(path, models, settings, arms, facts=None, runs=0):
+    """Write the lock of all ``models`` and a readable plan (markdown) beside it.
+
+    ``facts`` are the study's (see `hpaxis.study.plan.facts`); ``runs``: how many unmasked runs were recorded before.
+    Raises `InputError` if a lock exists, since it is written once, and for plans that decide nothing: no model, or
+    several and none of them primary.
+    """
+    problems = []
     if Path(path).exists():
         remedy = "keep it; a changed plan needs a new lock file, and its results are exploratory until then"
-        raise InputError(Problem(str(path), "exists already", remedy))
-    content = {"models": {name: plan_hash(entry, settings, arms) for name, entry in sorted(models.items())}}
+        problems.append(Problem(str(path), "exists already", remedy))
+    if not models:
+        problems.append(Problem(str(path), "would lock no model", "plan at least one model under models"))
+    elif len(models) > 1 and not any(entry["primary"] for entry in models.values()):
+        remedy = "mark the one that answers the question: primary: true"
+        problems.append(Problem(str(path), "would lock several models, none of them primary", remedy))
+    if problems:
+        raise InputError(problems)
+    content = {
+        "format": FORMAT,
+        "models": {name: plan_hash(entry, settings, arms) for name, entry in sorted(models.items())},
+        "plan": {name: planned(entry) for name, entry in sorted(models.items())},
+        "unmasked_runs_before": runs,
+        **(facts or {}),
+    }
     with whole_file(path) as part:
         part.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    with whole_file(plan_path(path)) as part:
+        part.write_text(plan_text(content, arms, settings), encoding="utf-8")
 
 
-def lock_config(config, config_file):
-    """Write the lock that a config (defaults filled) names; return its path.
+def plan_path(path) -> Path:
+    """Return the path of the readable plan beside a lock."""
+    return Path(path).with_suffix(".md")
 
-    Raises `InputError` where it names none, and as `write_lock` does.
-    """
-    path = config["moderation"]["lock"]
-    if path is None:
-        raise InputError(Problem(config_file, "names no lock", "give its path", column="moderation.lock"))
-    write_lock(path, config["models"], config["moderation"], config["arms"])
-    return path
+
+def plan_text(content: dict, arms, settings: dict) -> str:
+    """Return the plan as a page for a registry: study, each model's choices, settings, hashes."""
+    lines = [f"# Plan of analysis: {content.get('study', 'study without a title')}", ""]
+    lines += [f"Arms: {', '.join(arms)}; the first is the reference. Level {settings['alpha']:g}, two-sided.", ""]
+    late = content["unmasked_runs_before"]
+    if late:
+        lines += [
+            f"**{late} unmasked runs were recorded before this plan was locked: nothing here is confirmatory.**",
+            "",
+        ]
+    for name, entry in content["plan"].items():
+        lines += [f"## {name}{' (primary)' if entry.get('primary') else ''}", ""]
+        whole = with_defaults(entry, load("config/model"))
+        shown = [*SHOWN, *(key for key in entry if key not in (*SHOWN, "primary"))]
+        lines += [f"- {key}: {_words(whole[key])}" for key in shown]
+        lines += [f"- hash: `{content['models'][name]}`", ""]
+    for title, key in (("Settings other than the defaults", "settings"), ("Sheets and panels", "inputs")):
+        if content.get(key):
+            lines += [f"## {title}", "", *(f"- {name}: `{value}`" for name, value in content[key].items()), ""]
+    lines += [f"hpaxis {content.get('code', 'of an unknown version')}.", ""]
+    return "\n".join(lines)
+
+
+def _words(value):
+    if isinstance(value, dict):
+        return "; ".join(f"{k} = {_words(v)}" for k, v in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def read_lock(path):
-    """Return the locked hashes by model, or None where there is no lock file.
-
-    Raises `InputError` if it is no lock.
-    """
+    """Return what a lock holds, or None where there is no lock file; raises `InputError` if it is no lock."""
     if path is None or not Path(path).exists():
         return None
     try:
-        return dict(json.loads(Path(path).read_text(encoding="utf-8"))["models"])
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {**content, "models": dict(content["models"])}
     except (ValueError, KeyError, TypeError) as error:
         remedy = "restore it from version control"
         raise InputError(Problem(str(path), "is not a plan lock", remedy)) from error
 
 
-def plan_table(name, entry, settings, arms, locked):
-    """Return one row: model, status (confirmatory, exploratory, masked), reason, hash, locked_hash, masked.
+def plan_table(name, entry, settings, arms, locked, facts=None):
+    """Return one row: model, primary, status, reason, hash, locked_hash, masked.
 
-    ``locked`` as `read_lock` gives it. Without ``settings["lock"]`` everything is exploratory; with it, and no
-    lock file yet, the run is masked: its arms are shuffled.
+    ``locked`` as `read_lock` gives it, ``facts`` the study's as they are now. Without ``settings["lock"]`` everything
+    is exploratory; with it, and no lock file yet, the run is masked: its arms are shuffled.
     """
     own = plan_hash(entry, settings, arms)
+    theirs = (locked or {}).get("models", {}).get(name)
     masked = settings["lock"] is not None and locked is None
-    theirs = (locked or {}).get(name)
     if masked:
-        status, reason = "masked", "no lock yet: arms are shuffled and no number here is a result"
+        status, reason = MASKED, "no lock yet: arms are shuffled and no number here is a result"
     elif settings["lock"] is None:
-        status, reason = "exploratory", "the study has no plan lock"
-    elif theirs is None:
-        status, reason = "exploratory", "the model is not in the lock"
-    elif theirs != own:
-        status, reason = "exploratory", "the model differs from what was locked"
+        status, reason = EXPLORATORY, "the study has no plan lock"
     else:
-        status, reason = "confirmatory", "the model is as it was locked"
-    columns = ["model", "primary", "status", "reason", "hash", "locked_hash", "masked"]
-    return pd.DataFrame([(name, entry["primary"], status, reason, own, theirs, masked)], columns=columns)
+        status, reason = _standing(name, entry, own, theirs, locked, facts)
+    return pd.DataFrame([(name, entry["primary"], status, reason, own, theirs, masked)], columns=COLUMNS)
 
 
-def shuffle_arms(table, seed):
+def _standing(name, entry, own, theirs, locked, facts):
+    """Status and reason of a model under a lock: the first thing that is not as it was locked."""
+    facts = facts or {}
+    if facts and locked.get("study") != facts["study"]:
+        return EXPLORATORY, f"the lock is of another study, {locked.get('study', 'one without a title')}"
+    if theirs is None:
+        return EXPLORATORY, "the model is not in the lock"
+    if theirs != own:
+        return EXPLORATORY, f"the model differs from what was locked{_differing(planned(entry), locked, name)}"
+    changed = _changed(locked.get("settings", {}), facts.get("settings", {}))
+    if facts and changed:
+        return EXPLORATORY, f"settings differ from what was locked: {', '.join(changed)}"
+    if facts and locked.get("code") != facts["code"]:
+        return EXPLORATORY, f"hpaxis {facts['code']} ran, {locked.get('code', 'an unknown version')} was locked"
+    if locked.get("unmasked_runs_before", 0):
+        return TOO_LATE, f"{locked['unmasked_runs_before']} unmasked runs were recorded before the plan was locked"
+    changed = _changed(locked.get("inputs", {}), facts.get("inputs", {}))
+    if facts and changed:
+        return DATA_CHANGED, f"the model is as it was locked, these are not: {', '.join(changed)}"
+    if facts:
+        return CONFIRMATORY, "model, settings, sheets, panels and version are as they were locked"
+    return CONFIRMATORY, "the model is as it was locked"
+
+
+def _changed(before, now):
+    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+
+
+def _differing(entry, locked, name):
+    """The keys of an entry that are not as they were locked, in words; empty for locks without a readable plan."""
+    keys = _changed(locked.get("plan", {}).get(name, {}), entry) if "plan" in locked else []
+    return f": {', '.join(keys)}" if keys else ""
+
+
+# The log of unmasked runs.
+
+
+def log_path(lock) -> Path:
+    """Return the path of the log of unmasked runs of a study, beside its lock."""
+    return Path(f"{lock}.runs")
+
+
+def record_run(lock, model: str, status: str, own: str, study: str) -> None:
+    """Append an unmasked run of a model to the study's log; each line ends with the hash of it and of all before."""
+    path = log_path(lock)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        log.seek(0)
+        lines = log.read().splitlines()
+        line = f"{len(lines) + 1}\t{model}\t{status}\t{own}\t{json.dumps(study)}"
+        last = lines[-1].rpartition("\t")[2] if lines else ""
+        log.write(f"{line}\t{hashlib.sha256((last + line).encode()).hexdigest()}\n")
+
+
+def recorded_runs(lock) -> int:
+    """Return how many unmasked runs a study's log holds; raises `InputError` where a line was changed or removed."""
+    path = log_path(lock)
+    if not path.exists():
+        return 0
+    last = ""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for i, text in enumerate(lines, start=1):
+        line, _, own = text.rpartition("\t")
+        if own != hashlib.sha256((last + line).encode()).hexdigest() or not line.startswith(f"{i}\t"):
+            remedy = "restore it from version control"
+            raise InputError(Problem(str(path), "is not what hpaxis wrote: the log of runs only grows", remedy, row=i))
+        last = own
+    return len(lines)
+
+
+# Masks.
+
+
+def shuffle_arms(table, seed, entry=None):
     """Return the participants' table with arms shuffled between dyads: members of a dyad stay together.
 
-    Numbers by arm stay; who is in which arm is not what it was. The same seed gives the same shuffle.
+    Numbers by arm stay; who is in which arm is not what it was. The same seed gives the same shuffle. With a model's
+    ``entry``, what could tell the arm goes with it: a moderator of any kind, dose, treatment received, clusters, kept
+    rows, and every column of the model whose values do not overlap between arms.
     """
-    unit = table["dyad_id"].where(table["dyad_id"].notna(), table["participant_id"])
-    first = table.assign(unit=unit).drop_duplicates("unit").sort_values("unit")
-    shuffled = generator(seed, "mask").permutation(first["arm"].to_numpy())
-    arms = dict(zip(first["unit"], shuffled, strict=True))
-    return table.assign(arm=[arms[u] for u in unit])
+    unit = table["dyad_id"].where(table["dyad_id"].notna(), table["participant_id"]).to_numpy()
+    order = np.unique(unit)
+    source = dict(zip(order, generator(seed, "mask").permutation(order), strict=True))
+    columns = ["arm"] if entry is None else telling_columns(table, entry)
+    role = table["role"].to_numpy() if "role" in table else np.full(len(table), "")
+    of_member, of_unit = {}, {}
+    for i, (u, r) in enumerate(zip(unit, role, strict=True)):
+        of_member[u, r] = i
+        of_unit.setdefault(u, i)
+    rows = [of_member.get((source[u], r), of_unit[source[u]]) for u, r in zip(unit, role, strict=True)]
+    return table.assign(**{c: table[c].to_numpy()[rows] for c in columns})
+
+
+def telling_columns(table, entry) -> list:
+    """Return the columns that go with the arm under a mask, arm first."""
+    named = ["arm", *(entry[key] for key in TELLING if entry.get(key)), *entry["keep"]]
+    others = [*entry["covariates"], *entry["auxiliary"], *(entry[k] for k in ("mediator", "mechanism") if entry[k])]
+    named += [c for c in others if c in table and tells_arm(table[c], table["arm"])]
+    return [c for c in dict.fromkeys(named) if c in table]
+
+
+def tells_arm(column, arm) -> bool:
+    """Whether a column's values do not overlap between arms, so that it says who is in which."""
+    known = column.notna() & arm.notna()
+    column, arm = column[known], arm[known]
+    if column.nunique() < 2 or arm.nunique() < 2:
+        return False
+    if pd.api.types.is_numeric_dtype(column) and column.nunique() > 2:
+        ranges = sorted(column.groupby(arm, observed=True).agg(["min", "max"]).to_numpy().tolist())
+        if all(a[1] < b[0] for a, b in pairwise(ranges)):
+            return True
+    several = column.value_counts()
+    common = column.isin(several.index[several > 1])
+    return bool(common.any() and (arm[common].groupby(column[common], observed=True).nunique() == 1).all())

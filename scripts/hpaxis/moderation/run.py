@@ -37,9 +37,10 @@ TABLES = (
 QUESTIONS = ("family", "mediation", "dose", "complier")
 
 
-def run_model(name, table, entry, settings, arms, seed, locked=None, context=None):
+def run_model(name, table, entry, settings, arms, seed, locked=None, context=None, facts=None):
     """Return every table of the model ``name``: table name to data frame, columns as its schema lists them.
 
+    ``facts``: what the lock binds beside the models (see `hpaxis.study.plan.facts`), as it is now.
     ``table`` is cohort/analysis.tsv, ``entry`` the model's entry and ``settings`` the config's moderation
     section, both with defaults filled; ``arms`` the config's arms, reference first; ``locked`` the plan lock's
     hashes by model, None without a lock file; ``context`` facts of the study (panel, assay, timepoint, design) that
@@ -48,9 +49,9 @@ def run_model(name, table, entry, settings, arms, seed, locked=None, context=Non
     rows cannot carry it is refused: ``refused`` has one row a problem, and all other tables but ``plan`` are
     empty, so that the study's other models still reach the report.
     """
-    plan = plan_table(name, entry, settings, arms, locked)
+    plan = plan_table(name, entry, settings, arms, locked, facts)
     if plan.loc[0, "masked"]:
-        table = shuffle_arms(table, seed)
+        table = shuffle_arms(table, seed, entry)
     tables = {"plan": plan}
     try:
         tables |= _fitted(name, table, entry, settings, arms, seed, (context or {}) | {"plan": plan.loc[0, "status"]})

@@ -1,0 +1,77 @@
+"""What of a study its plan lock binds: title, settings, sheets, panels and version; and writing the lock."""
+
+import hashlib
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hpaxis.methylation.panels.panel import panel_folder
+from hpaxis.moderation.lock import chosen, digest, recorded_runs, write_lock
+from hpaxis.problems import Problem, raise_if_any
+from hpaxis.schemas import config_schema
+from hpaxis.study.study import Study
+from hpaxis.tables import read_table
+
+# Sections of the config that change numbers; the report's, the bundle's and the demo's own do not.
+SECTIONS = ("methylation", "cortisol", "cohort", "moderation")
+
+
+# Paths, and how reads are given: a bundle of the study names its files otherwise and means the same data.
+ELSEWHERE = {("methylation", "genome"), ("methylation", "pyrosequencing"), ("cortisol", "kits")}
+PEOPLE = ("library_id", "participant_id", "timepoint", "kind", "expected_percent")
+
+
+def facts(study: Study) -> dict[str, Any]:
+    """Return what a lock holds of a study beside its models: study, settings, inputs and code.
+
+    Settings are hashed by section, as far as they differ from the defaults, which the version stands for. Sheets are
+    hashed by what they say of people, samples and plates (paths of files aside), panel folders by their bytes.
+    """
+    config, schema = study.config, config_schema()["properties"]
+    settings: dict[str, str] = {"seed": digest(config["seed"]), "arms": digest(config["arms"])}
+    for name in SECTIONS:
+        section = chosen(config[name], schema[name])
+        left = {k: v for k, v in section.items() if k != "lock" and (name, k) not in ELSEWHERE}
+        settings[name] = digest(left)
+    inputs = {
+        "participants": _table(study.participants, study.participants.columns),
+        "libraries": _table(study.libraries, PEOPLE),
+        "hair": _table(study.hair, study.hair.columns),
+        "plates": _table(study.plates, [c for c in study.plates.columns if not c.endswith("_file")]),
+    }
+    folders = [panel_folder(name) for name in study.libraries["panel"].dropna().unique()]
+    inputs["panels"] = digest(sorted(_folder(folder) for folder in folders if folder.is_dir()))
+    return {"study": config["study"]["title"], "settings": settings, "inputs": inputs, "code": version("hpaxis")}
+
+
+def _folder(folder: Path) -> str:
+    files = sorted(p for p in folder.iterdir() if p.is_file())
+    return hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in files)).hexdigest()
+
+
+def _table(table: pd.DataFrame, columns: Iterable[str]) -> str:
+    own = [c for c in columns if c in table.columns and c != "row"]
+    return hashlib.sha256(table[own].to_csv(index=False, float_format="%.10g").encode()).hexdigest()
+
+
+def lock_study(study: Study, config_file: str, results: str | Path = "results") -> str:
+    """Write the lock that a study's config names, and its readable plan; return the lock's path.
+
+    Unmasked runs that the study's log records, or that stand in ``results``, are counted in it: a plan that is locked
+    after them is not confirmatory. Raises `InputError` where the config names no lock, and as `write_lock` does.
+    """
+    path = study.config["moderation"]["lock"]
+    if path is None:
+        raise_if_any([Problem(config_file, "names no lock", "give its path", column="moderation.lock")])
+    runs = max(recorded_runs(path), _unmasked(Path(results)))
+    write_lock(path, study.models, study.config["moderation"], study.config["arms"], facts(study), runs)
+    return str(path)
+
+
+def _unmasked(results: Path) -> int:
+    """How many models' results on true arms stand in a results folder."""
+    plans = sorted(results.glob("moderation/*/plan.tsv"))
+    return sum(1 for plan in plans if str(read_table(plan)["masked"].iloc[0]) != "True")
