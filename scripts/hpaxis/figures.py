@@ -1,5 +1,6 @@
 """One look for every figure, and files whose bytes depend on the data alone."""
 
+import io
 import re
 from html import escape
 from pathlib import Path
@@ -64,13 +65,22 @@ def tell(points, texts):
     points.set_urls([f"{VALUE}{quote(str(text))}" for text in texts])
 
 
+def svg_text(figure):
+    """Return the figure as the text of an SVG file, as `save` writes it, and close it."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
+    plt.close(figure)
+    return _readable(buffer.getvalue())
+
+
 def save(figure, path):
     """Write the figure as SVG (or by its suffix) without date or random ids, and close it."""
     kind = str(path).rsplit(".", 1)[-1]
     with whole_file(path) as part:
-        figure.savefig(part, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
         if kind == "svg":
-            Path(part).write_text(_readable(Path(part).read_text(encoding="utf-8")), encoding="utf-8")
+            Path(part).write_text(svg_text(figure), encoding="utf-8")
+        else:
+            figure.savefig(part, format=kind, dpi=300, bbox_inches=None)
     plt.close(figure)
 
 

@@ -231,6 +231,7 @@ rule write_report:
             category="Report",
             labels={"figure": "The whole report"},
         ),
+        blocks="<results>/report/report.json",
     log:
         "<logs>/write_report.log",
     benchmark:
@@ -278,6 +279,25 @@ rule write_quality:
         "../../scripts/write_quality.py"
 
 
+rule write_bench:
+    input:
+        libraries="<results>/methylation/libraries.tsv" if with_saliva else [],
+        cortisol=rules.cortisol.input.tables,
+        code=code_of("write_bench"),
+    output:
+        page="<results>/report/bench.html",
+    log:
+        "<logs>/write_bench.log",
+    benchmark:
+        "<benchmarks>/write_bench.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        config=study.config,
+    script:
+        "../../scripts/write_bench.py"
+
+
 # Outputs that come one a library stand in the crate by role: their names are ids.
 rule write_crate:
     input:
@@ -294,7 +314,7 @@ rule write_crate:
         cortisol=rules.cortisol.input.tables,
         models=rules.moderation.input.tables,
         figures=rules.write_report.input.figures,
-        report=rules.write_report.output.page,
+        report=rules.write_report.output,
         code=code_of("write_crate"),
     output:
         metadata="<results>/report/crate/ro-crate-metadata.json",
@@ -315,6 +335,7 @@ rule report:
     input:
         rules.write_report.output.page,
         rules.write_quality.output.page if with_saliva else [],
+        rules.write_bench.output.page,
         rules.write_crate.output,
 
 
@@ -332,7 +353,7 @@ rule write_bundle:
             *rules.moderation.input.tables,
         ],
         report=[
-            rules.write_report.output.page,
+            *rules.write_report.output,
             *([rules.write_quality.output.page] if with_saliva else []),
             *rules.write_report.input.figures,
             *rules.write_crate.output,

@@ -9,13 +9,15 @@ from hpaxis.labels import column_label
 SHADE = "#0072B2"
 
 
-def plot_model(tables, entry):
-    """Return every figure of a model by name: slopes, effects, influence, versions, power.
+FIGURES = ("slopes", "effects", "influence", "versions", "power")
+
+
+def plot_model(tables, entry, names=FIGURES):
+    """Return figures of a model by name: slopes, effects, influence, versions, power, or those in ``names``.
 
     ``tables`` are the model's, by name, as `run_model` gives them; ``entry`` its entry in the config. A refused
     model has figures that say so.
     """
-    names = ("slopes", "effects", "influence", "versions", "power")
     if len(tables["refused"]):
         return {name: plot_refused(len(tables["refused"])) for name in names}
     unit = {role: " (SD)" if role in entry["standardise"] else "" for role in ("outcome", "predictor", "moderator")}
@@ -23,15 +25,16 @@ def plot_model(tables, entry):
     arms = tables["region"]["across"].iloc[0] != entry["moderator"]
     across = predictor if arms else moderator
     effect = "difference of arms" if arms else f"slope of {column_label(entry['predictor'])}"
-    return {
-        "slopes": plot_slopes(
+    draw = {
+        "slopes": lambda: plot_slopes(
             tables["lines"], tables["points"], tables["slopes"], tables["region"], predictor, outcome
         ),
-        "effects": plot_floodlight(tables["effects"], tables["region"], tables["points"], across, effect),
-        "influence": _or_nothing(plot_influence, tables["influence"]),
-        "versions": _or_nothing(plot_specifications, tables["multiverse"], tables["multiverse_joint"]),
-        "power": _or_nothing(plot_power, tables["power"], tables["detectable"]),
+        "effects": lambda: plot_floodlight(tables["effects"], tables["region"], tables["points"], across, effect),
+        "influence": lambda: _or_nothing(plot_influence, tables["influence"]),
+        "versions": lambda: _or_nothing(plot_specifications, tables["multiverse"], tables["multiverse_joint"]),
+        "power": lambda: _or_nothing(plot_power, tables["power"], tables["detectable"]),
     }
+    return {name: draw[name]() for name in names}
 
 
 def _or_nothing(plot, *tables):

@@ -123,7 +123,7 @@ def _truth(result, truth):
 def checks(result, libraries, curves, cells):
     """Return the strip of checks: what speaks for and against the answer, each with the place of its numbers."""
     found = [_planned(result), _same_predictor(result), _treatments(result), _resampled(result), _versions(result)]
-    found += [_influence(result, cells), _warned(result)]
+    found += [_influence(result, cells) if "influence" in result.tables else None, _warned(result)]
     if libraries is not None and len(libraries):
         found.append(_libraries(libraries, cells))
     if curves is not None and len(curves):

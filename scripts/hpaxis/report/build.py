@@ -55,13 +55,12 @@ class Run:
 
 def build_page(run):
     """Return the page of a run as text."""
-    title, question, first, sections, notices = page_blocks(run)
-    more = {} if run.results else {"heading": "What was measured"}
-    return render(title, question, first, sections, notices, **more)
+    arguments, more = page_blocks(run)
+    return render(*arguments, **more)
 
 
 def page_blocks(run):
-    """Return the page's title, question, blocks of the answer, sections and notices."""
+    """Return the arguments of `hpaxis.report.page.render`, by place and by name."""
     config, report = run.config, run.config["report"]
     cells = Cells(report["smallest_cell"])
     samples = None if run.cortisol is None else run.cortisol["samples"]
@@ -99,7 +98,8 @@ def page_blocks(run):
         curves,
     )
     question = config["study"]["question"] if run.results else None
-    return config["study"]["title"], question, first, [s for s in sections if s], _notices(config)
+    more = {} if run.results else {"heading": "What was measured"}
+    return (config["study"]["title"], question, first, [s for s in sections if s], _notices(config)), more
 
 
 def _notices(config):

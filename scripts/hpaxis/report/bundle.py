@@ -17,6 +17,7 @@ import yaml
 from scipy import stats
 
 from hpaxis.problems import InputError, Problem, raise_if_any
+from hpaxis.report.privacy import Cells
 from hpaxis.report.provenance import sha256
 from hpaxis.sheets import read_sheet, sheet_schema
 from hpaxis.sizes import zip_problems
@@ -27,6 +28,10 @@ MANIFEST = "manifest.tsv"
 PERSONAL = frozenset({"participant_id", "dyad_id", "library_id", "hair_id", "key", "sample", "subject"})
 # Counts by arm and step: the report tells them with small cells withheld, the table does not.
 SMALL_CELLS = frozenset({"cohort/attrition.tsv", "cortisol/plate_by_arm.tsv"})
+# Tables of a shared bundle that were left out because they count few people.
+WITHHELD = "withheld.tsv"
+# Columns that count people, in tables that name none.
+PEOPLE_COUNTS = ("n_below", "n_between", "n_above", "n_significant", "missing", "censored", "sign_flips", "people")
 README = """# Reviewer's bundle of one hpaxis run
 
 {what}
@@ -48,13 +53,18 @@ def bundle_files(config, tables, report, counts, participants):
     ``tables`` and ``report``: dicts of name (below the results and the report folder) to path. ``counts``: dict
     cpgs, molecules, reads to the path of the release. ``participants``: whether rows of participants go in.
     """
-    files = {"README.md": README.format(what=PARTICIPANTS if participants else SHARED).encode("utf-8")}
+    smallest = config["report"]["smallest_cell"]
+    withheld = [] if participants else [n for n, p in tables.items() if is_shareable(p) and few_people(p, smallest)]
+    what = PARTICIPANTS if participants else SHARED
+    files = {"README.md": README.format(what=what + _left_out(withheld)).encode("utf-8")}
+    if withheld:
+        files[WITHHELD] = "".join(f"{name}\n" for name in ["table", *sorted(withheld)]).encode("utf-8")
     sheet, _ = read_sheet(config["sheets"]["libraries"], sheet_schema("libraries"))
     own = sheet[sheet["kind"] == "study"]
     for name, path in report.items():
         files[f"report/{name}"] = Path(path).read_bytes()
     for name, path in tables.items():
-        if participants or (name not in SMALL_CELLS and is_shareable(path)):
+        if participants or (name not in SMALL_CELLS and is_shareable(path) and name not in withheld):
             files[f"tables/{name}"] = Path(path).read_bytes()
     released = {name: read_table(path) for name, path in counts.items()}
     if not participants:
@@ -73,6 +83,29 @@ def is_shareable(path):
     """Whether a table names no participant, library, hair sample or row of a sheet in its columns."""
     header = Path(path).read_text(encoding="utf-8").split("\n", 1)[0].split("\t")
     return not PERSONAL & set(header)
+
+
+def few_people(path, smallest):
+    """Whether a table counts from 1 to ``smallest - 1`` people somewhere, by its columns of people or its notes."""
+    cells = Cells(smallest)
+    if cells.all_shown:
+        return False
+    table = read_table(path)
+    counts = [c for c in PEOPLE_COUNTS if c in table and pd.api.types.is_numeric_dtype(table[c])]
+    if any(cells.small(n) for c in counts for n in table[c].dropna()):
+        return True
+    texts = [c for c in ("note", "what") if c in table]
+    return any(cells.note(text) != str(text) for c in texts for text in table[c].dropna())
+
+
+def withheld_tables(folder):
+    """Return the names of tables that a bundle says it left out because they count few people."""
+    path = Path(folder) / WITHHELD
+    return frozenset(path.read_text(encoding="utf-8").split("\n")[1:]) - {""} if path.is_file() else frozenset()
+
+
+def _left_out(withheld):
+    return f" Left out, since they count few people: {', '.join(sorted(withheld))}." if withheld else ""
 
 
 def numbered(released, own):

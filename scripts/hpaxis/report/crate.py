@@ -16,7 +16,7 @@ from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
 import hpaxis
-from hpaxis.report.provenance import by_role, config_digest, sha256
+from hpaxis.report.provenance import by_role, config_digest, settings_digest, sha256
 
 PROFILES = (
     ("https://w3id.org/ro/wfrun/process/0.5", "Process Run Crate", "0.5"),
@@ -119,6 +119,7 @@ def _inputs(config, inputs, plans):
     for row in by_role(inputs).itertuples():
         yield row.role, f"sha256:{row.sha256}", f"{row.files} files, {row.bytes} bytes"
     yield "config", f"sha256:{config_digest(config)}", "The config with its defaults, as sorted JSON"
+    yield "settings", f"sha256:{settings_digest(config)}", "The config without its paths and simulation, as sorted JSON"
     yield "seed", str(config["seed"]), "Seed of everything random"
     for row in plans.itertuples():
         locked = row.locked_hash if isinstance(row.locked_hash, str) else "none"

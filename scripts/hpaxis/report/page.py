@@ -83,6 +83,8 @@ def render(title, question, answer, sections, notices=(), heading="The question 
 
 def block_csv(block):
     """Return what a table or figure offers as CSV, as text: its data in full precision, else the cells as shown."""
+    if isinstance(block.data, str):  # as a stored page has it
+        return block.data
     if block.data is None:
         table = pd.DataFrame([[str(Markup(c).striptags()) for c in row] for row in block.rows], columns=block.columns)
     else:

@@ -90,6 +90,24 @@ def config_digest(config):
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
+def settings_digest(config):
+    """Return the SHA-256 of what a config decides, whatever its files are called and wherever they lie.
+
+    Without where results go, the simulation, and the paths of sheets, panels' positions, kits and the lock: a bundle
+    has files of its own for those, and keeps everything else.
+    """
+    kept = {k: v for k, v in config.items() if k not in ("pathvars", "simulation", "sheets")}
+    kept["cortisol"] = {k: v for k, v in kept.get("cortisol", {}).items() if k != "kits"}
+    kept["moderation"] = {k: v for k, v in kept.get("moderation", {}).items() if k != "lock"}
+    methylation = dict(kept.get("methylation", {}))
+    if "pyrosequencing" in methylation:
+        read = methylation["pyrosequencing"]
+        methylation["pyrosequencing"] = {
+            k: v for k, v in read.items() if k not in ("positions", "alias_scheme", "unit")
+        }
+    return config_digest({**kept, "methylation": methylation})
+
+
 def versions():
     """Return (name, version) of hpaxis, Python and the packages that touch a number; absent ones are left out."""
     python = ".".join(platform.python_version_tuple()[:2])  # a patch release changes no number

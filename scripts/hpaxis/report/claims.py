@@ -1,0 +1,358 @@
+"""What a bundle claims, compared with what its own tables say: numbers, pages, figures, settings, completeness.
+
+Nothing here runs the workflow. Each function returns (how much was compared, lines of what differs).
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import yaml
+from scipy import stats
+
+from hpaxis.moderation.lock import plan_hash
+from hpaxis.report.answer import answer
+from hpaxis.report.blocks import Section, every_block, numbered
+from hpaxis.report.models import ModelResult, in_order
+from hpaxis.report.moderation import (
+    coefficient_table,
+    difference_sentence,
+    fit_table,
+    forest_data,
+    overview_table,
+    predictor_section,
+    region_sentence,
+    region_table,
+    slope_table,
+)
+from hpaxis.report.privacy import Cells
+from hpaxis.report.provenance import settings_digest
+from hpaxis.report.scrutiny import power_table, resampling_table, sensitivity_table, versions_sentence
+from hpaxis.report.stored import drawn, load_page
+from hpaxis.shipped import SCHEMAS
+from hpaxis.tables import read_table
+
+CRATE = "report/crate/ro-crate-metadata.json"
+PAGES = ("report", "methylation_quality")
+# Tables of a model that must be in every bundle, since they name nobody: without one, a claim has no numbers.
+NEEDED = ("coefficients", "slopes", "slope_differences", "region", "fit", "resampling", "sensitivity", "plan",
+          "predictor_by_arm", "power", "detectable", "warnings", "multiverse", "multiverse_joint", "lines", "effects",
+          "reliability", "refused")  # fmt: skip
+
+
+def read_claims(folder):
+    """Return (config, results) of an unpacked bundle: the models' tables as far as they are there."""
+    folder = Path(folder)
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    results = []
+    for name, entry in config["models"].items():
+        paths = sorted((folder / "tables" / "moderation" / name).glob("*.tsv"))
+        tables = {p.stem: read_table(p, text=("moderator", "contrast", "comparison")) for p in paths}
+        refused = tables.get("refused")
+        problems = () if refused is None or refused.empty else tuple(refused["problem"])
+        results.append(ModelResult(name, entry, tables, {}, problems))
+    return config, tuple(results)
+
+
+def missing_files(folder, withheld=()):
+    """The crate’s outputs, and the tables that every model has, that should be in the bundle and are not.
+
+    ``withheld``: names that the bundle says it left out.
+    """
+    folder, expected = Path(folder), {}
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    for name in config["models"]:
+        for table in NEEDED:
+            expected[f"tables/moderation/{name}/{table}.tsv"] = "every model has it"
+    for name, _ in crate_outputs(folder):
+        path = name if name.startswith("report/") else f"tables/{name}"
+        if name.endswith((".tsv", ".svg", ".html", ".json")) and not _personal(name):
+            expected[path] = "the crate lists it"
+    for page in ("report/report.html", "report/report.json", CRATE):
+        expected[page] = "every bundle has it"
+    faults = [f"missing: {path} ({why})" for path, why in expected.items()
+              if not (folder / path).is_file() and path.removeprefix("tables/") not in withheld]  # fmt: skip
+    return len(expected), faults
+
+
+def crate_outputs(folder):
+    """Yield (name, checksum) of each output in the crate."""
+    crate = json.loads((Path(folder) / CRATE).read_text(encoding="utf-8"))
+    for entity in crate["@graph"]:
+        if str(entity.get("@id", "")).startswith("#output-"):
+            yield entity["name"], str(entity["value"]).removeprefix("sha256:")
+
+
+def unlisted_files(folder):
+    """Tables and figures of the bundle that its crate does not list."""
+    folder = Path(folder)
+    known = {name for name, _ in crate_outputs(folder)}
+    found = [p.relative_to(folder / "tables").as_posix() for p in sorted((folder / "tables").rglob("*.tsv"))]
+    found += [p.relative_to(folder).as_posix() for p in sorted((folder / "report" / "figures").rglob("*.svg"))]
+    return len(found), [f"not in the crate: {name}" for name in found if name not in known]
+
+
+def _personal(name):
+    """Whether a table names people by its schema: it is not shared, and not missed."""
+    from hpaxis.report.bundle import PERSONAL, SMALL_CELLS
+
+    if name in SMALL_CELLS:
+        return True
+    parts = Path(name).parts
+    stem = f"{parts[0]}_{Path(name).stem}.schema.yaml"
+    path = SCHEMAS / stem
+    if not path.is_file():
+        return not name.endswith((".svg", ".html", ".json"))  # without a schema it is not known to be shareable
+    columns = yaml.safe_load(path.read_text(encoding="utf-8")).get("properties", {})
+    return bool(PERSONAL & set(columns))
+
+
+def settings_faults(folder, config, results):
+    """The config against the crate’s digest, each model’s plan, and the tables’ own covariance, n and scale."""
+    compared, faults = 0, []
+    crate = json.loads((Path(folder) / CRATE).read_text(encoding="utf-8"))
+    told = {e.get("name"): str(e.get("value", "")) for e in crate["@graph"] if str(e["@id"]).startswith("#input-")}
+    if "settings" in told:
+        compared += 1
+        if told["settings"] != f"sha256:{settings_digest(config)}":
+            faults.append("config.yaml: its settings are not those that the crate tells")
+    for result in results:
+        where = f"config.yaml, model {result.name}"
+        plan = result.tables.get("plan")
+        if plan is not None and len(plan):
+            compared += 1
+            if plan["hash"].iloc[0] != plan_hash(result.entry, config["moderation"], config["arms"]):
+                faults.append(f"{where}: not the model that plan.tsv tells")
+            if f"plan-{result.name}" in told and told[f"plan-{result.name}"] != f"sha256:{plan['hash'].iloc[0]}":
+                faults.append(f"plan.tsv of {result.name}: not the plan that the crate tells")
+        if result.refused or "slopes" not in result.tables:
+            continue
+        compared += 2
+        if result.covariance != result.entry["covariance"]:
+            faults.append(f"{where}: covariance {result.entry['covariance']}, but its tables have {result.covariance}")
+        own = result.tables["coefficients"]
+        if not (own["covariance"] == result.entry["covariance"]).any():
+            faults.append(f"{where}: no coefficients under {result.entry['covariance']}")
+        if abs(float(result.tables["region"]["alpha"].iloc[0]) - config["moderation"]["alpha"]) > 1e-12:
+            faults.append(f"{where}: alpha is {config['moderation']['alpha']}, but region.tsv has another")
+    return compared, faults
+
+
+def cross_faults(results):
+    """A model’s tables against each other; the same number stands in several of them.
+
+    b3 in coefficients, slope differences, treatments, resampling, versions and family; its variance in the curve of
+    the effect’s standard error (a parabola whose leading coefficient it is); t² in the Wald F; n in fit, slopes,
+    region and power; the ends of the region where |effect| = t × SE.
+    """
+    compared, faults = 0, []
+
+    def same(what, one, other, rtol=1e-6, atol=1e-8):
+        nonlocal compared
+        one, other = np.atleast_1d(np.asarray(one, float)), np.atleast_1d(np.asarray(other, float))
+        compared += len(one)
+        if one.shape != other.shape or not np.allclose(one, other, rtol=rtol, atol=atol, equal_nan=True):
+            faults.append(f"tables contradict each other: {what}")
+
+    columns = ["estimate", "se", "df", "p", "low", "high"]
+    for result in results:
+        if result.refused or any(name not in result.tables for name in ("coefficients", "slopes", "slope_differences")):
+            continue
+        t, name = result.tables, result.name
+        own = result.own_coefficients()
+        product = own[own["term"].str.contains(f"{result.entry['predictor']}:", regex=False)
+                      | own["term"].str.contains(f":{result.entry['predictor']}", regex=False)]  # fmt: skip
+        differences = t["slope_differences"]
+        if len(product) and len(differences):
+            first = differences.iloc[: len(product)]
+            same(f"{name}, interaction in coefficients and slope differences",
+                 product[columns].to_numpy().ravel(), first[columns].to_numpy().ravel())  # fmt: skip
+            if len(product) == 1 and "fit" in t:
+                same(f"{name}, F of the interaction and t²", result.fit("wald_interaction"), first["t"].iloc[0] ** 2)
+                same(f"{name}, p of the interaction’s F and t", result.fit("wald_interaction", "p"), first["p"].iloc[0])
+        if result.counts:
+            place = {str(m): e for m, e in zip(t["slopes"]["moderator"], t["slopes"]["estimate"], strict=True)}
+            pairs = [(a, b, r) for r in differences.to_dict("records") for a in place for b in place
+                     if f"{a} - {b}" == r["contrast"]]  # fmt: skip
+            same(f"{name}, slopes and their differences", [place[a] - place[b] for a, b, _ in pairs],
+                 [r["estimate"] for *_, r in pairs])  # fmt: skip
+            same(f"{name}, n by arm", t["slopes"]["n"], list(result.counts.values()))
+            same(f"{name}, n in all", sum(result.counts.values()), result.fit("n"))
+        _curves(result, same)
+        _copies(result, same, columns)
+    return compared, faults
+
+
+def _curves(result, same):
+    """The effect’s curve and the ends of the region from it."""
+    effects, name = result.tables.get("effects"), result.name
+    if effects is None:
+        return
+    arms = bool(result.counts)
+    for contrast, rows in effects.groupby("contrast", sort=False):
+        rows = rows.dropna(subset=["value", "estimate", "se"])
+        if len(rows) < 5 or np.ptp(rows["value"]) == 0:
+            continue
+        line = np.polyfit(rows["value"], rows["estimate"], 1)
+        curve = np.polyfit(rows["value"], rows["se"] ** 2, 2)
+        found = result.tables["slope_differences"]
+        own = found[found["contrast"] == contrast] if arms else found.iloc[:1]
+        if len(own):
+            same(f"{name}, slope of the effect’s line ({contrast})", line[0], own["estimate"].iloc[0], 1e-5, 1e-7)
+            same(f"{name}, variance of the interaction in the effect’s band ({contrast})", curve[0],
+                 own["se"].iloc[0] ** 2, 1e-4, 1e-7)  # fmt: skip
+        half = stats.t.ppf(1 - float(result.tables["region"]["alpha"].iloc[0]) / 2, rows["df"])
+        same(f"{name}, band of the effect ({contrast})", rows["high"] - rows["estimate"], half * rows["se"], 1e-5)
+        region = result.tables["region"]
+        for row in region[(region["contrast"] == contrast) & region["low"].notna()].to_dict("records"):
+            for end in ("low", "high"):
+                if np.isfinite(row[end]) and np.isfinite(row["critical_t"]):
+                    size = np.polyval(line, row[end]) ** 2
+                    same(f"{name}, {end} end of the region ({contrast}, {row['adjustment']})", size,
+                         row["critical_t"] ** 2 * np.polyval(curve, row[end]), 1e-3, 1e-6)  # fmt: skip
+
+
+def _copies(result, same, columns):
+    """Numbers of the interaction and slopes that stand again in other tables."""
+    t, name = result.tables, result.name
+    complete = t["sensitivity"][t["sensitivity"]["method"] == "complete cases"] if "sensitivity" in t else None
+    if complete is not None and len(complete):
+        slopes = complete[complete["quantity"].fillna("").str.startswith("slope[")]
+        if result.counts and len(slopes) == len(t["slopes"]):
+            same(f"{name}, slopes among the treatments", slopes[columns].to_numpy().ravel(),
+                 t["slopes"][columns].to_numpy().ravel())  # fmt: skip
+        terms = complete[~complete["quantity"].fillna("").str.startswith("slope[")]
+        first = t["slope_differences"].iloc[: len(terms)]
+        same(f"{name}, interaction among the treatments", terms[columns].to_numpy().ravel(),
+             first[columns].to_numpy().ravel())  # fmt: skip
+    family = t.get("family")
+    if family is not None and len(family):
+        own = family[family["predictor"] == result.entry["predictor"]]
+        if len(own) == 1:
+            same(f"{name}, interaction in its family", own[["estimate", "se"]].to_numpy().ravel(),
+                 t["slope_differences"][["estimate", "se"]].iloc[:1].to_numpy().ravel())  # fmt: skip
+    if "power" in t and len(t["power"]):
+        same(f"{name}, n of the power", t["power"]["n"].iloc[0], result.fit("n"))
+
+
+def page_faults(folder):
+    """The pages drawn again from their stored blocks."""
+    folder, compared, faults = Path(folder), 0, []
+    for name in PAGES:
+        page, stored = folder / f"report/{name}.html", folder / f"report/{name}.json"
+        if not stored.is_file():
+            continue
+        compared += 1
+        try:
+            again = drawn(load_page(stored.read_text(encoding="utf-8"), lambda file: _svg(folder, file)))
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            faults.append(f"report/{name}.json: cannot be drawn ({type(error).__name__})")
+            continue
+        if not page.is_file() or again != page.read_text(encoding="utf-8"):
+            faults.append(f"report/{name}.html: not the page that its blocks and figures give")
+    return compared, faults
+
+
+def _svg(folder, file):
+    return (folder / file).read_text(encoding="utf-8")
+
+
+def claim_faults(folder, config, results):
+    """What the page says of the models, against what it would say from the bundle’s tables.
+
+    Sentences of the answer and of each model, the lines, coefficients, slopes, regions, fits, treatments, resampling
+    and power. What rests on rows of people (participants, libraries, influence) cannot be made from a shared bundle.
+    """
+    stored = Path(folder) / "report/report.json"
+    if not stored.is_file():
+        return 0, []
+    try:
+        page = load_page(stored.read_text(encoding="utf-8"), lambda file: "")
+    except (ValueError, KeyError, TypeError):
+        return 0, []
+    told = list(every_block([Section("answer", "", tuple(page["answer"])), *page["sections"]]))
+    tables = {(b.title, tuple(b.columns), tuple(map(tuple, b.rows)), b.note) for b in told if b.kind == "table"}
+    titles = {b.title for b in told if b.kind == "table"}
+    texts = " ".join(str(b.text) for b in told if b.kind in ("paragraph", "notice"))
+    compared, faults = 0, []
+    fitted = [r for r in in_order(results) if not r.refused and set(NEEDED) <= r.tables.keys()]
+    for block in _expected(config, fitted):
+        compared += 1
+        if block.kind == "table":
+            shown = numbered([Section("", "", (block,))])[0].blocks[0]
+            key = (shown.title, tuple(shown.columns), tuple(map(tuple, shown.rows)), shown.note)
+            if key not in tables:
+                what = "has other numbers or words" if block.title in titles else "is not there"
+                faults.append(f"report.html: the table “{block.title}” {what}")
+        elif str(block.text) not in texts:
+            faults.append(f"report.html: does not say “{str(block.text)[:80]}…”")
+    return compared, faults
+
+
+def _expected(config, fitted):
+    """Blocks that the models’ tables give without a row of a person."""
+    cells = Cells(config["report"]["smallest_cell"])
+    if not fitted:
+        return
+    if fitted[0] is in_order(fitted)[0]:
+        for block in answer(fitted, config["moderation"]["predictor_after_randomisation"], cells):
+            if block.kind in ("paragraph", "notice") or (block.kind == "table" and block.key != "lines"):
+                yield block
+    yield overview_table(fitted, cells)
+    yield from (b for b in predictor_section(fitted).blocks if b.kind == "table")
+    for result in fitted:
+        hidden = result.hides_complete(cells)
+        for row in (r for _, r in result.differences.iterrows()):
+            yield _Said(difference_sentence(result, row))
+        yield _Said(region_sentence(result, result.region, cells))
+        if versions_sentence(result):
+            yield _Said(versions_sentence(result))
+        yield from ([] if hidden else [coefficient_table(result), fit_table(result)])
+        yield from (slope_table(result), region_table(result, cells), sensitivity_table(result, cells),
+                    resampling_table(result))  # fmt: skip
+        if result is in_order(fitted)[0] and power_table(result) is not None:
+            yield power_table(result)
+
+
+class _Said:
+    kind = "paragraph"
+
+    def __init__(self, text):
+        self.text = text
+
+
+def figure_faults(folder, results, software=True):
+    """Figures of the models drawn again from the tables that name nobody; (0, []) where other versions would draw."""
+    from hpaxis.figures import svg_text
+    from hpaxis.moderation.figures import plot_forest, plot_model
+
+    folder, compared, faults = Path(folder), 0, []
+    if not software:
+        return 0, []
+    fitted = [r for r in in_order(results) if not r.refused and set(NEEDED) <= r.tables.keys()]
+    drawn_again = {}
+    for result in fitted:
+        # Slopes, effects and influence show people, whose rows are not in every bundle.
+        whole = {"points", "influence"} <= result.tables.keys()
+        kept = ("versions", "power", *(("slopes", "effects", "influence") if whole else ()))
+        figures = plot_model(result.tables, result.entry, kept)
+        drawn_again |= {f"report/figures/models/{result.name}/{name}.svg": figures[name] for name in kept}
+    if fitted:
+        drawn_again["report/figures/moderation/forest.svg"] = plot_forest(
+            forest_data(fitted), {r.name: r.title for r in fitted}
+        )
+    for name, figure in drawn_again.items():
+        path, text = folder / name, svg_text(figure)
+        if path.is_file():
+            compared += 1
+            if path.read_text(encoding="utf-8") != text:
+                faults.append(f"{name}: not the figure that its tables give")
+    return compared, faults
+
+
+def same_software(folder, software):
+    """Whether a bundle was made with these versions of hpaxis and of what draws."""
+    crate = json.loads((Path(folder) / CRATE).read_text(encoding="utf-8"))
+    told = {e.get("name"): e.get("softwareVersion") for e in crate["@graph"] if e.get("@type") == "SoftwareApplication"}
+    here = dict(software)
+    return all(told.get(name) == here.get(name) for name in ("hpaxis", "matplotlib", "numpy", "pandas") if name in told)

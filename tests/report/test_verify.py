@@ -1,0 +1,242 @@
+"""A bundle whose checksums were made to agree after a change is told all the same."""
+
+import json
+import re
+import shutil
+
+import pandas as pd
+import pytest
+import yaml
+
+from hpaxis.figures import save
+from hpaxis.moderation.figures import plot_forest, plot_model
+from hpaxis.report.build import page_blocks
+from hpaxis.report.bundle import few_people, is_shareable
+from hpaxis.report.claims import CRATE, crate_outputs
+from hpaxis.report.crate import run_crate
+from hpaxis.report.moderation import forest_data
+from hpaxis.report.page import render
+from hpaxis.report.provenance import checksum_table, sha256, versions
+from hpaxis.report.stored import dump_page
+from hpaxis.report.verify import check_folder
+from hpaxis.tables import read_table, write_table
+
+MODEL = "main"
+
+
+def bundle(folder, run, checksums, smallest=0, participants=False):
+    """A bundle's folder as `hpaxis bundle` unpacks to, of the small study."""
+    config = run.config | {"report": run.config["report"] | {"smallest_cell": smallest}}
+    config["study"] = {"licence": "CC-BY-4.0", "published": "2026-01-01", **config["study"]}
+    withheld, written, figures = [], [], {}
+    for result in run.results:
+        figures[result.name] = {}
+        for name, table in result.tables.items():
+            path = folder / "tables/moderation" / result.name / f"{name}.tsv"
+            write_table(table, path)
+            written.append(path)
+            if not participants and not is_shareable(path):
+                path.unlink()
+            elif not participants and few_people(path, smallest):
+                withheld.append(path.relative_to(folder / "tables").as_posix())
+        tables = {n: read_as(t, folder) for n, t in result.tables.items()}
+        for name, figure in plot_model(tables, result.entry).items():
+            save(figure, folder / f"report/figures/models/{result.name}/{name}.svg")
+            figures[result.name][name] = (folder / f"report/figures/models/{result.name}/{name}.svg").read_text()
+    import dataclasses
+
+    results = tuple(
+        dataclasses.replace(r, figures=figures[r.name], tables={n: read_as(t, folder) for n, t in r.tables.items()})
+        for r in run.results
+    )
+    forest = folder / "report/figures/moderation/forest.svg"
+    ordered = sorted(results, key=lambda r: not r.entry["primary"])
+    save(plot_forest(forest_data(ordered), {r.name: r.title for r in ordered}), forest)
+    drawn = run.figures | {"moderation": {"forest": forest.read_text()}}
+    for stage in ("cohort", "methylation"):
+        for name, text in run.figures[stage].items():
+            (folder / f"report/figures/{stage}").mkdir(parents=True, exist_ok=True)
+            (folder / f"report/figures/{stage}/{name}.svg").write_text(text)
+    run = dataclasses.replace(run, config=config, results=results, figures=drawn)
+    arguments, more = page_blocks(run)
+    (folder / "report/report.html").write_text(render(*arguments, **more))
+    (folder / "report/report.json").write_text(dump_page(*arguments, **more))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    outputs = checksum_table(("models", p) for p in written if p.exists())
+    outputs = pd.concat([outputs, checksum_table(("report", p) for p in sorted((folder / "report").rglob("*.*")))])
+    outputs["file"] = [f.replace(f"{folder}/tables/", "").replace(f"{folder}/", "") for f in outputs["file"]]
+    plans = pd.concat([r.tables["plan"] for r in results])
+    crate = folder / CRATE
+    crate.parent.mkdir(parents=True)
+    crate.write_text(run_crate(config, checksums, outputs, plans, versions(), "c" * 64, None))
+    for name in withheld:
+        (folder / "tables" / name).unlink()
+    (folder / "withheld.tsv").write_text("\n".join(["table", *withheld]) + "\n")
+    return folder
+
+
+def read_as(table, folder):
+    """The table as it is read back from a file."""
+    write_table(table, folder / "scratch.tsv")
+    back = read_table(folder / "scratch.tsv", text=("moderator", "contrast", "comparison"))
+    (folder / "scratch.tsv").unlink()
+    return back
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return {"folder": tmp_path_factory.mktemp("bundles")}
+
+
+@pytest.fixture
+def honest(run, checksums, cache):
+    if "shared" not in cache:
+        cache["shared"] = bundle(cache["folder"] / "shared", run, checksums)
+    return cache["shared"]
+
+
+def table_path(folder, name, model=MODEL):
+    return folder / f"tables/moderation/{model}/{name}.tsv"
+
+
+def change(folder, name, edit, model=MODEL):
+    path = table_path(folder, name, model)
+    table = read_table(path, text=("moderator", "contrast", "comparison"))
+    edit(table)
+    write_table(table, path)
+
+
+def agree(folder):
+    """Make the crate's checksums agree with what is there now."""
+    path = folder / CRATE
+    crate = json.loads(path.read_text())
+    for entity in crate["@graph"]:
+        if entity["@id"].startswith("#output-"):
+            name = entity["name"]
+            file = folder / (name if name.startswith("report/") else f"tables/{name}")
+            if file.is_file():
+                entity["value"] = f"sha256:{sha256(file)}"
+    path.write_text(json.dumps(crate))
+
+
+def halve(table, rows=slice(None)):
+    """Halve the standard errors, with t, p and interval as they follow."""
+    from scipy import stats
+
+    at = table.index[rows]
+    table.loc[at, "se"] /= 2
+    table.loc[at, "t"] = table.loc[at, "estimate"] / table.loc[at, "se"]
+    table.loc[at, "p"] = 2 * stats.t.sf(table.loc[at, "t"].abs(), table.loc[at, "df"])
+    reach = stats.t.ppf(0.975, table.loc[at, "df"]) * table.loc[at, "se"]
+    table.loc[at, "low"], table.loc[at, "high"] = table.loc[at, "estimate"] - reach, table.loc[at, "estimate"] + reach
+
+
+def edited(folder, name, pattern, new):
+    path = folder / name
+    text = path.read_text()
+    changed, n = re.subn(pattern, new, text, count=1)
+    assert n == 1 and changed != text, (name, pattern)
+    path.write_text(changed)
+
+
+def in_config(folder, edit):
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    edit(config)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def drop_from_crate(folder, name):
+    path = folder / CRATE
+    crate = json.loads(path.read_text())
+    crate["@graph"] = [e for e in crate["@graph"] if e.get("name") != name]
+    path.write_text(json.dumps(crate))
+
+
+def warnings_out(folder):
+    table_path(folder, "warnings").unlink()
+    drop_from_crate(folder, f"moderation/{MODEL}/warnings.tsv")
+
+
+def everywhere_halved(folder):
+    for name in ("coefficients", "slopes", "slope_differences"):
+        change(folder, name, halve)
+
+
+def page_and_blocks(folder):
+    for name in ("report/report.html", "report/report.json"):
+        edited(folder, name, r"95% CI of this difference from [−\d.]+ to", "95% CI of this difference from 0.01 to")
+
+
+def other_estimate(folder):
+    def edit(table):
+        own = table["term"].str.contains(":")
+        table.loc[own, ["estimate", "low", "high"]] += 0.3
+        table.loc[own, "t"] = table.loc[own, "estimate"] / table.loc[own, "se"]
+
+    change(folder, "coefficients", edit)
+
+
+def other_n(folder):
+    def edit(table):
+        table.loc[table["statistic"] == "n", "value"] += 20
+
+    change(folder, "fit", edit)
+
+
+def wider_region(folder):
+    change(folder, "region", lambda t: t.loc[t.index[:1], ["critical_t"]].__imul__(0.5) is None)
+
+
+def set_column(name, column, value):
+    def manipulate(folder):
+        change(folder, name, lambda t: t.__setitem__(column, value))
+
+    return manipulate
+
+
+MANIPULATIONS = {
+    "a p value on the page": lambda f: edited(f, "report/report.html", r"<i>p</i> = \.\d+", "<i>p</i> = .001"),
+    "a count of participants on the page": lambda f: edited(f, "report/report.html", r"40 children", "60 children"),
+    "page and stored blocks alike": page_and_blocks,
+    "warnings taken out, of the crate too": warnings_out,
+    "a table taken out": lambda f: table_path(f, "sensitivity").unlink(),
+    "SE of the interaction halved with t, p and interval": lambda f: change(f, "slope_differences", halve),
+    "SE halved in coefficients, slopes and differences": everywhere_halved,
+    "another estimate": other_estimate,
+    "HC3 to OLS in the config": lambda f: in_config(f, lambda c: c["models"][MODEL].update(covariance="OLS")),
+    "a covariate more in the config": lambda f: in_config(f, lambda c: c["models"][MODEL].update(covariates=["sex"])),
+    "another alpha in the config": lambda f: in_config(f, lambda c: c["moderation"].update(alpha=0.1)),
+    "another n": other_n,
+    "a confirmatory plan": lambda f: change(f, "plan", lambda t: t.__setitem__("status", "confirmatory")),
+    "a figure edited": lambda f: edited(f, f"report/figures/models/{MODEL}/power.svg", r"simulated at", "measured at"),
+    "a table that nobody wrote": lambda f: write_table(pd.DataFrame({"p": [0.01]}), table_path(f, "more")),
+    "fewer versions": lambda f: write_table(
+        read_table(table_path(f, "multiverse")).iloc[:5], table_path(f, "multiverse")
+    ),
+    "a resampling p": set_column("resampling", "p", 0.004),
+    "power": set_column("power", "power", 0.9),
+}
+
+
+def test_the_honest_bundle_agrees_with_itself(honest):
+    faults, lines = check_folder(honest)
+    assert faults == []
+    compared = {line.split(":")[0]: int(re.search(r"of (\d+)", line)[1]) for line in lines if " of " in line}
+    assert compared["claims"] > 15 and compared["tables"] > 40 and compared["pages"] == 1 and compared["figures"] >= 5
+    assert len(list(crate_outputs(honest))) > 30
+
+
+def test_the_honest_bundle_with_small_cells_withheld_agrees_with_itself(run, checksums, tmp_path):
+    folder = bundle(tmp_path / "b", run, checksums, smallest=5)
+    faults, _ = check_folder(folder, figures=False)
+    assert faults == []
+    assert "n_significant" in (folder / "withheld.tsv").read_text() or list((folder / "tables").rglob("*.tsv"))
+
+
+@pytest.mark.parametrize("what", MANIPULATIONS)
+def test_a_manipulation_is_told_though_checksums_agree(honest, tmp_path, what):
+    folder = shutil.copytree(honest, tmp_path / "b")
+    MANIPULATIONS[what](folder)
+    agree(folder)
+    faults, _ = check_folder(folder, figures="figure" in what)
+    assert faults, what
