@@ -339,6 +339,35 @@ rule report:
         rules.write_crate.output,
 
 
+# For authors, on request.
+rule write_writeup:
+    input:
+        **{name: path for name, path in rules.write_report.input.items() if name not in ("code", "figures")},
+        figures=[],
+        calls=[rules.estimate_methylation.output.calls] if with_saliva else [],
+        code=code_of("write_writeup"),
+    output:
+        folder=directory("<results>/writeup"),
+    log:
+        "<logs>/write_writeup.log",
+    benchmark:
+        "<benchmarks>/write_writeup.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        config=study.config,
+        snps=report_settings.masked_positions(study.libraries),
+        genome=report_settings.genome_check(study.libraries),
+        reads={name: study.fastq(name) for name in study.library_ids()},
+    script:
+        "../../scripts/write_writeup.py"
+
+
+rule writeup:
+    input:
+        rules.write_writeup.output,
+
+
 # For reviewers, on request: what may be shared (`shared`), or all that is needed to run again (`participants`).
 rule write_bundle:
     input:

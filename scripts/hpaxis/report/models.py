@@ -62,7 +62,10 @@ class ModelResult:
     @property
     def errors(self):
         """Name of what the errors of the reported numbers come from: the treatment's own, else `covariance`."""
-        return self.covariance if self.reported is None else self.reported["covariance"]
+        if self.reported is None:
+            return self.covariance
+        pooled = " pooled by Rubin’s rules" if "imputation" in self.method else ""
+        return f"{self.reported['covariance']}{pooled}"
 
     @property
     def reported(self):
