@@ -45,7 +45,7 @@ def test_slopes_show_every_complete_case_at_its_place(tables):
     assert axis.get_xlabel() == "region mean methylation (SD)"
     # Counts of people stand in the table of the region, where few of them can be withheld.
     shaded = tables["region"].iloc[0]["observed_kind"] != "none"
-    assert axis.get_title(loc="left") == "n = 42" + ("; shaded: arms differ (pointwise)" if shaded else "")
+    assert axis.get_title(loc="left") == "n = 42" + ("; shaded: arms differ, over the whole range" if shaded else "")
 
 
 def test_shading_is_the_region_within_the_observed_range(tables):

@@ -78,7 +78,7 @@ def bundle(folder, run, checksums, smallest=0, participants=False):
 def read_as(table, folder):
     """The table as it is read back from a file."""
     write_table(table, folder / "scratch.tsv")
-    back = read_table(folder / "scratch.tsv", text=("moderator", "contrast", "comparison"))
+    back = read_table(folder / "scratch.tsv", text=("moderator", "contrast", "comparison", "reference"))
     (folder / "scratch.tsv").unlink()
     return back
 
@@ -101,7 +101,7 @@ def table_path(folder, name, model=MODEL):
 
 def change(folder, name, edit, model=MODEL):
     path = table_path(folder, name, model)
-    table = read_table(path, text=("moderator", "contrast", "comparison"))
+    table = read_table(path, text=("moderator", "contrast", "comparison", "reference"))
     edit(table)
     write_table(table, path)
 

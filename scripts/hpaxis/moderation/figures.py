@@ -72,7 +72,7 @@ def plot_slopes(lines, points, slopes, region, predictor, outcome):
     if not arms:
         axis.scatter(points["predictor"], points["outcome_adjusted"], s=18, color=GREY, alpha=0.7, linewidths=0)
     shaded = arms and len(shown) == 1 and shown.iloc[0]["observed_kind"] != "none"
-    axis.set_title(f"n = {len(points)}{'; shaded: arms differ (pointwise)' if shaded else ''}", fontsize=9.5)
+    axis.set_title(f"n = {len(points)}{'; shaded: arms differ, over the whole range' if shaded else ''}", fontsize=9.5)
     axis.set(xlabel=predictor, ylabel=outcome)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1)
     return figure

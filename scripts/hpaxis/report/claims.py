@@ -47,7 +47,7 @@ def read_claims(folder):
     results = []
     for name, entry in config["models"].items():
         paths = sorted((folder / "tables" / "moderation" / name).glob("*.tsv"))
-        tables = {p.stem: read_table(p, text=("moderator", "contrast", "comparison")) for p in paths}
+        tables = {p.stem: read_table(p, text=("moderator", "contrast", "comparison", "reference")) for p in paths}
         refused = tables.get("refused")
         problems = () if refused is None or refused.empty else tuple(refused["problem"])
         results.append(ModelResult(name, entry, tables, {}, problems))
@@ -133,7 +133,8 @@ def settings_faults(folder, config, results):
         own = result.tables["coefficients"]
         if not (own["covariance"] == result.entry["covariance"]).any():
             faults.append(f"{where}: no coefficients under {result.entry['covariance']}")
-        if abs(float(result.tables["region"]["alpha"].iloc[0]) - config["moderation"]["alpha"]) > 1e-12:
+        region = result.tables.get("region")
+        if region is not None and abs(float(region["alpha"].iloc[0]) - config["moderation"]["alpha"]) > 1e-12:
             faults.append(f"{where}: alpha is {config['moderation']['alpha']}, but region.tsv has another")
     return compared, faults
 
@@ -185,9 +186,10 @@ def cross_faults(results):
 
 def _curves(result, same):
     """The effect’s curve and the ends of the region from it."""
-    effects, name = result.tables.get("effects"), result.name
+    effects, region, name = result.tables.get("effects"), result.tables.get("region"), result.name
     if effects is None:
         return
+    alpha = 0.05 if region is None else float(region["alpha"].iloc[0])
     arms = bool(result.counts)
     for contrast, rows in effects.groupby("contrast", sort=False):
         rows = rows.dropna(subset=["value", "estimate", "se"])
@@ -201,9 +203,10 @@ def _curves(result, same):
             same(f"{name}, slope of the effect’s line ({contrast})", line[0], own["estimate"].iloc[0], 1e-5, 1e-7)
             same(f"{name}, variance of the interaction in the effect’s band ({contrast})", curve[0],
                  own["se"].iloc[0] ** 2, 1e-4, 1e-7)  # fmt: skip
-        half = stats.t.ppf(1 - float(result.tables["region"]["alpha"].iloc[0]) / 2, rows["df"])
+        half = stats.t.ppf(1 - alpha / 2, rows["df"])
         same(f"{name}, band of the effect ({contrast})", rows["high"] - rows["estimate"], half * rows["se"], 1e-5)
-        region = result.tables["region"]
+        if region is None:
+            continue
         for row in region[(region["contrast"] == contrast) & region["low"].notna()].to_dict("records"):
             for end in ("low", "high"):
                 if np.isfinite(row[end]) and np.isfinite(row["critical_t"]):
