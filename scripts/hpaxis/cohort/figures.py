@@ -127,9 +127,15 @@ def _box(axis, x, y, lines, height, colour):
 
 
 def measures(analysis, index):
-    """Return the panels of `plot_distributions`: the methylation index and hair cortisol, where there is some."""
+    """Return the panels of `plot_distributions`: the methylation index and hair cortisol, where there is some.
+
+    Where nobody has a value of ``index``, the first index of which somebody has one stands for it.
+    """
     panels = []
-    if f"{index}_beta" in analysis:
+    own = [c.removesuffix("_beta") for c in analysis if c.endswith("_beta") and not c.startswith(("child_", "parent_"))]
+    measured = [name for name in own if analysis[f"{name}_beta"].notna().any()]
+    index = index if index in measured or not measured else measured[0]
+    if index in own:
         label = f"Methylation, {index.replace('_', ' ')} (%)"
         panels.append({"column": f"{index}_beta", "label": label, "factor": 100})
     if analysis["cortisol_censored"].notna().any():

@@ -17,6 +17,7 @@ STEPS = {
     "hair": "with a hair sample",
     "cortisol": "cortisol measured",
 }
+APART = "Saliva and hair are counted separately, each from everybody enrolled."
 CENSORED = (
     " Open triangles are values beyond the assay’s limits, drawn at the limit and pointing to where the "
     "true value lies."
@@ -76,9 +77,8 @@ def cohort_section(arms, attrition, audit, analysis, described, figures, cells):
     return Section("participants", "Participants", tuple(b for b in blocks if b))
 
 
-def _lanes(flow):
-    """Whether the flow has steps of saliva or hair."""
-    return flow["chain"].isin(["methylation", "cortisol"]).any()
+def _tissues(flow):
+    return [t for chain, t in (("methylation", "saliva"), ("cortisol", "hair")) if (flow["chain"] == chain).any()]
 
 
 def _opening(arms, attrition, received):
@@ -140,7 +140,7 @@ def _flow_table(flow, note, described):
         ("Population", "Arm", "Step", "Left out", "n after", "Why"),
         tuple(rows),
         frozenset({"Arm", "Step", "Why"}),
-        note or ("Saliva and hair are counted separately, each from everybody enrolled." if _lanes(flow) else None),
+        note or (APART if len(_tissues(flow)) > 1 else None),
         folded=True,
         source=("report/tables/flow.tsv", "report/tables/analysed.tsv", "report/tables/received.tsv"),
         key="flow-table",
