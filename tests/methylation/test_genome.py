@@ -79,7 +79,7 @@ class Genome:
                     read.next_reference_id, read.next_reference_start = read.reference_id, mate
                     read.template_length = (max(start, mate) + LENGTH - min(start, mate)) * (1 if start <= mate else -1)
                 for tag, value in (tags or {}).items():
-                    read.set_tag(tag, value)
+                    read.set_tag(tag, *value) if isinstance(value, tuple) else read.set_tag(tag, value)
                 bam.write(read)
         return path
 
@@ -119,10 +119,20 @@ def fragments(genome, number, seed=1):
     return found, rng.choice(["+", "-"], number)
 
 
+def plus(strand, one, other):
+    return one if strand == "+" else other
+
+
 STYLES = {
-    "bwa-meth, flags only": lambda strand: None,
-    "bwa-meth": lambda strand: {"YD": "f" if strand == "+" else "r"},
-    "Bismark": lambda strand: {"XG": "CT" if strand == "+" else "GA", "XR": "CT", "XM": "." * LENGTH},
+    "flags only": lambda strand: None,
+    "bwa-meth": lambda strand: {"YD": plus(strand, "f", "r")},
+    "Bismark": lambda strand: {"XG": plus(strand, "CT", "GA"), "XR": "CT", "XM": "." * LENGTH},
+    "BISCUIT": lambda strand: {"YD": ("u", "A")},
+    "HISAT-3N": lambda strand: {"XG": 0, "XM": 0, "YS": -3, "YZ": (strand, "A")},
+    "BS-Seeker2": lambda strand: {"XO": f"{strand}FW", "XG": f"AC_{'G' * LENGTH}_TT"},
+    "BSBolt": lambda strand: {"YS": plus(strand, "W_C2T", "C_C2T")},
+    "gem3": lambda strand: {"XB": (plus(strand, "C", "G"), "A")},
+    "BSMAP": lambda strand: {"ZS": f"{strand}+"},
 }
 
 
@@ -276,7 +286,7 @@ def test_reads_that_do_not_fit_the_genome_are_refused(genome):
         genome.call(reads)
 
 
-def test_a_library_of_either_strand_first_needs_its_tags(genome):
+def test_a_library_of_either_strand_is_read_by_its_tags_or_by_its_own_conversions(genome):
     """Non-directional: half the fragments are read from the strand that PCR made, so flags tell the wrong one."""
     made, strands = fragments(genome, 60, seed=3)
     turned = {99: 163, 147: 83, 163: 99, 83: 147}
@@ -286,9 +296,13 @@ def test_a_library_of_either_strand_first_needs_its_tags(genome):
             flag = turned[mate[1]] if i % 2 else mate[1]
             plain.append((mate[0], flag, *mate[2:]))
             tagged.append((*plain[-1][:6], {"XG": "CT" if strand == "+" else "GA"}, plain[-1][7]))
-    with pytest.raises(InputError, match="conversions are on the other strand"):
-        genome.call(plain)
-    calls, _ = genome.call(tagged, remove_duplicates=False)
+    calls, summary = genome.call(plain, remove_duplicates=False)
+    assert calls.counts[["methylated", "unmethylated"]].to_numpy().tolist() == expected(genome, made, strands)
+    row = summary.iloc[0]
+    assert row["strand_source"] == "flags" and row["strand_by_reads"] == "yes" and row["no_strand"] == 0
+    assert row["strand_agreement_percent"] == pytest.approx(50, abs=1)
+    calls, summary = genome.call(tagged, remove_duplicates=False)
+    assert summary["strand_source"].iloc[0] == "XG" and summary["strand_agreement_percent"].iloc[0] == 100
     assert calls.counts[["methylated", "unmethylated"]].to_numpy().tolist() == expected(genome, made, strands)
 
 
@@ -361,3 +375,70 @@ def test_real_genome_reads_agree_with_other_callers(real_data, tmp_path):
     assert row["cpg_percent"] == pytest.approx(61.0, abs=0.5)
     assert row["cpg_calls"] == pytest.approx(80_600, rel=0.03)
     assert row["mapped_percent"] > 99
+
+
+def simple(genome, number=60, seed=5, **how):
+    made, strands = fragments(genome, number, seed=seed)
+    reads = [
+        m
+        for i, ((s, n, k), t) in enumerate(zip(made, strands))
+        for m in genome.pair(f"r{i}", s, t, n, methylated=k, **how)
+    ]
+    return reads, expected(genome, made, strands)
+
+
+def counted(calls):
+    return calls.counts[["methylated", "unmethylated"]].to_numpy().tolist()
+
+
+def test_abismals_tag_says_what_a_read_is_rich_in(genome):
+    """T of read 1 and A of read 2, on either strand: the flag says the rest."""
+    reads, counts = simple(genome)
+    reads = [(*r[:6], {"CV": ("T" if r[1] & 64 else "A", "A")}, r[7]) for r in reads]
+    calls, summary = genome.call(reads, remove_duplicates=False)
+    assert counted(calls) == counts and summary["strand_source"].iloc[0] == "CV"
+
+
+def test_contigs_that_the_fasta_lacks_are_left_aside_and_counted(genome):
+    reads, counts = simple(genome)
+    rng = np.random.default_rng(1)
+    genome.text["virus"] = random_bases(rng, 1200)
+    extra = [m for i in range(2) for m in genome.pair(f"v{i}", 300 + i, "+", 150, contig="virus")]
+    calls, summary = genome.call(reads + extra, remove_duplicates=False)
+    assert counted(calls) == counts and summary["off_genome"].iloc[0] == 4
+    assert calls.reads["off_target"].iloc[0] == 4
+
+
+def test_a_cram_is_decoded_with_the_genome_given_or_refused_when_planning(genome):
+    reads, counts = simple(genome)
+    moved = genome.folder / "moved.fa"
+    moved.write_bytes(genome.path.read_bytes())
+    path = genome.folder / "reads.cram"
+    plain = genome.write(reads)
+    pysam.sort("-o", str(genome.folder / "sorted.bam"), str(plain))
+    pysam.view("-C", "-T", str(moved), "-o", str(path), str(genome.folder / "sorted.bam"), catch_stdout=False)
+    moved.unlink()
+    (genome.folder / "moved.fa.fai").unlink(missing_ok=True)
+    assert check_bam(path, open_genome(genome.path)) == []
+    assert counted(genome.call(path, remove_duplicates=False)[0]) == counts
+
+
+def test_umis_tell_copies_from_molecules_that_lie_alike(genome):
+    """Two molecules at one place with their own UMIs, each twice: RX keeps two of the four."""
+    reads = []
+    for i, umi in enumerate(["ACGT", "ACGT", "GGTT", "GGTT"]):
+        reads += genome.pair(f"r{i}", 500, "+", 150, tags={"RX": umi})
+    assert genome.call(reads)[1]["passed"].iloc[0] == 4
+    assert genome.call([(*r[:6], None, r[7]) for r in reads])[1]["passed"].iloc[0] == 2
+
+
+def test_ignored_cycles_do_not_count(genome):
+    """A read of a CpG in its first two cycles: without these no call is left there."""
+    cpg = genome.cpgs(start=500)[0]
+    reads = [m for i in range(5) for m in genome.pair(f"r{i}", cpg, "+", 100, methylated={cpg})]
+    place = genome.panel.cpgs["pos"].astype(int).tolist().index(cpg + 1)
+    first = [r for r in reads if r[1] & 64]
+    alone = [(r[0], r[1] & ~(1 | 2 | 32 | 64), *r[2:7], None) for r in first]
+    assert counted(genome.call(alone, remove_duplicates=False)[0])[place] == [5, 0]
+    left = genome.call(alone, remove_duplicates=False, ignored_cycles=[2, 0, 0, 0])[0]
+    assert counted(left)[place] == [0, 0] and sum(map(sum, counted(left))) > 0

@@ -21,9 +21,10 @@ from hpaxis.problems import Problem, raise_if_any
 
 CHUNK = 500_000
 SUMMARY = (
-    "library_id", "reads_in", "unmapped", "low_quality", "discordant", "duplicates", "passed", "mapped_percent",
-    "duplicate_percent", "cpgs", "cpg_calls", "cpg_methylated", "cpg_percent", "control", "control_unconverted",
-    "control_converted", "conversion_percent",
+    "library_id", "reads_in", "unmapped", "off_genome", "no_strand", "low_quality", "discordant", "duplicates",
+    "passed", "mapped_percent", "duplicate_percent", "cpgs", "cpg_calls", "cpg_methylated", "cpg_percent", "control",
+    "control_unconverted", "control_converted", "conversion_percent", "strand_source", "strand_telling",
+    "strand_agreement_percent", "strand_by_reads",
 )  # fmt: skip
 
 
@@ -81,8 +82,15 @@ def call_genome(bam, panel, genome_path, library_id, settings, min_base_quality,
     regions = _regions(places, genome, control) if control is not None and all_cpgs is None else None
     with tempfile.TemporaryDirectory() as work:
         clean = Path(work) / "reads.bam"
-        fates = prepare_bam(
-            bam, genome, clean, settings["min_mapping_quality"], settings["remove_duplicates"], regions, threads
+        fates, strands = prepare_bam(
+            bam,
+            genome,
+            clean,
+            settings["min_mapping_quality"],
+            settings["remove_duplicates"],
+            regions,
+            threads,
+            settings.get("ignored_cycles", (0, 0, 0, 0)),
         )
         reference = Path(work) / "reference.fa"
         _write_upper(genome, _used(clean), reference)
@@ -94,7 +102,7 @@ def call_genome(bam, panel, genome_path, library_id, settings, min_base_quality,
                 if len(chunk):
                     tally.add(chunk, sink)
             tally.end(sink)
-    return _library_calls(library_id, panel, fates, tally), _summary(library_id, fates, tally, control)
+    return _library_calls(library_id, panel, fates, tally), _summary(library_id, fates, tally, control, strands)
 
 
 class _GzipText:
@@ -199,16 +207,17 @@ def _library_calls(library_id, panel, fates, tally):
     calls = counts_of_cpgs(rows, library_id, panel)
     total = sum(fates.values())
     reads = calls.reads.assign(
-        pairs_in=total, off_target=fates["unmapped"], low_quality=fates["low_quality"],
+        pairs_in=total, off_target=fates["unmapped"] + fates["off_genome"],
+        low_quality=fates["low_quality"] + fates["no_strand"],
         discordant=fates["discordant"], duplicates=fates["duplicates"], passed=fates["passed"],
-        on_target=total - fates["unmapped"],
+        on_target=total - fates["unmapped"] - fates["off_genome"],
     )  # fmt: skip
     return LibraryCalls(calls.counts, calls.patterns, reads, calls.conversion)
 
 
-def _summary(library_id, fates, tally, control):
+def _summary(library_id, fates, tally, control, strands):
     total = sum(fates.values())
-    mapped = total - fates["unmapped"]
+    mapped = total - fates["unmapped"] - fates["off_genome"]
 
     def share(part, whole):
         return 100 * part / whole if whole else np.nan
@@ -219,6 +228,8 @@ def _summary(library_id, fates, tally, control):
         "cpgs": tally.cpgs, "cpg_calls": tally.calls, "cpg_methylated": tally.methylated,
         "cpg_percent": share(tally.methylated, tally.calls), "control": control or "cytosines outside CpGs",
         "control_unconverted": tally.unconverted, "control_converted": tally.sites - tally.unconverted,
-        "conversion_percent": share(tally.sites - tally.unconverted, tally.sites),
+        "conversion_percent": share(tally.sites - tally.unconverted, tally.sites), "strand_source": strands.source,
+        "strand_telling": strands.telling, "strand_agreement_percent": share(strands.agreeing, strands.telling),
+        "strand_by_reads": "yes" if strands.own else "no",
     }  # fmt: skip
     return pd.DataFrame([row], columns=list(SUMMARY))
