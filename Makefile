@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-chaos load fuzz site lock reference clean
+.PHONY: check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-chaos load fuzz site lock reference house clean
 
 demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
@@ -113,6 +113,9 @@ site: $(VENV)/.site  ## the documentation as a site: build/site/docs/index.html
 
 reference: $(VENV)/.run
 	$(BIN)/python -m hpaxis.reference > config/README.md
+
+house: $(VENV)/.run  ## draw CONTRIBUTING.md's pictures of the library from its imports
+	$(BIN)/python docs/house.py
 
 clean:  ## remove the demo's results and logs
 	rm -rf results logs .snakemake
