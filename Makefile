@@ -22,6 +22,7 @@ test: $(VENV)/.test  ## lint and the whole test suite, with coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
 	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup --cov --cov-report=term
 
 help:  ## this list

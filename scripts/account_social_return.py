@@ -16,8 +16,8 @@ with logged(snakemake.log[0]) as log:
     table, ratio, tornado = social_return(
         outcomes, settings["investment"], settings["discount"], settings["draws"], rng
     )
-    write_table(table, snakemake.output.social_return)
-    write_table(ratio, snakemake.output.social_ratio)
-    write_table(tornado, snakemake.output.tornado)
+    write_table(table, snakemake.output.social_return, "programme_social_return")
+    write_table(ratio, snakemake.output.social_ratio, "programme_social_ratio")
+    write_table(tornado, snakemake.output.tornado, "programme_tornado")
     save(plot_tornado(tornado, float(ratio["ratio"].iloc[0])), snakemake.output.figure)
     log.info("%d outcomes", len(table))

@@ -11,7 +11,7 @@ with logged(snakemake.log[0]) as log:
     with tempfile.TemporaryDirectory(prefix="hpaxis-trim.") as folder:
         reads, told = trim_reads(snakemake.input.reads, snakemake.params.adapter, folder)
         align_reads(reads, snakemake.input.index, snakemake.output.bam)
-    write_table(told, snakemake.output.trimmed)
+    write_table(told, snakemake.output.trimmed, "methylation_trimmed")
     log.info(
         "%d files; %d of %d reads or pairs too short once trimmed", len(reads), *told.loc[0, ["too_short", "reads_in"]]
     )

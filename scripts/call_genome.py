@@ -24,6 +24,6 @@ with logged(snakemake.log[0]) as log:
             threads=snakemake.threads,
         )
     for name in ("counts", "patterns", "reads", "conversion"):
-        write_table(getattr(calls, name), snakemake.output[name])
-    write_table(summary, snakemake.output.summary)
+        write_table(getattr(calls, name), snakemake.output[name], f"methylation_{name}")
+    write_table(summary, snakemake.output.summary, "methylation_genome")
     log.info("%d of %d reads passed", summary["passed"].iloc[0], summary["reads_in"].iloc[0])

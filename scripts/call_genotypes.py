@@ -19,5 +19,5 @@ with logged(snakemake.log[0]) as log:
         write_table(pd.concat(whole) if whole else pd.DataFrame(columns=list(columns)), snakemake.output[output])
     people = {name: tuple(who) for name, who in snakemake.params.people.items()}
     identity = identity_table(genotypes, alleles, people, snakemake.params.confidence)
-    write_table(identity, snakemake.output.identity)
+    write_table(identity, snakemake.output.identity, "methylation_identity")
     log.info("%d libraries, %d of them flagged", len(identity), identity["flags"].notna().sum())

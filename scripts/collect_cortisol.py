@@ -29,5 +29,5 @@ with logged(snakemake.log[0]) as log:
     result = collect(plates, finished, **sheets, arms=snakemake.params.arms, settings=settings)
     for name, path in snakemake.output.items():
         table = plates["band"] if name == "band" else getattr(result, name)
-        write_table(table, path)
+        write_table(table, path, f"cortisol_{name}")
         log.info("%s: %d rows", name, len(table))

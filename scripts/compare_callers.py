@@ -12,5 +12,5 @@ with logged(snakemake.log[0]) as log:
     passed = {Path(path).stem: passing_molecules(read_table(path)) for path in snakemake.input.reads}
     other = read_folder(snakemake.input.methylpy)
     table = compare_callers(counts, other, passed, snakemake.params.confidence, snakemake.params.sampled)
-    write_table(table, snakemake.output.concordance)
+    write_table(table, snakemake.output.concordance, "methylation_concordance")
     log.info("%d of %d libraries flagged", table["flag"].notna().sum(), len(table))

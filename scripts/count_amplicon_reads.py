@@ -29,7 +29,7 @@ with logged(snakemake.log[0]) as log:
             problems += error.problems
             continue
         for name in ("counts", "patterns", "reads", "conversion", "cycles", "alleles", "sites", "lanes"):
-            write_table(getattr(calls, name), out[name])
+            write_table(getattr(calls, name), out[name], f"methylation_{name}")
         if sample:
             write_table(sample.write(out["sample_bam"], panel), out["sample_counts"])
             log.info("%s: %d molecules sampled for the second caller", library, min(size, sample.seen))

@@ -11,5 +11,5 @@ with logged(snakemake.log[0]) as log:
     known = {name: set(read_panel(panel_folder(name)).cpgs["cpg_id"]) for name in sorted(libraries["panel"].unique())}
     calls = read_folder(snakemake.input.calls, ".cpg.tsv")
     table = estimate_cell_mix(libraries, calls, read_cell_types(known), snakemake.params.confidence)
-    write_table(table, snakemake.output.cell_mix)
+    write_table(table, snakemake.output.cell_mix, "methylation_cell_mix")
     log.info("%d of %d shares known", table["fraction"].notna().sum(), len(table))

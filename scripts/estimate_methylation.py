@@ -32,7 +32,7 @@ with logged(snakemake.log[0]) as log:
         readings = read_table(snakemake.input.readings)
         libraries = sheet[sheet["assay"] == "pyrosequencing"]
         others, instrument = read_pyrosequenced(libraries, panels, readings, settings)
-        write_table(instrument, snakemake.output.instrument)
+        write_table(instrument, snakemake.output.instrument, "methylation_instrument")
     if snakemake.input.levels:
         levels = read_table(snakemake.input.levels, text=("unit", "cpg_ids"))
         others += read_finished(sheet[sheet["assay"] == "levels"], panels, levels, settings)
@@ -40,18 +40,22 @@ with logged(snakemake.log[0]) as log:
     notes = {Path(p).stem: origin_notes(read_table(p)) for p in snakemake.input.origin}
     counted = sheet[sheet["library_id"].isin(tables)]
     found = estimate_study(counted, panels, tables, settings, others, warnings, notes)
-    write_folder(found.calls, snakemake.output.calls, ".cpg.tsv")
-    write_table(found.libraries, snakemake.output.libraries)
-    write_table(found.indices, snakemake.output.indices)
-    write_table(found.limits, snakemake.output.limits)
-    write_table(found.crosstalk, snakemake.output.crosstalk)
-    write_table(found.calibration, snakemake.output.calibration)
-    write_table(found.standards, snakemake.output.standards)
+    write_folder(found.calls, snakemake.output.calls, ".cpg.tsv", "methylation_calls")
+    write_table(found.libraries, snakemake.output.libraries, "methylation_libraries")
+    write_table(found.indices, snakemake.output.indices, "methylation_indices")
+    write_table(found.limits, snakemake.output.limits, "methylation_limits")
+    write_table(found.crosstalk, snakemake.output.crosstalk, "methylation_crosstalk")
+    write_table(found.calibration, snakemake.output.calibration, "methylation_calibration")
+    write_table(found.standards, snakemake.output.standards, "methylation_standards")
     for row in found.calibration[found.calibration["chosen"] == "yes"].itertuples():
         log.info("%s, %s: calibration %s, %s", row.panel, row.index, row.method, row.reason)
     molecular = found.libraries[found.libraries["library_id"].isin(tables)]
-    write_table(read_level_table(tables, panels, molecular, settings["depth_fail"]), snakemake.output.read_level)
-    write_table(found.suspected, snakemake.output.suspected)
-    write_table(variants_table(panels, settings), snakemake.output.variants)
+    write_table(
+        read_level_table(tables, panels, molecular, settings["depth_fail"]),
+        snakemake.output.read_level,
+        "methylation_read_level",
+    )
+    write_table(found.suspected, snakemake.output.suspected, "methylation_suspected")
+    write_table(variants_table(panels, settings), snakemake.output.variants, "methylation_variants")
     for row in found.libraries.itertuples():
         log.info("%s: %s; %s", row.library_id, row.verdict, row.reasons)

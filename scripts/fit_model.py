@@ -25,5 +25,5 @@ with logged(snakemake.log[0]) as log:
     for problem in tables["refused"]["problem"]:
         log.error("refused: %s", problem)
     for name, path in snakemake.output.items():
-        write_table(tables[name], path)
+        write_table(tables[name], path, f"moderation_{name}")
         log.info("%s: %d rows", name, len(tables[name]))

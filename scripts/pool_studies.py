@@ -11,7 +11,7 @@ with logged(snakemake.log[0]) as log:
     names = [snakemake.params.name, *snakemake.params.others]
     summaries = {name: read_table(path) for name, path in zip(names, snakemake.input.summaries, strict=True)}
     pooled, differences = pool_studies(summaries, snakemake.params.alpha, snakemake.params.across_designs)
-    write_table(pooled, snakemake.output.pooled)
-    write_table(differences, snakemake.output.differences)
+    write_table(pooled, snakemake.output.pooled, "programme_pooled")
+    write_table(differences, snakemake.output.differences, "programme_differences")
     save(plot_forest(pooled), snakemake.output.forest)
     log.info("%d studies", len(summaries))

@@ -13,7 +13,7 @@ with logged(snakemake.log[0]) as log:
     panel = read_panel(Path(snakemake.input.panel[0]).parent)
     calls = read_counts(snakemake.input.table, snakemake.wildcards.library, panel)
     for name in ("counts", "patterns", "reads", "conversion", "cycles", "sites"):
-        write_table(getattr(calls, name), snakemake.output[name])
+        write_table(getattr(calls, name), snakemake.output[name], f"methylation_{name}")
     write_table(origin_table(snakemake.wildcards.library, calls.origin), snakemake.output.origin)
     log.info("%s", calls.origin)
     log.info("%d molecules", calls.reads["passed"].iloc[0])

@@ -14,7 +14,7 @@ with logged(snakemake.log[0]) as log:
     sheet = sheet[sheet["assay"] == "pyrosequencing"]
     panels = {name: read_panel(panel_folder(name)) for name in sorted(sheet["panel"].unique())}
     readings, rows = read_exports(sheet, panels, snakemake.params.settings, str(snakemake.input.sheet))
-    write_table(readings, snakemake.output.readings)
-    write_table(rows, snakemake.output.rows)
+    write_table(readings, snakemake.output.readings, "methylation_pyrosequencing")
+    write_table(rows, snakemake.output.rows, "methylation_pyrosequencing_rows")
     log.info("%d readings of %d libraries; %d rows left out", len(readings), readings["library_id"].nunique(),
              (rows["status"] == "left out").sum())  # fmt: skip

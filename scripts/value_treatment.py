@@ -15,6 +15,6 @@ with logged(snakemake.log[0]) as log:
     analysis = read_analysis(snakemake.input.analysis, snakemake.params.columns)
     tables = value_arms(analysis, settings, arms, seed, prices)
     for name, table in tables.items():
-        write_table(table, snakemake.output[name])
+        write_table(table, snakemake.output[name], f"programme_{name}")
         log.info("%s: %d rows", name, len(table))
     save(plot_plane(tables["plane"], tables["acceptability"]), snakemake.output.figure)

@@ -1,7 +1,9 @@
 """What would tell who a person is: names and dates of birth where a study should only have pseudonyms and groups."""
 
 import re
+from collections.abc import Collection, Mapping
 from datetime import date
+from typing import Any
 
 import pandas as pd
 
@@ -21,7 +23,7 @@ YEAR_LAST = re.compile(r"(?<!\d)(\d{1,2})([-/._]?)(\d{1,2})\2((?:19|20)\d\d)(?!\
 WORDS = re.compile(r"[^\W\d_]{2,}(?:[ ,.'’-]+[^\W\d_]{2,})+")
 
 
-def holds_date(text):
+def holds_date(text: object) -> bool:
     """Whether a day of the years 1900 to 2099 stands in a text, as 2019-03-14, 14.03.2019, 20190314 and the like."""
     text = str(text)
     parts = [(y, m, d) for y, mark, m, d in YEAR_FIRST.findall(text) if mark or len(m) == len(d) == 2]
@@ -31,12 +33,17 @@ def holds_date(text):
     return any(_is_day(*map(int, part)) for part in parts)
 
 
-def tellable(value):
+def tellable(value: object) -> object:
     """Return a cell for an error line, or None where it may be a name or a date and must not be repeated."""
     return None if holds_date(value) or WORDS.fullmatch(str(value).strip()) else value
 
 
-def identifying_problems(tables, paths, columns, clusters=()):
+def identifying_problems(
+    tables: Mapping[str, pd.DataFrame],
+    paths: Mapping[str, Any],
+    columns: Mapping[str, str],
+    clusters: Collection[str | None] = (),
+) -> list[Problem]:
     """Return a problem for each cell that looks like a date or a name; the cell itself is never repeated.
 
     ``tables`` and ``paths`` map participants, libraries and hair to their sheet and its file; ``columns`` are the
@@ -59,7 +66,7 @@ def identifying_problems(tables, paths, columns, clusters=()):
     return problems
 
 
-def _dates(table, path, column):
+def _dates(table: pd.DataFrame, path: str, column: str) -> list[Problem]:
     values = table[column].dropna()
     if pd.api.types.is_float_dtype(values):
         values = values[values % 1 == 0].astype("int64").astype("str")
@@ -74,7 +81,7 @@ def _dates(table, path, column):
     return [Problem(path, what, remedy, int(row), column) for row in rows]
 
 
-def _crowd(values, path, column):
+def _crowd(values: pd.Series, path: str, column: str) -> list[Problem]:
     values = values.dropna()
     if len(values) < MANY or values.nunique() <= len(values) / 2:
         return []
@@ -83,7 +90,7 @@ def _crowd(values, path, column):
     return [Problem(path, what, remedy, 1, column)]
 
 
-def _is_day(year, month, day):
+def _is_day(year: int, month: int, day: int) -> bool:
     try:
         date(year, month, day)
     except ValueError:

@@ -18,6 +18,8 @@ PACKAGE = "hpaxis"
 READERS = frozenset({f"{PACKAGE}.schemas", f"{PACKAGE}.sheets", f"{PACKAGE}.tables"})
 TEMPLATES = (".html", ".css")
 STRING = re.compile(r'"([\w./-]{1,80})"')
+# As in f"methylation_{name}": the name is one of the module's other strings.
+PREFIX = re.compile(r'f"(\w+_)\{\w+\}"')
 IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]+)|import[ \t]+([^\n#]+))", re.MULTILINE
 )
@@ -60,7 +62,8 @@ def _named(path: Path) -> tuple[Path, ...]:
     files += [path.parent / s for s in sorted(strings) if s.endswith(TEMPLATES) and (path.parent / s).is_file()]
     if modules & READERS:
         schemas = _schemas()
-        files += [schemas[s] for s in sorted(strings & schemas.keys())]
+        named = strings | {f"{prefix}{s}" for prefix in PREFIX.findall(text) for s in strings}
+        files += [schemas[s] for s in sorted(named & schemas.keys())]
     return tuple(files)
 
 

@@ -1,6 +1,8 @@
 """Columns and terms in words, as a reader of the page meets them."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 WORDS = {
     "log_cortisol": "log hair cortisol",
@@ -11,7 +13,7 @@ PARTNERS = ("child", "parent")
 POPULATIONS = {"child": "children", "parent": "parents"}
 
 
-def column_label(name):
+def column_label(name: str) -> str:
     """Return a column of the analysis table in words: ``region_mean_beta`` is ``region mean methylation``."""
     if name in WORDS:
         return WORDS[name]
@@ -24,19 +26,19 @@ def column_label(name):
     return name.replace("_", " ")
 
 
-def term_label(term):
+def term_label(term: str) -> str:
     """Return a model term in words: ``x:arm[treatment]`` is ``x × treatment``."""
     if term == "(Intercept)":
         return "Intercept"
     return " × ".join(_factor_label(part) for part in _parts(term))
 
 
-def population_label(name):
+def population_label(name: str) -> str:
     """Return a population in words: ``child`` is ``children``."""
     return POPULATIONS.get(name, f"{name}s" if name else "participants")
 
 
-def model_title(entry):
+def model_title(entry: Mapping[str, Any]) -> str:
     """Return what a model asks, as a title: outcome on predictor × moderator, its covariates and whose data."""
     title = (
         f"{column_label(entry['outcome'])} on {column_label(entry['predictor'])} × {column_label(entry['moderator'])}"
@@ -47,7 +49,7 @@ def model_title(entry):
     return f"{title} ({population_label(entry['population'])})" if entry.get("population") else title
 
 
-def contrast_label(contrast):
+def contrast_label(contrast: str) -> str:
     """Return a contrast in words, with a true minus sign and in one piece: ``a - b`` is ``a − b``."""
     for start in ("per unit of ", "slope of ", "slope on "):
         if contrast.startswith(start):
@@ -55,12 +57,12 @@ def contrast_label(contrast):
     return contrast.replace(" - ", "\u00a0−\u00a0")
 
 
-def _parts(term):
+def _parts(term: str) -> list[str]:
     # A colon joins the factors of a product; one inside brackets belongs to a level's name.
     return re.split(r":(?![^\[]*\])", term)
 
 
-def _factor_label(part):
+def _factor_label(part: str) -> str:
     match = re.fullmatch(r"([^\[]+)\[(.*)\]", part)
     if match is None:
         return column_label(part)

@@ -15,12 +15,12 @@ WHAT = "cannot be a name"
 REMEDY = "give up to 100 characters that begin with a letter or a digit"
 
 
-def is_name(text):
+def is_name(text: object) -> bool:
     """Whether a text may stand in a table as a name."""
     return NAME.match(str(text)) is not None
 
 
-def harmless(text):
+def harmless(text: object) -> str:
     """Return an instrument's own name with _ for each character that may not stand there, 100 characters at most."""
     text = re.sub(f"[{NOWHERE}]", "_", str(text)[:100])
     return re.sub(f"^[{NOT_FIRST}]", "_", text)

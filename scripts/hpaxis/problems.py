@@ -5,7 +5,7 @@ one `InputError` with all of them. Entry points print it as one line a problem a
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -24,11 +24,11 @@ class Problem:
     column: str | None = None
     value: object = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.place_and_fault}; {_one_line(self.remedy)}"
 
     @property
-    def place_and_fault(self):
+    def place_and_fault(self) -> str:
         """Where it is and what is wrong, without what to do."""
         place = [_one_line(self.file)]
         if self.row is not None:
@@ -42,12 +42,12 @@ class Problem:
 class InputError(ValueError):
     """All problems found in the inputs, one line each in its message."""
 
-    def __init__(self, problems):
+    def __init__(self, problems: Problem | Iterable[Problem]):
         self.problems = [problems] if isinstance(problems, Problem) else list(problems)
         super().__init__("\n".join(str(p) for p in self.problems))
 
 
-def raise_if_any(problems):
+def raise_if_any(problems: Sequence[Problem]) -> None:
     """Raise `InputError` when there is at least one problem."""
     if problems:
         raise InputError(problems)
@@ -59,7 +59,7 @@ def closest(word: object, choices: Iterable[object]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _one_line(text, limit=200):
+def _one_line(text: object, limit: int = 200) -> str:
     """One line of what can be seen: control and direction characters, which could redraw a terminal, are spelt out."""
     text = " ".join(str(text).split())[: 2 * limit]
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,5 +1,8 @@
 """config/README.md, written from the schemas: `python -m hpaxis.reference > config/README.md`."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import yaml
 
 from hpaxis.schemas import config_schema, load
@@ -7,7 +10,7 @@ from hpaxis.schemas import config_schema, load
 SHEETS = ("libraries", "participants", "hair", "plates")
 
 
-def reference():
+def reference() -> str:
     """Return config/README.md: every key of the config and every column of the sheets, from the schemas."""
     lines = [
         "# Configuration reference",
@@ -39,7 +42,7 @@ def reference():
     return "\n".join(lines) + "\n"
 
 
-def _key_rows(schema, prefix=""):
+def _key_rows(schema: Mapping[str, Any], prefix: str = "") -> list[str]:
     rows = []
     for key, part in schema.get("properties", {}).items():
         name = f"{prefix}{key}"
@@ -56,7 +59,7 @@ def _key_rows(schema, prefix=""):
     return rows
 
 
-def _type(part):
+def _type(part: Mapping[str, Any]) -> str:
     kind = part.get("type", "")
     if "enum" in part:
         return " / ".join(str(v) for v in part["enum"])
@@ -65,20 +68,20 @@ def _type(part):
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
 
-def _default(part):
+def _default(part: Mapping[str, Any]) -> str:
     if "default" not in part:
         return ""
     text = yaml.safe_dump(part["default"], default_flow_style=True).strip().removesuffix("...").strip()
     return f"`{text}`"
 
 
-def _bounds(part):
+def _bounds(part: Mapping[str, Any]) -> str:
     said = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
     words = [f"{word} {part[rule]}" for rule, word in said.items() if rule in part]
     return f" ({', '.join(words)})" if words else ""
 
 
-def _cell(text):
+def _cell(text: object) -> str:
     return " ".join(str(text).split()).replace("|", "\\|")
 
 

@@ -1,7 +1,9 @@
 """The schemas in workflow/schemas: one source of defaults, checks and documentation."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import cache
+from typing import Any
 
 import yaml
 
@@ -11,12 +13,12 @@ STAGES = ("methylation", "cortisol", "cohort", "moderation", "programme", "repor
 
 
 @cache
-def load(name):
+def load(name: str) -> dict[str, Any]:
     """Read ``workflow/schemas/{name}.yaml``; treat the result as read-only."""
     return yaml.safe_load((SCHEMAS / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
-def config_schema():
+def config_schema() -> dict[str, Any]:
     """Return the schema of the whole config, with each stage's section in its place."""
     schema = deepcopy(load("config"))
     for stage in STAGES:
@@ -25,7 +27,7 @@ def config_schema():
     return schema
 
 
-def with_defaults(value, schema):
+def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     """Return ``value`` with every default of ``schema`` filled in, at every depth of objects."""
     if not isinstance(value, dict):
         return value

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from xml.parsers import expat
 
 from hpaxis.problems import Problem
@@ -18,7 +19,7 @@ MOST_SHRUNK, SHRUNK_FROM = 100, 1_000_000
 WRONG = "correct the path, or export the file again"
 
 
-def size_problems(path, largest=LARGEST):
+def size_problems(path: str | Path, largest: int = LARGEST) -> list[Problem]:
     """Return the `Problem` of a file of more than ``largest`` bytes, in a list. Raises OSError if it is absent."""
     size = Path(path).stat().st_size
     if size > largest:
@@ -27,7 +28,7 @@ def size_problems(path, largest=LARGEST):
     return []
 
 
-def zip_problems(path, largest=LARGEST):
+def zip_problems(path: str | Path, largest: int | None = LARGEST) -> list[Problem]:
     """Return the `Problem` of an archive that unpacks into too much, in a list; what is no archive has none.
 
     ``largest``: bytes of all its files, None for no limit. A file in it may not unpack into more than a hundred times
@@ -47,7 +48,7 @@ def zip_problems(path, largest=LARGEST):
     return []
 
 
-def entity_problems(path):
+def entity_problems(path: str | Path) -> list[Problem]:
     """Return the `Problem` of a workbook with a part that has a document type, in a list; see `zip_problems` first.
 
     Only a document type can define entities, which expand without bound; no spreadsheet program writes one.
@@ -67,14 +68,14 @@ class _Told(Exception):
     """Raised inside the parser once the beginning of a document has told what it is."""
 
 
-def _has_doctype(stream):
-    found = []
+def _has_doctype(stream: Any) -> bool:
+    found: list[bool] = []
 
-    def doctype(*_):
+    def doctype(*_: object) -> None:
         found.append(True)
         raise _Told
 
-    def element(*_):
+    def element(*_: object) -> None:
         raise _Told
 
     parser = expat.ParserCreate()

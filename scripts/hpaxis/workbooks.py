@@ -8,7 +8,7 @@ from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.sizes import LARGEST, entity_problems, zip_problems
 
 
-def read_workbook(path):
+def read_workbook(path: str | Path) -> list[tuple[str, list[list[str]]]]:
     """Return the sheets that hold anything, each as its name and its rows of text cells.
 
     Raises `InputError` for a workbook that is damaged or empty, would unpack into too much, defines XML entities, or
@@ -74,7 +74,7 @@ def read_old_workbook(path: str | Path) -> list[tuple[str, list[list[str]]]]:
     return sheets
 
 
-def _cell_text(cell):
+def _cell_text(cell: object) -> str:
     if cell is None:
         return ""
     if isinstance(cell, float):

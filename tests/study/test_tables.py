@@ -4,7 +4,7 @@ import os
 import pandas as pd
 import pytest
 
-from hpaxis.tables import read_table, whole_file, write_table
+from hpaxis.tables import ContractError, columns, read_table, whole_file, write_table
 
 
 def test_round_trip_keeps_leading_zeros_missing_values_and_digits(tmp_path):
@@ -53,3 +53,30 @@ def test_files_follow_the_umask(tmp_path, umask, mode):
     finally:
         os.umask(before)
     assert (tmp_path / "a.tsv").stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"panle": ["x"]}, "unknown columns"),
+        ({"n_blanks": ["three"]}, "n_blanks holds str, and should hold integer"),
+        ({"n_blanks": [1.5]}, "n_blanks holds float64, and should hold integer"),
+        ({"panel": [1]}, "panel holds int64, and should hold string"),
+    ],
+)
+def test_a_table_is_checked_against_its_schema_when_it_is_written(change, what, tmp_path):
+    good = pd.DataFrame({c: [None] for c in columns("methylation_limits")}).assign(panel="p", index="i", n_blanks=3)
+    write_table(good, tmp_path / "limits.tsv", "methylation_limits")
+    with pytest.raises(ContractError, match=what):
+        write_table(good.assign(**change), tmp_path / "wrong.tsv", "methylation_limits")
+    with pytest.raises(ContractError, match="absent columns"):
+        write_table(good.drop(columns="lob"), tmp_path / "wrong.tsv", "methylation_limits")
+    assert not (tmp_path / "wrong.tsv").exists()
+
+
+def test_columns_of_a_schemas_pattern_may_stand_anywhere(tmp_path):
+    names = columns("methylation_indices")
+    table = pd.DataFrame({c: [None] for c in [*names[:2], "region_beta", *names[2:]]})
+    write_table(table, tmp_path / "indices.tsv", "methylation_indices")
+    with pytest.raises(ContractError, match="region_gamma"):
+        write_table(table.assign(region_gamma=1), tmp_path / "indices.tsv", "methylation_indices")

@@ -48,7 +48,7 @@ class Study:
     # Snakemake asks for these again and again: a thousand libraries are planned in seconds when they are kept.
     @cached_property
     def _library_rows(self) -> dict[str, dict[str, Any]]:
-        return {row["library_id"]: row for row in self.libraries.to_dict("records")}
+        return {str(row["library_id"]): row for row in self.libraries.to_dict("records")}  # type: ignore[misc]
 
     @cached_property
     def _panel_files(self) -> dict[str, list[str]]:
@@ -81,7 +81,8 @@ class Study:
         """
         from hpaxis.methylation.counting.batches import batches
 
-        settings, found = self.config["methylation"], {}
+        settings: dict[str, Any] = self.config["methylation"]
+        found: dict[str, list[str]] = {}
         for panel in sorted(self.libraries["panel"].dropna().unique()):
             rows = self.libraries[(self.libraries["panel"] == panel) & (self.libraries["assay"] == "amplicon")]
             sizes = {name: self._bytes(name, made) for name in rows["library_id"]}
@@ -145,7 +146,7 @@ class Study:
 
     def plate(self, plate_id: str) -> pd.Series:
         """Return the row of a plate."""
-        return self.plates.set_index("plate_id", drop=False).loc[plate_id]
+        return self.plates[self.plates["plate_id"] == plate_id].iloc[0]
 
 
 def read_study(config: dict[str, Any], config_file: str = "config") -> tuple[Study | None, list[Problem]]:
