@@ -7,9 +7,10 @@ them and parsing takes seconds; a test compares them with the parser's.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hpaxis.shipped import ROOT, SCHEMAS
 
@@ -40,6 +41,28 @@ def files_of(script: Path) -> list[Path]:
             found.add(path)
             waiting += _named(path)
     return sorted(found - {script})
+
+
+def keys_of(script: Path, section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a section of the config that a script or a module that it imports names, with their values.
+
+    A job that is given these alone does not run again when another key changes. A key counts as named wherever its
+    word stands, or both parts of it, which a string such as f"{name}_warn" may put together, so that none is missed.
+    """
+    found: set[str] = set().union(*(_words(path) for path in [script, *files_of(script)] if path.suffix == ".py"))
+
+    def named(key: str) -> bool:
+        parts = key.split("_")
+        pairs = (("_".join(parts[:i]), "_".join(parts[i:])) for i in range(1, len(parts)))
+        return key in found or any(first in found and second in found for first, second in pairs)
+
+    return {key: value for key, value in section.items() if named(key)}
+
+
+@cache
+def _words(path: Path) -> frozenset[str]:
+    words = re.findall(r"\w+", path.read_text(encoding="utf-8"))
+    return frozenset(word.strip("_") for word in words)
 
 
 def imported(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:

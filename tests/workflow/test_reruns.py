@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
-from hpaxis.imports import files_of, imported
+from hpaxis.imports import files_of, imported, keys_of
+from hpaxis.schemas import config_schema, with_defaults
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +138,33 @@ def test_a_module_imported_inside_a_function_and_its_packages_count(root):
     found = {path.relative_to(root).as_posix() for path in files_of(root / "scripts" / "count_amplicon_reads.py")}
     assert {"scripts/hpaxis/__init__.py", "scripts/hpaxis/methylation/counting/__init__.py", "scripts/job.py"} <= found
     assert not any("figures" in name or "cortisol" in name for name in found)
+
+
+@pytest.mark.parametrize(
+    ("script", "section", "given", "kept_out"),
+    [
+        ("quantify_plate", "cortisol", {"cv_warn_percent"}, {"usual_low_pg_per_mg", "usual_high_pg_per_mg"}),
+        ("estimate_methylation", "methylation", {"conversion_warn", "depth_fail", "failed_molecules_fail"},
+         {"libraries_per_job", "small_library_mb"}),
+    ],
+)  # fmt: skip
+def test_a_job_is_given_the_keys_that_its_code_names(root, script, section, given, kept_out):
+    settings = with_defaults({}, config_schema())[section]
+    found = keys_of(root / "scripts" / f"{script}.py", settings)
+    assert found == {key: settings[key] for key in found}
+    assert given & settings.keys() <= found.keys() and kept_out <= settings.keys() - found.keys()
+
+
+def test_one_changed_key_reruns_what_reads_it(root):
+    """The cortisol stage's usual range is collect_cortisol's alone: plates are not evaluated again for it."""
+    plans = []
+    for low in (1.0, 2.0):
+        config = yaml.safe_load((root / "config" / "config.yaml").read_text(encoding="utf-8"))
+        config.setdefault("cortisol", {})["usual_low_pg_per_mg"] = low
+        settings = with_defaults(config, config_schema())["cortisol"]
+        plans.append({
+            script: keys_of(root / "scripts" / f"{script}.py", settings)
+            for script in ("quantify_plate", "collect_cortisol")
+        })  # fmt: skip
+    assert plans[0]["quantify_plate"] == plans[1]["quantify_plate"]
+    assert plans[0]["collect_cortisol"] != plans[1]["collect_cortisol"]

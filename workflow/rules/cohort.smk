@@ -20,7 +20,7 @@ rule build_cohort:
     conda:
         "../envs/hpaxis.yaml"
     params:
-        settings=study.config["cohort"],
+        settings=settings_of("build_cohort", study.config["cohort"]),
         arms=study.config["arms"],
     script:
         "../../scripts/build_cohort.py"

@@ -36,7 +36,7 @@ if not sys.executable.startswith("'"):
     sys.executable = shlex.quote(sys.executable)
 
 from hpaxis.cortisol.kits import split_plates
-from hpaxis.imports import files_of
+from hpaxis.imports import files_of, keys_of
 from hpaxis.methylation.levels.cell_mix import cell_types
 from hpaxis.problems import InputError
 from hpaxis.report import settings as report_settings
@@ -82,6 +82,11 @@ def shipped(*parts):
 def code_of(script):
     """What a script runs, found from its imports: named as a job's input, so that an edit reruns what depends on it."""
     return [local(os.path.relpath(path)) for path in files_of(ROOT / "scripts" / f"{script}.py")]
+
+
+def settings_of(script, section):
+    """The keys of a section of the config that a script uses, found in its code: no other key reruns it."""
+    return keys_of(ROOT / "scripts" / f"{script}.py", section)
 
 
 def growing(amount):

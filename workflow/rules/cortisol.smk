@@ -21,7 +21,7 @@ rule quantify_plate:
         "../envs/hpaxis.yaml"
     params:
         plate=lambda w: study.plate(w.plate).drop("row").to_dict(),
-        settings=study.config["cortisol"],
+        settings=settings_of("quantify_plate", study.config["cortisol"]),
     script:
         "../../scripts/quantify_plate.py"
 
@@ -62,7 +62,7 @@ rule collect_cortisol:
         finished=[(p, study.plate(p)["kit"]) for p in finished_plates],
         cohort={key: study.config["cohort"][key] for key in ("columns", "missing", "names", "dictionary")},
         arms=study.config["arms"],
-        settings=study.config["cortisol"],
+        settings=settings_of("collect_cortisol", study.config["cortisol"]),
     script:
         "../../scripts/collect_cortisol.py"
 

@@ -191,7 +191,7 @@ rule call_genome:
         mem_mb=growing(8000),
         runtime=growing(1440),
     params:
-        settings=study.config["methylation"]["genome"],
+        settings=settings_of("call_genome", study.config["methylation"]["genome"]),
         min_base_quality=study.config["methylation"]["min_base_quality"],
     script:
         "../../scripts/call_genome.py"
@@ -219,7 +219,7 @@ rule read_pyrosequencing:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        settings=study.config["methylation"]["pyrosequencing"],
+        settings=settings_of("read_pyrosequencing", study.config["methylation"]["pyrosequencing"]),
     script:
         "../../scripts/read_pyrosequencing.py"
 
@@ -346,7 +346,7 @@ rule estimate_methylation:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        settings=study.config["methylation"],
+        settings=settings_of("estimate_methylation", study.config["methylation"]),
     script:
         "../../scripts/estimate_methylation.py"
 

@@ -52,7 +52,7 @@ rule fit_model:
     params:
         columns=study.config["cohort"]["columns"],
         entry=lambda w: study.models[w.model],
-        settings=study.config["moderation"],
+        settings=settings_of("fit_model", study.config["moderation"]),
         arms=study.config["arms"],
         seed=study.config["seed"],
         context=study.context(),
