@@ -243,7 +243,7 @@ rule read_levels:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=study.config["methylation"]["levels"],
+        settings=settings_of("read_levels", study.config["methylation"]["levels"]),
     script:
         "../../scripts/read_levels.py"
 
