@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from page import Section, absent, table
 
+from hpaxis.config import checked_config
 from hpaxis.methylation.assays.instrument import instrument_error
 
 FRACTIONS = ("AmpliconBS_3", "AmpliconBS_4", "EpiTyper_2", "EpiTyper_3")
@@ -36,13 +37,17 @@ def section(folder: Path) -> Section:
         return found
     tables = {path.stem.removeprefix("results_main_study_"): pd.read_csv(path, sep="\t") for path in files}
     steps = repeat_sd(tables["Pyroseq_1"], tables["Pyroseq_1_replicate"])
+    own = route_error(tables)
     found.lines += [
         "Known: samples of either titration are mixtures of its two ends, so each reading in between is expected at "
         "low + share × (high - low). No absolute level is known. Loci whose ends differ by less than "
         f"{SPAN} points are left out.", "", "Error of one pyrosequencing reading, from one assay and its "
                                             "replicate run:", "",
         *table(["level, %", "pairs", "SD, points"], [(label, n, f"{sd:.2f}") for label, n, sd in steps]),
-        f"hpaxis' own estimate from the same two runs, without steps, is {100 * route_sd(tables):.2f} points.", "",
+        "hpaxis' own estimate from the same two runs (a sample is a library, a run a well), split into the error of a "
+        "position and one that a run shares; a band holds the samples whose mean lies there, where the table above "
+        "sorts readings:", "",
+        *table(["level, %", "degrees of freedom", "SD of a position, points", "SD a run shares"], own),
         "Deviation from linear mixing; held: share of readings whose expected value lies within 1.96 SD of the "
         "reading, "
         "with the error by level of the table above for reading and ends (stated for pyrosequencing only, which "
@@ -92,7 +97,7 @@ def repeat_sd(one: pd.DataFrame, two: pd.DataFrame) -> list[tuple[str, int, floa
     return rows
 
 
-def route_sd(tables: dict[str, pd.DataFrame]) -> float:
+def route_error(tables: dict[str, pd.DataFrame]) -> list[tuple[str, ...]]:
     """The error that hpaxis' pyrosequencing route estimates, each sample a library and either run a well."""
     parts = []
     for well, name in (("A1", "Pyroseq_1"), ("A2", "Pyroseq_1_replicate")):
@@ -103,7 +108,10 @@ def route_sd(tables: dict[str, pd.DataFrame]) -> float:
                 "library_id": column, "assay": "one", "well": well, "cpg_id": frame["locus_identifier"],
                 "percent": percent, "quality": "passed",
             }))  # fmt: skip
-    return instrument_error(pd.concat(parts, ignore_index=True), {"position_sd": None, "shared_sd": None}).position_sd
+    config = checked_config({"sheets": {"participants": "x.tsv"}, "arms": ["a", "b"]})
+    found = instrument_error(pd.concat(parts, ignore_index=True), config["methylation"]["pyrosequencing"]).table()
+    return [(f"{100 * row['level_low']:.0f} to {100 * row['level_high']:.0f}", f"{row['df']:.0f}",
+             f"{100 * row['position_sd']:.2f}", f"{100 * row['shared_sd']:.2f}") for row in found]  # fmt: skip
 
 
 def deviations(frame, name, titration, steps):

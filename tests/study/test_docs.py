@@ -56,6 +56,8 @@ MADE = {
     "benchmark_amplicon_calling.md": "benchmark",
     "calibration_methylation.md": "calibration",
     "calibration_moderation.md": "calibration",
+    "published.md": "published",
+    "rebuilt.md": "rebuilt",
 }
 
 
