@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-chaos load fuzz site lock reference house clean
+.PHONY: calibration-cortisol check-haircort check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-chaos load fuzz site lock reference house clean
 
 demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
@@ -75,6 +75,9 @@ calibration: $(VENV)/.run  ## does 95 % mean 95 %? writes docs/calibration_*.md 
 	$(BIN)/python benchmarks/calibrate_inference.py --cores $(CORES)
 	$(BIN)/python benchmarks/calibrate_programme.py --cores $(CORES)
 
+calibration-cortisol: $(VENV)/.run  ## do intervals of hair cortisol hold the truth when runs differ? [STUDIES=100]
+	$(BIN)/python benchmarks/calibrate_cortisol.py --studies $(or $(STUDIES),100)
+
 crosscheck: $(VENV)/.test  ## the moderation stage against R (installs Debian's R packages; root)
 	@Rscript -e 'for (p in c("sandwich", "car", "emmeans", "lavaan", "clubSandwich", "AER", "mice", "lme4", "lmerTest", "MASS", "metafor")) loadNamespace(p)' >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends r-base-core r-cran-sandwich r-cran-car r-cran-emmeans r-cran-lavaan r-cran-clubsandwich r-cran-aer r-cran-mice r-cran-lme4 r-cran-lmertest r-cran-mass r-cran-metafor >/dev/null; }
 	$(BIN)/python tests/moderation/crosscheck/compare.py
@@ -91,6 +94,10 @@ test-chaos: $(VENV)/.test  ## harm runs at random points and compare the bytes a
 
 load: $(VENV)/.run  ## plan 2,000 libraries, run 1,000, count 20 million read pairs (hours)
 	$(BIN)/python benchmarks/load.py
+
+check-haircort: $(VENV)/.run  ## four real hair plates well by well: DATA=checkout of PalomaContreras25/HairCort-Evaluation-Nist2020
+	@test -n "$(DATA)" || { echo "make check-haircort DATA=folder"; exit 2; }
+	$(BIN)/python tests/cortisol/conformance/check_haircort.py $(DATA)
 
 check-readers: $(VENV)/.run  ## every absorbance file of a folder against the values beside it: DATA=allotropy checkout
 	@test -n "$(DATA)" || { echo "make check-readers DATA=folder, such as a checkout of Benchling-Open-Source/allotropy"; exit 2; }

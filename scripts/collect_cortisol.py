@@ -5,7 +5,7 @@ from job import logged
 with logged(snakemake.log[0]) as log:
     import pandas as pd
 
-    from hpaxis.cortisol.finished import read_finished
+    from hpaxis.cortisol.finished import read_finished, read_other_analytes
     from hpaxis.cortisol.kits import kit_named
     from hpaxis.cortisol.samples import MEASUREMENT_COLUMNS, collect, no_plates
     from hpaxis.problems import raise_if_any
@@ -22,11 +22,16 @@ with logged(snakemake.log[0]) as log:
     tables = {part: [read_table(path) for path in snakemake.input.get(part, [])] for part in parts}
     plates = {part: pd.concat(found, ignore_index=True) for part, found in tables.items() if found} or no_plates()
     finished = [
-        read_finished(path, kit_named(kit, settings["kits"]), plate_id)
+        read_finished(path, kit_named(kit, settings["kits"]), plate_id, sheets["hair"], settings)
         for path, (plate_id, kit) in zip(snakemake.input.finished, snakemake.params.finished)
     ]
     finished = pd.concat(finished) if finished else pd.DataFrame(columns=list(MEASUREMENT_COLUMNS))
-    result = collect(plates, finished, **sheets, arms=snakemake.params.arms, settings=settings)
+    others = [
+        read_other_analytes(path, kit_named(kit, settings["kits"]), plate_id)
+        for path, (plate_id, kit) in zip(snakemake.input.finished, snakemake.params.finished)
+    ]
+    others = pd.concat(others, ignore_index=True) if others else None
+    result = collect(plates, finished, **sheets, arms=snakemake.params.arms, settings=settings, others=others)
     for name, path in snakemake.output.items():
         table = plates["band"] if name == "band" else getattr(result, name)
         write_table(table, path, f"cortisol_{name}")

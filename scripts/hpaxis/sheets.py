@@ -87,9 +87,9 @@ def read_sheet(path, schema):
             part = schema["properties"][column]
             problems.append(Problem(path, *_in_words(error, part), number, column, tellable(cells.get(column))))
         records.append(record)
-    key = schema["key"]
+    key = schema.get("key")
     seen = {}
-    for record in records:
+    for record in records if key else ():
         if record[key] is not None and record[key] in seen:
             problems.append(
                 Problem(

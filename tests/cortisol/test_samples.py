@@ -316,7 +316,7 @@ def test_faults_of_a_finished_table(tmp_path):
         read_finished(path, read_kits()["lc_ms_ms"], "LC1")
     said = str(caught.value)
     assert (
-        "row 2, cortisol_pg_per_mg: '5,0' has a form that is not allowed; give a number in pg/mg, <limit or >limit"
+        "row 2, cortisol_pg_per_mg: '5,0' has a form that is not allowed; give a number in pg/mg with a decimal point"
         in said
     )
     assert "row 3" in said and "is not above zero" in said

@@ -52,6 +52,7 @@ rule collect_cortisol:
         bridging="<results>/cortisol/bridging.tsv",
         plate_by_arm="<results>/cortisol/plate_by_arm.tsv",
         variance="<results>/cortisol/variance.tsv",
+        analytes="<results>/cortisol/analytes.tsv",
     log:
         "<logs>/collect_cortisol.log",
     benchmark:

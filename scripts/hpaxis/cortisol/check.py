@@ -101,7 +101,7 @@ def check_plate(row, hair, config):
     try:
         kit = kit_named(row.kit, config["cortisol"]["kits"])
         if kit.finished:
-            table = read_finished(row.reader_file, kit, row.plate_id)
+            table = read_finished(row.reader_file, kit, row.plate_id, hair, config["cortisol"])
             return _unknown_hair(table["hair_id"], hair, str(row.reader_file), "hair_id")
         read_plate(row, hair, kit)
     except InputError as error:

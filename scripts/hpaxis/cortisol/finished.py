@@ -5,47 +5,139 @@ import pandas as pd
 from scipy import stats
 
 from hpaxis import schemas
+from hpaxis.cortisol import assay
+from hpaxis.cortisol.kits import MOLAR_MASS
 from hpaxis.problems import Problem, raise_if_any
 from hpaxis.sheets import read_sheet
 
 MINIMUM_PAIRS = 8  # hair samples measured on both platforms, below which no bridge is built
 
 
-def read_finished(path, kit, plate_id):
+WORDS = ("<lod", "<loq", "<lloq", "nd", "n.d.", "blq", "bloq", "bld", "bdl")
+OTHERS = tuple(sorted(set(MOLAR_MASS) - {"cortisol"}, key=str.lower))
+
+
+def read_finished(path, kit, plate_id, hair=None, settings=None):
     """Read a table of finished concentrations (workflow/schemas/cortisol_finished.yaml).
 
     Returns DataFrame with the columns of `hpaxis.cortisol.samples.MEASUREMENT_COLUMNS`. The interval is log-normal,
-    from cv_percent; without it there is none. Raises `InputError` with every fault of the table.
+    from cv_percent; without it there is none. Values of a kit in another unit than pg/mg are of the extract: ``hair``
+    (hair.tsv with its defaults) turns them into pg/mg, and ``settings`` give the error of volumes and mass.
+    Raises `InputError` with every fault of the table.
     """
     table, problems = read_sheet(path, schemas.load("cortisol_finished"))
-    text = table["cortisol_pg_per_mg"].fillna("").str.replace(" ", "")
-    table["sign"] = text.str.extract(r"^([<>])", expand=False).fillna("")
-    table["number"] = pd.to_numeric(text.str.lstrip("<>"), errors="coerce")
-    for row in table[(table["number"] <= 0) & (table["sign"] == "")].itertuples():
-        remedy = "write <limit for a value below the limit of quantification"
-        problems.append(Problem(str(path), "is not above zero", remedy, row.row, "cortisol_pg_per_mg", row.number))
+    column, fault = _value_column(table, kit, path)
+    raise_if_any([*problems, *fault])
+    found = _values(table, column, path)
+    if kit.unit != "pg/mg":
+        found = _per_mg(found, kit, hair, settings, path)
+    return _measurements(found, kit, plate_id)
+
+
+def read_other_analytes(path, kit, plate_id) -> pd.DataFrame:
+    """Return the other analytes that a table of finished values in pg/mg holds: plate_id, hair_id, analyte and the
+    columns of a measurement; without rows where there are none. Raises `InputError` as `read_finished`."""
+    table, problems = read_sheet(path, schemas.load("cortisol_finished"))
     raise_if_any(problems)
-    below = (table["sign"] == "<") | (table["number"] < table["lloq_pg_per_mg"])
-    above = (table["sign"] == ">") | (table["number"] > table["uloq_pg_per_mg"])
-    number, measured = table["number"], ~(below | above)
-    limit = np.select(
-        [table["sign"] != "", below, above], [number, table["lloq_pg_per_mg"], table["uloq_pg_per_mg"]], np.nan
-    )
-    log_se = np.sqrt(np.log1p((table["cv_percent"] / 100) ** 2))
+    parts = []
+    for analyte in OTHERS:
+        column = f"{analyte}_pg_per_mg"
+        if table[column].notna().any():
+            # The limits and the CV of the table are those of cortisol.
+            bare = table.assign(lloq_pg_per_mg=np.nan, uloq_pg_per_mg=np.nan, cv_percent=np.nan)
+            parts.append(_measurements(_values(bare, column, path), kit, plate_id).assign(analyte=analyte))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _value_column(table, kit, path):
+    """The column that holds the values, in the unit of the kit."""
+    given = [c for c in ("cortisol_pg_per_mg", "cortisol_ng_per_g", "concentration") if table[c].notna().any()]
+    expected = "concentration" if kit.unit != "pg/mg" else "cortisol_pg_per_mg"
+    if not given:
+        return expected, []
+    if len(given) > 1:
+        remedy = "keep the one in the kit's unit"
+        return expected, [Problem(str(path), f"gives the values twice, as {' and '.join(given)}", remedy)]
+    if (given[0] == "concentration") != (expected == "concentration"):
+        remedy = f"kit {kit.kit} is in {kit.unit}: name the column {expected}, or choose another kit in plates.tsv"
+        return expected, [Problem(str(path), "is in another unit than the kit", remedy, column=given[0])]
+    return given[0], []
+
+
+def _values(table, column, path):
+    """Numbers, limits and censoring of one column: DataFrame hair_id, number, censored, limit, log_se, cv_percent."""
+    text = table[column].fillna("").str.replace(r"\s", "", regex=True)
+    word = text.str.lower().isin(WORDS)
+    sign = text.where(~word, "").str.extract(r"^([<>])", expand=False).fillna("")
+    number = pd.to_numeric(text.where(~word, "").str.lstrip("<>"), errors="coerce")
+    problems = []
+    for row, at in zip(table.itertuples(), table.index):
+        if number[at] <= 0 and sign[at] == "":
+            remedy = "write <limit for a value below the limit of quantification"
+            problems.append(Problem(str(path), "is not above zero", remedy, row.row, column, f"{number[at]:g}"))
+        if word[at] and np.isnan(row.lloq_pg_per_mg):
+            remedy = "give the limit: write it as <0.5, or fill the column lloq_pg_per_mg"
+            problems.append(
+                Problem(str(path), "is below a limit that the table does not give", remedy, row.row, column, text[at])
+            )
+    raise_if_any(problems)
+    below = word | (sign == "<") | (number < table["lloq_pg_per_mg"])
+    above = (sign == ">") | (number > table["uloq_pg_per_mg"])
+    limit = np.select([sign != "", below, above], [number, table["lloq_pg_per_mg"], table["uloq_pg_per_mg"]], np.nan)
+    return pd.DataFrame({
+        "hair_id": table["hair_id"],
+        "number": number.where(~(below | above)),
+        "censored": np.select([below, above], ["below", "above"], "none"),
+        "limit": limit,
+        "log_se": np.sqrt(np.log1p((table["cv_percent"] / 100) ** 2)),
+        "cv_percent": table["cv_percent"],
+    })  # fmt: skip
+
+
+def _per_mg(found, kit, hair, settings, path):
+    """Turn concentrations of the extract into pg/mg by the rows of hair.tsv."""
+    if hair is None:
+        raise ValueError(f"values in {kit.unit} need hair.tsv")
+    sheet = hair.set_index("hair_id").reindex(found["hair_id"]).reset_index(drop=True)
+    chemistry = {c: sheet[c].to_numpy() for c in ("methanol_added_ml", "methanol_recovered_ml", "reconstitution_ml")}
+    scale = kit.in_pg_per_ml * sheet["dilution"].to_numpy()
+    mass, spike, recovery = (sheet[c].to_numpy() for c in ("mass_mg", "spike_pg", "recovery"))
+    values = {
+        name: assay.hair_cortisol(found[name].to_numpy() * scale, mass, **chemistry, spike_pg=spike, recovery=recovery)
+        for name in ("number", "limit")
+    }
+    problems = [
+        Problem(str(path), "holds less than the spike that hair.tsv says was added", "check spike_pg", value=hair_id)
+        for hair_id, value in zip(found["hair_id"], values["number"])
+        if value <= 0
+    ]
+    raise_if_any(problems)
+    error = found["log_se"]
+    if settings is not None:
+        volumes = assay.volume_cv(settings["volume_cv_percent"], sheet["dilution"].to_numpy() > 1)
+        error = np.sqrt(error**2 + volumes**2 + (settings["mass_sd_mg"] / mass) ** 2)
+    return found.assign(number=values["number"], limit=np.maximum(values["limit"], 0.0), log_se=error)
+
+
+def _measurements(found, kit, plate_id):
+    """The columns of a measurement from numbers, limits and errors."""
+    below, above = found["censored"] == "below", found["censored"] == "above"
+    number, limit, log_se = found["number"], found["limit"], found["log_se"]
     spread = np.exp(stats.norm.ppf(0.975) * log_se)
+    flags = np.where(number.notna() & log_se.isna(), "no_interval", "")
     return pd.DataFrame({
         "plate_id": plate_id,
-        "hair_id": table["hair_id"],
+        "hair_id": found["hair_id"],
         "platform": kit.kit,
-        "cortisol_pg_per_mg": number.where(measured),
+        "cortisol_pg_per_mg": number,
         "cortisol_low": np.select([below, above], [0.0, limit], number / spread),
         "cortisol_high": np.select([below, above], [limit, np.inf], number * spread),
-        "log_se": log_se.where(measured),
-        "cv_percent": table["cv_percent"],
+        "log_se": log_se.where(number.notna()),
+        "cv_percent": found["cv_percent"],
         "n_wells": np.nan,
-        "censored": np.select([below, above], ["below", "above"], "none"),
+        "censored": found["censored"],
         "limit_pg_per_mg": limit,
-        "flags": np.where(measured & log_se.isna(), "no_interval", ""),
+        "flags": np.where(number.isna() & ~below & ~above, "no_value", flags),
         "run": plate_id,
     })  # fmt: skip
 

@@ -198,6 +198,8 @@ def parallelism(group: pd.DataFrame) -> dict | None:
     Returns dict: cv (%), slope (of ln concentration by ln dilution), p (chi-square of the differences against the
     standard errors, which curve and wells give).
     """
+    if len(group) < 2:
+        return None
     factors = group["dilution"].fillna(1)
     known = (group["censored"] == "none") & group["concentration"].notna()
     neat, factors, se = (

@@ -5,6 +5,7 @@ measurement; the two between are estimated here. A run is a plate, unless plates
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -143,6 +144,7 @@ def _gross(table):
     return set(df.index[p < GROSS])
 
 
+@lru_cache(maxsize=256)
 def run_quantile(runs: int, measured: int, level: float = 0.95) -> float:
     """Return q for which mean(effects of ``measured`` runs) / (SD of all ``runs`` / sqrt(measured)) lies within ±q.
 

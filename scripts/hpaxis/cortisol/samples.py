@@ -50,9 +50,10 @@ class CortisolTables:
     bridging: pd.DataFrame
     plate_by_arm: pd.DataFrame
     variance: pd.DataFrame
+    analytes: pd.DataFrame
 
 
-def collect(plates, finished, hair, participants, arms, settings):
+def collect(plates, finished, hair, participants, arms, settings, others=None):
     """Bring all plates together.
 
     Parameters
@@ -63,6 +64,7 @@ def collect(plates, finished, hair, participants, arms, settings):
     participants : DataFrame with participant_id and arm.
     arms : list of str, in the config's order.
     settings : dict, the config's cortisol section.
+    others : DataFrame of `finished.read_other_analytes`, all tables' rows; or None.
 
     Returns
     -------
@@ -85,6 +87,7 @@ def collect(plates, finished, hair, participants, arms, settings):
     counts = quality.plate_by_arm(measurements[measurements["plate_id"].isin(plates["summary"]["plate_id"])], arms)
     if quality.aliased(counts):
         raise InputError(_aliasing(counts))
+    measurements, rest = _cortisol_only(measurements, plates["summary"], others, people)
     between = run_variances(measurements, plates["estimates"], plates["summary"], settings)
     converted, bridging = bridge_platforms(measurements, settings["bridge_to"])
     controls = quality.control_table(plates["estimates"], settings)
@@ -108,7 +111,64 @@ def collect(plates, finished, hair, participants, arms, settings):
         bridging=bridging,
         plate_by_arm=counts,
         variance=variance_table(between, plates["summary"]),
+        analytes=analyte_table(samples, rest, plates, settings),
     )
+
+
+ANALYTE_COLUMNS = (
+    "hair_id", "participant_id", "timepoint", "segment", "analyte", "platform", "pg_per_mg", "low", "high", "log_se",
+    "censored", "limit_pg_per_mg", "flags",
+)  # fmt: skip
+
+
+def _cortisol_only(measurements, summary, others, people):
+    """Split measurements into those of cortisol, and those of other analytes with a column analyte."""
+    named = summary.set_index("kit")["analyte"].to_dict() if "analyte" in summary else {}
+    analyte = pd.Series(
+        [named.get(p) or "cortisol" for p in measurements["platform"]], index=measurements.index, dtype=str
+    )
+    rest = measurements.assign(analyte=analyte)[analyte != "cortisol"]
+    if others is not None and len(others):
+        rest = pd.concat([rest, others.merge(people, on="hair_id", how="left")], ignore_index=True)
+    return measurements[analyte == "cortisol"].reset_index(drop=True), rest
+
+
+def analyte_table(samples, rest, plates, settings) -> pd.DataFrame:
+    """Return other analytes, combined over repeats as cortisol is, and the ratio of cortisol to each of them.
+
+    ``samples``: `sample_table` of cortisol; ``rest``: measurements of other analytes, with a column analyte.
+    The ratio's error takes the two errors as independent: what one extract's mass and volumes share cancels in truth,
+    so the interval is a little wide. Returns DataFrame with `ANALYTE_COLUMNS`; a ratio has no unit.
+    """
+    parts = []
+    for analyte, group in rest.groupby("analyte", sort=True) if len(rest) else ():
+        between = run_variances(group, plates["estimates"], plates["summary"], settings)
+        table = sample_table(group.drop(columns="analyte"), settings, between)
+        renamed = table.rename(
+            columns={"cortisol_pg_per_mg": "pg_per_mg", "cortisol_low": "low", "cortisol_high": "high"}
+        )
+        # What is usual for cortisol says nothing of another analyte.
+        flags = renamed["flags"].fillna("").str.split(";").map(lambda f: ";".join(x for x in f if x and x != "unusual"))
+        parts.append(renamed.assign(analyte=analyte, flags=flags))
+        parts.append(_ratio(samples, renamed, analyte))
+    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(ANALYTE_COLUMNS))
+    return found.reindex(columns=list(ANALYTE_COLUMNS)).sort_values(
+        ["analyte", "hair_id", "platform"], ignore_index=True
+    )
+
+
+def _ratio(samples, other, analyte):
+    """Cortisol / analyte of each hair sample that has a number for both."""
+    both = samples.merge(other[["hair_id", "platform", "pg_per_mg", "log_se"]], on="hair_id", suffixes=("", "_other"))
+    both = both[both["cortisol_pg_per_mg"].notna() & both["pg_per_mg"].notna()]
+    ratio = both["cortisol_pg_per_mg"] / both["pg_per_mg"]
+    error = np.hypot(both["log_se"], both["log_se_other"])
+    return both.assign(
+        analyte=f"cortisol/{analyte}",
+        platform=[a if a == b else f"{a}/{b}" for a, b in zip(both["platform"], both["platform_other"])],
+        pg_per_mg=ratio, low=ratio * np.exp(-Z * error), high=ratio * np.exp(Z * error), log_se=error,
+        censored="none", limit_pg_per_mg=np.nan, flags="",
+    )  # fmt: skip
 
 
 def run_variances(measurements, estimates, summary, settings) -> dict:
@@ -249,6 +309,8 @@ def hair_measurements(estimates, summary, checks, hair, settings):
         row |= {"cv_percent": found["cv_percent"], "n_wells": found["n_wells"]}
         row["flags"] = ";".join(_flags(row, found, plate, plate_id in failed, settings))
         row["run"] = plate.get("run", plate_id)
+        if extract["mass_mg"] < settings["low_mass_mg"]:
+            row["flags"] = _joined(row["flags"], "low_mass")
         rows.append(row)
     numbers = [
         c for c in MEASUREMENT_COLUMNS if c not in ("plate_id", "hair_id", "platform", "censored", "flags", "run")

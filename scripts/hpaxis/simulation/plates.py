@@ -36,6 +36,7 @@ class PlateDesign:
     low_control_percent_bound: float = 75.0
     high_control_percent_bound: float = 30.0
     bad_wells: int = 1
+    run_cv_percent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,15 @@ def _deal(hair, n_plates, rng):
 def _plate(plate_id, hair, kit, design, rng):
     contents = _contents(hair.sample(frac=1, random_state=rng), kit, design, rng)
     wells = pd.DataFrame(contents, columns=["role", "sample", "nominal", "concentration"])
+    apparent = wells["concentration"].to_numpy(dtype=float)
+    if design.run_cv_percent:
+        # The standards of a run are a little stronger or weaker than their label, so everything else reads otherwise.
+        effect = rng.spawn(1)[0].normal(0, np.sqrt(np.log1p((design.run_cv_percent / 100) ** 2)))
+        apparent = np.where(wells["role"] == "standard", apparent, apparent * np.exp(effect))
     # Duplicates stand side by side, filled down the columns in pairs: A1 A2, B1 B2, ..., A3 A4, ...
     places = [(row, column + side) for column in COLUMNS[::2] for row in ROWS for side in (0, 1)]
     wells["well"] = [f"{row}{column}" for row, column in places[: len(wells)]]
-    bound = 1 / (1 + (wells["concentration"].to_numpy() / design.c) ** design.slope)
+    bound = 1 / (1 + (apparent / design.c) ** design.slope)
     b0 = design.b0_od * np.exp(rng.normal(0, design.plate_cv_percent / 100))
     signal = design.nsb_od + (b0 - design.nsb_od) * np.where(wells["role"] == "nsb", 0.0, bound)
     direction = rng.uniform(0, 2 * np.pi)

@@ -119,6 +119,7 @@ def _differences(values, read):
 
 
 def main() -> int:
+    """Compare every file; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--list", action="store_true", help="print one line for every file, not only for faults")
