@@ -191,3 +191,37 @@ def test_a_template_is_the_same_each_time(tmp_path):
         write_design("hair", tmp_path / copy)
     files = [p.relative_to(tmp_path / "a") for p in sorted((tmp_path / "a").rglob("*")) if p.is_file()]
     assert files and all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
+
+
+@pytest.mark.workflow
+def test_an_edit_reruns_what_depends_on_it_whatever_its_date(here):
+    """rsync -t and cp -p bring files that are older than the outputs; what they hold counts."""
+    write_design("questionnaires", here / "study")
+    study, sheet = here / "study", here / "study" / "participants.tsv"
+    run = ("-s", str(ROOT / "workflow" / "Snakefile"), "--configfile", CONFIG, "--cores", "1")
+    snakemake(*run, "--", "cohort", folder=study)
+    assert "Nothing to be done" in snakemake(*run, "-n", "--", "cohort", folder=study)
+    text = sheet.read_text(encoding="utf-8")
+    sheet.write_text(
+        text.replace("\t100\t", "\t101\t", 1) if "\t100\t" in text else text[:-3] + "7\n", encoding="utf-8"
+    )
+    os.utime(sheet, (0, 0))
+    assert "build_cohort" in snakemake(*run, "-n", "--", "cohort", folder=study)
+
+
+@pytest.mark.workflow
+def test_a_checkout_in_a_folder_with_a_space_runs(here):
+    """Snakemake hands the path of its Python to a shell as it stands; links stand for both."""
+    lab = here / "my lab"
+    lab.mkdir()
+    for part in ("workflow", "scripts", "resources"):
+        (lab / part).symlink_to(ROOT / part)
+    (lab / "venv").symlink_to(Path(sys.prefix))
+    write_design("clusters", here / "study")
+    command = [str(lab / "venv" / "bin" / "python"), "-m", "snakemake", "-s", str(lab / "workflow" / "Snakefile")]
+    done = subprocess.run(
+        [*command, "--configfile", CONFIG, "--cores", "1", "--", "cohort"],
+        cwd=here / "study", capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (here / "study" / "results" / "cohort" / "analysis.tsv").is_file()

@@ -22,6 +22,7 @@ rule build_cohort:
     params:
         settings=settings_of("build_cohort", study.config["cohort"]),
         arms=study.config["arms"],
+        content=content(*study.config["sheets"].values()),
     script:
         "../../scripts/build_cohort.py"
 

@@ -41,6 +41,7 @@ from hpaxis.methylation.levels.cell_mix import cell_types
 from hpaxis.problems import InputError
 from hpaxis.report import settings as report_settings
 from hpaxis.study import load_study, read_study
+from hpaxis.study.contents import content_of
 from hpaxis.study.plan import facts
 
 RESULTS = workflow.pathvars.get("results")
@@ -87,6 +88,11 @@ def code_of(script):
 def settings_of(script, section):
     """The keys of a section of the config that a script uses, found in its code: no other key reruns it."""
     return keys_of(ROOT / "scripts" / f"{script}.py", section)
+
+
+def content(*paths):
+    """What input files hold, as a job's param: an edit reruns the job also where the file is dated before its outputs."""
+    return content_of([p for p in paths if p], f"{RESULTS}/simulation/" if "simulation" in config else None)
 
 
 def growing(amount):

@@ -22,6 +22,12 @@ rule quantify_plate:
     params:
         plate=lambda w: study.plate(w.plate).drop("row").to_dict(),
         settings=settings_of("quantify_plate", study.config["cortisol"]),
+        content=lambda w: content(
+            study.plate(w.plate)["reader_file"],
+            study.plate(w.plate)["layout_file"],
+            study.config["sheets"]["hair"],
+            study.config["cortisol"]["kits"],
+        ),
     script:
         "../../scripts/quantify_plate.py"
 
@@ -64,6 +70,12 @@ rule collect_cortisol:
         cohort={key: study.config["cohort"][key] for key in ("columns", "missing", "names", "dictionary")},
         arms=study.config["arms"],
         settings=settings_of("collect_cortisol", study.config["cortisol"]),
+        content=content(
+            study.config["sheets"]["hair"],
+            study.config["sheets"]["participants"],
+            study.config["cortisol"]["kits"],
+            *(study.plate(p)["reader_file"] for p in finished_plates),
+        ),
     script:
         "../../scripts/collect_cortisol.py"
 

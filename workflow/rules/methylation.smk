@@ -49,6 +49,7 @@ rule count_amplicon_reads:
     params:
         **COUNTING,
         libraries=lambda wildcards: [study.counting(wildcards.library)],
+        content=lambda wildcards: content(*study.fastq(wildcards.library)),
     script:
         "../../scripts/count_amplicon_reads.py"
 
@@ -77,6 +78,7 @@ for batch, names in small_batches.items():
         params:
             **COUNTING,
             libraries=[study.counting(name) for name in names],
+            content=content(*(path for name in names for path in study.fastq(name))),
         script:
             "../../scripts/count_amplicon_reads.py"
 
@@ -106,6 +108,8 @@ rule read_counts:
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),
+    params:
+        content=lambda wildcards: content(study.counts(wildcards.library)),
     script:
         "../../scripts/read_counts.py"
 
@@ -192,6 +196,11 @@ rule call_genome:
         runtime=growing(1440),
     params:
         settings=settings_of("call_genome", study.config["methylation"]["genome"]),
+        content=lambda wildcards: (
+            content(*study.fastq(wildcards.library))
+            if wildcards.library in unaligned
+            else content(study.library(wildcards.library)["bam"])
+        ),
         min_base_quality=study.config["methylation"]["min_base_quality"],
     script:
         "../../scripts/call_genome.py"
@@ -220,6 +229,11 @@ rule read_pyrosequencing:
         runtime=growing(30),
     params:
         settings=settings_of("read_pyrosequencing", study.config["methylation"]["pyrosequencing"]),
+        content=content(
+            study.config["sheets"]["libraries"],
+            study.config["methylation"]["pyrosequencing"]["positions"],
+            *study.exports(pyrosequenced),
+        ),
     script:
         "../../scripts/read_pyrosequencing.py"
 
@@ -347,6 +361,7 @@ rule estimate_methylation:
         runtime=growing(60),
     params:
         settings=settings_of("estimate_methylation", study.config["methylation"]),
+        content=content(study.config["sheets"]["libraries"]),
     script:
         "../../scripts/estimate_methylation.py"
 

@@ -194,6 +194,12 @@ rule checksum_inputs:
         runtime=growing(60),
     params:
         code=os.path.relpath(ROOT),
+        content=content(
+            *study.config["sheets"].values(),
+            *report_settings.input_files(study.libraries, "fastq_1", "fastq_2", "bam", "counts"),
+            *study.exports(pyrosequenced),
+            *report_settings.input_files(study.plates, "reader_file", "layout_file"),
+        ),
     script:
         "../../scripts/checksum_inputs.py"
 
