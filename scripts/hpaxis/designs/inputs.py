@@ -182,7 +182,8 @@ def programme(folder: Path) -> None:
         "item": ["visits", "clinic_contacts"], "unit_price": [90.0, 60.0], "currency": "EUR", "price_year": 2025,
         "source": ["made up: replace by the programme's accounts", "made up: replace by a tariff"],
     })  # fmt: skip
-    write_table(prices, folder / "prices.tsv")
+    (folder / "worth").mkdir()
+    write_table(prices, folder / "worth" / "prices.tsv")
     outcomes = pd.DataFrame({
         "outcome": ["calmer families", "fewer referrals"], "quantity": [20, 6], "quantity_low": [12, 3],
         "quantity_high": [26, 9], "value": [900.0, 2400.0], "value_low": [400.0, 1500.0],
@@ -190,7 +191,7 @@ def programme(folder: Path) -> None:
         "displacement": [0.0, 0.0], "drop_off": [0.3, 0.5], "source": "made up: replace by your own",
         "price_year": 2025,
     })  # fmt: skip
-    write_table(outcomes, folder / "outcomes.tsv")
+    write_table(outcomes, folder / "worth" / "outcomes.tsv")
     # Other studies of the same question: only their summaries, which hold no person.
     entry = {"outcome": "competence", "predictor": "adversity", "standardise": ["outcome", "predictor"]}
     settings = {"draws": 99, "error_draws": 20, "power_draws": 50, "multiverse": {"draws": 99}}

@@ -355,6 +355,10 @@ def slope_table(result, folded=False):
         (f"Difference: {contrast_label(row['contrast'])}", "", *_numbers(row))
         for _, row in result.differences.iterrows()
     ]
+    # The n by arm is that of complete cases: under another treatment the table has none.
+    columns: tuple = ("Slope", "n", *ESTIMATE)
+    if result.reported is not None:
+        columns, rows = (columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows]
     note = f"Slopes are in {result.unit}. Errors: {result.errors}, with the covariance of both coefficients."
     if result.reported is not None:
         note += f" {result.method}, n = {count(result.n)} in all."
@@ -365,7 +369,7 @@ def slope_table(result, folded=False):
         note += f" Differences adjusted by Holm: {adjusted}."
     return Table(
         f"Simple slopes of model {result.name} and their difference",
-        ("Slope", "n", *ESTIMATE),
+        columns,
         tuple(rows),
         note=note,
         folded=folded,
