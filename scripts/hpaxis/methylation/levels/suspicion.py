@@ -6,7 +6,7 @@ molecules whose other CpGs are methylated.
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.special import betainc, betaln, expit, logit
 
 from hpaxis.methylation.levels.estimate import duplication
@@ -17,9 +17,11 @@ COLUMNS = ("library_id", "cpg_id", "sign", "molecules", "methylated", "share", "
 APART, LEAST_SHARE, LEAST_GAIN = 0.4, 0.1, 10
 FEWEST, FEWEST_CPGS = 100, 8
 # A suspected CpG: on molecules of which the CpGs around say methylated, at most this part of what other libraries
-# show there, by so many standard errors, on as many templates. Libraries differ in one CpG beside others by `UNLIKE`.
+# show there, by so many standard errors, on as many templates. Libraries differ in one CpG beside others by `UNLIKE` at
+# least (relative SD); `HALF_WAY` is the median of a squared standard normal deviate.
 AROUND, BINS, LEAST_ELSEWHERE = 4, 4, 0.5
-FEWEST_BESIDE, PART, BELOW, UNLIKE = 15, 0.7, 3.6, 0.03
+FEWEST_BESIDE, PART, BELOW, UNLIKE, FEWEST_PAIRS = 15, 0.7, 3.6, 0.03, 20
+HALF_WAY = 0.455
 CHANCE = 1e-4
 # A CpG that molecules lack: so large a share of them, where errors give hardly any.
 LACKING, ERRORS, FEWEST_TEMPLATES = 0.15, 0.02, 8
@@ -82,31 +84,53 @@ def suspected_variants(samples):
     another base at which CpGs, and how many molecules tell as much as one template). Two signs. ``lacking``: on
     `LACKING` of the molecules no G stands beside the cytosine. ``neighbours``: molecules are sorted by the share of
     methylated CpGs among the `AROUND` on either side; where the panel's other libraries given show a CpG methylated on
-    half of such molecules or more, one that an allele has lost shows half of what they do. Templates count, not their
-    copies.
+    half of such molecules or more, one that an allele has lost shows half of what they do. How much libraries differ
+    there anyway is learnt from all of them. Templates count, not their copies.
     """
     around = {name: [_around(m) for m in sample[2]] for name, sample in samples.items()}
     rows = []
     for panel in dict.fromkeys(sample[0] for sample in samples.values()):
         names = [name for name, sample in samples.items() if sample[0] == panel]
         totals = [sum(parts) for parts in zip(*(around[name] for name in names))]
+        judged = []
         for name in names:
             _, ids_of, parts, lacking, copies = samples[name]
             for ids, mine, total, part, lost in zip(ids_of, around[name], totals, parts, lacking):
                 rows += _lacking(name, ids, part, lost, copies)
-                others, hits = total - mine
-                share = np.divide(hits, others, out=np.zeros(others.shape), where=others >= FEWEST_BESIDE)
-                judged = share >= LEAST_ELSEWHERE
-                n, m = (np.where(judged, numbers, 0).sum(axis=1) for numbers in mine)
-                expected = np.where(judged, mine[0] * share, 0).sum(axis=1)
-                variance = copies * np.where(judged, mine[0] * share * (1 - share), 0).sum(axis=1)
-                error = np.sqrt(variance + (UNLIKE * expected) ** 2)
-                low = (n >= FEWEST_BESIDE * copies) & (m <= PART * expected) & (expected - m > BELOW * error)
-                for i in np.flatnonzero(low):
-                    rows.append((name, ids[i], "neighbours", int(n[i]), int(m[i]), m[i] / n[i], expected[i] / n[i],
-                                 np.nan, np.nan))  # fmt: skip
+                judged.append((name, ids, *_beside_others(mine, total - mine, copies)))
+        unlike = _unlike(judged)
+        for name, ids, n, m, expected, variance, enough in judged:
+            error = np.sqrt(variance + (unlike * expected) ** 2)
+            low = enough & (m <= PART * expected) & (expected - m > BELOW * error)
+            for i in np.flatnonzero(low):
+                rows.append((name, ids[i], "neighbours", int(n[i]), int(m[i]), m[i] / n[i], expected[i] / n[i],
+                             np.nan, np.nan))  # fmt: skip
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.astype({"molecules": "Int64", "methylated": "Int64"})
+
+
+def _beside_others(mine, others, copies):
+    """Of each CpG: molecules judged, methylated, what others lead to expect, its variance, and whether they suffice."""
+    share = np.divide(others[1], others[0], out=np.zeros(others[0].shape), where=others[0] >= FEWEST_BESIDE)
+    judged = share >= LEAST_ELSEWHERE
+    n, m = (np.where(judged, numbers, 0).sum(axis=1) for numbers in mine)
+    expected = np.where(judged, mine[0] * share, 0).sum(axis=1)
+    variance = copies * np.where(judged, mine[0] * share * (1 - share), 0).sum(axis=1)
+    return n, m, expected, variance, n >= FEWEST_BESIDE * copies
+
+
+def _unlike(judged):
+    """By how much libraries of a panel differ in one CpG beside others: relative SD, from the median of all pairs."""
+    m, expected, variance = (np.concatenate([row[i][row[6]] for row in judged] or [np.zeros(0)]) for i in (3, 4, 5))
+    if len(m) < FEWEST_PAIRS:
+        return PART / BELOW
+
+    def middle(sd):
+        return np.median((m - expected) ** 2 / (variance + (sd * expected) ** 2)) - HALF_WAY
+
+    if middle(UNLIKE) <= 0:
+        return UNLIKE
+    return 1.0 if middle(1.0) > 0 else float(brentq(middle, UNLIKE, 1.0))
 
 
 def _lacking(name, ids, molecules, lost, copies):

@@ -8,8 +8,8 @@ grid of T, v and c, joined with what is believed of T beforehand (from the input
 chance that two molecules are copies of one template: q = (1 + v²) / T. A variance over n independent molecules grows
 by 1 + (n - 1) q.
 
-Bisulfite conversion was used to tell template molecules apart by Miner et al. (2004, hairpins with barcodes) and, done
-only in part on purpose, to mark them (Kumar et al., 2018). Here it is what failed by itself that is read.
+Marking templates by chemical mutagenesis, to count them by their different sequences, is known (patent US 11,008,606).
+Here nothing is added: it is what conversion missed by itself that is read, and templates are not told apart one by one.
 """
 
 from __future__ import annotations

@@ -1,0 +1,195 @@
+"""Templates counted from molecules, conversion along the amplicon, and what else a library shows of how it was made.
+
+Truth comes from `hpaxis.simulation.templates`, which shares no assumption with the estimate but the chemistry: copies
+are log-normal, failures differ by molecule and place, and PCR makes chimeras.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpaxis.methylation.counting.calls import count_library
+from hpaxis.methylation.levels.completion import Completion
+from hpaxis.methylation.levels.intact import copy_reasons, pair_reasons
+from hpaxis.methylation.levels.libraries import estimate_study
+from hpaxis.methylation.levels.profile import SiteCounts, fit_profile, site_factors
+from hpaxis.methylation.levels.templates import Barcode, count_templates, known_input
+from hpaxis.methylation.panels.panel import read_panel
+from hpaxis.schemas import load, with_defaults
+from hpaxis.shipped import PANELS
+from hpaxis.simulation.reads import panel_amplicon
+from hpaxis.simulation.templates import (
+    Tube,
+    draw_reads,
+    draw_templates,
+    failure_shape,
+    files_of,
+    simulate_calls,
+    simulate_files,
+)
+
+PANEL = read_panel(PANELS / "nr3c1_exon1f")
+AMPLICON = panel_amplicon(PANEL)
+SETTINGS = with_defaults({}, load("config/methylation"))
+OTHERS = AMPLICON.other_offsets
+
+
+def levels(rng, mean=0.04):
+    return np.clip(rng.gamma(4, mean / 4, AMPLICON.offsets.size), 0.002, 0.3)
+
+
+def site_counts(tube, rng):
+    reads, _ = draw_reads(draw_templates(AMPLICON, tube, rng)[0], tube, rng)
+    noise = rng.random((len(reads), OTHERS.size)) < tube.error / 3
+    x = (reads[:, OTHERS] ^ noise).sum(axis=0).astype(float)
+    return SiteCounts(x, np.full(OTHERS.size, float(tube.reads)), tube.error / 3)
+
+
+def sheet(names, **columns):
+    rows = {"library_id": names, "participant_id": names, "timepoint": "t", "kind": "study", "panel": PANEL.name,
+            "expected_percent": np.nan, "plate": "p", "well": None, "input_ng": np.nan}  # fmt: skip
+    return pd.DataFrame(rows | columns)
+
+
+@pytest.mark.parametrize(("templates", "e"), [(100, 0.003), (300, 0.01), (1000, 0.03)])
+def test_templates_are_counted_within_their_limits(templates, e):
+    """Six libraries: the limits hold the templates of even copies in at least five, within a factor of two in median."""
+    rng = np.random.default_rng(templates)
+    tubes = [Tube(levels(rng), templates, 1500, copies_cv=cv, non_conversion=e, slope=2) for cv in (0.3, 0.7, 1.1) * 2]
+    counts = [site_counts(tube, rng) for tube in tubes]
+    profile = fit_profile(counts, OTHERS, AMPLICON.offsets, AMPLICON.sequence.size)
+    held, ratios = 0, []
+    for i, tube in enumerate(tubes):
+        barcode = Barcode(counts[i], *site_factors(profile, counts, i))
+        found = count_templates([barcode], np.nan, np.nan, 0.99)
+        true = templates / (1 + tube.copies_cv**2)
+        held += found.low <= true <= found.high
+        ratios.append(found.effective / true)
+        assert found.low < found.effective < found.high and found.source == "reads"
+    assert held >= 5 and 0.5 < np.median(ratios) < 2
+
+
+def test_without_failures_little_is_known_and_an_input_helps():
+    counts = SiteCounts(np.zeros(99), np.full(99, 1500.0), 0.0)
+    nothing = Barcode(counts, np.ones(99), np.zeros(99))
+    alone = count_templates([nothing], np.nan, np.nan, 0.95)
+    assert alone.thin and alone.high / alone.low > 100
+    helped = count_templates([nothing], 3000.0, 6000.0, 0.95)
+    assert not helped.thin and helped.source == "reads and input" and helped.high <= 6500
+    assert alone.effective < helped.effective < 3000
+    assert count_templates([], np.nan, np.nan, 0.95).source == "unknown"
+    assert known_input(303.0, 1.0).effective == pytest.approx(151.5)
+    # Nothing is lost where no molecule is a copy of another.
+    assert helped.factor_spread(1.0) == 0 and 0 < alone.factor_spread(5.0) < alone.spread
+
+
+def test_conversion_along_the_amplicon_is_learnt_where_it_is_uneven_and_flat_where_it_is_not():
+    rng = np.random.default_rng(3)
+    for slope, tolerance in ((1.0, 0.06), (2.5, 0.15)):
+        counts = [site_counts(Tube(levels(rng), 3000, 1500, non_conversion=0.01, slope=slope), rng) for _ in range(12)]
+        found = fit_profile(counts, OTHERS, AMPLICON.offsets, AMPLICON.sequence.size)
+        shape = failure_shape(AMPLICON.sequence.size, slope)
+        true = (shape / shape[OTHERS].mean())[AMPLICON.offsets]
+        assert np.abs(found.cpgs / true - 1).max() < tolerance
+        error = np.sqrt(np.diag(found.covariance))
+        assert (np.abs(found.cpgs - true) < 4 * error + 0.01).all() and found.between == 0
+
+
+def test_intervals_hold_the_level_without_input_ng_and_few_templates_are_named():
+    """Two studies of 12 libraries of 100-1,000 templates: at least 20 of 24 95 % intervals hold the level asked for.
+
+    Binomial(24, .95) is below 20 once in 170. Taking every molecule for its own holds it in about half.
+    """
+    rng = np.random.default_rng(11)
+    held, few = 0, 0
+    for study in range(2):
+        tubes = {f"L{i}": Tube(levels(rng), (100, 300, 1000)[i % 3], 1500, copies_cv=1.0, non_conversion=0.006,
+                               slope=2, chimeras=0.02) for i in range(12)}  # fmt: skip
+        tables = {n: simulate_calls(AMPLICON, PANEL, n, t, np.random.default_rng([study, i]))[0]
+                  for i, (n, t) in enumerate(tubes.items())}  # fmt: skip
+        rows = estimate_study(sheet(list(tubes)), {PANEL.name: PANEL}, tables, SETTINGS).libraries
+        rows = rows.set_index("library_id")
+        true = pd.Series({n: t.levels.mean() for n, t in tubes.items()})
+        held += int(true.between(rows["region_mean_beta_low"], rows["region_mean_beta_high"]).sum())
+        few += int(rows["reasons"].str.contains("stand for about").sum())
+        # No library has a variant.
+        assert not rows["reasons"].str.contains("variant").any()
+        assert (rows["effective_depth"] <= rows["median_depth"]).all()
+        few_ones = [n for n, t in tubes.items() if t.templates == 100]
+        assert (rows.loc[few_ones, "effective_depth"] < 150).all() and (rows.loc[few_ones, "verdict"] != "pass").all()
+    assert held >= 20 and few >= 20
+
+
+def test_reads_of_the_second_simulator_are_read_right(tmp_path):
+    rng = np.random.default_rng(2)
+    tube = Tube(levels(rng), 400, 600, non_conversion=0.004, indels=0.05, chimeras=0.02, stretches=0.03)
+    truth = simulate_files(AMPLICON, tube, files_of(tmp_path, "L"), rng)
+    calls = count_library(files_of(tmp_path, "L"), PANEL, "L")
+    row = calls.reads.iloc[0]
+    assert row["passed"] + row["unconverted"] >= 0.99 * tube.reads and row["gapped"] > 5 and row["stretches"] > 3
+    assert calls.sites["unconverted"].sum() == row["non_cpg_unconverted"]
+    counts = calls.counts
+    level = (counts["methylated"] / counts["depth"]).mean()
+    assert level == pytest.approx(truth, abs=0.012)
+    # Mates of one molecule agree at CpGs as well as elsewhere.
+    assert row["overlap_cpgs"] > 1000 and row["overlap_cpgs_differ"] < 0.01 * row["overlap_cpgs"]
+
+
+def sample(reads, primers=True, **counts):
+    """As much of a counted library as its reads are judged by."""
+    amplicons = pd.DataFrame({"forward_primer": ["TTTG" if primers else None]})
+    table = pd.DataFrame({"methylated": [50] * 10, "depth": [1000] * 10} | counts)
+    row = {"on_target": 1000, "passed": 1000} | reads
+    return SimpleNamespace(reads=pd.Series(row), counts=table, panel=SimpleNamespace(amplicons=amplicons),
+                           row=SimpleNamespace(kind="study", umi=None))  # fmt: skip
+
+
+def test_mates_that_disagree_at_cpgs_fail_and_mates_that_err_do_not():
+    whole = {"overlap_cpgs": 5000, "overlap_cpgs_differ": 10, "overlap_t": 5000, "overlap_t_differ": 9}
+    assert pair_reasons(sample(whole)) == []
+    ((rank, reason),) = pair_reasons(sample(whole | {"overlap_cpgs_differ": 480}))
+    assert rank == "fail" and "out of step" in reason
+    # Poor reads differ everywhere; at 0 % nothing can be told.
+    assert pair_reasons(sample(whole | {"overlap_cpgs_differ": 480, "overlap_t_differ": 470})) == []
+    assert pair_reasons(sample(whole, methylated=[0] * 10)) == []
+
+
+def test_discordant_pairs_undeclared_umis_stretches_and_clones_are_told():
+    ranks = [pair_reasons(sample({"discordant": n}))[0][0] for n in (60, 300)]
+    assert ranks == ["warn", "fail"] and pair_reasons(sample({"discordant": 40})) == []
+    lead = {"lead_1": 8, "lead_share_1": 0.97, "lead_letters_1": 3.9}
+    assert "UMI" in pair_reasons(sample(lead))[0][1]
+    assert pair_reasons(sample(lead | {"lead_letters_1": 1.1})) == [] and pair_reasons(sample(lead, False)) == []
+    told = copy_reasons(sample({"stretches": 30, "clone_molecules": 250, "clone_compared": 1000}))
+    assert [rank for rank, _ in told] == ["warn", "warn"]
+    assert "2.9 % of the molecules keep a stretch" in told[0][1] and "25 % of the molecules share" in told[1][1]
+    assert copy_reasons(sample({"stretches": 3, "clone_molecules": 20, "clone_compared": 1000})) == []
+
+
+def test_what_an_index_lacks_is_filled_in_from_libraries_that_have_it():
+    rng = np.random.default_rng(4)
+    profile = np.array([0.01, 0.02, 0.09, 0.04])
+    table = profile * np.exp(rng.normal(0, 0.2, (12, 1))) + rng.normal(0, 0.001, (12, 4))
+    wanted, used = np.ones(4, dtype=bool), np.array([True, True, False, True])
+    ratio, scatter, number = Completion(table).factor(used, wanted)
+    assert ratio == pytest.approx(0.04 / (0.07 / 3), rel=0.05) and number == 12
+    assert 0 < np.sqrt(scatter) < 0.005
+    assert Completion(table[:3]).factor(used, wanted) is None
+    assert Completion(np.where(used, table, np.nan)).factor(used, wanted) is None
+
+
+def test_exchanged_controls_fail_the_panel_and_no_level_is_absurd():
+    rng = np.random.default_rng(6)
+    wanted = {"S1": 0.05, "C0": 0.98, "C100": 0.003}
+    tables = {n: simulate_calls(AMPLICON, PANEL, n, Tube(np.full(47, level), 5000, 600), rng)[0]
+              for n, level in wanted.items()}  # fmt: skip
+    kinds = ["study", "control_0", "control_100"]
+    rows = sheet(list(wanted), kind=kinds, participant_id=["S1", np.nan, np.nan], timepoint=["t", np.nan, np.nan])
+    found = estimate_study(rows, {PANEL.name: PANEL}, tables, SETTINGS)
+    table = found.libraries.set_index("library_id")
+    assert (table["verdict"] == "fail").all() and table["reasons"].str.contains("exchanged").all()
+    assert table.loc["S1", "region_mean_beta"] == pytest.approx(0.05, abs=0.01)
+    assert found.indices["region_mean_beta"].isna().all()
+    assert (found.limits["lod"].dropna() < 1).all()
