@@ -89,8 +89,8 @@ class Counted:
         return np.ones(len(self.counts), dtype=bool)
 
     def usable(self, settings):
-        """CpGs that are deep enough."""
-        return self.depth >= settings["depth_fail"]
+        """CpGs that molecules enough show; whether these stand for templates enough is judged of the library."""
+        return self.counts["depth"].to_numpy(dtype=float) >= settings["depth_fail"]
 
     def shares(self, weights, confidence):
         """`estimate.Shares` of weighted sets of CpGs, less what molecules of other libraries add."""
