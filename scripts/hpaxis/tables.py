@@ -41,7 +41,7 @@ class ContractError(TypeError):
 
 
 def columns(contract: str) -> list[str]:
-    """Return the columns of a table, in order, as its schema has them: ``columns("methylation_limits")``."""
+    """Return the columns of a table, in order, as its schema has them; ``contract`` as in `methylation_limits`."""
     return list(schemas.load(f"{contract}.schema")["properties"])
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -161,7 +162,7 @@ def _inputs(table_file: Path) -> Iterable:
     return table[table["role"] != "panels"].itertuples()
 
 
-def _changed(row, written: float, small: int = 4_000_000) -> str | None:
+def _changed(row: Any, written: float, small: int = 4_000_000) -> str | None:
     from hpaxis.report.provenance import sha256
 
     path = Path(row.file)
