@@ -71,3 +71,42 @@ def test_the_command_overwrites_nothing(bench, capsys):
     assert "already exists" in capsys.readouterr().err
     assert main(["panel", "new", str(bench.folder / "new"), str(bench.folder / "none.fa"), "A" * 20, "C" * 20]) == 1
     assert "cannot be read as FASTA" in capsys.readouterr().err
+
+
+def headers(length):
+    end = 5000 + length
+    return {
+        "chr7:5001-{e}/rc": "-", "chr7:5001-{e}(-)": "-", "chr7:5001-{e}(+)": "+", "7:5001-{e}": "+",
+        "chromosome:GRCh38:7:5001:{e}:-1": "-", "chromosome:GRCh38:7:5001:{e}:1": "+",
+        "hg38_dna range=chr7:5001-{e} 5'pad=0 3'pad=0 strand=- repeatMasking=none": "-",
+        "hg38_dna range=chr7:5001-{e} 5'pad=0 3'pad=0 strand=+ repeatMasking=none": "+",
+        "NC_000007.14:c{e}-5001 Homo sapiens chromosome 7": "-", "NC_000007.14:5001-{e} Homo sapiens": "+",
+    }, end  # fmt: skip
+
+
+@pytest.mark.parametrize("header", headers(0)[0])
+def test_headers_of_the_fields_tools_give_the_strand(bench, header):
+    """samtools faidx with either mark of the strand, Ensembl, UCSC and NCBI: the same product, the same place."""
+    text = LEFT + bench.reference + RIGHT[:333]
+    strands, end = headers(len(text))
+    turned = strands[header] == "-"
+    piece = reverse_complement(text) if turned else text
+    path = bench.folder / "piece.fa"
+    path.write_text(f">{header.format(e=end)}\n{piece}\n")
+    row = panel_from_primers("x", bench.forward_primer, bench.reverse_primer, path).amplicons.iloc[0]
+    assert (row["chrom"], row["start"], row["strand"]) == ("chr7", 5701, "+")
+    assert row["end"] - row["start"] + 1 == len(bench.reference)
+
+
+@pytest.mark.parametrize(
+    ("header", "what"), [("chr7:5001-5100/rc", "of 100 bases, but holds"), ("chr7:5001..6000", "not understood")]
+)
+def test_headers_that_do_not_fit_are_refused_and_a_second_run_works(bench, header, what, capsys):
+    path = bench.folder / "piece.fa"
+    path.write_text(f">{header}\n{LEFT + bench.reference + RIGHT}\n")
+    arguments = ["panel", "new", str(bench.folder / "mine"), str(path), bench.forward_primer, bench.reverse_primer]
+    assert main(arguments) == 1
+    assert what in capsys.readouterr().err
+    path.write_text(f">amplicon\n{LEFT + bench.reference + RIGHT}\n")
+    (bench.folder / "piece.fa.fai").unlink()
+    assert not main(arguments)

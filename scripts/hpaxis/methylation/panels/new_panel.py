@@ -5,13 +5,14 @@ The product is found by PCR in silico after conversion, on either strand, and mu
 """
 
 import re
+import shutil
 from pathlib import Path
 
 import pysam
 
 from hpaxis.methylation.panels.genome_check import LONGEST_PRODUCT, find_products
 from hpaxis.methylation.panels.nucleotides import IUPAC, reverse_complement
-from hpaxis.methylation.panels.panel import panel_of, placed_name, read_panel, write_panel
+from hpaxis.methylation.panels.panel import panel_of, placed_name, read_panel, record_headers, write_panel
 from hpaxis.problems import InputError, Problem, raise_if_any
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -45,11 +46,15 @@ def panel_from_primers(name, forward, reverse, reference):
     raise_if_any(_only_one(reference, products))
     record, first, last, strand = products[0]
     sequence = text[first - 1 : last].upper()
-    chrom, start = placed_name(record, len(text))
+    chrom, start, turned = placed_name(record_headers(reference).get(record, record), len(text))
     if start is None:
         chrom, start = record, 1
+    before, on_plus = first - 1, strand
+    if turned == "-":
+        before, on_plus = len(text) - last, {"+": "-", "-": "+"}[strand]
     amplicon = {
-        "amplicon": name, "chrom": chrom, "start": start + first - 1, "end": start + last - 1, "strand": strand,
+        "amplicon": name, "chrom": chrom, "start": start + before, "end": start + before + last - first,
+        "strand": on_plus,
         "forward_primer": forward, "reverse_primer": reverse, "source": f"primers in {Path(reference).name}",
     }  # fmt: skip
     return panel_of([amplicon], {name: reverse_complement(sequence) if strand == "-" else sequence})
@@ -76,8 +81,13 @@ def new_panel(folder, reference, forward, reverse):
     if folder.exists():
         raise_if_any([Problem(str(folder), "already exists", "give another folder, or remove it")])
     panel = panel_from_primers(folder.name, forward, reverse, reference)
-    write_panel(panel, folder)
-    read_panel(folder)
+    try:
+        write_panel(panel, folder)
+        read_panel(folder)
+    except BaseException:
+        # Half a panel would stand in the way of the next attempt.
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     row = panel.amplicons.iloc[0]
     return [
         f"{folder}: {row.chrom}:{row.start}-{row.end}({row.strand}), {row.end - row.start + 1} bases, "

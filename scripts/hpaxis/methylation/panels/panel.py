@@ -135,6 +135,14 @@ def primer_mismatches(primer, reference):
     return wrong
 
 
+def record_headers(path):
+    """Name of each record of a FASTA file → its whole header; of genomes, whose records are chromosomes, none."""
+    if Path(path).stat().st_size > LARGEST_PIECE:
+        return {}
+    lines = (line[1:].strip() for line in _text(Path(path)).splitlines() if line.startswith(">"))
+    return {line.split()[0]: line for line in lines if line}
+
+
 def _read_references(path, problems):
     references, name = {}, None
     for number, line in enumerate(_text(path).splitlines(), 1):
@@ -362,19 +370,22 @@ def make_panel(reference, primers=None):
     problems = []
     records = _read_references(Path(reference), problems)
     raise_if_any(problems)
+    headers = record_headers(reference)
     known = {} if primers is None else _read_primers(Path(primers), records)
     amplicons, references = [], {}
     for record, sequence in records.items():
         name = re.sub(r"[^A-Za-z0-9_.-]+", "_", record)
-        chrom, start = placed_name(record, len(sequence))
+        chrom, start, strand = placed_name(headers.get(record, record), len(sequence))
         pairs = known.get(record, [(None, None)])
         for i, (forward, reverse) in enumerate(pairs, 1):
             first, last = (0, len(sequence)) if forward is None else find_product(forward, reverse, sequence)
             label = name if len(pairs) == 1 else f"{name}_{i}"
             references[label] = sequence[first:last]
+            before = first if strand == "+" else len(sequence) - last
             amplicons.append({
-                "amplicon": label, "chrom": chrom, "start": pd.NA if start is None else start + first,
-                "end": pd.NA if start is None else start + last - 1, "strand": "+", "forward_primer": forward,
+                "amplicon": label, "chrom": chrom, "start": pd.NA if start is None else start + before,
+                "end": pd.NA if start is None else start + before + last - first - 1, "strand": strand,
+                "forward_primer": forward,
                 "reverse_primer": reverse, "source": f"{Path(reference).name}: {record}",
             })  # fmt: skip
     return panel_of(amplicons, references)
@@ -463,9 +474,41 @@ def _read_primers(path, records):
     return {name: list(zip(rows["forward_primer"], rows["reverse_primer"])) for name, rows in table.groupby("amplicon")}
 
 
+LARGEST_PIECE = 50_000_000
+# How the tools of the field name a piece of a genome: samtools faidx (also --mark-strand), Ensembl, UCSC, NCBI.
+PLACED = (
+    re.compile(r"chromosome:[\w.]+:(?P<chrom>\w+):(?P<start>\d+):(?P<end>\d+):(?P<strand>-?1)\b"),
+    re.compile(r"range=(?P<chrom>\w+):(?P<start>\d+)-(?P<end>\d+)(?=.*\bstrand=(?P<strand>[-+]))"),
+    re.compile(r"(?P<chrom>N[CTW]_\d+\.\d+):(?P<strand>c)(?P<end>\d+)-(?P<start>\d+)"),
+    re.compile(r"(?P<chrom>N[CTW]_\d+\.\d+|chr[0-9A-Za-z]+|^[0-9XYMT]{1,2})[_:](?P<start>\d+)[_-](?P<end>\d+)"
+               r"(?P<strand>/rc|\([-+]\)|$|(?=[\s_]))"),
+)  # fmt: skip
+SEX = {23: "X", 24: "Y"}
+NCBI_HUMAN = re.compile(r"NC_0000(\d\d)\.\d+")
+
+
 def placed_name(name, length):
-    """Chromosome and first base that a record's name tells; NA and None when it tells none that fit its length."""
-    found = re.search(r"(chr[0-9A-Za-z]+)[_:](\d+)[_-](\d+)", name)
-    if found and int(found[3]) - int(found[2]) + 1 == length:
-        return found[1], int(found[2])
-    return pd.NA, None
+    """Chromosome, first base and strand that a record's header says; NA, None and + where it says no place.
+
+    Raises `InputError` where it says a place in a form that is not understood, or one that does not fit its length.
+    """
+    found = next((m for pattern in PLACED if (m := pattern.search(name))), None)
+    if found is None:
+        if re.search(r"\w+:c?\d+[-.]+\d+", name):
+            what, remedy = "names a place in a form that is not understood", "name the record like chr5:1001-1360"
+            raise InputError(Problem("reference", what, remedy, value=name.split()[0]))
+        return pd.NA, None, "+"
+    start, end = int(found["start"]), int(found["end"])
+    if end - start + 1 != length:
+        if found.re is not PLACED[-1] or found["strand"] in ("/rc", "(-)", "(+)") or ":" in found[0]:
+            what = f"names a place of {end - start + 1} bases, but holds {length}"
+            remedy = "cut the piece again, or name it without a place"
+            raise InputError(Problem("reference", what, remedy, value=name.split()[0]))
+        return pd.NA, None, "+"
+    chrom = found["chrom"]
+    if human := NCBI_HUMAN.fullmatch(chrom):
+        number = int(human[1])
+        chrom = f"chr{SEX.get(number, number)}"
+    elif not chrom.startswith(("chr", "N")):
+        chrom = f"chr{chrom}"
+    return chrom, start, "-" if found["strand"] in ("/rc", "(-)", "-1", "-", "c") else "+"

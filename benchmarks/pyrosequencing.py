@@ -1,0 +1,99 @@
+"""How a pyrosequencer's levels keep their promises: simulated readings with a floor, and real titrations.
+
+usage: python benchmarks/pyrosequencing.py 25              (studies; prints a table for docs/calibration_methylation.md)
+       python benchmarks/pyrosequencing.py DATA_FOLDER     (tables of Bock and others 2016: the public repository
+                                                           epigen/methylation-biomarker-benchmark)
+"""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from hpaxis.methylation.assays.instrument import band, instrument_error, usable
+from hpaxis.methylation.levels import estimate
+from hpaxis.methylation.levels.readings import Readings
+
+SETTINGS = {"position_sd": None, "shared_sd": None, "floor": None}
+LEVELS, LIBRARIES, N_CPGS = (0.4, 0.8, 3.0, 10.0, 50.0), 16, 13
+# Bock and others 2016: one pyrosequencing run against its replicate, below 5 %, at 5-20 %, 20-80 % and above.
+ERRORS = np.array([0.76, 1.87, 2.81, 2.47])
+TITRATIONS = {
+    "partly methylated DNA": ([f"IVM_{i}" for i in range(1, 7)], [0, 0.01, 0.1, 0.5, 0.75, 1]),
+    "cell line in blood": (["B_96050", "B_83366", "B_39141", "B_77007", "B_14129", "B_33773"],
+                           [0, 0.0001, 0.001, 0.01, 0.1, 1]),
+}  # fmt: skip
+ASSAYS = ("Pyroseq_1", "Pyroseq_2", "Pyroseq_3", "Pyroseq_4", "Pyroseq_5")
+
+
+def simulate(rng, spread=0.3):
+    """Readings of two runs per library, negative ones written as 0, and each library's true mean (percent)."""
+    rows, truth = [], {}
+    for i, mean in enumerate(np.repeat(LEVELS, LIBRARIES)):
+        name, level = f"S{i:03d}", max(mean + rng.normal(0, spread * mean), 0.02)
+        truth[name] = mean, level
+        for well in ("A1", "B1"):
+            seen = np.clip(level + rng.normal(0, ERRORS[band(mean / 100)], N_CPGS), 0, 100).round(2)
+            rows += [(name, well, "a", f"c{c:02d}", v, "passed") for c, v in enumerate(seen)]
+    return pd.DataFrame(rows, columns=["library_id", "well", "assay", "cpg_id", "percent", "quality"]), truth
+
+
+def calibrate(studies):
+    """Bias and coverage of the 13-CpG mean by true level."""
+    panel = SimpleNamespace(cpgs=pd.DataFrame({"cpg_id": [f"c{c:02d}" for c in range(N_CPGS)]}))
+    found = {level: [] for level in LEVELS}
+    for seed in range(studies):
+        readings, truth = simulate(np.random.default_rng(seed))
+        error = instrument_error(readings, SETTINGS)
+        for name, rows in usable(readings, error.floor).groupby("library_id"):
+            sample = Readings(None, panel, rows, [], error, estimate.ASSUMED, None, None, None, [])
+            e = sample.levels(np.full((N_CPGS, 1), 1 / N_CPGS), estimate.ASSUMED, 0.95)
+            mean, level = truth[name]
+            found[mean].append((100 * e.beta[0] - level, e.low[0] <= level / 100 <= e.high[0]))
+    print("| true level | libraries | bias, points | 95 % intervals that hold the truth |\n| --- | --- | --- | --- |")
+    for level, values in found.items():
+        bias, held = np.transpose(values)
+        print(f"| {level:g} % | {len(bias)} | {bias.mean():+.3f} | {held.mean():.3f} |")
+
+
+def titrations(folder):
+    """Linear mixing between the ends of two titrations, by assay, with the error of the replicated run."""
+    first, second = (_levels(folder, name) for name in ("Pyroseq_1", "Pyroseq_1_replicate"))
+    both = pd.concat([first["meth"], second["meth"]], axis=1, join="inner").dropna()
+    mean, difference = both.mean(axis=1), both.iloc[:, 0] - both.iloc[:, 1]
+    at = band(mean / 100)
+    sd = np.array([np.sqrt((difference[at == b] ** 2).mean() / 2) for b in range(4)])
+    print("SD of a reading by band, points:", sd.round(2), "n", np.bincount(at, minlength=4))
+    print("| assay | titration | mixtures compared | within the 95 % interval | mean difference, points |")
+    print("| --- | --- | --- | --- | --- |")
+    for assay in ASSAYS:
+        values = _levels(folder, assay)["meth"].unstack()
+        for title, (names, shares) in TITRATIONS.items():
+            known = [n for n in names if n in values.columns]
+            table = values.reindex(columns=names).dropna()
+            if len(known) < len(names) or table.empty:
+                continue
+            low, high = table[names[0]], table[names[-1]]
+            off, held = [], []
+            for name, share in zip(names[1:-1], shares[1:-1]):
+                expected = (1 - share) * low + share * high
+                error = np.sqrt(sum((w * sd[band(v / 100)]) ** 2 for w, v in
+                                    ((1, table[name]), (1 - share, low), (share, high))))  # fmt: skip
+                off += list(table[name] - expected)
+                held += list((table[name] - expected).abs() <= 1.96 * error)
+            print(f"| {assay} | {title} | {len(held)} | {np.mean(held):.2f} | {np.mean(off):+.2f} |")
+
+
+def _levels(folder, name):
+    table = pd.read_csv(Path(folder) / f"results_main_study_{name}.txt", sep="\t", dtype=str, encoding="latin-1")
+    columns = [c for c in table.columns if c.endswith("_meth")]
+    values = table.set_index("locus_identifier")[columns].apply(pd.to_numeric, errors="coerce")
+    values.columns = [c.removesuffix("_meth") for c in columns]
+    # One laboratory's table holds fractions.
+    return (values if values.max(axis=None) > 1 else 100 * values).stack().to_frame("meth")
+
+
+if __name__ == "__main__":
+    titrations(sys.argv[1]) if Path(sys.argv[1]).is_dir() else calibrate(int(sys.argv[1]))
