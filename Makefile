@@ -71,6 +71,7 @@ selfcheck: $(VENV)/.run  ## studies of known truth through the workflow: pass or
 
 calibration: $(VENV)/.run  ## does 95 % mean 95 %? writes docs/calibration_*.md (long)
 	$(BIN)/python benchmarks/calibrate_methylation.py --cores $(CORES)
+	$(BIN)/python benchmarks/calibrate_templates.py
 	$(BIN)/python benchmarks/calibrate_moderation.py --cores $(CORES)
 	$(BIN)/python benchmarks/calibrate_inference.py --cores $(CORES)
 	$(BIN)/python benchmarks/calibrate_programme.py --cores $(CORES)

@@ -55,6 +55,7 @@ def test_every_command_told_is_there(root, pattern):
 MADE = {
     "benchmark_amplicon_calling.md": "benchmark",
     "calibration_methylation.md": "calibration",
+    "calibration_templates.md": "calibration",
     "calibration_moderation.md": "calibration",
     "published.md": "published",
     "rebuilt.md": "rebuilt",
