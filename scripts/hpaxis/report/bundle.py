@@ -217,7 +217,7 @@ def _inputs(config):
     for name, path in config["sheets"].items():
         sheets[name] = path and keep(f"sheets/{name}.tsv", path)
     counted = {"assay": "counts", "counts": "counts/molecules.tsv"}
-    # A well of an export is told by the table of readings, in which exports are one.
+    # The table of readings names the well of an export, in which exports are one.
     measured = {"export": "counts/pyrosequencing.tsv", "well": "NA"}
     sheet, _ = read_sheet(config["sheets"]["libraries"], sheet_schema("libraries"))
     panels = {}

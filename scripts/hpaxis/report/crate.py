@@ -34,7 +34,7 @@ def run_crate(config, inputs, outputs, plans, software, code, git=None):
     """Return the metadata of a run as JSON text.
 
     ``config``: with its defaults. ``inputs`` and ``outputs``: tables of `provenance.checksum_table`; an output whose
-    role begins with ``each`` stands for one file a library or plate and is told by role only. ``plans``: DataFrame
+    role begins with ``each`` stands for one file per library or plate and is listed by role only. ``plans``: DataFrame
     model, status, hash, locked_hash (each model's plan). ``software``: list of (name, version). ``code``: SHA-256 of
     the code (`code_digest`). ``git``: dict commit, changed (`git_state`), or None without git.
     """

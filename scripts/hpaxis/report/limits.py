@@ -80,7 +80,7 @@ def _warnings(results):
     primary = in_order(results)[0]
     if primary.refused:
         return None
-    # What is said of time and of missing rows stands above, for every model.
+    # Time and missing rows are covered above, for every model.
     told = ("predictor_after_randomisation", "rows_left_out")
     rows = primary.tables["warnings"]
     said = [f"{r['what']} ({r['remedy']})" for _, r in rows[~rows["code"].isin(told)].iterrows()]

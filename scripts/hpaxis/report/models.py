@@ -89,7 +89,7 @@ class ModelResult:
 
     @property
     def differences(self):
-        """Differences of slopes as reported: what b3 is, one row a pair of arms or one per unit of the moderator.
+        """Differences of slopes as reported: what b3 is, one row per pair of arms or one per unit of the moderator.
 
         Under another treatment than complete cases, the pairs with the reference arm, which the product terms are.
         """

@@ -49,7 +49,7 @@ def sha256(path):
 
 
 def checksum_table(files, code=None):
-    """Return one row a file: role, file (as named), bytes, sha256.
+    """Return one row per file: role, file (as named), bytes, sha256.
 
     ``files`` is an iterable of (role, path). Sorted by role, in the order of first mention, then by name. What
     lies in the resources of the folder ``code`` is named from there: the table is the same wherever hpaxis stands.
@@ -69,7 +69,7 @@ def _name(path, code):
 
 
 def by_role(checksums):
-    """Return one row a role: role, files, bytes, sha256, without any name of a file.
+    """Return one row per role: role, files, bytes, sha256, without any name of a file.
 
     A role with one file has that file's checksum; with several, the SHA-256 of their sorted checksums, one a line,
     so that neither their names nor their order matter.
