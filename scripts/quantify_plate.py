@@ -16,10 +16,12 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.sheets import read_sheet, sheet_schema
     from hpaxis.tables import write_table
 
-    settings = snakemake.params.settings
+    # Files are opened by the path that Snakemake gives, which may be a copy on a node's own disk.
+    given = snakemake.input
+    settings = snakemake.params.settings | {"kits": given.kits, "control_ranges": given.get("ranges") or None}
     hair, problems = read_sheet(snakemake.input.hair, sheet_schema("hair"))
     raise_if_any(problems)
-    row = SimpleNamespace(**snakemake.params.plate)
+    row = SimpleNamespace(**snakemake.params.plate | {"reader_file": given.reader, "layout_file": given.layout})
     kit, read, layout = load_inputs(row, hair, settings)
     log.info("%s: %s, plate %s, reading %s", row.plate_id, read.reader, " / ".join(read.plates) or "-", read.reading)
     run = None if pd.isna(getattr(row, "run", None)) else row.run
