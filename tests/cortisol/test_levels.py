@@ -300,3 +300,14 @@ def test_little_hair_is_flagged_and_kept(settings):
     quality = check_quality(result, settings)
     found = hair_measurements(result.estimates, result.summary, quality, hair(["H1"]).assign(mass_mg=0.6), settings)
     assert "low_mass" in found["flags"].iloc[0] and found["cortisol_pg_per_mg"].iloc[0] > 0
+
+
+def test_what_the_report_shows_names_no_hair_sample(settings):
+    layout, read = plate([("H1", np.nan, 300.0)])
+    at = layout.loc[layout["role"] == "sample", "well"].iloc[0]
+    result = quantify_plate(
+        "P1", read, layout.assign(mask=np.where(layout["well"] == at, "spilt", None)), KIT, settings
+    )
+    checks = check_quality(result, settings)
+    reason = checks.loc[checks["check"] == "masked_well", "reason"].iloc[0]
+    assert "spilt" in reason and "H1" not in reason

@@ -5,6 +5,7 @@ import pandas as pd
 from scipy import stats
 
 from hpaxis.cortisol.assay import cv_percent
+from hpaxis.cortisol.curve import CurveError, fit_curve
 
 COLUMNS = ("plate_id", "check", "subject", "value", "limit", "verdict", "reason", "remedy", "wells")
 RERUN_COLUMNS = ("plate_id", "role", "sample", "wells", "concentration", "cv_percent", "reason", "action")
@@ -76,11 +77,11 @@ def _one_bad_well(result, settings, ranges):
     wells = result.wells
     tried = wells.loc[wells["role"].isin(["standard", "b0", "nsb"]) & wells["response"].notna(), "well"]
     found = []
-    for well in tried:
+    for well in tried if result.curve is not None else ():
+        if not _stands_apart(result, well):
+            continue
         other = result.without(well)
         if other.curve is None:
-            continue
-        if not _stands_apart(wells, well, other):
             continue
         state, _ = _verdict_of(other, settings, ranges)
         if state != "fail":
@@ -102,18 +103,28 @@ def _one_bad_well(result, settings, ranges):
     return _row("one_bad_well", well, largest, np.nan, "warn", reason, MASK_REMEDY, well)
 
 
-def _stands_apart(wells, well, other):
+def _stands_apart(result, well):
     """Whether a well lies far from what the plate says without it: beyond 4 SD, the curve's own error included."""
+    wells = result.wells
     row = wells.set_index("well").loc[well]
     if row["role"] == "standard":
-        expected = other.curve.response(row["nominal"])
-        sd = float(np.sqrt(other.curve.prediction_variance(np.array([row["nominal"]]), 1)[0]))
-    else:
-        rest = wells.loc[(wells["role"] == row["role"]) & (wells["well"] != well), "response"].dropna()
-        if rest.empty:
+        points = result.curve.points
+        here = (points["concentration"] == row["nominal"]) & (points["response"] == row["response"])
+        rest = points.drop(index=points.index[here][:1])
+        try:
+            curve = fit_curve(
+                rest["concentration"], rest["response"], result.curve.model, result.curve.weights, result.curve.variance
+            )
+        except CurveError:
             return False
-        expected = rest.median()
-        sd = float(np.sqrt(other.curve.variance(expected) * (1 + 1 / len(rest))))
+        expected = float(curve.response(row["nominal"]))
+        sd = float(np.sqrt(curve.prediction_variance(np.array([row["nominal"]]), 1)[0]))
+    else:
+        same = wells.loc[(wells["role"] == row["role"]) & (wells["well"] != well), "response"].dropna()
+        if same.empty:
+            return False
+        expected = same.median()
+        sd = float(np.sqrt(result.curve.variance(expected) * (1 + 1 / len(same))))
     return bool(abs(row["response"] - expected) > APART_SD * sd)
 
 
@@ -127,14 +138,14 @@ def _changes(before, after):
 def _masked(result):
     """Wells that the layout masks, each with its reason; a mask without consequences still has to be told."""
     masked = result.wells[result.wells["mask"].notna()]
-    return [
-        _row(
-            "masked_well", row.well, np.nan, np.nan, "warn",
-            f"well {row.well} ({row.role} {row.sample or ''}".rstrip() + f") is masked by hand: {row.mask}",
-            "report it; the reason stands in the layout", row.well,
-        )
-        for row in masked.itertuples()
-    ]  # fmt: skip
+    rows = []
+    for row in masked.itertuples():
+        # The report shows this line, so it names no hair sample.
+        named = f" {row.sample}" if row.role in ("standard", "control") and isinstance(row.sample, str) else ""
+        reason = f"well {row.well} ({row.role}{named}) is masked by hand: {row.mask}"
+        remedy = "report it; the reason stands in the layout"
+        rows.append(_row("masked_well", row.well, np.nan, np.nan, "warn", reason, remedy, row.well))
+    return rows
 
 
 def _limits(result, settings):

@@ -213,14 +213,14 @@ def _between_runs(between):
             "all", "between_runs", platform, 100 * np.sqrt(np.expm1(found.total)), np.nan,
             *(("warn", reason, remedy) if found.source == "none" else ("pass", None, None)), None,
         ))  # fmt: skip
-        rows += [
-            (
-                "all", "between_runs", f"{platform} {item}", np.nan, np.nan, "warn",
-                f"{platform}: {item} differs between runs far more than everything else",
+        for item in found.left_out:
+            kind, _, name = item.partition(" ")
+            # The name stands in the subject alone: the report counts rows whose subject is a hair sample.
+            rows.append((
+                "all", "between_runs", name if kind == "hair" else item, np.nan, np.nan, "warn",
+                f"{platform}: a {kind} differs between runs far more than everything else",
                 "it is left out of the variance between runs: look for a swapped tube", None,
-            )
-            for item in found.left_out
-        ]  # fmt: skip
+            ))  # fmt: skip
     return pd.DataFrame(rows, columns=list(quality.COLUMNS))
 
 

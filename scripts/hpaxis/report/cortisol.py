@@ -70,6 +70,7 @@ def cortisol_section(tables, figures, library_ids, cells):
     blocks = [
         _opening(curves, samples, cells),
         _no_value(samples),
+        _failed_plates(samples, cells),
         *(of_plates if len(curves) else [checks if len(tables["quality"]) else None]),
         sample_table(samples, library_ids, cells),
         rerun_table(tables["rerun"], library_ids) if library_ids else _rerun_sentence(tables["rerun"], cells),
@@ -117,6 +118,20 @@ def _rerun_sentence(rerun, cells):
         f"samples{also}. The bench’s page (bench.html, not for sharing) and cortisol/rerun.tsv have each with its "
         "wells."
     )
+
+
+def _failed_plates(samples, cells):
+    """What became of the hair samples whose plate failed; None where there are none."""
+    flagged = samples["flags"].fillna("").str.split(";").map(lambda names: "plate_failed" in names)
+    if not flagged.any():
+        return None
+    used = flagged & samples["cortisol_pg_per_mg"].notna()
+    said = [
+        (flagged & ~used, "left out because the plate failed"),
+        (used, "used although the plate failed, as cortisol.failed_plates asks"),
+    ]
+    parts = [f"{cells.people(int(which.sum()))} {what}" for which, what in said if which.any()]
+    return Notice(f"Hair samples of failed plates: {'; '.join(parts)}.", "warning")
 
 
 def _no_value(samples):
