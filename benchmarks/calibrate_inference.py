@@ -2,7 +2,7 @@
 
 Usage: calibrate_inference.py [--cores 2] [--studies 2000] [--only multiverse] [--out docs/calibration_inference.md]
 The same page whatever the cores: every study has its own seed. --only makes one part; what is made is kept in
-build/calibration, and the page is written once all parts are there.
+build/calibration, and the page holds the parts that are there.
 """
 
 import argparse
@@ -245,12 +245,11 @@ def main():
         found = shares(part, arguments.studies, arguments.cores).assign(studies=arguments.studies)
         found.to_csv(kept / f"{part}.tsv", sep="\t", index_label="cell")
         print(found.round(3).to_string(), flush=True)
-    files = {part: kept / f"{part}.tsv" for part in PARTS}
-    if all(path.exists() for path in files.values()):
-        results = {part: pd.read_csv(path, sep="\t", index_col="cell") for part, path in files.items()}
-        with whole_file(arguments.out) as written:
-            written.write_text(page(results), encoding="utf-8")
-        print(f"wrote {arguments.out}")
+    files = {part: kept / f"{part}.tsv" for part in PARTS if (kept / f"{part}.tsv").exists()}
+    results = {part: pd.read_csv(path, sep="\t", index_col="cell") for part, path in files.items()}
+    with whole_file(arguments.out) as written:
+        written.write_text(page(results), encoding="utf-8")
+    print(f"wrote {arguments.out}")
 
 
 if __name__ == "__main__":

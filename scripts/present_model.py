@@ -1,4 +1,4 @@
-"""Draw the figures of one model and lay its table out for a paper, as TSV, HTML and LaTeX."""
+"""Draw the figures of one model and lay its table out for a paper, as TSV, HTML, LaTeX and Word."""
 
 from job import logged
 
@@ -11,8 +11,8 @@ with logged(snakemake.log[0]):
     given = {name: path for name, path in snakemake.input.items() if name != "code"}
     tables = {name: read_table(path, text=("moderator", "contrast")) for name, path in given.items()}
     entry, name = snakemake.params.entry, snakemake.wildcards.model
-    for kind, text in apa_files(tables, entry["title"] or name).items():
+    for kind, content in apa_files(tables, entry["title"] or name).items():
         with whole_file(snakemake.output[f"apa_{kind}"]) as part:
-            part.write_text(text, encoding="utf-8")
+            part.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     for figure, drawn in plot_model(tables, entry).items():
         save(drawn, snakemake.output[figure])

@@ -1,9 +1,14 @@
+import re
+from io import BytesIO
+
 import pandas as pd
 import pytest
+from docx import Document
 
 from hpaxis.moderation import fit
 from hpaxis.moderation.apa import apa_files, apa_note, apa_table
 from hpaxis.moderation.linear import coefficient_table, fit_linear
+from hpaxis.moderation.statistics_check import check_statistics
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +30,62 @@ def test_table_has_the_models_own_covariance_in_the_layout_of_a_paper(tables):
     assert table["Term"].iloc[5] == "mean - 1 SD (3.69)"
 
 
-def test_note_states_n_and_the_share_explained(tables, anorexia):
+def test_note_states_n_the_share_explained_and_f_of_the_tables_own_covariance(tables, anorexia):
     note = apa_note(tables["fit"], "HC3")
     assert note.startswith(
-        "N = 50. R² = .49, F(4, 45) = 10.65, p < .001; interaction ΔR² = .08, F(1, 45) = 7.32, p = .010."
+        "N = 50. R² = .49; the interaction adds ΔR² = .08. Wald tests with HC3 errors: whole model F(4,"
     )
+    # The robust interaction's F is its t squared: -3.37^2, with the same p as in the table.
+    assert "interaction F(1, 45) = 11.33, p = .002" in note
     arms = fit(anorexia, outcome="Postwt", predictor="Prewt", moderator="Treat").fit
     assert "N = 72 (n = 29 CBT, n = 26 Cont, n = 17 FT)" in apa_note(arms, "HC3")
+
+
+def claims_of(tsv):
+    """The statistics of a table as it would be pasted, and the F values of its note, as claims."""
+    lines = [line for line in tsv.splitlines() if not line.startswith("#")]
+    columns = lines[0].split("\t")
+    claims = []
+    for line in lines[1:]:
+        row = dict(zip(columns, line.split("\t"), strict=True))
+        low, high = row["95% CI"].strip("[]").split(", ")
+        claims.append({k: row[k] for k in ("b", "SE", "t", "df", "p")} | {"low": low, "high": high})
+    for df1, df2, F, p in re.findall(r"F\((\d+), ([\d.]+)\) = ([\d.]+), p ((?:< |= )\.\d+)", tsv):
+        claims.append({"F": F, "df1": df1, "df2": df2, "p": p})
+    return claims
+
+
+@pytest.mark.parametrize(("kind", "cluster"), [("OLS", None), ("HC3", None), ("HC4", None), ("CR2", "family")])
+def test_what_is_pasted_passes_the_claims_check_under_every_covariance(dyads, kind, cluster):
+    children = dyads[dyads["role"] == "child"].assign(family=lambda d: [f"f{i // 3}" for i in range(len(d))])
+    result = fit(children, outcome="competence", predictor="region_mean_beta", moderator="arm", covariance=kind,
+                 cluster=cluster, standardise=["outcome", "predictor"])  # fmt: skip
+    own = {"refused": pd.DataFrame(), "coefficients": result.coefficients, "slopes": result.slopes,
+           "slope_differences": result.slope_differences, "fit": result.fit, "region": result.region}  # fmt: skip
+    claims = claims_of(apa_files(own, "m")["tsv"])
+    assert len(claims) == 4 + 2 + 1 + 2
+    verdicts = check_statistics(claims)["verdict"]
+    assert set(verdicts) <= {"agrees", "implied"}
+
+
+def test_a_fit_that_is_reported_in_place_of_complete_cases_is_what_is_pasted(tables):
+    names = [*tables["slope_differences"]["contrast"], *(f"slope[{a}]" for a in tables["slopes"]["at"])]
+    other = pd.DataFrame({"quantity": ["Illiteracy:Murder", *names[1:]], "method": "Tobit", "role": "primary",
+                          "estimate": -5.0, "se": 2.0, "t": -2.5, "df": 45.0, "p": 0.016, "low": -9.03, "high": -0.97,
+                          "n": 52, "covariance": "Tobit jackknife", "note": "2 values beyond a limit"})  # fmt: skip
+    text = apa_files({**tables, "sensitivity": other}, "m")["tsv"]
+    assert "−97.04" not in text and "−5.00\t2.00\t[−9.03, −0.97]" in text
+    assert "N = 52, by Tobit (2 values beyond a limit)" in text and "Tobit jackknife" in text
+
+
+def test_the_word_file_holds_the_same_cells(tables):
+    files = apa_files(tables, "Income")
+    document = Document(BytesIO(files["docx"]))
+    cells = [[cell.text for cell in row.cells] for row in document.tables[0].rows]
+    pasted = apa_table(tables["coefficients"], tables["slopes"], tables["slope_differences"])
+    assert cells[0] == pasted.columns[1:].tolist()
+    assert [row for row in cells[1:] if row[1]] == pasted.iloc[:, 1:].to_numpy().tolist()
+    assert document.paragraphs[-1].text.startswith("Note. N = 50.")
 
 
 def test_each_layout_holds_the_same_numbers(tables):

@@ -1,6 +1,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
 import yaml
 
 from hpaxis.cli import main
@@ -35,21 +38,66 @@ def test_printed_statistics_are_checked_from_a_table(tmp_path, capsys):
     assert "2.73" in capsys.readouterr().out
 
 
-def test_the_lock_is_written_from_the_config_alone(tmp_path, capsys):
-    config = {
-        "sheets": {"libraries": "l.tsv", "participants": "p.tsv"}, "arms": ["control", "treatment"],
-        "models": {"m": {"outcome": "competence", "predictor": "region_mean_beta"}},
-        "moderation": {"lock": str(tmp_path / "plan.lock.json")},
-    }  # fmt: skip
+def test_the_lock_is_written_from_config_and_sheets_with_a_readable_plan(tmp_path, capsys, monkeypatch):
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    config = yaml.safe_load((root / "config" / "config.yaml").read_text(encoding="utf-8"))
+    config["moderation"]["lock"] = str(tmp_path / "plan.lock.json")
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
-    assert main(["lock", "--config", str(path)]) == 0
-    assert list(json.loads((tmp_path / "plan.lock.json").read_text(encoding="utf-8"))["models"]) == ["m"]
-    assert main(["lock", "--config", str(path)]) == 1
+    assert main(["lock", "--configfile", str(path)]) == 0
+    lock = json.loads((tmp_path / "plan.lock.json").read_text(encoding="utf-8"))
+    assert sorted(lock["models"]) == sorted(config["models"])
+    assert {"participants", "libraries", "hair", "plates", "panels"} == set(lock["inputs"])
+    assert "- covariance: HC3" in (tmp_path / "plan.lock.md").read_text(encoding="utf-8")
+    assert main(["lock", "--configfile", str(path)]) == 1
     assert "exists already" in capsys.readouterr().err
-    path.write_text(yaml.safe_dump({**config, "moderation": {}}), encoding="utf-8")
-    assert main(["lock", "--config", str(path)]) == 1
+    config["moderation"]["lock"] = None
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert main(["lock", "--configfile", str(path)]) == 1
     assert "names no lock" in capsys.readouterr().err
+
+
+FIT = ["fit", "TABLE", "--outcome", "y", "--predictor", "x", "--moderator", "g"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fit", "no_such.tsv", "--outcome", "y", "--predictor", "x", "--moderator", "g"], "cannot be read"),
+        (
+            ["fit", "TABLE", "--outcome", "y", "--predictor", "x", "--moderator", "g", "--cluster", "k"],
+            "covariance ignores",
+        ),
+        (
+            ["fit", "TABLE", "--outcome", "y", "--predictor", "x", "--moderator", "g", "--covariate", "x:g"],
+            "own term x:g",
+        ),
+        (["power", "44"], "is one arm"),
+        (["power", "2", "2"], "fewer than the 5 people"),
+        (["power", "22", "22", "--reliability", "0"], "is no reliability"),
+    ],
+)
+def test_refusals_of_a_command_are_one_line_each(tmp_path, capsys, arguments, said):
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"y": rng.normal(size=30), "x": rng.normal(size=30), "g": np.tile([0, 1], 15),
+                          "k": np.repeat(range(10), 3), "x:g": rng.normal(size=30)})  # fmt: skip
+    table.to_csv(tmp_path / "table.tsv", sep="\t", index=False)
+    assert main([str(tmp_path / "table.tsv") if a == "TABLE" else a for a in arguments]) == 1
+    err = capsys.readouterr().err
+    assert said in err and "Traceback" not in err
+
+
+def test_arms_coded_by_numbers_are_declared_and_the_reference_is_compared_as_text(tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"y": rng.normal(size=30), "x": rng.normal(size=30), "g": np.tile([1, 2, 3], 10)})
+    table.to_csv(tmp_path / "table.tsv", sep="\t", index=False)
+    given = ["fit", str(tmp_path / "table.tsv"), "--outcome", "y", "--predictor", "x", "--moderator", "g"]
+    assert main(given) == 0
+    assert "few_values" in capsys.readouterr().out
+    assert main([*given, "--factor", "g", "--reference", "2", "--margin", "0.3"]) == 0
+    out = capsys.readouterr().out
+    assert "g[1]" in out and "g[3]" in out and "x:g[3]" in out
 
 
 def test_power_of_a_planned_study(capsys):

@@ -69,6 +69,7 @@ rule present_model:
                 "refused",
                 "coefficients",
                 "slope_differences",
+                "sensitivity",
                 "fit",
                 "lines",
                 "points",
@@ -87,6 +88,7 @@ rule present_model:
         apa_tsv="<results>/moderation/{model}/apa/table.tsv",
         apa_html="<results>/moderation/{model}/apa/table.html",
         apa_tex="<results>/moderation/{model}/apa/table.tex",
+        apa_docx="<results>/moderation/{model}/apa/table.docx",
         slopes=report(
             "<results>/report/figures/models/{model}/slopes.svg",
             caption="../report/slopes.rst",

@@ -1,28 +1,55 @@
-"""A model's coefficients, slopes and fit as one table in APA layout, as text cells, HTML or LaTeX."""
+"""A model's coefficients, slopes and fit as one table in APA layout, as text cells, HTML, LaTeX or Word."""
+
+import zipfile
+from io import BytesIO
 
 import great_tables as gt
 import numpy as np
 import pandas as pd
+from docx import Document
 
 COLUMNS = ["Term", "b", "SE", "CI", "t", "df", "p"]
 
 
 def apa_files(tables, title):
-    """Return the table of a model as the text of a file in each layout: tsv, html, tex.
+    """Return the table of a model as the content of a file in each layout: tsv, html, tex (text) and docx (bytes).
 
-    ``tables`` are the model's, by name. A refused model has files that say so.
+    ``tables`` are the model's, by name. The numbers are those of the fit that is reported, with its covariance: where
+    that is not the fit of complete cases (Tobit, multiple imputation), the table holds its slopes and differences.
+    A refused model has files that say so.
     """
     if len(tables["refused"]):
-        return dict.fromkeys(("tsv", "html", "tex"), f"{title}: the model was refused.\n")
-    table = apa_table(
-        tables["coefficients"], tables["slopes"], tables["slope_differences"], float(tables["region"]["alpha"].iloc[0])
-    )
-    note = apa_note(tables["fit"], tables["slopes"]["covariance"].iloc[0])
+        said = f"{title}: the model was refused."
+        return {**dict.fromkeys(("tsv", "html", "tex"), f"{said}\n"), "docx": apa_docx(None, said, "")}
+    alpha = float(tables["region"]["alpha"].iloc[0])
+    method, slopes, differences = reported(tables)
+    own = tables["coefficients"] if method is None else tables["coefficients"].iloc[:0]
+    table = apa_table(own, slopes, differences, alpha)
+    kind = slopes["covariance"].iloc[0]
+    note = apa_note(tables["fit"], kind) if method is None else other_note(tables["fit"], method, kind)
     return {
         "tsv": table.to_csv(sep="\t", index=False, lineterminator="\n") + f"# {note}\n",
         "html": apa_html(table, title, note) + "\n",
         "tex": apa_latex(table, title, note),
+        "docx": apa_docx(table, title, note),
     }
+
+
+def reported(tables):
+    """Return ``(method, slopes, differences)`` of the fit that is reported; method is a row of sensitivity, or None."""
+    slopes, differences = tables["slopes"], tables["slope_differences"]
+    rows = tables.get("sensitivity")
+    if rows is None or rows.empty:
+        return None, slopes, differences
+    rows = rows[(rows["role"] == "primary") & (rows["method"] != "complete cases")]
+    if rows.empty:
+        return None, slopes, differences
+    shared = ["estimate", "se", "t", "df", "p", "low", "high", "covariance"]
+    own = rows["quantity"].str.startswith("slope[")
+    slopes = slopes.assign(**{c: rows.loc[own, c].to_numpy() for c in shared})
+    terms = rows[~own]
+    differences = differences.iloc[: len(terms)].assign(**{c: terms[c].to_numpy() for c in shared})
+    return rows.iloc[0], slopes, differences
 
 
 def apa_table(coefficients, slopes, slope_differences, alpha=0.05):
@@ -49,16 +76,57 @@ def apa_table(coefficients, slopes, slope_differences, alpha=0.05):
 
 
 def apa_note(fit, kind):
-    """Return the note under the table: N, R2 with its F, the rise by the interaction, and the covariance."""
+    """Return the note under the table: N, R2, the rise by the interaction, and Wald F with the table's covariance."""
     s = fit.set_index("statistic")
-    omnibus, interaction = s.loc["f_omnibus"], s.loc["f_interaction"]
-    groups = [f"n = {int(v)} {k[2:-1]}" for k, v in s["value"].items() if k.startswith("n[")]
+    omnibus, interaction = s.loc["wald_omnibus"], s.loc["wald_interaction"]
     return (
-        f"N = {int(s.loc['n', 'value'])}{' (' + ', '.join(groups) + ')' if groups else ''}. "
-        f"R² = {_bounded(s.loc['r2', 'value'])}, {_f(omnibus)}; "
-        f"interaction ΔR² = {_bounded(s.loc['delta_r2', 'value'])}, {_f(interaction)}. "
-        f"Standard errors: {kind}; F values from R². CI = confidence interval. p values are two-sided."
+        f"{_who(s)} R² = {_bounded(s.loc['r2', 'value'])}; the interaction adds ΔR² = "
+        f"{_bounded(s.loc['delta_r2', 'value'])}. Wald tests with {kind} errors: whole model {_f(omnibus)}; "
+        f"interaction {_f(interaction)}. Standard errors, intervals, t and F: {kind}. CI = confidence interval. p "
+        "values are two-sided."
     )
+
+
+def other_note(fit, method, kind):
+    """Return the note of a table whose numbers are not those of complete cases; ``method``: its row of sensitivity."""
+    s = fit.set_index("statistic")
+    return (
+        f"N = {int(method['n'])}, by {method['method']} ({method['note']}); complete cases: {_who(s)} Standard errors, "
+        f"intervals and t: {kind}. CI = confidence interval. p values are two-sided."
+    )
+
+
+def _who(s):
+    groups = [f"n = {int(v)} {k[2:-1]}" for k, v in s["value"].items() if k.startswith("n[")]
+    return f"N = {int(s.loc['n', 'value'])}{' (' + ', '.join(groups) + ')' if groups else ''}."
+
+
+def apa_docx(table, title, note):
+    """Return the table as the bytes of a Word file; the same table gives the same bytes. Without a table, the title."""
+    document = Document()
+    document.core_properties.author = "hpaxis"
+    document.add_paragraph().add_run(title).italic = True
+    if table is not None:
+        columns = [c for c in table.columns if c != "part"]
+        grid = document.add_table(rows=1, cols=len(columns))
+        for cell, name in zip(grid.rows[0].cells, columns, strict=True):
+            cell.text = name
+        part = None
+        for row in table.to_dict("records"):
+            if row["part"] != part:
+                part = row["part"]
+                grid.add_row().cells[0].paragraphs[0].add_run(part).italic = True
+            for cell, name in zip(grid.add_row().cells, columns, strict=True):
+                cell.text = row[name]
+        document.add_paragraph().add_run("Note. ").italic = True
+        document.paragraphs[-1].add_run(note)
+    written, fixed = BytesIO(), BytesIO()
+    document.save(written)
+    # A zip holds the time of writing: packed again without it.
+    with zipfile.ZipFile(written) as source, zipfile.ZipFile(fixed, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), source.read(name), zipfile.ZIP_DEFLATED)
+    return fixed.getvalue()
 
 
 def apa_html(table, title, note):
@@ -109,7 +177,8 @@ def _p(value):
 
 def _f(row):
     p = _p(row["p"])
-    return f"F({int(row['df1'])}, {int(row['df2'])}) = {row['value']:.2f}, p {p if p.startswith('<') else '= ' + p}"
+    df2 = f"{row['df2']:.0f}" if row["df2"] % 1 == 0 else f"{row['df2']:.1f}"
+    return f"F({int(row['df1'])}, {df2}) = {row['value']:.2f}, p {p if p.startswith('<') else '= ' + p}"
 
 
 def _place(value, at):
