@@ -21,7 +21,10 @@ with logged(snakemake.log[0]) as log:
     )
     plan, lock = tables["plan"].iloc[0], snakemake.params.settings["lock"]
     if lock is not None and not plan["masked"]:
-        record_run(lock, plan["model"], plan["status"], plan["hash"], snakemake.params.facts["study"])
+        try:
+            record_run(lock, plan["model"], plan["status"], plan["hash"], snakemake.params.facts["study"])
+        except OSError as error:
+            log.warning("this run is not recorded beside %s: %s", lock, error.strerror)
     for problem in tables["refused"]["problem"]:
         log.error("refused: %s", problem)
     for name, path in snakemake.output.items():
