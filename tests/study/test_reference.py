@@ -27,7 +27,8 @@ def test_every_key_and_column_is_described_and_every_default_is_valid():
 def test_defaults_fill_every_depth_and_change_nothing_given():
     config = {"cohort": {"columns": {"age": "number"}}, "models": {"m": {"outcome": "y", "predictor": "x"}}}
     filled = schemas.with_defaults(config, schemas.config_schema())
-    assert filled["cohort"] == {"columns": {"age": "number"}, "timepoint": "NA", "baseline": "NA", "platform": "NA"}
+    given = {"columns": {"age": "number"}, "timepoint": "NA", "baseline": "NA", "platform": "NA"}
+    assert filled["cohort"] == given | {"missing": [], "not_missing": [], "names": {}, "dictionary": None}
     assert filled["models"]["m"]["moderator"] == "arm"
     assert filled["moderation"] == schemas.with_defaults({}, schemas.load("config/moderation"))
     assert "simulation" not in filled
