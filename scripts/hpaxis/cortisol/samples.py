@@ -277,7 +277,7 @@ def no_plates():
     """Return the tables of `collect`'s ``plates``, without rows: a study of finished concentrations only."""
     columns = {
         "summary": schemas.load("cortisol_curves.schema")["properties"],
-        "wells": ("plate_id", "well", "signal"), "estimates": ESTIMATE_COLUMNS,
+        "wells": schemas.load("cortisol_wells.schema")["properties"], "estimates": ESTIMATE_COLUMNS,
         "quality": quality.COLUMNS, "rerun": quality.RERUN_COLUMNS,
         "band": ("plate_id", "concentration", "response", "low", "high"),
     }  # fmt: skip
