@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: calibration-cortisol check-haircort check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-chaos load fuzz site lock reference house clean
+.PHONY: calibration-cortisol check-haircort check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-chaos load fuzz site lock reference house clean check-locks
 
 demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
@@ -106,6 +106,9 @@ check-readers: $(VENV)/.run  ## every absorbance file of a folder against the va
 
 fuzz: $(VENV)/.test  ## damage every kind of input file in many new ways (20 minutes)
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/study/test_fuzz.py
+
+check-locks: $(VENV)/.test  ## resolve every lock with pip 23.2 and with the newest, without installing (fetches all packages)
+	LOCKS=yes $(BIN)/python -m pytest tests/environment
 
 # For maintainers: resolve the locks again, and write what is generated from the schemas.
 LOCK := uv pip compile -q --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml
