@@ -259,7 +259,8 @@ def _check_names(paths, reads, length, first, last):
     def name(i):
         return reads.text(start[i], length[i])
 
-    likely = (np.flatnonzero((end[1:] == end[:-1]) & (length[1:] == length[:-1])) + 1).tolist()
+    alike = (end[1:] == end[:-1]) | (start[:-1] + length[:-1] < 8)  # a first name has no eight bytes before its end
+    likely = (np.flatnonzero(alike & (length[1:] == length[:-1])) + 1).tolist()
     if len(reads) and last and last == name(0):
         likely.insert(0, 0)
     for i in likely:
