@@ -323,7 +323,7 @@ DAMAGE = {
     "a standard without its value": (_standards("top"), "'top' is missing for a standard well; give the standard's"),
     "standards left to the kit": (_standards(None), RIGHT),
     "a concentration with a unit": (_in_layout("\t4000", "\t4000 pg/mL"), "'4000 pg/mL' is no such number"),
-    "standards upside down": (_other_series, "disagrees with the layout inside|does not fall over the standards"),
+    "standards upside down": (_other_series, "is the nominal of another standard of the kit"),
     "another plate's layout": (_with_plate_ids("P02"), "is the layout of P02, not of P01"),
     "layout with plate ids": (_with_plate_ids("P01"), RIGHT),
     "layout with a column twice": (_in_layout("role\tsample", "role\trole"), "'role' stands twice in the header"),

@@ -138,8 +138,8 @@ def test_arm_misspelt(study):
 def test_mass_in_g(study):
     study.cell("hair", 2, "mass_mg", "0.0213")
     assert (
-        "study/hair.tsv, row 2, mass_mg: '0.0213' is below 1; give the mass in mg (a value such as 0.02 is probably in "
-        "g)"
+        "study/hair.tsv, row 2, mass_mg: '0.0213' is below 0.1; give the mass in mg (a value such as 0.02 is probably "
+        "in g)"
     ) in study.problems()
 
 

@@ -7,7 +7,7 @@ from scipy import stats
 from hpaxis import schemas
 from hpaxis.cortisol import assay
 from hpaxis.cortisol.kits import MOLAR_MASS
-from hpaxis.problems import Problem, raise_if_any
+from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.sheets import read_sheet
 
 MINIMUM_PAIRS = 8  # hair samples measured on both platforms, below which no bridge is built
@@ -27,8 +27,11 @@ def read_finished(path, kit, plate_id, hair=None, settings=None):
     """
     table, problems = read_sheet(path, schemas.load("cortisol_finished"))
     column, fault = _value_column(table, kit, path)
+    try:
+        found = _values(table, column, path)
+    except InputError as error:
+        problems = [*problems, *error.problems]
     raise_if_any([*problems, *fault])
-    found = _values(table, column, path)
     if kit.unit != "pg/mg":
         found = _per_mg(found, kit, hair, settings, path)
     return _measurements(found, kit, plate_id)

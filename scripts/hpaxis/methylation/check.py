@@ -204,7 +204,11 @@ def _check_apart(study, row, paths, lanes, sheet):
     length = read_length(paths[::lanes])
     # A UMI is no part of the amplicon.
     length -= max(umi_lengths(study.umi(row.library_id)), default=0)
-    confused = confused_amplicons(read_panel(panel_folder(row.panel)), length, len(paths) > lanes) if length > 0 else {}
+    try:
+        panel = read_panel(panel_folder(row.panel))
+    except InputError:
+        return []  # `check_panels` says why
+    confused = confused_amplicons(panel, length, len(paths) > lanes) if length > 0 else {}
     return [
         Problem(sheet, f"reads of {length} bases of amplicon {name} {what}",
                 "sequence longer reads, or take one of the amplicons out of the panel", row.row, "panel", row.panel)
