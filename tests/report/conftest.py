@@ -6,8 +6,8 @@ import pytest
 
 from hpaxis import schemas
 from hpaxis.moderation.run import run_model
-from hpaxis.report.build import Run
 from hpaxis.report.models import ModelResult
+from hpaxis.report.run import Run
 
 ARMS = ["control", "treatment"]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72"><g id="a"><path d="M 0 0 L 9 9"/></g></svg>'

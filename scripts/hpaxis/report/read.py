@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from hpaxis.problems import raise_if_any
-from hpaxis.report.build import Run
 from hpaxis.report.models import ModelResult
 from hpaxis.report.provenance import versions
+from hpaxis.report.run import Run
 from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
 from hpaxis.tables import read_table
 
