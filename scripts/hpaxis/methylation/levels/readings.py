@@ -139,8 +139,10 @@ class Readings:
         if below := int(self.rows["censored"].sum()):
             share = f"{below} of {len(self.rows)} readings"
             found.append(("pass", f"{share} below the instrument's floor, {100 * self.error.floor:.3g} %: censored"))
+        missing = int((self.covered & ~self.excluded & ~self.usable(settings)).sum())
         if np.isnan(summary["region_mean_beta"]):
-            found.append(("warn", f"region mean: {self.unknown}"))
+            why = f"{missing} CpGs of its assays have no reading" if missing else self.unknown
+            found.append(("warn", f"region mean: {why}"))
         if self.conversion.assumed:
             found.append(("warn", "no conversion control position: conversion taken as complete"))
         return found
