@@ -28,7 +28,7 @@ def test_every_problem_is_told_at_once_with_its_row_value_and_remedy(tmp_path):
     _, problems = read(tmp_path, text)
     assert problems == [
         "row 1: 'colour' is not a known column; rename or remove the column",
-        "row 2, mass_mg: '0.021' is below 1; give the mass in mg (a value such as 0.02 is probably in g)",
+        "row 2, mass_mg: '0.021' is below 0.1; give the mass in mg (a value such as 0.02 is probably in g)",
         "row 3, mass_mg: '21,5' is not a number; give a number with a decimal point, or NA",
         "row 3, participant_id: '00 1' has a form that is not allowed; use the form that config/README.md gives for "
         "this column",
