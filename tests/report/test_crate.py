@@ -56,7 +56,7 @@ def test_inputs_config_plans_and_outputs_stand_in_it_by_checksum(text):
     run = graph["#run"]
     assert run["instrument"] == {"@id": "workflow/Snakefile"}
     given = {graph[e["@id"]]["name"]: graph[e["@id"]] for e in run["object"]}
-    assert set(given) == {"sheets", "reads", "config", "seed", "plan-competence", "plan-cortisol"}
+    assert set(given) == {"sheets", "reads", "config", "settings", "seed", "plan-competence", "plan-cortisol"}
     assert given["plan-competence"]["description"] == f"confirmatory; locked plan: {'1' * 64}"
     assert given["plan-cortisol"]["description"] == "exploratory; locked plan: none"
     assert given["sheets"]["value"] == f"sha256:{'a' * 64}"
