@@ -156,7 +156,7 @@ def test_what_is_wrong_is_said_before_anything_starts(genomic, tmp_path):
     plain = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not shutil.which("bsbolt", path=p))
     done = checkout.snakemake(*CONFIG, "--dry-run", ok=False, PATH=plain)
     said = done.stdout + done.stderr
-    assert "study/G03.bam: cannot be read as BAM: it is none, or damaged or cut short" in said
+    assert "study/G03.bam: cannot be read as BAM or CRAM: it is none, or damaged or cut short" in said
     assert "the program bsbolt is not installed; install bsbolt" in said
     assert "methylation.genome.spike_in: 'phage' is no contig of the genome" in said
     (folder / "genome.fa").write_text(">chr1\n" + "ACGT" * 1000 + "\n>lambda\n" + "A" * 3000 + "\n")
