@@ -105,7 +105,7 @@ def check_sheets(study):
                 add(what, "write NA or correct the assay", column, cell)
                 continue
             for name in paths_of(cell) if column not in MANY_LIBRARIES else ():
-                file = os.path.realpath(name)  # however the path is written
+                file = _real(name)  # however the path is written
                 lane = LANE.sub("_L_", file)
                 if column == "fastq_1" and lane != file and used_lanes.setdefault(lane, row.row) != row.row:
                     remedy = "name all lanes of a library in one cell, separated by semicolons: they are one sample"
@@ -178,7 +178,7 @@ def _same_reads(read, sheet):
             if first is None:
                 continue
             other, name = seen.setdefault(first, (row.row, path))
-            if other != row.row and os.path.realpath(name) != os.path.realpath(path):
+            if other != row.row and _real(name) != _real(path):
                 what = f"begins with the same reads as {name} in row {other}"
                 remedy = "give each library its own reads; one of the files is a copy of the other, or of a part of it"
                 problems.append(Problem(sheet, what, remedy, row.row, "fastq_1", path))
@@ -197,6 +197,14 @@ def first_reads(path, records=FIRST_READS):
         return None
     names = [line.split()[0] for line in lines[::4] if line.split()]
     return hashlib.blake2b(b"\n".join([*names, *lines[1::4]]), digest_size=16).digest()
+
+
+def _real(path):
+    """Where a path leads; a path that no file can have (its form is refused elsewhere) as it is."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:
+        return path
 
 
 def _check_apart(study, row, paths, lanes, sheet):
