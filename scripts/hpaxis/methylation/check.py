@@ -203,7 +203,7 @@ def _real(path):
     """Where a path leads; a path that no file can have (its form is refused elsewhere) as it is."""
     try:
         return os.path.realpath(path)
-    except ValueError:
+    except (OSError, ValueError):
         return path
 
 
@@ -212,10 +212,12 @@ def _check_apart(study, row, paths, lanes, sheet):
     length = read_length(paths[::lanes])
     # A UMI is no part of the amplicon.
     length -= max(umi_lengths(study.umi(row.library_id)), default=0)
+    if not os.path.isdir(panel_folder(row.panel)):
+        return []  # `check_panels` says why
     try:
         panel = read_panel(panel_folder(row.panel))
     except InputError:
-        return []  # `check_panels` says why
+        return []
     confused = confused_amplicons(panel, length, len(paths) > lanes) if length > 0 else {}
     return [
         Problem(sheet, f"reads of {length} bases of amplicon {name} {what}",
