@@ -41,7 +41,6 @@ def test_a_shared_bundle_holds_no_participant_and_no_read(bundled, canaries):
     assert not any(name.startswith(("sheets/", "plates/")) for name in texts)
 
 
-@pytest.mark.xfail(reason="of an honest bundle, two of the page's sentences are not found in its tables")
 def test_a_shared_bundle_is_verified_as_far_as_it_goes(bundled):
     code, said = verify(bundled, BUNDLES["shared"])
     assert code == 0, said
@@ -49,7 +48,6 @@ def test_a_shared_bundle_is_verified_as_far_as_it_goes(bundled):
     assert "neither cohort nor models can be computed anew" in said
 
 
-@pytest.mark.xfail(reason="of an honest bundle, two of the page's sentences are not found in its tables")
 def test_a_participants_bundle_runs_again_to_the_same_bytes(bundled):
     code, said = verify(bundled, BUNDLES["participants"])
     assert code == 0, said

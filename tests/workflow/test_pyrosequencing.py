@@ -66,7 +66,6 @@ def test_rows_of_nobody_are_listed_without_their_name(pyrosequenced, canaries):
             assert not any(c.encode() in data for c in canaries), path
 
 
-@pytest.mark.xfail(reason="of an honest bundle, two of the page's sentences are not found in its tables")
 def test_a_participants_bundle_runs_again_to_the_same_bytes(pyrosequenced):
     bundle = pyrosequenced.folder / "results" / "bundle" / "participants.zip"
     done = subprocess.run(
