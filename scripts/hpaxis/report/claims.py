@@ -273,7 +273,8 @@ def claim_faults(folder, config, results):
         page = load_page(stored.read_text(encoding="utf-8"), lambda file: "")
     except (ValueError, KeyError, TypeError):
         return 0, []
-    told = list(every_block([Section("answer", "", tuple(page["answer"])), *page["sections"]]))
+    # Blocks as they are shown on both sides: a column without a value is not.
+    told = list(every_block(numbered([Section("answer", "", tuple(page["answer"])), *page["sections"]])))
     tables = {(b.title, tuple(b.columns), tuple(map(tuple, b.rows)), b.note) for b in told if b.kind == "table"}
     titles = {b.title for b in told if b.kind == "table"}
     texts = " ".join(str(b.text) for b in told if b.kind in ("paragraph", "notice"))
