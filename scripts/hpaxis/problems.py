@@ -1,4 +1,4 @@
-"""What is wrong with an input, said so that a person can mend it.
+"""What is wrong with an input, said so that a person can correct it.
 
 A check never stops at the first fault: it collects `Problem` rows, and whoever called it raises
 one `InputError` with all of them. Entry points print it as one line a problem and exit non-zero.

@@ -94,7 +94,7 @@ def read_sheet(path, schema):
             problems.append(
                 Problem(
                     path,
-                    f"stands in row {seen[record[key]]} already",
+                    f"duplicates row {seen[record[key]]}",
                     "give every row its own id, or delete one",
                     record["row"],
                     key,

@@ -320,7 +320,7 @@ def test_faults_of_a_finished_table(tmp_path):
         in said
     )
     assert "row 3" in said and "is not above zero" in said
-    assert "row 4, hair_id: 'H1' stands in row 3 already" in said
+    assert "row 4, hair_id: 'H1' duplicates row 3" in said
 
 
 def pairs(n=40, slope=0.9, intercept=0.3, seed=6, noise=0.08):

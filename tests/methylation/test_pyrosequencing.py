@@ -139,7 +139,7 @@ DAMAGE = {
     "no sample column": (rename(2, "Probe"), "has no header row", None, None, None),
     "column twice": (rename(6, "Pos. 1 Meth. (%)"), "stands twice in the header", 3, None, "Pos. 1 Meth. (%)"),
     "position unknown": (rename(4, "Pos. 9 Meth. (%)"), "may be any CpG", 4, "Pos. 9 Meth. (%)", "Pos. 9"),
-    "well twice": (damaged(lambda h, ls: ls.append(list(ls[0]))), "stands in row 4 already", 6, "well", "A1"),
+    "well twice": (damaged(lambda h, ls: ls.append(list(ls[0]))), "duplicates row 4", 6, "well", "A1"),
     "cut line": (damaged(lambda h, ls: ls[1].extend(["9", "9"])), "has 16 cells", 5, None, None),
     "binary": (raw(b"\x00\x01\x02" * 50), "is no text", None, None, None),
     "empty": (raw(b"\n\n"), "is empty", None, None, None),

@@ -25,7 +25,7 @@ SETTINGS = with_defaults({}, load("config/methylation")) | {"depth_fail": 20}
 
 
 def tagged(pair, umi, second=""):
-    """The pair with a UMI at the begin of read 1, and perhaps of read 2."""
+    """The pair with a UMI at the start of read 1, and perhaps of read 2."""
     return tuple((u + bases, "I" * len(u) + quality) for u, (bases, quality) in zip((umi, second), pair, strict=True))
 
 

@@ -101,7 +101,7 @@ def audit():
 
 @pytest.fixture
 def libraries():
-    """Twenty study libraries, of which one failed and one is warned of, and controls."""
+    """Twenty study libraries, of which one failed and one has a warning, and controls."""
     rng = np.random.default_rng(4)
     ids = [f"L1{i:04d}" for i in range(20)]
     table = pd.DataFrame({

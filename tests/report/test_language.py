@@ -53,6 +53,23 @@ def test_what_must_not_return(phrases):
     assert found == []
 
 
+# What error lines and docstrings of the whole library said before.
+CORRECTED = re.compile(
+    r"\bmend(?:ed|s|ing)?\b|\bat the begin of\b|\bone row an? [a-z]+|\bstands in row\b|\bis no panel\b"
+    r"|which there is not"
+)
+
+
+def test_the_library_says_it_in_plain_english_too():
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {match[0]}"
+        for path in sorted((ROOT / "scripts").rglob("*.py"))
+        for number, line in lines_of(path)
+        if (match := CORRECTED.search(line))
+    ]
+    assert found == []
+
+
 def test_the_test_sees_a_phrase(tmp_path):
     (tmp_path / "x.md").write_text("Nothing runs until it is mended.\n```\nmend\n```\n")
     pattern = re.compile("|".join(PHRASES))

@@ -32,7 +32,7 @@ def test_every_problem_is_told_at_once_with_its_row_value_and_remedy(tmp_path):
         "row 3, mass_mg: '21,5' is not a number; give a number with a decimal point, or NA",
         "row 3, participant_id: '00 1' has a form that is not allowed; use the form that config/README.md gives for "
         "this column",
-        "row 3, hair_id: 'A' stands in row 2 already; give every row its own id, or delete one",
+        "row 3, hair_id: 'A' duplicates row 2; give every row its own id, or delete one",
     ]
 
 

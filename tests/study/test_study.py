@@ -87,8 +87,7 @@ def test_duplicate_id(study):
     study.cell("libraries", 3, "library_id", study.get("libraries", 2, "library_id"))
     first = study.get("libraries", 2, "library_id")
     assert (
-        f"study/libraries.tsv, row 3, library_id: '{first}' stands in row 2 already; give every row its own id, or "
-        "delete one"
+        f"study/libraries.tsv, row 3, library_id: '{first}' duplicates row 2; give every row its own id, or delete one"
     ) in study.problems()
 
 
@@ -198,7 +197,7 @@ def test_panel_whose_primer_does_not_match_its_reference(study):
 
 def test_unknown_panel(study):
     study.cell("libraries", 2, "panel", "nr3c1_exon1h")
-    assert any("'nr3c1_exon1h' is no panel; use a shipped panel (nr3c1_exon1f)" in x for x in study.problems())
+    assert any("'nr3c1_exon1h' is not a panel; use a shipped panel (nr3c1_exon1f)" in x for x in study.problems())
 
 
 def test_unknown_config_key(study):
@@ -235,7 +234,7 @@ def test_a_model_that_names_no_column(study):
         ("libraries", "counts", "x.tsv", "assay amplicon does not read it"),
         ("libraries", "assay", "nanopore", "is not a known word"),
         ("libraries", "assay", "counts", "assay counts needs this file"),
-        ("libraries", "panel", "../../etc", "is no panel"),
+        ("libraries", "panel", "../../etc", "is not a panel"),
         ("hair", "participant_id", "99999", "is not in participants.tsv"),
         ("hair", "methanol_recovered_ml", "9", "mL added"),
         ("participants", "dyad_id", "999999999999999999999999999999999999999999", "has a form that is not allowed"),
@@ -289,7 +288,7 @@ def test_everything_at_once(study):
     study.cell("libraries", 3, "panel", "none")
     study.config["models"]["cortisol"]["predictor"] = "nothing"
     lines = study.problems()
-    for said in ("contorl", "0.02", "does not exist", "is no panel", "nothing"):
+    for said in ("contorl", "0.02", "does not exist", "is not a panel", "nothing"):
         assert any(said in line for line in lines), said
     assert all("\n" not in line for line in lines)
 
@@ -305,6 +304,6 @@ def test_umis_that_no_read_can_carry_are_told(study):
     lines += ["\t".join([*row, patterns[i] if i < 3 else "NA"]) for i, row in enumerate(cells)]
     path.write_text("\n".join(lines) + "\n")
     found = study.problems()
-    what = "'NNNNNNNN,NNNNNNNN' names bases of read 2, which there is not; correct umi or fastq_2"
+    what = "'NNNNNNNN,NNNNNNNN' names bases of read 2, but there is no fastq_2; correct umi or fastq_2"
     assert f"study/libraries.tsv, row 2, umi: {what}" in found
     assert len(found) == 2 and "row 4, umi: 'ACGT'" in found[1] + found[0]

@@ -90,7 +90,7 @@ def test_damaged_exports_stop_before_anything_starts(pyrosequenced, tmp_path):
 
 
 def test_one_assay_may_stand_beside_another(pyrosequenced, tmp_path):
-    """Half the libraries from counts, half from the instrument: the same tables, a row a library, no index lost."""
+    """Half the libraries from counts, half from the instrument: the same tables, one row per library, no index lost."""
     checkout = pyrosequenced.copy_to(tmp_path / "checkout")
     sheet = read_table(checkout.folder / "study" / "libraries.tsv")
     own = sheet["kind"] == "study"

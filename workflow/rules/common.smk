@@ -62,7 +62,7 @@ try:
 except InputError as error:
     print(error, file=sys.stderr)
     print(
-        f"{len(error.problems)} problem(s) in the inputs; nothing was started.",
+        f"{len(error.problems)} problem(s) in the inputs; no job was started.",
         file=sys.stderr,
     )
     sys.exit(1)

@@ -23,7 +23,7 @@ def build_cohort(participants, libraries, hair, plates, quality, indices, sample
     """Join the stages' tables on participant and timepoint.
 
     ``participants``, ``libraries``, ``hair`` and ``plates`` are the sheets as `hpaxis.sheets.read_sheet` gives
-    them (one row a line, with the column ``row``); ``quality`` is methylation/libraries.tsv and ``indices``
+    them (one row per line, with the column ``row``); ``quality`` is methylation/libraries.tsv and ``indices``
     methylation/indices.tsv (both None in a study without saliva), ``samples`` cortisol/samples.tsv (None in a study
     without hair). ``settings`` is the config's cohort section and ``arms`` its list of arms; ``cell_mix`` is
     methylation/cell_mix.tsv, None without.

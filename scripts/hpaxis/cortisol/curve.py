@@ -50,7 +50,7 @@ class Curve:
     """A fitted standard curve.
 
     ``parameters``: DataFrame name, estimate, se. ``covariance``: of the estimates, in the same order.
-    ``points``: DataFrame, one row a standard well: concentration, response, fitted, residual, weight.
+    ``points``: DataFrame, one row per standard well: concentration, response, fitted, residual, weight.
     ``lowest``, ``highest``: the range of the standards above zero, outside which nothing is estimated.
     ``variance``: of one well. ``notes``: what a reader must know of the fit, in words; empty if nothing.
     """
@@ -163,7 +163,7 @@ class Curve:
         return pd.DataFrame({"concentration": x, "response": y, "low": y - half, "high": y + half})
 
     def back_calculated(self):
-        """Return the standards above zero, one row a level: concentration, n, back_calculated, recovery_percent."""
+        """Return the standards above zero, one row per level: concentration, n, back_calculated, recovery_percent."""
         points = self.points[self.points["concentration"] > 0]
         found = points.assign(back_calculated=self.invert(points["response"].to_numpy()))
         levels = found.groupby("concentration")["back_calculated"].agg(n="size", back_calculated="mean").reset_index()
@@ -262,7 +262,7 @@ def fit_curve(concentration, response, model="4PL", weights="none", variance=Non
 def compare_models(concentration, response, weights="none", variance=None):
     """Compare the 4PL with the 5PL on the same standards.
 
-    Returns DataFrame, one row a model: model, aicc, residual_sd, identified, f, p (of the 5PL's extra
+    Returns DataFrame, one row per model: model, aicc, residual_sd, identified, f, p (of the 5PL's extra
     parameter; F test of nested least-squares fits), note. A model that cannot be fitted has NaN and its reason.
     """
     rows, fits = [], {}

@@ -1,4 +1,4 @@
-"""Kits: what a manufacturer prescribes, one row a kit, so that a new kit is never a new script."""
+"""Kits: what a manufacturer prescribes, one row per kit, so that a new kit is never a new script."""
 
 from dataclasses import dataclass
 from pathlib import Path

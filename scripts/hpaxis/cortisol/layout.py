@@ -31,7 +31,7 @@ SAME = 0.01  # of a concentration: nominals that differ by less are one level
 def read_layout(path, plate_id=None, kit=None):
     """Read a layout file (TSV, CSV or XLSX).
 
-    Returns a DataFrame with one row a used well, sorted by row and column: well, role, sample (text or None),
+    Returns a DataFrame with one row per used well, sorted by row and column: well, role, sample (text or None),
     dilution, nominal (numbers in the kit's unit, NaN where not given), mask (why the well is not to be used, or None).
     A standard's nominal may be left to the kit when its sample is the standard's name or number there (``S1``, or
     from ``S0`` on). A standard of concentration 0 is a b0 well. With a column plate_id, only the rows of ``plate_id``

@@ -24,8 +24,8 @@ class PlateResult:
     """What one plate gives.
 
     ``curve``: the fitted `Curve`, or None where the standards cannot carry one; then ``failure`` says why.
-    ``summary``: one row, see workflow/schemas/cortisol_curves.schema.yaml. ``wells``: one row a used well.
-    ``estimates``: one row a sample, control or spiked sample at one dilution, in the kit's unit, not multiplied by
+    ``summary``: one row, see workflow/schemas/cortisol_curves.schema.yaml. ``wells``: one row per used well.
+    ``estimates``: one row per sample, control or spiked sample at one dilution, in the kit's unit, not multiplied by
     its dilution. ``models``: the 4PL/5PL comparison.
     """
 

@@ -25,7 +25,7 @@ def check_quality(result, settings, ranges=None, explain=True):
     ``result``: hpaxis.cortisol.plate.PlateResult; ``settings``: the config's cortisol section; ``ranges``: DataFrame
     control, low, high (in the kit's unit) of the plate's lot, or None; ``explain``: whether a plate that fails is
     evaluated again without each of its standard wells in turn, to name the one that explains the failure.
-    Returns DataFrame, one row a check and subject: plate_id, check, subject, value, limit, verdict (pass, warn,
+    Returns DataFrame, one row per check and subject: plate_id, check, subject, value, limit, verdict (pass, warn,
     fail), reason, remedy, wells.
     """
     plate_id = result.summary["plate_id"].iloc[0]
@@ -264,7 +264,7 @@ def _row_reasons(row, flags, settings):
 def control_table(estimates, settings):
     """Follow every control over the plates (Levey-Jennings).
 
-    ``estimates``: the control rows of all plates. Returns DataFrame, one row a control on a plate: plate_id, kit,
+    ``estimates``: the control rows of all plates. Returns DataFrame, one row per control on a plate: plate_id, kit,
     control, nominal, concentration (times its dilution), cv_percent, recovery_percent, mean, sd (over all plates of
     the kit), z (against the other plates: their mean, and their SD for one more plate), verdict, reason.
     """

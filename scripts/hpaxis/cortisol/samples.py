@@ -290,7 +290,7 @@ def segment_name(start, end):
 
 
 def hair_measurements(estimates, summary, checks, hair, settings):
-    """Turn well concentrations into pg/mg, one row a hair sample on a plate.
+    """Turn well concentrations into pg/mg, one row per hair sample on a plate.
 
     Dilutions of one sample that lie within the standards are averaged on the log scale, weighted by their
     precision. The interval combines that of the concentration (curve and replicates) with weighing and pipetting.
@@ -319,7 +319,7 @@ def hair_measurements(estimates, summary, checks, hair, settings):
 
 
 def sample_table(measurements, settings, between=None):
-    """Combine repeats: one row a hair sample and platform, with `SAMPLE_COLUMNS`.
+    """Combine repeats: one row per hair sample and platform, with `SAMPLE_COLUMNS`.
 
     Measurements on plates that failed do not count, unless the settings say so. Those in doubt otherwise (wells that
     disagree, dilutions that are not parallel) count only where there is nothing better. Of the others, numbers come
@@ -359,7 +359,7 @@ VALUES = ("cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "limi
 def bridge_platforms(measurements, target):
     """Convert every other platform to ``target`` over samples measured on both; None converts nothing.
 
-    Returns ``(measurements, bridging)``, the second with one row a pair of platforms, converted or not.
+    Returns ``(measurements, bridging)``, the second with one row per pair of platforms, converted or not.
     Raises `InputError` if ``target`` is not a platform of this study or a bridge cannot be built.
     """
     platforms = sorted(measurements["platform"].unique())

@@ -39,7 +39,7 @@ def check_panels(libraries, sheet):
         if not os.path.isdir(folder):
             shipped = sorted(p.name for p in PANELS.iterdir() if p.is_dir())
             remedy = f"use a shipped panel ({', '.join(shipped)}) or the path of a panel folder"
-            problems.append(Problem(sheet, "is no panel", remedy, row.row, "panel", row.panel))
+            problems.append(Problem(sheet, "is not a panel", remedy, row.row, "panel", row.panel))
             continue
         try:
             read_panel(folder)
@@ -85,7 +85,7 @@ def check_sheets(study):
         if pd.notna(row.umi) and row.assay != "amplicon":
             add(f"is given, but assay {row.assay} has no reads", "write NA or correct the assay", "umi", row.umi)
         elif pd.notna(row.umi) and "," in row.umi and pd.isna(row.fastq_2):
-            add("names bases of read 2, which there is not", "correct umi or fastq_2", "umi", row.umi)
+            add("names bases of read 2, but there is no fastq_2", "correct umi or fastq_2", "umi", row.umi)
         needed = FILES.get(row.assay, ())
         aligned_here = row.assay == "genome" and pd.notna(row.fastq_1)
         if needed and pd.isna(getattr(row, needed[0])) and not aligned_here:

@@ -1,4 +1,4 @@
-"""What a reader must be warned of: each warning a row, with the number behind it and what to do."""
+"""What the report warns about: each warning a row, with the number behind it and what to do."""
 
 import numpy as np
 import pandas as pd

@@ -64,7 +64,7 @@ class PooledCovariance:
 class Imputations:
     """Completed data sets and how they came about.
 
-    ``sets``: data frames with no missing value in the model's columns. ``diagnostics``: one row a column and
+    ``sets``: data frames with no missing value in the model's columns. ``diagnostics``: one row per column and
     arm: n, missing, censored, mean and SD observed and imputed. ``trace``: mean of imputed values by iteration
     and imputation.
     """

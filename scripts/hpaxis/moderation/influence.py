@@ -11,7 +11,7 @@ from hpaxis.moderation.region import region_table
 
 
 def influence_table(fit):
-    """Return one row a case and product term, with what the case does to that term.
+    """Return one row per case and product term, with what the case does to that term.
 
     Columns: row label, term, leverage, studentised (externally studentised residual), cooks_d (Cook & Weisberg,
     1982; always from the classical covariance), dfbetas (change of the estimate in its own SE),

@@ -45,7 +45,7 @@ class Moderation:
 
     @property
     def warnings(self):
-        """What a reader must be warned of; whether the predictor was measured after randomisation is not asked."""
+        """What the report warns about; whether the predictor was measured after randomisation is not asked."""
         from hpaxis.moderation.diagnostics import warning_table
 
         return warning_table(self, postbaseline=False)
@@ -72,7 +72,7 @@ def fit(
 ):
     """Fit outcome on predictor x moderator by least squares, and ask every question of that one fit.
 
-    data: data frame, one row a participant; rows with a missing value in a model column are left out and listed
+    data: data frame, one row per participant; rows with a missing value in a model column are left out and listed
     in ``.used``. outcome, predictor: numeric columns. moderator: arms (text, categorical, bool, or a number
     with two values) or a continuous number. covariates: column names, numbers or factors. covariance: OLS, HC0,
     HC1, HC2, HC3, HC4, or CR2 with ``cluster``. reference: the reference arm (default: first category, else

@@ -78,9 +78,9 @@ def without_outliers(data, columns, rule):
 def multiverse(table, entry, grid, arms, settings, draws, seed, name=""):
     """Return ``(curve, joint)``: every version's difference of slopes, and the joint tests over all of them.
 
-    Outcome and predictor are standardised in every version so that estimates compare. ``curve`` has one row a version
+    Outcome and predictor are standardised in every version so that estimates compare. ``curve`` has one row per version
     and contrast (each pair of arms, or the product with a continuous moderator): COLUMNS; ``own`` marks the model
-    itself, ``problem`` says why a version could not be fitted. ``joint`` has one row a contrast and statistic: median
+    itself, ``problem`` says why a version could not be fitted. ``joint`` has one row per contrast and statistic: median
     estimate, share significant with the median's sign, mean t; observed, p (two-sided, restricted wild bootstrap),
     draws, versions.
     """

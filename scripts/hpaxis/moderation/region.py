@@ -27,7 +27,7 @@ COLUMNS = [
 
 
 def region_table(fit, adjustment="none", seed=0, name=""):
-    """Return the region of significance, one row a contrast (a pair of arms, or the slope of the predictor).
+    """Return the region of significance, one row per contrast (a pair of arms, or the slope of the predictor).
 
     ``low`` and ``high`` are the two values at which the effect's interval touches zero, on the moderator where
     it is continuous, on the predictor where it is an arm; ``kind`` says where on the whole line the effect

@@ -22,7 +22,7 @@ TIE = 1e-9
 
 
 def resampling_table(fit, draws, seed, name="", at="mean_sd"):
-    """Return every resampling result of one model, one row a method and quantity.
+    """Return every resampling result of one model, one row per method and quantity.
 
     Quantities are the product terms, "interaction" (all of them, where there are several) and, for the
     bootstrap, the slopes. Columns: COLUMNS; p is two-sided. ``draws`` per method; the same ``seed`` and
@@ -141,7 +141,7 @@ def bca_interval(estimate, drawn, a, alpha):
 
 
 def family_table(fits, draws, seed, name=""):
-    """Return the interaction of every predictor of a family, with all corrections, one row a product term.
+    """Return the interaction of every predictor of a family, with all corrections, one row per product term.
 
     ``fits`` maps each predictor to its `LinearFit`; all on the same rows. Columns: predictor, term, estimate,
     se, t, df, p, low, high, p_holm, p_bh, p_effective (Li & Ji, 2005: 1 - (1 - p)^effective_tests),

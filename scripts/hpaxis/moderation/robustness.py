@@ -11,7 +11,7 @@ CHECKS = (
 
 
 def robustness_table(design, tables: dict, alpha: float) -> pd.DataFrame:
-    """Return one row a contrast and check (COLUMNS): what stands beside the difference of slopes.
+    """Return one row per contrast and check (COLUMNS): what stands beside the difference of slopes.
 
     ``tables`` are the model's, by name. family_p: p adjusted over the family of predictors (max-T). resampling_p: the
     restricted wild bootstrap's. single_deletions: how many of ``total`` rows, left out alone, change whether p is

@@ -46,7 +46,7 @@ def run_model(name, table, entry, settings, arms, seed, locked=None, context=Non
     hashes by model, None without a lock file; ``context`` facts of the study (panel, assay, timepoint, design) that
     the shareable summary carries. Where a lock is asked for and there is none, arms are shuffled
     before anything is looked at. A part that the entry does not ask for gives an empty table. A model whose
-    rows cannot carry it is refused: ``refused`` has one row a problem, and all other tables but ``plan`` are
+    rows cannot carry it is refused: ``refused`` has one row per problem, and all other tables but ``plan`` are
     empty, so that the study's other models still reach the report.
     """
     plan = plan_table(name, entry, settings, arms, locked, facts)

@@ -188,7 +188,7 @@ def treatments(fit, data, entry, settings, seed, name=""):
 def sensitivity(fit, data, entry, settings, seed, name=""):
     """Return ``(table, regions, reliability, imputations)``: a model under all other treatments.
 
-    As `treatments`. ``table`` has one row a method and quantity (COLUMNS), role primary (the one to report) or
+    As `treatments`. ``table`` has one row per method and quantity (COLUMNS), role primary (the one to report) or
     sensitivity; ``regions`` the regions of the methods that have one; ``reliability`` by arm, empty where the predictor
     has no column of errors; ``imputations`` diagnostics, empty where none were made.
     """

@@ -26,9 +26,9 @@ COLUMNS = ["claim", "statistic", "printed", "recomputed", "low", "high", "from",
 
 
 def check_statistics(claims, level=0.95):
-    """Check printed statistics. Returns one row a statistic that follows from others of its claim.
+    """Check printed statistics. Returns one row per statistic that follows from others of its claim.
 
-    ``claims``: a list of dicts, or a data frame, one row a claim, cells as printed ("5.94", ".17", "p > .1" as
+    ``claims``: a list of dicts, or a data frame, one row per claim, cells as printed ("5.94", ".17", "p > .1" as
     "> .1"): name, F, df1, df2, R2, dR2, b, SE, t, df, p, low, high (interval of ``level``), difference_of
     ("treatment, control": this b is the first claim's b less the second's, in two independent arms). R2 is of
     the model the F tests; dR2 is what the tested terms add, then R2 is the whole model's. Columns: COLUMNS;

@@ -210,7 +210,7 @@ def funnel_table(libraries, cells):
 
 
 def flagged_table(libraries, library_ids):
-    """Return every study library that failed or was warned of, with its reasons."""
+    """Return every study library that failed or got a warning, with its reasons."""
     flagged = libraries[(libraries["kind"] == "study") & libraries["verdict"].isin(["fail", "warn"])]
     if flagged.empty:
         return Paragraph("No study library was flagged.")

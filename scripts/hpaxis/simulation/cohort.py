@@ -131,7 +131,7 @@ def arm_effects(settings, arms):
 
 
 def true_coefficients(settings, arms):
-    """True coefficients of the demo's child models, one row a term, outcome and predictor standardised.
+    """True coefficients of the demo's child models, one row per term, outcome and predictor standardised.
 
     ``per_percent`` is the same in the outcome's own unit (score points, or log pg/mg) for a difference of one
     point of percent methylation, or between arms. Adjusted for log cortisol (model competence_cortisol), the

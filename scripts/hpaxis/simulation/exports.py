@@ -26,7 +26,7 @@ def export_assays(panel):
 
 
 def simulate_readings(levels, tubes, assays, seed, position_sd=POSITION_SD, shared_sd=SHARED_SD):
-    """Draw every run: a row a library, assay and run with the columns sample, assay, run, readings, qualities.
+    """Draw every run: one row per library, assay and run with the columns sample, assay, run, readings, qualities.
 
     ``levels`` (library_id, cpg_id, level) and ``tubes`` (library_id, non_conversion, over_conversion, templates) are
     the simulated truth; a tube without template gives no reading. The last reading is the conversion control. Readings

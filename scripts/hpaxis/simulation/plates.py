@@ -59,7 +59,7 @@ def simulate_plates(hair, kit, seed, design=None, prefix="P"):
 
     Parameters
     ----------
-    hair : DataFrame, one row a hair sample, with the columns of hair.tsv that the chemistry needs
+    hair : DataFrame, one row per hair sample, with the columns of hair.tsv that the chemistry needs
         (hair_id, mass_mg, methanol_added_ml, methanol_recovered_ml, reconstitution_ml, and dilution,
         spike_pg, recovery where they are not 1, 0 and 1) and the truth, ``cortisol_pg_per_mg``.
         With a column ``arm``, arms are dealt evenly over the plates.

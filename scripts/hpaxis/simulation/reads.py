@@ -84,7 +84,7 @@ class Amplicon:
 class Chemistry:
     """What all libraries of a run share. Shares are fractions of molecules or of read pairs.
 
-    ``umi``: bases of a random identifier of each template, at the begin of read 1; 0 for none.
+    ``umi``: bases of a random identifier of each template, at the start of read 1; 0 for none.
     """
 
     molecule_correlation_bp: float = 8.0

@@ -135,7 +135,7 @@ def _molecules(library, donors, amplicon, panel, seed, error):
 
 
 def compare_run(libraries, estimates):
-    """Set estimates against the truth, one row a study library, all as fractions.
+    """Set estimates against the truth, one row per study library, all as fractions.
 
     Columns: true, raw, estimate, se, low, high, non_conversion, covered (whether the interval holds the truth).
     """

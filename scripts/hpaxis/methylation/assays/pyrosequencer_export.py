@@ -1,4 +1,4 @@
-"""Reading what a pyrosequencer exports: a row a well with columns a position, or a row a reading, in text or XLSX."""
+"""Reading what a pyrosequencer exports, as text or XLSX: one row per well with columns per position, or per reading."""
 
 import csv
 import io
@@ -50,7 +50,7 @@ class _Grid:
 
 
 def read_export(path, known=()):
-    """Read an export; returns a row a reading: `READING_COLUMNS`.
+    """Read an export; returns one row per reading: `READING_COLUMNS`.
 
     ``row`` and ``column``: where it stands; ``sample``, ``well``, ``assay``: text, the latter two NA where there is no
     such column; ``label``: the position as the export names it, ``control`` for a bisulfite conversion control;

@@ -21,8 +21,8 @@ def read_exports(libraries, panels, settings, sheet):
 
     Parameters: ``libraries``, their rows of the libraries sheet; ``panels``, name → `Panel`; ``settings``, the config's
     section methylation.pyrosequencing; ``sheet``, the sheet's path, for problems. Returns ``(readings, rows)``:
-    `READINGS`, a row a library, well and position (``cpg_id`` is ``control`` for the conversion control), and `ROWS`,
-    what became of each row of each export, without the sample's name. Raises `InputError` with every problem.
+    `READINGS`, one row per library, well and position (``cpg_id`` is ``control`` for the conversion control), and
+    `ROWS`, what became of each row of each export, without the sample's name. Raises `InputError` with every problem.
 
     A library's rows are those whose sample is its library_id, in the well that the sheet names or in any.
     """
@@ -184,8 +184,8 @@ def _read_mapped(path, panel, positions, scheme, alone, unit, problems):
     wells = table.dropna(subset=["well"]).groupby(["sample", "well", "assay", "cpg_id"], dropna=False)["row"]
     for (_, well, _, _), lines in wells:
         if lines.nunique() > 1:
-            problems.append(Problem(str(path), f"stands in row {lines.iloc[0]} already, for the same sample, assay and "
-                                    "position", "keep one row a well", int(lines.iloc[1]), "well", well))  # fmt: skip
+            problems.append(Problem(str(path), f"duplicates row {lines.iloc[0]}, for the same sample, assay and "
+                                    "position", "keep one row per well", int(lines.iloc[1]), "well", well))  # fmt: skip
             break
     return table
 

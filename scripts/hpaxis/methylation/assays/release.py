@@ -136,7 +136,9 @@ def _check_molecules(rows, panel, path):
     problems = []
     for i, row in zip(rows.index, rows.itertuples()):
         if row.amplicon not in sizes:
-            problems.append(Problem(str(path), "is not in the panel", "mend the name", i + 2, "amplicon", row.amplicon))
+            problems.append(
+                Problem(str(path), "is not in the panel", "correct the name", i + 2, "amplicon", row.amplicon)
+            )
         elif not re.fullmatch(f"[01x.]{{{sizes[row.amplicon]}}}", str(row.pattern)):
             what = f"is no pattern of {sizes[row.amplicon]} CpGs"
             problems.append(Problem(str(path), what, "use one of 1, 0, x and . a CpG", i + 2, "pattern", row.pattern))
@@ -146,7 +148,7 @@ def _check_molecules(rows, panel, path):
 def _check_cpgs(rows, panel, path):
     known = set(panel.cpgs["cpg_id"])
     problems = [
-        Problem(str(path), "is not in the panel", "mend the id", i + 2, "cpg_id", rows.loc[i, "cpg_id"])
+        Problem(str(path), "is not in the panel", "correct the id", i + 2, "cpg_id", rows.loc[i, "cpg_id"])
         for i in rows.index[~rows["cpg_id"].isin(known)]
     ]
     problems += [

@@ -124,7 +124,7 @@ def compare_callers(
     callers saw the same molecules, so their difference does not carry the sampling error of either, only that of the
     calls on which they differ: with d such calls at a CpG of depth n its variance is d / n². The flag says
     ``differs`` when the difference of means is beyond that error (two-sided, Bonferroni over libraries), and
-    ``depth`` when the second caller saw less than 99 % of the molecules. Returns a row a library.
+    ``depth`` when the second caller saw less than 99 % of the molecules. Returns one row per library.
     """
     rows = [_compare(library, counts[library], methylpy[library]) for library in sorted(counts)]
     table = pd.DataFrame(rows).reindex(columns=list(COMPARED))

@@ -53,14 +53,14 @@ class ReadFilters:
 
 @dataclass(frozen=True)
 class LibraryCalls:
-    """What one library says: ``counts`` a row a CpG, ``patterns`` a row a distinct molecule, ``reads`` one row.
+    """What one library says: ``counts`` a row a CpG, ``patterns`` one row per distinct molecule, ``reads`` one row.
 
     ``conversion`` counts molecules by their unconverted and all known cytosines outside CpGs, those that are left out
     for ``max_unconverted`` included.
-    ``cycles`` has a row a mate and cycle (see `cycles.CycleTally`), ``alleles`` what molecules show at masked variants
-    (see `alleles.AlleleTally`; private), ``sites`` a row a cytosine outside CpGs (see `sites.SiteTally`), ``lanes`` a
-    row a file or pair of files: what became of its reads; ``origin``: what was found of counts that another pipeline
-    wrote; None where only counts are known.
+    ``cycles`` has one row per mate and cycle (see `cycles.CycleTally`), ``alleles`` what molecules show at masked
+    variants (see `alleles.AlleleTally`; private), ``sites`` one row per cytosine outside CpGs (see
+    `sites.SiteTally`), ``lanes`` one row per file or pair of files: what became of its reads;
+    ``origin``: what was found of counts that another pipeline wrote; None where only counts are known.
     """
 
     counts: pd.DataFrame

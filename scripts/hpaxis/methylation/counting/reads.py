@@ -97,7 +97,7 @@ def check_read_files(paths, may_be_empty=False, lanes=1):
     """
     missing = [p for p in paths if not Path(p).is_file()]
     if missing:
-        return [Problem(str(p), "no such file", "mend the path in the libraries sheet") for p in missing]
+        return [Problem(str(p), "no such file", "correct the path in the libraries sheet") for p in missing]
     total, problems = 0, []
     for files in lane_paths(paths, lanes):
         try:

@@ -1,6 +1,6 @@
 """Unique molecular identifiers: reads that carry the same one are copies of one template, and count once.
 
-UMIs are taken off the reads before these are placed. Errors in them are mended by the directional network of Smith,
+UMIs are taken off the reads before these are placed. Errors in them are corrected by the directional network of Smith,
 Heger and Sudbery (2017): a UMI one base from another that was read at least twice as often, less one, is taken for
 its copy. Every family then speaks by the majority of its molecules, cytosine by cytosine.
 """
@@ -37,7 +37,7 @@ def take_umis(reads, pattern, paths, min_quality):
     """Take the UMIs off a chunk of pairs.
 
     ``reads``: a list of `Reads`; ``pattern``: ``name`` (after the last ``_`` or ``:`` of the name), or as many N as the
-    UMI has bases at the begin of read 1, and, after a comma, of read 2. A UMI with another letter than A, C, G and T,
+    UMI has bases at the start of read 1, and, after a comma, of read 2. A UMI with another letter than A, C, G and T,
     or a base below ``min_quality``, is not known. Returns the reads without them, and `Umis`. Raises `InputError`
     when names carry no UMIs, or UMIs of different lengths.
     """

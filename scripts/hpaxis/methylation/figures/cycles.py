@@ -16,7 +16,7 @@ SELDOM = 0.02
 
 
 def pool_cycles(cycles):
-    """Sum the counts of libraries: ``cycles`` are rows of methylation/cycles of several; a row a mate and cycle."""
+    """Sum the counts of libraries: ``cycles`` are rows of methylation/cycles of several; one row per mate and cycle."""
     return cycles.drop(columns="library_id").groupby(["mate", "cycle"], as_index=False).sum()
 
 

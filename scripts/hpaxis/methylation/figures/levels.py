@@ -123,7 +123,7 @@ def cpg_levels(calls, people, level=0.95):
     """Return the mean methylation of each CpG by population and arm, with a t interval over people.
 
     ``calls`` holds the per-CpG rows of libraries (library_id, cpg_id, beta as a fraction, NaN where uncalled),
-    ``people`` one row a library: library_id, participant_id, role, arm. A person's libraries are averaged first, so
+    ``people`` one row per library: library_id, participant_id, role, arm. A person's libraries are averaged first, so
     that n counts people. Returns population, cpg_id, arm, n, mean, low, high, CpGs in the order of ``calls``; the
     interval is missing where n < 2.
     """

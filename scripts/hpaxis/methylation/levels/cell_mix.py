@@ -61,7 +61,7 @@ def _read_markers(path, known, problems):
         return pd.DataFrame(columns=list(MARKERS))
     level = pd.to_numeric(table["level"], errors="coerce")
     faults = {
-        "cpg_id": (~table["cpg_id"].isin(known), "is not in cpgs.tsv", "mend the id"),
+        "cpg_id": (~table["cpg_id"].isin(known), "is not in cpgs.tsv", "correct the id"),
         "cell_type": (~table["cell_type"].astype("str").str.fullmatch(TYPE), "is no name", "use a-z, digits and _"),
         "level": (~level.between(0, 1), "is no level", "give the pure type's level as a fraction, 0 to 1"),
         "source": (table["source"].isna(), "is missing", "say where the level is from"),

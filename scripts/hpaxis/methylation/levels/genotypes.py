@@ -53,7 +53,7 @@ def phased_methylation(alleles, genotypes):
 
 
 def identity_table(genotypes, alleles, people, confidence=0.95):
-    """What may leave the private folder: counts of variants, carry-over, and flags; one row a library.
+    """What may leave the private folder: counts of variants, carry-over, and flags; one row per library.
 
     ``genotypes``, ``alleles``: library_id → table; ``people``: library_id → (participant, dyad, role), None where not
     known. ``carry_over`` is the share of molecules from other samples: the other allele's share where the library is

@@ -37,10 +37,10 @@ LIBRARY_COLUMNS = (
 class StudyEstimates:
     """All results: ``calls`` is a table a library (a row a CpG); rows of the others are what their names say.
 
-    ``limits`` has a row an index: the limits of blank and of detection that the study's controls show; ``suspected``
+    ``limits`` has one row per index: the limits of blank and of detection that the study's controls show; ``suspected``
     one a CpG of a library that looks as if an allele lacked it (private, see `suspicion.suspected_variants`).
-    ``crosstalk`` has a row a plate: what its no-template controls say of molecules that leak between libraries.
-    ``calibration`` has a row an index and kind of curve: how the standards' observed levels follow the known ones;
+    ``crosstalk`` has one row per plate: what its no-template controls say of molecules that leak between libraries.
+    ``calibration`` has one row per index and kind of curve: how the standards' observed levels follow the known ones;
     ``standards`` one an index and standard: those levels, before any curve.
     """
 

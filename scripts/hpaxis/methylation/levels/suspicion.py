@@ -78,7 +78,7 @@ def two_groups(parts, copies=1.0):
 
 
 def suspected_variants(samples):
-    """CpGs that look as if an allele lacked them: `COLUMNS`, one row a library, CpG and sign.
+    """CpGs that look as if an allele lacked them: `COLUMNS`, one row per library, CpG and sign.
 
     ``samples``: library_id → (panel's name, ids of its CpGs by amplicon, `Molecules` by amplicon, which of them show
     another base at which CpGs, and how many molecules tell as much as one template). Two signs. ``lacking``: on

@@ -16,10 +16,10 @@ COLUMNS = ("amplicon", "chrom", "start", "end", "strand", "differences", "where"
 def check_panel(panel, genome):
     """Compare each amplicon with a genome FASTA (indexed beside itself if it is not yet).
 
-    Returns a table with a row an amplicon: ``differences``, the number of bases that differ at the panel's coordinates,
-    and ``where`` they are (offset:panel>genome, at most ten); ``shift``, by how many bases the reference lies off if it
-    fits better there; ``products``, the places its primers amplify after conversion (exact matches, at most 2,000 bases
-    apart); ``verdict``, same or the first thing that is wrong.
+    Returns a table with one row per amplicon: ``differences``, the number of bases that differ at the panel's
+    coordinates, and ``where`` they are (offset:panel>genome, at most ten); ``shift``, by how many bases the reference
+    lies off if it fits better there; ``products``, the places its primers amplify after conversion (exact matches, at
+    most 2,000 bases apart); ``verdict``, same or the first thing that is wrong.
     """
     with pysam.FastaFile(str(genome)) as fasta:
         rows = [_check_amplicon(row, panel.references[row.amplicon], fasta) for row in panel.amplicons.itertuples()]

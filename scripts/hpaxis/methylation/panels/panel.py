@@ -238,7 +238,7 @@ def _check_amplicons(amplicons, references, path):
                 Problem(
                     str(path),
                     "has no record in reference.fa",
-                    "add it, or mend the name",
+                    "add it, or correct the name",
                     line,
                     "amplicon",
                     row["amplicon"],
@@ -250,7 +250,7 @@ def _check_amplicons(amplicons, references, path):
         if pd.notna(row["start"]) and pd.notna(row["end"]) and row["end"] - row["start"] + 1 != len(reference):
             problems.append(
                 Problem(str(path), f"end - start + 1 is not the reference's length, {len(reference)}",
-                        "mend the coordinates (1-based, both ends included)", line, "end", int(row["end"]))
+                        "correct the coordinates (1-based, both ends included)", line, "end", int(row["end"]))
             )  # fmt: skip
         problems += _check_primers(row, reference, path, line)
     for name in sorted(set(references) - set(amplicons["amplicon"])):
@@ -290,7 +290,7 @@ def _check_cpgs(cpgs, amplicons, references, path):
         line, reference = i + 2, references.get(row["amplicon"])
         if reference is None or row["amplicon"] not in known.index:
             problems.append(
-                Problem(str(path), "is not in amplicons.tsv", "mend the name", line, "amplicon", row["amplicon"])
+                Problem(str(path), "is not in amplicons.tsv", "correct the name", line, "amplicon", row["amplicon"])
             )
             continue
         amplicon = known.loc[row["amplicon"]]
@@ -321,7 +321,12 @@ def _check_coordinate(row, amplicon, path, line):
         if row[column] != amplicon[column]:
             problems.append(
                 Problem(
-                    str(path), f"differs from the amplicon's, {amplicon[column]}", "mend one", line, column, row[column]
+                    str(path),
+                    f"differs from the amplicon's, {amplicon[column]}",
+                    "correct one",
+                    line,
+                    column,
+                    row[column],
                 )
             )
     return problems
@@ -354,7 +359,7 @@ def _check_listing(rows, amplicon, reference, path):
 
 def _check_known(table, known, path):
     return [
-        Problem(str(path), "is not in cpgs.tsv", "mend the id", i + 2, "cpg_id", table.loc[i, "cpg_id"])
+        Problem(str(path), "is not in cpgs.tsv", "correct the id", i + 2, "cpg_id", table.loc[i, "cpg_id"])
         for i in table.index[~table["cpg_id"].isin(known)]
     ]
 
@@ -463,7 +468,7 @@ def _read_primers(path, records):
     )
     unknown = [i for i in table.index if table.loc[i, "amplicon"] not in records]
     raise_if_any([
-        Problem(str(path), "is not in the reference", "mend the name", i + 2, "amplicon", table.loc[i, "amplicon"])
+        Problem(str(path), "is not in the reference", "correct the name", i + 2, "amplicon", table.loc[i, "amplicon"])
         for i in unknown
     ])  # fmt: skip
     raise_if_any([

@@ -34,7 +34,7 @@ def check_mask(snps, amplicons, references, path):
                 row["allele_frequency"])  # fmt: skip
         places = list(_places(row["chrom"], row["pos"], amplicons))
         if not places:
-            add("lies in no amplicon", "remove the row, or mend chrom and pos", "pos", _whole(row["pos"]))
+            add("lies in no amplicon", "remove the row, or correct chrom and pos", "pos", _whole(row["pos"]))
         for amplicon, offset, strand in places:
             base = references.get(amplicon, "")[offset : offset + 1]
             base = reverse_complement(base) if strand == "-" else base
@@ -137,7 +137,7 @@ def masked_cpgs(panel, threshold):
 
 
 def variants_table(panels, settings):
-    """What the masked variants of all panels do to the calls, one row a variant and amplicon, in words."""
+    """What the masked variants of all panels do to the calls, one row per variant and amplicon, in words."""
     rows = []
     for name, panel in panels.items():
         for row in place_variants(panel).itertuples():
