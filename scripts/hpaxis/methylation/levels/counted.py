@@ -95,7 +95,7 @@ class Counted:
     def shares(self, weights, confidence):
         """`estimate.Shares` of weighted sets of CpGs, less what molecules of other libraries add."""
         split = self.split(weights)
-        shares = estimate.observed_shares(self.parts, split, self.conversion, self.templates, self.counted.spread)
+        shares = estimate.observed_shares(self.parts, split, self.conversion, self.templates, self._spread())
         shares = subtract_leak(self._along(shares, split, confidence), self, split, confidence)
         return shares if self.carried is None else self.carried.add_error(shares, confidence)
 
