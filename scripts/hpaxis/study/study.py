@@ -137,7 +137,12 @@ class Study:
     def context(self) -> dict[str, str]:
         """Return what the study's shareable summaries say of it: panel, assay, timepoint and design, as text."""
         own = self.libraries[self.libraries["kind"] == "study"]
-        known = {key: "; ".join(sorted(own[key].dropna().unique())) or "none" for key in ("panel", "assay")}
+        # Counts come from reads, here or elsewhere: a study that is run again from its counts says the same.
+        assay = own["assay"].replace(dict.fromkeys(("amplicon", "genome", "counts"), "reads"))
+        known = {
+            key: "; ".join(sorted(column.dropna().unique())) or "none"
+            for key, column in (("panel", own["panel"]), ("assay", assay))
+        }
         return {**known, "timepoint": self.config["cohort"]["timepoint"], "design": self.config["study"]["design"]}
 
     def plate_ids(self) -> list[str]:
