@@ -24,9 +24,10 @@ app = typer.Typer(
 panel_app = typer.Typer(help="Make, check and mask panels of amplicons.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(panel_app, name="panel")
 
-Config = Annotated[Path, typer.Option("--configfile", "--config", help="config of the study")]
-Cores = Annotated[int, typer.Option(help="cores for the workflow")]
 DEMO = Path("config/config.yaml")
+Study = Annotated[Path | None, typer.Argument(metavar="CONFIG", help=f"config of the study  [default: {DEMO}]")]
+Config = Annotated[Path | None, typer.Option("--configfile", "--config", help="the same, as Snakemake calls it")]
+Cores = Annotated[int, typer.Option(help="cores for the workflow")]
 
 
 def command(of: typer.Typer, name: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -34,8 +35,8 @@ def command(of: typer.Typer, name: str, *examples: str) -> Callable[[Callable[..
     return of.command(name, epilog="\n".join(["\b", "For example:", *(f"  {line}" for line in examples)]))
 
 
-@command(app, "check", "hpaxis check --configfile my_study.yaml")
-def check(configfile: Config = DEMO) -> None:
+@command(app, "check", "hpaxis check my_study.yaml")
+def check(config_path: Study = None, configfile: Config = None) -> None:
     """Check config, sheets, panels and input files, and report every problem; nothing is run or written.
 
     Says what was read as what, which inputs changed since the report, and which results no sheet names any more.
@@ -45,9 +46,10 @@ def check(configfile: Config = DEMO) -> None:
     from hpaxis.study.describe import described
     from hpaxis.study.traces import left_over, stale_inputs
 
-    config = read_config(configfile)
+    path = _config(config_path, configfile)
+    config = read_config(path)
     made = "results/simulation" if "simulation" in config else None
-    study = load_study(config, str(configfile), made_by_workflow=made)
+    study = load_study(config, str(path), made_by_workflow=made)
     for line in described(study):
         print(line)
     for file, why in stale_inputs():
@@ -61,10 +63,11 @@ def check(configfile: Config = DEMO) -> None:
     print(f"no problems: {', '.join(f'{n} {name}' for name, n in counts.items())}")
 
 
-@command(app, "forget", "hpaxis forget P017 --configfile my_study.yaml", "hpaxis forget P017 --yes")
+@command(app, "forget", "hpaxis forget P017 my_study.yaml", "hpaxis forget P017 my_study.yaml --yes")
 def forget(
     participant: Annotated[str, typer.Argument(help="id of somebody who withdrew")],
-    configfile: Config = DEMO,
+    config_path: Study = None,
+    configfile: Config = None,
     yes: Annotated[bool, typer.Option("--yes", help="delete; without it, everything is only listed")] = False,
 ) -> None:
     """List everything that sheets, results and logs hold of a person; with --yes delete it, and prove it is gone."""
@@ -72,7 +75,8 @@ def forget(
     from hpaxis.study import read_study
     from hpaxis.study.traces import find_traces, remove_traces
 
-    study, problems = read_study(read_config(configfile), str(configfile))
+    path = _config(config_path, configfile)
+    study, problems = read_study(read_config(path), str(path))
     if study is None:
         from hpaxis.problems import InputError
 
@@ -175,19 +179,18 @@ def panel_mask(
             print(f"{count} left out: {reason}")
 
 
-@command(app, "lock", "hpaxis lock --configfile my_study.yaml")
-def lock(configfile: Config = DEMO) -> None:
+@command(app, "lock", "hpaxis lock my_study.yaml")
+def lock(config_path: Study = None, configfile: Config = None) -> None:
     """Write the plan lock that the config names: the models as they are planned, before arms are joined."""
     from hpaxis.config import read_config
     from hpaxis.study import load_study
     from hpaxis.study.plan import lock_study
 
-    config = read_config(configfile)
-    study = load_study(
-        config, str(configfile), made_by_workflow="results/simulation" if "simulation" in config else None
-    )
-    path = lock_study(study, str(configfile))
-    print(f"locked {', '.join(study.models)} in {path}: put it under version control before arms are joined")
+    path = _config(config_path, configfile)
+    config = read_config(path)
+    study = load_study(config, str(path), made_by_workflow="results/simulation" if "simulation" in config else None)
+    locked = lock_study(study, str(path))
+    print(f"locked {', '.join(study.models)} in {locked}: put it under version control before arms are joined")
 
 
 @command(
@@ -276,7 +279,8 @@ def claims(
     "hpaxis simulate --sheets",
 )  # fmt: skip
 def simulate(
-    configfile: Config = DEMO,
+    config_path: Study = None,
+    configfile: Config = None,
     out: Annotated[Path | None, typer.Option(help="folder for the study: config, sheets, reads, plates, truth")] = None,
     sheets: Annotated[bool, typer.Option("--sheets", help="only write the sheets that the config names")] = False,
     dyads: Annotated[int | None, typer.Option(help="number of dyads instead of the config's")] = None,
@@ -292,7 +296,8 @@ def simulate(
     from hpaxis.simulation.study import simulate as simulate_study
     from hpaxis.simulation.study import with_size, write_sheets, write_study
 
-    config = with_size(read_config(configfile), str(configfile), dyads, pairs, seed)
+    path = _config(config_path, configfile)
+    config = with_size(read_config(path), str(path), dyads, pairs, seed)
     if out is None:
         write_sheets(simulate_study(config), config["sheets"])
     else:
@@ -319,15 +324,16 @@ def real(
     print(f"\nwritten to {out / 'estimates.tsv'}")
 
 
-@command(app, "bundle", "hpaxis bundle --configfile my_study.yaml --participants")
+@command(app, "bundle", "hpaxis bundle my_study.yaml --participants")
 def bundle(
-    configfile: Config = DEMO,
+    config_path: Study = None,
+    configfile: Config = None,
     participants: Annotated[bool, typer.Option("--participants", help="with all that is needed to run again")] = False,
     cores: Cores = 2,
 ) -> None:
     """Pack what a reviewer may see into one archive, after a run of what it needs."""
     path = f"results/bundle/{'participants' if participants else 'shared'}.zip"
-    raise typer.Exit(_snakemake(configfile, cores, path))
+    raise typer.Exit(_snakemake(_config(config_path, configfile), cores, path))
 
 
 @command(app, "verify", "hpaxis verify results/bundle/participants.zip --cores 4")
@@ -339,6 +345,13 @@ def verify(
     from hpaxis.report.verify import verify_bundle
 
     raise typer.Exit(int(bool(verify_bundle(bundle, cores))))
+
+
+def _config(argument: Path | None, option: Path | None) -> Path:
+    """Return the config's path, which may be given by its place or as an option."""
+    if argument and option and argument != option:
+        raise typer.BadParameter(f"two configs are given, {argument} and {option}; give one")
+    return argument or option or DEMO
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

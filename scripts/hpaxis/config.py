@@ -15,7 +15,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise_if_any([Problem(str(path), "does not exist", "give the path of a config: --configfile my_study.yaml")])
+        raise_if_any([Problem(str(path), "does not exist", "give the path of your config, such as my_study.yaml")])
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         where = None if mark is None else mark.line + 1

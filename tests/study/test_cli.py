@@ -31,11 +31,12 @@ def test_the_overview_names_every_command(capsys):
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["check", "none.yaml"],
         ["check", "--configfile", "none.yaml"],
         ["fit", "none.tsv", "--outcome", "y", "--predictor", "x", "--moderator", "arm"],
         ["claims", "none.tsv"],
         ["pool", "a=none.tsv", "b=none.tsv"],
-        ["lock", "--configfile", "none.yaml"],
+        ["lock", "none.yaml"],
         ["panel", "check", "none", "none.fa"],
         ["panel", "mask", "none", "none.vcf"],
         ["real", "none"],
@@ -80,3 +81,9 @@ def test_help_starts_without_the_numeric_libraries():
     code = "import sys; from hpaxis.cli import main; main(['--help']); print({'pandas', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("set()")
+
+
+def test_a_config_may_be_given_by_its_place_or_as_an_option_but_not_twice(capsys):
+    assert main(["check", "a.yaml", "--configfile", "b.yaml"]) == 2
+    assert "two configs are given" in capsys.readouterr().err
+    assert main(["check", "a.yaml", "--configfile", "a.yaml"]) == 1

@@ -66,7 +66,7 @@ def commands(folder: Path) -> list[str]:
     """Return the lines that check a written study and run it, from its own folder."""
     return [
         f"cd {_quoted(folder)}",
-        f"hpaxis check --configfile {CONFIG}",
+        f"hpaxis check {CONFIG}",
         f"snakemake -s {_quoted(SNAKEFILE)} --configfile {CONFIG} --cores 2",
     ]
 
