@@ -1,10 +1,13 @@
 """Every design runs from its how-to page to its report, and nothing on the report is about something else."""
 
+import base64
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -207,6 +210,31 @@ def test_an_edit_reruns_what_depends_on_it_whatever_its_date(here):
     )
     os.utime(sheet, (0, 0))
     assert "build_cohort" in snakemake(*run, "-n", "--", "cohort", folder=study)
+
+
+@pytest.mark.workflow
+def test_an_interrupted_run_is_finished_by_the_same_command_from_the_study_folder(here):
+    """A job is killed while it writes: its half-written output is made again, without another option."""
+    write_design("questionnaires", here / "study")
+    study, target = here / "study", here / "study" / "results" / "cohort" / "analysis.tsv"
+    run = ("-s", str(ROOT / "workflow" / "Snakefile"), "--configfile", CONFIG, "--cores", "1")
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *run, "--", "cohort"],
+        cwd=study, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    begun = time.monotonic()
+    while not (started := [p for p in (study / ".snakemake" / "incomplete").glob("*") if p.is_file()]):
+        assert killed.poll() is None and time.monotonic() - begun < 300
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    names = {base64.b64decode(path.name, altchars=b"-_").decode() for path in started}
+    assert "results/cohort/analysis.tsv" in names
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text("participant_id\n0010", encoding="utf-8")
+    snakemake(*run, "--unlock", folder=study)
+    snakemake(*run, "--", "cohort", folder=study)
+    assert len(target.read_text(encoding="utf-8").splitlines()) > 10
 
 
 @pytest.mark.workflow
