@@ -22,6 +22,7 @@ with logged(snakemake.log[0]) as log:
             snakemake.params.min_base_quality,
             all_cpgs=part,
             threads=snakemake.threads,
+            chemistry=snakemake.params.chemistry,
         )
     for name in ("counts", "patterns", "reads", "conversion"):
         write_table(getattr(calls, name), snakemake.output[name], f"methylation_{name}")

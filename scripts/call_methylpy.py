@@ -13,7 +13,8 @@ with logged(snakemake.log[0]) as log:
     tables = {}
     for name, libraries in sorted(snakemake.params.panels.items()):
         chosen = {library: bams[library] for library in libraries}
-        calls = call_methylpy(chosen, read_panel(panel_folder(name)), snakemake.params.min_base_quality)
+        calls = call_methylpy(chosen, read_panel(panel_folder(name)), snakemake.params.min_base_quality,
+                               turned=snakemake.params.turned)  # fmt: skip
         tables |= calls
         log.info("%s: %d libraries", name, len(calls))
     write_folder(tables, snakemake.output.calls)

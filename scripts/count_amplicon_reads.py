@@ -24,7 +24,9 @@ with logged(snakemake.log[0]) as log:
         try:
             with BamWriter(out["bam"], panel.references, library, sample) as bam:
                 sink = bam.add_families if umi else bam.add
-                calls = count_library(paths, panel, library, filters, sink, umi=umi, lanes=given["lanes"])
+                calls = count_library(
+                    paths, panel, library, filters, sink, umi=umi, lanes=given["lanes"], chemistry=given["chemistry"]
+                )
         except InputError as error:
             problems += error.problems
             continue

@@ -196,6 +196,7 @@ rule call_genome:
         runtime=growing(1440),
     params:
         settings=settings_of("call_genome", study.config["methylation"]["genome"]),
+        chemistry=lambda wildcards: study.library(wildcards.library)["chemistry"],
         content=lambda wildcards: (
             content(*study.fastq(wildcards.library))
             if wildcards.library in unaligned
@@ -393,6 +394,7 @@ rule call_methylpy:
             panel: sorted(rows["library_id"])
             for panel, rows in study.libraries[study.libraries["assay"] == "amplicon"].groupby("panel")
         },
+        turned=study.turned(),
         min_base_quality=study.config["methylation"]["min_base_quality"],
     script:
         "../../scripts/call_methylpy.py"

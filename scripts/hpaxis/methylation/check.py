@@ -11,6 +11,7 @@ from xopen import xopen
 
 from hpaxis.methylation.assays.inputs import check_counts, check_library_files
 from hpaxis.methylation.counting.apart import confused_amplicons, read_length
+from hpaxis.methylation.counting.chemistry import NATIVE, TURNED
 from hpaxis.methylation.counting.reads import check_read_files
 from hpaxis.methylation.counting.umis import umi_lengths
 from hpaxis.methylation.levels.cell_mix import check_cell_types
@@ -53,7 +54,7 @@ def check_sheets(study):
     path, table = study.config["sheets"]["libraries"], study.libraries
     people = set(study.participants["participant_id"])
     problems, used_files, used_lanes, used_wells = [], {}, {}, {}
-    fractions = _fractions(table)
+    fractions, chemistries = _fractions(table), {}
     for row in table.itertuples():
 
         def add(what, remedy, column, value=None, at=row.row):
@@ -86,6 +87,7 @@ def check_sheets(study):
             add(f"is given, but assay {row.assay} has no reads", "write NA or correct the assay", "umi", row.umi)
         elif pd.notna(row.umi) and "," in row.umi and pd.isna(row.fastq_2):
             add("names bases of read 2, but there is no fastq_2", "correct umi or fastq_2", "umi", row.umi)
+        _check_chemistry(row, chemistries, add)
         needed = FILES.get(row.assay, ())
         aligned_here = row.assay == "genome" and pd.notna(row.fastq_1)
         if needed and pd.isna(getattr(row, needed[0])) and not aligned_here:
@@ -121,6 +123,21 @@ def check_sheets(study):
                     "well", f"{row.plate} {row.well}")  # fmt: skip
             used_wells.setdefault(well, row.row)
     return problems
+
+
+def _check_chemistry(row, chemistries, add):
+    """Report a chemistry that the row's assay cannot have, or that differs from that of the panel's other libraries."""
+    sequenced = row.assay in ("amplicon", "genome")
+    if not sequenced and row.chemistry in (*TURNED, NATIVE):
+        what = f"is given, but assay {row.assay} takes methylated and unmethylated as its file says"
+        add(what, "write NA", "chemistry", row.chemistry)
+    elif row.chemistry == NATIVE and (row.assay != "genome" or pd.isna(row.bam)):
+        add("needs aligned reads with MM and ML tags", "give assay genome and the column bam", "chemistry", NATIVE)
+    elif sequenced and pd.notna(row.panel):
+        first = chemistries.setdefault(row.panel, (row.chemistry, row.row))
+        if first[0] != row.chemistry:
+            what = f"differs from {first[0]} in row {first[1]}, of the same panel: controls speak for one chemistry"
+            add(what, "give each chemistry a panel and study of its own", "chemistry", row.chemistry)
 
 
 def _fractions(table):

@@ -36,6 +36,13 @@ class Study:
         """The models of the config: name to entry, in the config's order."""
         return self.config["models"]
 
+    def turned(self) -> list[str]:
+        """Return the amplicon libraries whose methylated cytosines read T, sorted."""
+        from hpaxis.methylation.counting.chemistry import TURNED
+
+        table = self.libraries
+        return sorted(table.loc[(table["assay"] == "amplicon") & table["chemistry"].isin(TURNED), "library_id"])
+
     def library_ids(self, kind: str | None = None, assay: str | None = None) -> list[str]:
         """Return library ids, sorted, of one kind or assay where asked for."""
         table = self.libraries
@@ -69,9 +76,11 @@ class Study:
         return max(1, len(self.fastq(library_id)) // (2 if pd.notna(self.library(library_id)["fastq_2"]) else 1))
 
     def counting(self, library_id: str) -> dict[str, Any]:
-        """Return what counting needs to know of an amplicon library beside its reads: id, files, lanes, UMI pattern."""
-        files = len(self.fastq(library_id))
-        return {"library": library_id, "files": files, "lanes": self.lanes(library_id), "umi": self.umi(library_id)}
+        """Return what counting needs to know of an amplicon library: id, files, lanes, UMIs, chemistry."""
+        return {
+            "library": library_id, "files": len(self.fastq(library_id)), "lanes": self.lanes(library_id),
+            "umi": self.umi(library_id), "chemistry": self.library(library_id)["chemistry"],
+        }  # fmt: skip
 
     def batches(self, made: str | None = None) -> dict[str, list[str]]:
         """Return the amplicon libraries that are counted by one job, by the batch's name; see `counting.batches`.

@@ -8,15 +8,18 @@ import gzip
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pysam
 
-from hpaxis.methylation.assays.genome_bam import prepare_bam
+from hpaxis.methylation.assays.genome_bam import FATES, Strands, prepare_bam
+from hpaxis.methylation.assays.modbam import call_modified
 from hpaxis.methylation.assays.release import counts_of_cpgs
-from hpaxis.methylation.assays.second_caller import ALLC_COLUMNS, run_methylpy
+from hpaxis.methylation.assays.second_caller import ALLC_COLUMNS, run_methylpy, turn
 from hpaxis.methylation.counting.calls import LibraryCalls
+from hpaxis.methylation.counting.chemistry import NATIVE, is_turned
 from hpaxis.problems import Problem, raise_if_any
 
 CHUNK = 500_000
@@ -25,6 +28,7 @@ SUMMARY = (
     "passed", "mapped_percent", "duplicate_percent", "cpgs", "cpg_calls", "cpg_methylated", "cpg_percent", "control",
     "control_unconverted", "control_converted", "conversion_percent", "strand_source", "strand_telling",
     "strand_agreement_percent", "strand_by_reads",
+    "uncertain_calls", "stated_error",
 )  # fmt: skip
 
 
@@ -64,22 +68,29 @@ def place_panel(panel, genome, path):
     return table.astype({"pos": "int64"})
 
 
-def call_genome(bam, panel, genome_path, library_id, settings, min_base_quality, all_cpgs=None, threads=1):
+def call_genome(bam, panel, genome_path, library_id, settings, min_base_quality, all_cpgs=None, threads=1,
+                chemistry="bisulfite"):  # fmt: skip
     """Call one library; returns ``(LibraryCalls, summary)``, the latter a row with `SUMMARY`.
 
     ``bam``: path of the aligned reads; ``genome_path``: the FASTA they were aligned to; ``settings``: the config's
     section methylation.genome; ``all_cpgs``: where to write every CpG of the genome that was read (gzip TSV: chrom,
     pos, methylated, unmethylated, strands summed). Non-conversion comes from the spike-in contig where the settings
     name one (all its cytosines), else from all cytosines outside CpGs. With a spike-in and no ``all_cpgs`` only reads
-    of the panel and the spike-in are called. Raises `InputError`.
+    of the panel and the spike-ins are called. ``chemistry``: where methylated cytosines read T, methylpy's counts are
+    turned; native reads are called by their tags (`modbam`). CpGs of a fully methylated spike-in tell over-conversion.
+    Raises `InputError`.
     """
     genome = open_genome(genome_path)
     places = place_panel(panel, genome, genome_path)
-    control = settings["spike_in"]
-    if control is not None and control not in genome.references:
-        remedy = "correct methylation.genome.spike_in"
-        raise_if_any([Problem(str(genome_path), "has no such contig", remedy, value=control)])
-    regions = _regions(places, genome, control) if control is not None and all_cpgs is None else None
+    if chemistry == NATIVE:
+        return _call_native(bam, panel, places, genome, library_id, settings)
+    control, full = settings["spike_in"], settings.get("methylated_spike_in")
+    spikes = [name for name in (control, full) if name is not None]
+    for name in spikes:
+        if name not in genome.references:
+            remedy = "correct methylation.genome.spike_in and methylated_spike_in"
+            raise_if_any([Problem(str(genome_path), "has no such contig", remedy, value=name)])
+    regions = _regions(places, genome, spikes) if control is not None and all_cpgs is None else None
     with tempfile.TemporaryDirectory() as work:
         clean = Path(work) / "reads.bam"
         fates, strands = prepare_bam(
@@ -95,12 +106,12 @@ def call_genome(bam, panel, genome_path, library_id, settings, min_base_quality,
         reference = Path(work) / "reference.fa"
         _write_upper(genome, _used(clean), reference)
         allc = run_methylpy(clean, "library", reference, Path(work), min_base_quality)
-        tally = _Tally(places, control)
+        tally = _Tally(places, control, full)
         kinds = {"dtype": {"chrom": "str", "context": "str"}, "keep_default_na": False}
         with _GzipText(all_cpgs) if all_cpgs is not None else nullcontext() as sink:
             for chunk in pd.read_csv(allc, sep="\t", names=ALLC_COLUMNS, chunksize=CHUNK, **kinds):
                 if len(chunk):
-                    tally.add(chunk, sink)
+                    tally.add(turn(chunk) if is_turned(chemistry) else chunk, sink)
             tally.end(sink)
     return _library_calls(library_id, panel, fates, tally), _summary(library_id, fates, tally, control, strands)
 
@@ -127,16 +138,21 @@ class _GzipText:
 class _Tally:
     """Sums over methylpy's table, chunk by chunk: the panel's CpGs, all CpGs, the cytosines that tell conversion."""
 
-    def __init__(self, places, control):
+    def __init__(self, places, control, full=None):
         self.places = pd.MultiIndex.from_frame(places[["chrom", "pos"]])
         self.ids = places["cpg_id"].to_numpy()
         self.counts = np.zeros((len(places), 2), dtype=np.int64)
-        self.control = control
+        self.control, self.full, self.spike = control, full, np.zeros(2, dtype=np.int64)
         self.unconverted = self.sites = self.cpgs = self.methylated = self.calls = 0
         self.left = None
 
     def add(self, chunk, sink):
         is_cpg = chunk["context"].str.startswith("CG")
+        if self.full is not None:
+            mine = chunk["chrom"] == self.full
+            rows = chunk[mine & is_cpg]
+            self.spike += [rows["methylated"].sum(), (rows["covered"] - rows["methylated"]).sum()]
+            chunk, is_cpg = chunk[~mine], is_cpg[~mine]
         if self.control is None:
             telling = chunk[chunk["context"].str.match("C[ACT]")]
         else:
@@ -173,8 +189,20 @@ class _Tally:
                 sink.write(f"{chrom}\t{pos}\t{row[0]}\t{row[1] - row[0]}\n")
 
 
-def _regions(places, genome, control):
-    found = {control: [(0, genome.get_reference_length(control))]}
+def _call_native(bam, panel, places, genome, library_id, settings):
+    calls, fates, told = call_modified(bam, panel, places, genome, library_id, settings)
+    fates = {fate: fates[fate] for fate in FATES}
+    m, u = int(calls.counts["methylated"].sum()), int(calls.counts["unmethylated"].sum())
+    tally = SimpleNamespace(
+        cpgs=int((calls.counts["depth"] > 0).sum()), methylated=m, calls=m + u, unconverted=0, sites=0
+    )
+    summary = _summary(library_id, fates, tally, "none: native reads", Strands("MM and ML tags", 0, 0))
+    summary[["uncertain_calls", "stated_error"]] = told["uncertain"], told["stated_error"]
+    return _with_fates(calls, fates), summary
+
+
+def _regions(places, genome, spikes):
+    found = {name: [(0, genome.get_reference_length(name))] for name in spikes}
     for chrom, rows in places.groupby("chrom"):
         found.setdefault(chrom, []).append((int(rows["pos"].min()) - 1, int(rows["pos"].max()) + 1))
     return found
@@ -205,6 +233,13 @@ def _library_calls(library_id, panel, fates, tally):
         "non_cpg_converted": tally.sites - tally.unconverted,
     })  # fmt: skip
     calls = counts_of_cpgs(rows, library_id, panel)
+    if tally.full is not None:
+        calls.reads[["spike_methylated", "spike_unmethylated"]] = tally.spike.tolist()
+    return _with_fates(calls, fates)
+
+
+def _with_fates(calls, fates):
+    """The calls with where the library's reads went."""
     total = sum(fates.values())
     reads = calls.reads.assign(
         pairs_in=total, off_target=fates["unmapped"] + fates["off_genome"],

@@ -10,8 +10,10 @@ from hpaxis.methylation.assays.coverage import counts_file, find_format
 from hpaxis.methylation.assays.finished_levels import check_levels
 from hpaxis.methylation.assays.genome import open_genome, place_panel
 from hpaxis.methylation.assays.genome_bam import check_bam
+from hpaxis.methylation.assays.modbam import check_modified
 from hpaxis.methylation.assays.pyrosequencing import check_exports, export_paths
 from hpaxis.methylation.assays.release import read_counts
+from hpaxis.methylation.counting.chemistry import NATIVE
 from hpaxis.methylation.panels.panel import panel_folder, read_panel
 from hpaxis.problems import InputError, Problem
 
@@ -99,16 +101,20 @@ def _check_genome(libraries, settings, sheet):
         genome = open_genome(path)
     except InputError as error:
         return [*problems, *error.problems]
-    spike = settings["genome"]["spike_in"]
-    if spike is not None and spike not in genome.references:
-        remedy = "name the contig as the FASTA does, or leave the key out"
-        what = "is no contig of the genome"
-        problems.append(Problem("config", what, remedy, column="methylation.genome.spike_in", value=spike))
+    for key in ("spike_in", "methylated_spike_in"):
+        spike = settings["genome"][key]
+        if spike is not None and spike not in genome.references:
+            remedy = "name the contig as the FASTA does, or leave the key out"
+            what = "is no contig of the genome"
+            problems.append(Problem("config", what, remedy, column=f"methylation.genome.{key}", value=spike))
     for panel in (_panels(rows) or {}).values():
         try:
             place_panel(panel, genome, path)
         except InputError as error:
             problems += error.problems
+    native = set(rows.loc[rows["chemistry"] == NATIVE, "bam"])
     for name in dict.fromkeys(b for b in rows["bam"] if pd.notna(b) and os.path.isfile(b)):
         problems += check_bam(name, genome)
+        if name in native and not problems:
+            problems += check_modified(name, genome)
     return problems

@@ -21,8 +21,9 @@ from hpaxis.tables import read_table
 MOLECULES = ("library_id", "amplicon", "pattern", "unconverted", "sites", "count")
 CONVERSION = ("library_id", "amplicon", "unconverted", "sites", "count")
 CPGS = ("library_id", "cpg_id", "methylated", "unmethylated")
-WHOLE = (*TALLIED, "stretches", *CLONES, "lead_1", "lead_2", *UMI_COLUMNS)
-UNKNOWN = (*TALLIED, "t_error_by_quality", "stretches", *CLONES, *LEADS, *UMI_COLUMNS)
+WHOLE = (*TALLIED, "stretches", *CLONES, "lead_1", "lead_2", *UMI_COLUMNS, "spike_methylated", "spike_unmethylated")
+SPIKE = ("spike_methylated", "spike_unmethylated")
+UNKNOWN = (*TALLIED, "t_error_by_quality", "stretches", *CLONES, *LEADS, *UMI_COLUMNS, *SPIKE)
 OPTIONAL = ("other", "non_cpg_unconverted", "non_cpg_converted")
 
 
@@ -113,7 +114,11 @@ def _read(path):
 
 def counts_of_cpgs(rows, library_id, panel):
     """`LibraryCalls` of counts by CpG without molecules: ``rows`` as `read_counts` takes them, for one library."""
-    patterns = _single_cpg_molecules(rows, panel)
+    return calls_of_patterns(_single_cpg_molecules(rows, panel), library_id, panel)
+
+
+def calls_of_patterns(patterns, library_id, panel):
+    """`LibraryCalls` of molecules of which no more is known than their patterns (`calls.PATTERN_COLUMNS`)."""
     counts = counts_table(patterns, panel, library_id)
     reads = _reads_row(Path("none"), library_id, patterns, counts)
     conversion, none = _conversion(Path("none"), library_id, patterns, panel), Path("none")

@@ -26,10 +26,11 @@ COMPARED = (
 )  # fmt: skip
 
 
-def call_methylpy(bams, panel, min_base_quality, folder=None):
+def call_methylpy(bams, panel, min_base_quality, folder=None, turned=()):
     """Call libraries of one panel with methylpy's ``call-methylation-state``.
 
-    ``bams``: library_id → indexed BAM against the panel's references. Returns library_id → table with a row a CpG of
+    ``bams``: library_id → indexed BAM against the panel's references; ``turned``: libraries whose methylated cytosines
+    read T, which methylpy counts as unmethylated. Returns library_id → table with a row a CpG of
     the panel: library_id, amplicon, cpg_id, methylated, unmethylated, depth, beta_raw; both strands are summed.
 
     Guards that methylpy 1.4.7 needs: the reference in upper case (it drops lower-case cytosines), contig names kept as
@@ -48,6 +49,8 @@ def call_methylpy(bams, panel, min_base_quality, folder=None):
             path = run_methylpy(linked, library, reference, Path(work), min_base_quality)
             allc = pd.read_csv(path, sep="\t", names=ALLC_COLUMNS, dtype={"chrom": "str"}, keep_default_na=False)
             path.unlink()
+            if library in turned:
+                allc = turn(allc)
             found[library] = _cpg_table(allc, library, panel)
         return found
 
@@ -86,6 +89,11 @@ def run_methylpy(bam, library, reference, work, min_base_quality):
         else:
             os.environ["HPAXIS_PYTHON"] = kept
     return work / f"allc_{library}.tsv"
+
+
+def turn(allc: pd.DataFrame) -> pd.DataFrame:
+    """Return methylpy's table with methylated and unmethylated exchanged: it counts C, where T is methylated."""
+    return allc.assign(methylated=allc["covered"] - allc["methylated"])
 
 
 def _cpg_table(allc, library, panel):

@@ -74,4 +74,4 @@ class AlleleTally:
 
 def _letters(base, target):
     """What an allele reads as: a cytosine of the target's strand may have stayed or been converted."""
-    return {base, target.converted} if base == target.methylated else {base}
+    return {base, target.converted} if base == target.cytosine else {base}

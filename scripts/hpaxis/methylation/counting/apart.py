@@ -46,7 +46,7 @@ def read_length(paths: list[str]) -> int:
 
 def _products(target: Target) -> list[str]:
     """The product as it is sequenced, converted but for its CpGs, and converted as a whole."""
-    cytosine, converted = target.methylated, target.converted
+    cytosine, converted = target.cytosine, target.converted
     letters = [{"Y": "T", "R": "A"}.get(base, base) for base in target.reference]
     kept = set(target.cpgs.tolist())
     return [

@@ -132,7 +132,7 @@ class BamWriter:
             records[i] = self._record(target, names.one(i), single, quality[i], calls[i], gaps, (a, b))
 
         def letters(some):
-            shown = molecules.shown(target.methylated), molecules.shown(target.converted), molecules.good
+            shown = molecules.shown(target.methylated), molecules.shown(target.unmethylated), molecules.good
             yes, no, good = (planes.unpack_columns(flags[chosen[some]], target.cpgs) for flags in shown)
             return STATE_LETTERS[np.where(yes, YES, np.where(no, NO, np.where(good, ELSE, NONE)))]
 
@@ -147,7 +147,7 @@ class BamWriter:
             self.letters[key] = _letter_tables(target, one.shape[1])
         calls = np.full((len(one), planes.BYTE * one.shape[1]), DOTS, dtype=np.uint64)
         at = np.arange(calls.shape[1]) * 256
-        for table, base in zip(self.letters[key], (target.converted, target.methylated)):
+        for table, base in zip(self.letters[key], (target.unmethylated, target.methylated)):
             calls += table[(present & planes.showing(one, two, base)).view(np.uint8) + at]
         return codes.view(np.uint8), calls.view(np.uint8)
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from hpaxis.methylation.counting import planes
 from hpaxis.methylation.counting.alleles import AlleleTally
+from hpaxis.methylation.counting.chemistry import is_turned
 from hpaxis.methylation.counting.cycles import CycleTally
 from hpaxis.methylation.counting.leads import LeadTally
 from hpaxis.methylation.counting.molecules import NOT_PLACED, lay_pairs, lies_on_bottom
@@ -75,17 +76,18 @@ class LibraryCalls:
 
 
 def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, chunk_bytes=CHUNK_BYTES, umi=None,
-                  lanes=1):  # fmt: skip
+                  lanes=1, chemistry="bisulfite"):  # fmt: skip
     """Call a library's reads against a panel.
 
     Parameters: FASTQ paths (one or two for each of the ``lanes``; mates 1 of all lanes, then mates 2), `Panel`,
     `ReadFilters`. ``sink``, if given, is called with each chunk's
     molecules (see `bam.BamWriter.add`). ``umi``: pattern of the UMIs (see `umis.take_umis`); then ``sink`` is called
-    with each target's families (see `bam.BamWriter.add_families`) instead. Returns `LibraryCalls`. Memory grows with
+    with each target's families (see `bam.BamWriter.add_families`) instead. ``chemistry``: see `chemistry`.
+    Returns `LibraryCalls`. Memory grows with
     distinct molecules, and with depth only if there are UMIs; there is no depth cap and no removal of duplicates.
     Raises `InputError` for damaged files, mates out of step or reads without UMIs.
     """
-    caller = _Caller(panel, filters, sink, umi)
+    caller = _Caller(panel, filters, sink, umi, is_turned(chemistry))
     pad = max(planes.padded(len(t)) for t in caller.targets)
     for files in lane_paths(paths, lanes):
         caller.begin_lane(files)
@@ -97,10 +99,10 @@ def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, ch
 class _Caller:
     """The running sums of one library."""
 
-    def __init__(self, panel, filters, sink, umi):
+    def __init__(self, panel, filters, sink, umi, turned):
         self.panel, self.filters, self.sink, self.umi, self.paths = panel, filters, sink, umi, []
         self.families = FamilyTally() if umi else None
-        self.targets = panel_targets(panel)
+        self.targets = panel_targets(panel, turned)
         # Either strand of an amplicon without primers: words tell the place, and converted bases then the strand.
         first = {target.amplicon: i for i, target in reversed(list(enumerate(self.targets)))}
         self.index = WordIndex([(i, self.targets[i]) for i in first.values()])
@@ -161,7 +163,7 @@ class _Caller:
         covered = planes.count(molecules.covered)
         known = molecules.matches + molecules.mismatches
         has_cpg = ~target.without_cpg(molecules)
-        methylated, converted = (molecules.shown(base) & has_cpg for base in (target.methylated, target.converted))
+        methylated, converted = (molecules.shown(base) & has_cpg for base in (target.methylated, target.unmethylated))
         others = planes.for_rows(target.other_flags, len(rows))
         unconverted = planes.count(methylated & others)
         sites = unconverted + planes.count(converted & others)
@@ -303,7 +305,8 @@ class _Caller:
         if self.families is not None:
             families = {c: self.passing[c] for c in UMI_COLUMNS} | {"umi_unknown": self.families.unknown}
         found = {"stretches": self.passing["stretches"]} | self.sites.columns() | self.leads.columns()
-        return pd.DataFrame([row | self.tally.columns() | found | families])
+        spike = dict.fromkeys(("spike_methylated", "spike_unmethylated"))  # of genome libraries only
+        return pd.DataFrame([row | self.tally.columns() | found | families | spike])
 
 
 def counts_table(patterns, panel, library_id):

@@ -32,7 +32,7 @@ class CycleTally:
     def add(self, target, mates, anchors, counted):
         """Take rows (``counted``, boolean) of a block of `molecules.Mate`, with each mate's anchors."""
         self.targets[target.amplicon, target.strand] = target
-        bases = target.methylated + target.converted
+        bases = target.methylated + target.unmethylated
         for number, (mate, places) in enumerate(zip(mates, anchors, strict=True), start=1):
             rows = np.flatnonzero(counted & (places != NOT_PLACED))
             shown = mate.shown(bases)

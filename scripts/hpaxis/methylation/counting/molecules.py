@@ -277,15 +277,18 @@ class Molecules:
 def lies_on_bottom(top, bottom, mates, forward_first, min_quality):
     """Whether pairs of an amplicon come from its bottom strand: more of its converted bases are seen than of the top's.
 
-    ``mates`` as for `lay_pairs`. Only cytosines outside CpGs are asked; without any, a pair is taken for the top's.
+    ``mates`` as for `lay_pairs`. Cytosines outside CpGs are asked, and those of CpGs where the chemistry converts
+    methylated ones; without any that was converted a pair is taken for the top's, where it shows the same CpGs.
     """
+    turned = top.methylated == top.converted
     score = np.zeros(len(mates[0][1]), dtype=np.int64)
     for i, (reads, rows, anchors) in enumerate(mates):
         mate = Mate(top, reads, rows, anchors, forward_first == (i == 0), min_quality)
         mate.cover()
         for target, sign in ((top, 1), (bottom, -1)):
             converted = planes.showing(mate.one, mate.two, target.converted)
-            score += sign * planes.count(mate.present & mate.good & converted & target.other_flags[mate.words])
+            sites = target.other_flags | target.cpg_flags if turned else target.other_flags
+            score += sign * planes.count(mate.present & mate.good & converted & sites[mate.words])
     return score < 0
 
 

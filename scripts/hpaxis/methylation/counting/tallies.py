@@ -22,7 +22,8 @@ class Tally:
     def add(self, target, molecules, methylated, converted, passing):
         """Take a block of molecules.
 
-        ``methylated``, ``converted``: flags of the good bases that read so (see `planes`); ``passing``: their rows.
+        ``methylated``, ``converted``: flags of the good bases that read methylated and unmethylated (see `planes`);
+        ``passing``: their rows.
         """
         sums, rows = self.sums, np.flatnonzero(passing)
 
@@ -36,12 +37,13 @@ class Tally:
         sums["known_bases"] += matches + mismatches
         sums["mismatches"] += mismatches
         known = number(molecules.good, target.thymine_flags)
+        as_t, as_c = (methylated, converted) if target.methylated == target.converted else (converted, methylated)
         sums["t_bases"] += known
-        sums["t_mismatches"] += known - number(converted, target.thymine_flags)
+        sums["t_mismatches"] += known - number(as_t, target.thymine_flags)
         for name, sites in (("overlap_cpgs", target.cpg_flags), ("overlap_t", target.thymine_flags)):
             sums[name] += number(molecules.both, sites)
             sums[f"{name}_differ"] += number(molecules.both & molecules.differ, sites)
-        sums["t_read_as_c"] += number(methylated, target.thymine_flags)
+        sums["t_read_as_c"] += number(as_c, target.thymine_flags)
         sites = target.thymines[:: max(1, len(target.thymines) // QUALITY_SITES)]
         quality = molecules.qualities(rows, sites) * planes.unpack_columns(molecules.good, sites)[rows]
         self.qualities += np.bincount(quality.ravel(), minlength=256)

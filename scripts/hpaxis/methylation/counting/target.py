@@ -19,8 +19,10 @@ class Target:
     under a primer and where the reference is unknown, which then count neither way: ``compared`` has the offsets that
     do. ``cpgs`` are the offsets that tell of the amplicon's CpGs, in their order, also as flags; ``others`` those of
     cytosines that are certainly in no CpG, also as flags, of the contexts CHG and CHH alone too; ``thymines`` those of
-    bases that show what a converted cytosine shows, whatever conversion did. ``methylated`` and ``converted`` are the
-    letters that a methylated and a converted cytosine show. ``context`` is Bismark's letter of each offset in lower
+    bases that show what a converted cytosine shows, whatever conversion did. ``cytosine`` and ``converted`` are the
+    letters that a cytosine shows as it was and once converted; ``methylated`` and ``unmethylated`` those that a
+    methylated and an unmethylated one show: the same, unless the chemistry converts methylated ones. ``context`` is
+    Bismark's letter of each offset in lower
     case (``z``, ``x``, ``h``, ``u``), ``.`` where there is no cytosine.
     """
 
@@ -39,8 +41,10 @@ class Target:
     chh_flags: np.ndarray
     thymines: np.ndarray
     thymine_flags: np.ndarray
-    methylated: str
+    cytosine: str
     converted: str
+    methylated: str
+    unmethylated: str
     context: np.ndarray
 
     def __len__(self):
@@ -56,19 +60,19 @@ class Target:
         return planes.from_previous(molecules.good & ~molecules.shown("C")) & self.cpg_flags
 
 
-def panel_targets(panel):
-    """The strands that reads of a panel may come from, amplicon by amplicon.
+def panel_targets(panel, turned=False):
+    """The strands that reads of a panel may come from, amplicon by amplicon; ``turned``: methylated cytosines read T.
 
     Primers select the strand the reference is written along. Without primers either strand may have been amplified.
     """
     targets = []
     for row in panel.amplicons.itertuples():
         strands = ("top",) if pd.notna(row.forward_primer) else ("top", "bottom")
-        targets += [_target(panel, row.amplicon, strand) for strand in strands]
+        targets += [_target(panel, row.amplicon, strand, turned) for strand in strands]
     return targets
 
 
-def _target(panel, amplicon, strand):
+def _target(panel, amplicon, strand, turned):
     reference = panel.references[amplicon]
     first, last = panel.insert_bounds(amplicon)
     cpgs = panel.cpg_offsets(amplicon) + (strand == "bottom")
@@ -100,8 +104,10 @@ def _target(panel, amplicon, strand):
         chh_flags=planes.columns(chh, len(reference)),
         thymines=np.array(thymines, dtype=np.int64),
         thymine_flags=planes.columns(thymines, len(reference)),
-        methylated=cytosine,
+        cytosine=cytosine,
         converted=converted,
+        methylated=converted if turned else cytosine,
+        unmethylated=cytosine if turned else converted,
         context=np.frombuffer("".join(context).replace("v", "u").encode(), dtype=np.uint8),
     )
 

@@ -192,7 +192,7 @@ def consensus_text(target, states):
     bases[:, target.context != DOT] = N
     calls = np.full(bases.shape, DOT, dtype=np.uint8)
     known = np.zeros(bases.shape, dtype=bool)
-    yes, no = b"CT" if target.strand == "top" else b"GA"
+    yes, no = ord(target.methylated), ord(target.unmethylated)
     size = len(target.cpgs)
     for sites, found in ((target.cpgs, states[:, :size]), (target.others, states[:, size:])):
         # Which base an other one is, is not kept.

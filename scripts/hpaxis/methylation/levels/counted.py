@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation.counting.calls import OTHER
+from hpaxis.methylation.counting.chemistry import NATIVE, is_turned
 from hpaxis.methylation.counting.cycles import cycle_bias
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.contexts import context_columns, context_reasons
@@ -168,14 +169,34 @@ class Counted:
 
     def stop(self, summary):
         """No molecule passed."""
-        return None if summary["passed"] else f"none of {summary['pairs_in']} read pairs passed"
+        if summary["passed"]:
+            return None
+        stop = f"none of {summary['pairs_in']} read pairs passed"
+        return f"{stop}; {self._other_chemistry()}" if summary["unconverted"] > 0.5 * summary["on_target"] else stop
+
+    def _other_chemistry(self):
+        """What cytosines outside CpGs say of the chemistry that the sheet names."""
+        chemistry = self.row_chemistry
+        seen, other = ("T", "bisulfite or em-seq") if is_turned(chemistry) else ("C", "taps, 5-base, or not converted")
+        return f"cytosines outside CpGs read {seen}: the chemistry is not {chemistry} but {other}"
+
+    @property
+    def row_chemistry(self):
+        """The chemistry that the sheet names."""
+        named = getattr(self.row, "chemistry", None)
+        return "bisulfite" if pd.isna(named) else named
 
     def doubts(self, summary, settings):
         """Failed molecules, depth and templates."""
         found = []
-        if self.conversion.assumed:
+        if self.conversion.assumed and self.row_chemistry == NATIVE:
+            what = "native reads: what the basecaller falsely calls methylated is not taken off; 0 % controls tell it"
+            found.append(("pass", f"{what} (limits.tsv), or state conversion_percent"))
+        elif self.conversion.assumed:
             what = "its counts hold no cytosine outside CpGs: conversion taken as complete; state conversion_percent"
             found.append(("warn", what))
+        if self.conversion.value > 0.5:
+            found.append(("fail", self._other_chemistry()))
         for rank in ("fail", "warn"):
             if summary["failed_molecules"] > settings[f"failed_molecules_{rank}"]:
                 what = f"conversion failed on {100 * summary['failed_molecules']:.3g} % of the molecules"
@@ -210,6 +231,9 @@ class Counted:
     def signs(self):
         """Broken pairs, stretches, clones, carry-over, M-bias, crowded UMIs, conversion that differs by context."""
         found = pair_reasons(self) + copy_reasons(self)
+        if is_turned(self.row_chemistry):
+            what = f"chemistry {self.row_chemistry}: a methylated cytosine reads T"
+            found.append(("pass", f"{what}; non_conversion is the share of unmethylated ones that do"))
         found += [] if self.carried is None else self.carried.reasons()
         return found + [("warn", reason) for reason in [*self.bias, *self._crowded(), *context_reasons(self)]]
 
@@ -222,6 +246,21 @@ class Counted:
         if families <= CROWDED * kinds:
             return []
         return [f"{families} families of molecules, where there are {kinds:.0f} UMIs: templates share UMIs by chance"]
+
+
+def spike_over_conversion(reads):
+    """g and its variance from a library's fully methylated spike-in; None without one.
+
+    ``reads``: its row of the reads table. The variance is binomial, with half a count: none lost is no certainty.
+    """
+    if reads is None or pd.isna(reads.get("spike_methylated", np.nan)):
+        return None
+    m, u = float(reads["spike_methylated"]), float(reads["spike_unmethylated"])
+    if m + u == 0:
+        return None
+    g = u / (m + u)
+    smooth = (u + 0.5) / (m + u + 1)
+    return g, smooth * (1 - smooth) / (m + u)
 
 
 def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None, notes=()):
@@ -242,7 +281,8 @@ def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None, no
     conversion = estimate.non_conversion(
         whole, copies, counted.factor_spread(max(estimate.duplication(m, copies) for m in parts))
     )
-    if np.isnan(conversion.value) and getattr(row, "assay", None) == "counts":
+    untold = getattr(row, "assay", None) == "counts" or getattr(row, "chemistry", None) == NATIVE
+    if np.isnan(conversion.value) and untold:
         stated = getattr(row, "conversion_percent", np.nan)
         conversion = estimate.ASSUMED if pd.isna(stated) else estimate.Rate(1 - float(stated) / 100, 0.0, np.inf)
     masked = masked_cpgs(panel, settings["snp_frequency"])

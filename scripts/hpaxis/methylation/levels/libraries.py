@@ -10,7 +10,7 @@ from hpaxis.methylation.levels.bias import COLUMNS as CALIBRATION_COLUMNS
 from hpaxis.methylation.levels.completion import Completion
 from hpaxis.methylation.levels.contexts import CONTEXT_COLUMNS
 from hpaxis.methylation.levels.controls import control_faults, exchanged_controls
-from hpaxis.methylation.levels.counted import read_sample
+from hpaxis.methylation.levels.counted import read_sample, spike_over_conversion
 from hpaxis.methylation.levels.crosstalk import carry_over, find_leaks
 from hpaxis.methylation.levels.indices import index_rows, participants
 from hpaxis.methylation.levels.limits import LIMIT_COLUMNS, limit_rows, note_undetected
@@ -176,10 +176,13 @@ def _check_index_names(panels):
 
 
 def _over_conversion(samples, settings):
-    """g from the 100 % controls among libraries of one panel and assay; `estimate.ASSUMED` without one."""
+    """g from 100 % controls and methylated spike-ins of one panel and assay; `estimate.ASSUMED` without any."""
     rates = []
     for sample in samples:
         used = sample.usable(settings) & ~sample.excluded
+        spike = spike_over_conversion(getattr(sample, "reads", None))
+        if spike is not None and sample.row.kind != "no_template":
+            rates.append(spike)
         if sample.row.kind != "control_100" or not used.any() or np.isnan(sample.conversion.value):
             continue
         known = sample.row.expected_percent
