@@ -95,7 +95,7 @@ rule describe_cohort:
     output:
         **{
             name: f"<results>/report/tables/{name}.tsv"
-            for name in ("flow", "table1", "correlations", "missing", "received", "analysed")
+            for name in ("flow", "table1", "correlations", "missing", "received", "analysed", "arm_differences")
         },
     log:
         "<logs>/describe_cohort.log",

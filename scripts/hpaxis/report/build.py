@@ -42,6 +42,7 @@ def page_blocks(run):
             cells,
             report["library_ids"],
             run.instrument,
+            described["arm_differences"],
         ),
         run.cortisol is not None
         and cortisol_section(run.cortisol, run.figures["cortisol"], report["library_ids"], cells),

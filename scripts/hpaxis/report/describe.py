@@ -3,6 +3,8 @@
 What few people share is withheld here already (`hpaxis.report.privacy.Cells`), so that the tables can be published.
 """
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -12,11 +14,13 @@ from hpaxis.report.privacy import WITHHELD, Cells, shown_flow
 
 TABLE1 = ["population", "arm", "measure", "level", "n", "withheld", "mean", "sd", "q25", "median", "q75", "share"]
 CORRELATIONS = ["population", "first", "second", "n", "withheld", "r", "low", "high"]
+ARM_DIFFERENCES = ["population", "measure", "arm", "reference", "n", "n_reference", "withheld", "difference", "se",
+                   "person_error", "difference_error", "smallest", "larger"]  # fmt: skip
 MISSING_MAP = ["population", "pattern", "people", "withheld"]
 
 
 def describe_study(config, attrition, analysis, results):
-    """Return every descriptive table by name: flow, table1, correlations, missing, received, analysed.
+    """Return every descriptive table by name: flow, table1, correlations, missing, received, analysed, arm_differences.
 
     ``config`` has its defaults filled, ``attrition`` and ``analysis`` are the cohort stage's tables, ``results`` the
     models (`hpaxis.report.models.ModelResult`).
@@ -30,7 +34,46 @@ def describe_study(config, attrition, analysis, results):
         "missing": missing_map(analysis, models, cells),
         "received": received(analysis, models, arms, cells),
         "analysed": analysed(results),
+        "arm_differences": arm_differences(analysis, arms, cells),
     }
+
+
+def arm_differences(analysis, arms, cells, level=0.95):
+    """Return how far arms differ in each methylation index, beside what the measurement itself is off by.
+
+    One row per population, index (its baseline and change too, where there are two timepoints) and pair of arms; in
+    percentage points. ``se`` is Welch’s, of people; ``person_error`` the root mean square of the standard errors of
+    measurement; ``difference_error`` what the difference of the two means is off by for that alone, √(Σ se² / n²) over both
+    arms; ``smallest`` the least difference beyond it at the level given; ``larger`` whether the arms differ by more. What
+    all libraries share (curve, over-conversion) moves both means alike and is left out.
+    """
+    rows, z = [], stats.norm.ppf((1 + level) / 2)
+    measures = [
+        c for c in analysis if f"{c}_se" in analysis and c.endswith(("_beta", "_beta_baseline", "_beta_change"))
+    ]
+    for population in dict.fromkeys(analysis["role"].dropna()):
+        people = analysis[analysis["role"] == population]
+        for measure in measures:
+            known = people[people[[measure, f"{measure}_se"]].notna().all(axis=1)]
+            groups = {arm: known[known["arm"] == arm] for arm in arms}
+            for reference, arm in combinations(arms, 2):
+                one, other = groups[arm], groups[reference]
+                if min(len(one), len(other)) < 2:
+                    continue
+                hidden = any(cells.small(n) for n in (len(one), len(other)))
+                row = (population, measure, arm, reference)
+                if hidden:
+                    rows.append((*row, np.nan, np.nan, "yes", *(np.nan,) * 5, None))
+                    continue
+                values = [100 * g[measure].astype(float) for g in (one, other)]
+                errors = [100 * g[f"{measure}_se"].astype(float) for g in (one, other)]
+                difference = values[0].mean() - values[1].mean()
+                se = np.sqrt(sum(v.var(ddof=1) / len(v) for v in values))
+                own = np.sqrt(sum((e**2).sum() / len(e) ** 2 for e in errors))
+                person = np.sqrt((pd.concat(errors) ** 2).mean())
+                rows.append((*row, len(one), len(other), None, difference, se, person, own, z * own,
+                             "yes" if abs(difference) > z * own else "no"))  # fmt: skip
+    return pd.DataFrame(rows, columns=ARM_DIFFERENCES)
 
 
 def model_columns(models, population):

@@ -2,7 +2,7 @@
 
 import re
 
-from hpaxis.labels import population_label
+from hpaxis.labels import column_label, population_label
 from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
 from hpaxis.report.numbers import (
     count,
@@ -27,13 +27,15 @@ FUNNEL = ("pairs_in", "merged", "on_target", "passed")
 VERDICTS = ("pass", "warn", "fail")
 
 
-def methylation_section(libraries, sheet, levels, concordance, gates, figures, cells, library_ids, instrument=None):
+def methylation_section(libraries, sheet, levels, concordance, gates, figures, cells, library_ids, instrument=None,
+                        differences=None):  # fmt: skip
     """Return the section on methylation.
 
     ``libraries`` is methylation/libraries.tsv, ``sheet`` the sheet of libraries, ``levels`` the CpG levels by arm
     (`hpaxis.methylation.figures.levels.cpg_levels`), ``concordance`` the table of both callers, ``gates`` maps
     ``conversion`` and ``depth`` to (fail, warn), ``figures`` maps ``conversion``, ``cpgs`` and ``concordance``
-    to SVG text, ``instrument`` is methylation/instrument.tsv where a pyrosequencer was used. Ids of study libraries
+    to SVG text, ``instrument`` is methylation/instrument.tsv where a pyrosequencer was used,
+    ``differences`` the arms’ differences beside the error of measurement (`hpaxis.report.describe.arm_differences`). Ids of study libraries
     are shown only where ``library_ids``; ``cells`` is `hpaxis.report.privacy.Cells`.
     """
     study = libraries[libraries["kind"] == "study"]
@@ -50,6 +52,7 @@ def methylation_section(libraries, sheet, levels, concordance, gates, figures, c
         Heading("cpgs", "Methylation of each CpG"),
         *_level_figures(figures, levels),
         *_level_tables(levels, cells),
+        difference_table(differences),
         *(_molecule_figures(figures) if counted else ()),
         *(_callers(concordance, libraries, figures, library_ids) if counted else ()),
     ]
@@ -302,6 +305,37 @@ def instrument_table(instrument):
         "floor are censored: they count as below it, not as 0.",
         source=("methylation/instrument.tsv",),
         data=instrument,
+    )  # fmt: skip
+
+
+def difference_table(differences):
+    """Return whether arms differ by more than the measurement itself is off by; None without two arms."""
+    if differences is None or differences.empty:
+        return None
+    rows = tuple(
+        (
+            row.population,
+            column_label(row.measure),
+            f"{row.arm} − {row.reference}",
+            *((WITHHELD,) * 7 if row.withheld == "yes" else (
+                f"{count(row.n)}, {count(row.n_reference)}", fixed(row.difference), fixed(row.se),
+                fixed(row.person_error), fixed(row.difference_error, 3), fixed(row.smallest), row.larger,
+            )),
+        )
+        for row in differences.itertuples()
+    )  # fmt: skip
+    return Table(
+        "Is a difference between arms larger than the error of measurement?",
+        ("Population", "Index", "Arms", "n", "Difference", "SE, people", "Error, one person", "Error, difference",
+         "Smallest visible", "Larger"),
+        rows,
+        frozenset({"Population", "Index", "Arms", "Larger"}),
+        "Percentage points. The error of one person is what the instrument or the molecules leave unknown of a level, "
+        "conversion included; that of the difference is the same for the two arms’ means. A difference above the "
+        "smallest visible one (95 %) is larger than the measurement’s own error. Whether it is more than chance among "
+        "people is told by the SE of people, which holds both. What all libraries share moves both arms alike.",
+        source=("report/tables/arm_differences.tsv",),
+        data=differences,
     )  # fmt: skip
 
 
