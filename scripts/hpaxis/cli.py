@@ -129,14 +129,15 @@ def readers(
 @command(panel_app, "new", "hpaxis panel new my_panel hg38.fa GTTTTAGGAGGTTTAGTTAG CCAAAATACTTTAACCAAAC")
 def panel_new(
     folder: Annotated[Path, typer.Argument(help="folder to write, which must not exist; its name is the amplicon's")],
-    reference: Annotated[Path, typer.Argument(help="FASTA file of a genome, or of the sequence around the amplicon")],
-    forward: Annotated[str, typer.Argument(help="forward primer, in bisulfite space, 5'→3'")],
-    reverse: Annotated[str, typer.Argument(help="reverse primer, in bisulfite space, 5'→3'")],
+    reference: Annotated[Path, typer.Argument(help="FASTA file of a genome, or of the sequence around the amplicons")],
+    pairs: Annotated[list[str] | None, typer.Argument(metavar="[FORWARD REVERSE]...", help="primers, 5'→3'")] = None,
+    primers: Annotated[Path | None, typer.Option(help="table of primers instead, with amplicon and gene")] = None,
+    one_index: Annotated[bool, typer.Option("--one-index", help="one mean over all genes, not one for each")] = False,
 ) -> None:
-    """Make a panel from two primers and a reference: a genome, or the sequence around the amplicon."""
+    """Make a panel from primers (bisulfite space) and a reference: a genome, or the sequence around the amplicons."""
     from hpaxis.methylation.panels.new_panel import new_panel
 
-    for line in new_panel(folder, reference, forward, reverse):
+    for line in new_panel(folder, reference, pairs or [], primers, one_index):
         print(line)
 
 

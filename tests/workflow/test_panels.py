@@ -56,8 +56,9 @@ def measured(checkouts, tmp_path_factory):
     (folder / "primers.tsv").write_text("\n".join(primers) + "\n")
     write_panel(make_panel(folder / "multiplex.fa", folder / "primers.tsv"), folder / "multiplex")
     write_panel(make_panel(folder / "free.fa"), folder / "free")
-    indices = read_table(folder / "free" / "indices.tsv", text=("index",)).assign(index="free_mean")
-    write_table(indices, folder / "free" / "indices.tsv")
+    for panel, index in (("multiplex", "region_mean"), ("free", "free_mean")):
+        indices = read_table(folder / panel / "indices.tsv", text=("index",)).assign(index=index)
+        write_table(indices, folder / panel / "indices.tsv")
     panels = {name: read_panel(folder / name) for name in ("multiplex", "free")}
     one, two = (panel_amplicon(panels["multiplex"], name) for name in ("one", "two"))
     free = panel_amplicon(panels["free"])

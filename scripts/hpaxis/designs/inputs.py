@@ -243,7 +243,6 @@ def lanes(folder: Path) -> None:
 def two_genes(folder: Path) -> None:
     """Children whose libraries hold the amplicons of two genes; the second gene is made up."""
     from hpaxis.methylation.panels.panel import make_panel, panel_folder, read_panel, write_panel
-    from hpaxis.tables import read_table
 
     shipped = read_panel(panel_folder("nr3c1_exon1f"))
     first = shipped.amplicons.iloc[0]
@@ -264,11 +263,6 @@ def two_genes(folder: Path) -> None:
         folder / "primers.tsv",
     )  # fmt: skip
     write_panel(make_panel(folder / "genes.fa", folder / "primers.tsv"), panel)
-    made = read_panel(panel)
-    own = made.cpgs[["amplicon", "cpg_id"]].assign(source="every CpG of the amplicon")
-    own["index"] = own["amplicon"] + "_mean"
-    whole = read_table(panel / "indices.tsv", text=("index",))
-    write_table(pd.concat([whole, own[["index", "cpg_id", "source"]]]), panel / "indices.tsv")
     for name in ("genes.fa", "primers.tsv"):
         (folder / name).unlink()  # the panel's folder holds both
     amplicons = [panel_amplicon(read_panel(panel), name) for name in primers]

@@ -43,9 +43,9 @@ def arm_differences(analysis, arms, cells, level=0.95):
 
     One row per population, index (its baseline and change too, where there are two timepoints) and pair of arms; in
     percentage points. ``se`` is Welch’s, of people; ``person_error`` the root mean square of the standard errors of
-    measurement; ``difference_error`` what the difference of the two means is off by for that alone, √(Σ se² / n²) over both
-    arms; ``smallest`` the least difference beyond it at the level given; ``larger`` whether the arms differ by more. What
-    all libraries share (curve, over-conversion) moves both means alike and is left out.
+    measurement; ``difference_error`` what the difference of the two means is off by for that alone, √(Σ se² / n²) over
+    both arms; ``smallest`` the least difference beyond it at the level given; ``larger`` whether the arms differ by
+    more. What all libraries share (curve, over-conversion) moves both means alike and is left out.
     """
     rows, z = [], stats.norm.ppf((1 + level) / 2)
     measures = [

@@ -35,7 +35,8 @@ def methylation_section(libraries, sheet, levels, concordance, gates, figures, c
     (`hpaxis.methylation.figures.levels.cpg_levels`), ``concordance`` the table of both callers, ``gates`` maps
     ``conversion`` and ``depth`` to (fail, warn), ``figures`` maps ``conversion``, ``cpgs`` and ``concordance``
     to SVG text, ``instrument`` is methylation/instrument.tsv where a pyrosequencer was used,
-    ``differences`` the arms’ differences beside the error of measurement (`hpaxis.report.describe.arm_differences`). Ids of study libraries
+    ``differences`` the arms’ differences beside the error of measurement (`hpaxis.report.describe.arm_differences`).
+    Ids of study libraries
     are shown only where ``library_ids``; ``cells`` is `hpaxis.report.privacy.Cells`.
     """
     study = libraries[libraries["kind"] == "study"]

@@ -365,7 +365,7 @@ def _check_known(table, known, path):
 
 
 def make_panel(reference, primers=None):
-    """Make a panel of the records of a FASTA file, each an amplicon, with all CpGs listed and one index over them.
+    """Make a panel of the records of a FASTA file, each an amplicon, with all CpGs listed and an index for each record.
 
     ``primers``: a table (amplicon, forward_primer, reverse_primer; bisulfite space, 5'→3') of amplicons in the file;
     their records are then cut to the product. Without it records are taken as they are. A record named like
@@ -377,7 +377,7 @@ def make_panel(reference, primers=None):
     raise_if_any(problems)
     headers = record_headers(reference)
     known = {} if primers is None else _read_primers(Path(primers), records)
-    amplicons, references = [], {}
+    amplicons, references, genes = [], {}, {}
     for record, sequence in records.items():
         name = re.sub(r"[^A-Za-z0-9_.-]+", "_", record)
         chrom, start, strand = placed_name(headers.get(record, record), len(sequence))
@@ -387,13 +387,14 @@ def make_panel(reference, primers=None):
             label = name if len(pairs) == 1 else f"{name}_{i}"
             references[label] = sequence[first:last]
             before = first if strand == "+" else len(sequence) - last
+            genes[label] = name
             amplicons.append({
                 "amplicon": label, "chrom": chrom, "start": pd.NA if start is None else start + before,
                 "end": pd.NA if start is None else start + before + last - first - 1, "strand": strand,
                 "forward_primer": forward,
                 "reverse_primer": reverse, "source": f"{Path(reference).name}: {record}",
             })  # fmt: skip
-    return panel_of(amplicons, references)
+    return panel_of(amplicons, references, genes)
 
 
 def find_product(forward, reverse, sequence):
@@ -429,8 +430,12 @@ def write_panel(panel, folder):
         write_table(table, folder / f"{name}.tsv")
 
 
-def panel_of(amplicons, references):
-    """A panel of amplicons (dicts with the table's columns): all CpGs between primers, and one index over them."""
+def panel_of(amplicons, references, genes=None):
+    """A panel of amplicons (dicts with the table's columns): all CpGs between primers, and one index for each gene.
+
+    ``genes``: amplicon → gene, None: all are of one. The index of a single gene is region_mean, those of several
+    {gene}_mean. A CpG that amplicons of a gene share counts once.
+    """
     cpgs = []
     for row in amplicons:
         reference = references[row["amplicon"]]
@@ -447,7 +452,14 @@ def panel_of(amplicons, references):
             })  # fmt: skip
     tables = {name: pd.DataFrame(columns=list(columns)) for name, columns in COLUMNS.items()}
     cpgs = pd.DataFrame(cpgs, columns=list(COLUMNS["cpgs"]))
+    gene = cpgs["amplicon"].map(genes or dict.fromkeys(references, ""))
     indices = pd.DataFrame({"index": "region_mean", "cpg_id": cpgs["cpg_id"], "source": "every CpG listed"})
+    if gene.nunique() > 1:
+        indices["index"] = [f"{index_name(g)}_mean" for g in gene]
+        indices["source"] = [f"every CpG of {g}" for g in gene]
+    twice = cpgs.assign(gene=gene).duplicated(["gene", "chrom", "pos"]) & cpgs["pos"].notna()
+    indices = indices[~twice].sort_values("index", key=lambda c: c.map({g: i for i, g in enumerate(c.unique())}),
+                                          kind="stable", ignore_index=True)  # fmt: skip
     return Panel(
         name="made",
         amplicons=pd.DataFrame(amplicons, columns=list(COLUMNS["amplicons"])),
@@ -457,6 +469,11 @@ def panel_of(amplicons, references):
         indices=indices,
         snps=tables["snp_mask"],
     )
+
+
+def index_name(gene):
+    """A gene's name as an index is named: lower case, without marks."""
+    return re.sub(r"[^a-z0-9]+", "_", str(gene).lower()).strip("_")
 
 
 def _read_primers(path, records):
