@@ -144,17 +144,21 @@ def panel_new(
 @command(panel_app, "check", "hpaxis panel check nr3c1_exon1f hg38.fa")
 def panel_check(
     panel: Annotated[str, typer.Argument(help="name of a shipped panel, or the path of a panel folder")],
-    genome: Annotated[Path, typer.Argument(help="FASTA file of the genome, uncompressed")],
+    genome: Annotated[Path, typer.Argument(help="FASTA file of the genome, or an Illumina manifest (CSV)")],
 ) -> None:
-    """Compare a panel with a genome, and write the result into the panel's folder; exit 1 where they differ."""
+    """Compare a panel with a genome or a manifest, and write the result into its folder; exit 1 where they differ."""
     from hpaxis.methylation.panels.genome_check import check_panel
+    from hpaxis.methylation.panels.manifest_check import check_manifest, is_manifest
     from hpaxis.methylation.panels.panel import panel_folder, read_panel
     from hpaxis.tables import write_table
 
     folder = panel_folder(panel)
-    table = check_panel(read_panel(folder), genome)
-    write_table(table, folder / "genome_check.tsv")
-    print(table.set_index("amplicon").T.to_string(na_rep="-"))
+    by_probe = is_manifest(genome)
+    table = (check_manifest if by_probe else check_panel)(read_panel(folder), genome)
+    written = folder / ("manifest_check.tsv" if by_probe else "genome_check.tsv")
+    write_table(table, written)
+    print(table.set_index("probe" if by_probe else "amplicon").T.to_string(na_rep="-"))
+    print(f"written: {written}")
     raise typer.Exit(int((table["verdict"] != "same").any()))
 
 

@@ -14,7 +14,7 @@ def limits_section(config, results, libraries, samples, sheet, snps, genome, cel
 
     ``results`` are the models, ``libraries`` the methylation stage's libraries (None without saliva), ``samples`` the
     hair samples (None without hair), ``sheet`` the sheet of libraries, ``snps`` the number of positions in the panels'
-    SNP masks, ``genome`` whether the panels agree with a genome: same, differs or unchecked, ``cells`` is
+    SNP masks, ``genome`` whether the panels agree with a genome: same, differs, probes or unchecked, ``cells`` is
     `hpaxis.report.privacy.Cells`.
     """
     of_models = (_size, _warnings, partial(_missing, cells=cells), _many) if results else ()
@@ -124,8 +124,16 @@ def _panel(genome, snps):
             "The panel’s reference and coordinates were not compared with a genome: what its provenance calls "
             "unchecked stays so until that is done."
         )
+    elif genome == "probes":
+        parts.append(
+            "The panel’s reference agrees with an array’s manifest around its probes; the rest was not compared with a "
+            "genome, and stays as its provenance says until that is done."
+        )
     elif genome == "differs":
-        parts.append("The panel differs from the genome it was compared with: see genome_check.tsv in its folder.")
+        parts.append(
+            "The panel differs from the genome or manifest it was compared with: see genome_check.tsv and "
+            "manifest_check.tsv in its folder."
+        )
     if not snps:
         parts.append(
             "The panel’s SNP mask is empty: a C-to-T variant at a CpG reads as unmethylated, and one under a primer "

@@ -46,13 +46,18 @@ def masked_positions(libraries):
 
 
 def genome_check(libraries):
-    """Return whether the panels agree with a genome: ``same``, ``differs``, or ``unchecked`` if one was not compared.
+    """Return whether panels agree with a genome: ``same``, ``differs``, ``probes`` (array probes do) or ``unchecked``.
 
-    Reads genome_check.tsv of each panel's folder, as `hpaxis.methylation.panels.genome_check` writes it.
+    Reads genome_check.tsv of each panel's folder, as `hpaxis.methylation.panels.genome_check` writes it, and
+    manifest_check.tsv (`hpaxis.methylation.panels.manifest_check`), which covers only the bases around probes.
     """
     from hpaxis.tables import read_table
 
+    probes = [folder / "manifest_check.tsv" for folder in panel_folders(libraries)]
+    probes = [(read_table(path)["verdict"] == "same").all() for path in probes if path.is_file()]
+    if not all(probes):
+        return "differs"
     paths = [folder / "genome_check.tsv" for folder in panel_folders(libraries)]
     if not all(path.is_file() for path in paths):
-        return "unchecked"
+        return "probes" if probes else "unchecked"
     return "same" if all((read_table(path)["verdict"] == "same").all() for path in paths) else "differs"

@@ -2,15 +2,18 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pysam
 
+from hpaxis.methylation.panels.gaps import EXPLAINED, gap_words, one_gap
 from hpaxis.methylation.panels.panel import IUPAC, reverse_complement
 
 LONGEST_PRODUCT = 2000
 # A reference that lies a few bases off is told apart from one that is wrong.
 LARGEST_SHIFT = 5
-COLUMNS = ("amplicon", "chrom", "start", "end", "strand", "differences", "where", "shift", "products", "verdict")
+COLUMNS = ("amplicon", "chrom", "start", "end", "strand", "differences", "where", "shift", "gap", "cpgs_agree",
+           "cpgs_differ", "products", "verdict")  # fmt: skip
 
 
 def check_panel(panel, genome):
@@ -18,17 +21,24 @@ def check_panel(panel, genome):
 
     Returns a table with one row per amplicon: ``differences``, the number of bases that differ at the panel's
     coordinates, and ``where`` they are (offset:panel>genome, at most ten); ``shift``, by how many bases the reference
-    lies off if it fits better there; ``products``, the places its primers amplify after conversion (exact matches, at
+    lies off if it fits better there; ``gap``, where it has bases more (+) or fewer (-) than the genome, offset:bases;
+    ``cpgs_agree``, the number of its CpGs that the genome has at their coordinates, and ``cpgs_differ``, the others;
+    ``products``, the places its primers amplify after conversion (exact matches, at
     most 2,000 bases apart); ``verdict``, same or the first thing that is wrong.
     """
     with pysam.FastaFile(str(genome)) as fasta:
-        rows = [_check_amplicon(row, panel.references[row.amplicon], fasta) for row in panel.amplicons.itertuples()]
+        cpgs = dict(list(panel.cpgs.groupby("amplicon")))
+        rows = [
+            _check_amplicon(row, panel.references[row.amplicon], cpgs.get(row.amplicon, panel.cpgs.iloc[:0]), fasta)
+            for row in panel.amplicons.itertuples()
+        ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _check_amplicon(row, reference, fasta):
+def _check_amplicon(row, reference, cpgs, fasta):
     found = {c: getattr(row, c) for c in COLUMNS[:5]}
-    found |= {"differences": pd.NA, "where": None, "shift": 0, "products": None}
+    found |= {"differences": pd.NA, "where": None, "shift": 0, "gap": None, "cpgs_agree": pd.NA, "cpgs_differ": None,
+              "products": None}  # fmt: skip
     products = [] if pd.isna(row.forward_primer) else find_products(row.forward_primer, row.reverse_primer, fasta)
     found["products"] = ", ".join(f"{chrom}:{start}-{end}({strand})" for chrom, start, end, strand in products) or None
     if pd.isna(row.start) or pd.isna(row.end) or row.chrom not in fasta.references:
@@ -39,10 +49,27 @@ def _check_amplicon(row, reference, fasta):
         range(-LARGEST_SHIFT, LARGEST_SHIFT + 1), key=lambda s: (len(_differences(reference, row, fasta, s)), abs(s))
     )
     found["shift"] = shifts[0]
-    return found | {"verdict": _verdict(row, here, shifts[0], products)}
+    here_cpg = [fasta.fetch(c.chrom, int(c.pos) - 1, int(c.pos) + 1).upper() == "CG" for c in cpgs.itertuples()]
+    found["cpgs_agree"] = sum(here_cpg)
+    found["cpgs_differ"] = "; ".join(c for c, agrees in zip(cpgs["cpg_id"], here_cpg) if not agrees) or None
+    gap = _find_gap(reference, row, fasta)
+    if gap:
+        found["gap"] = f"{gap[1]}:{gap[0]:+d}"
+    return found | {"verdict": _verdict(row, here, shifts[0], products, gap)}
 
 
-def _verdict(row, differences, shift, products):
+def _find_gap(reference, row, fasta):
+    """The gap of the reference against the genome (see `gaps.one_gap`), as it is sequenced."""
+    differ, sign = {}, -1 if row.strand == "-" else 1
+    for shift in range(-LARGEST_SHIFT, LARGEST_SHIFT + 1):
+        differ[sign * shift] = np.zeros(len(reference), dtype=bool)
+        differ[sign * shift][[i for i, *_ in _differences(reference, row, fasta, shift)]] = True
+    return one_gap(differ)
+
+
+def _verdict(row, differences, shift, products, gap):
+    if gap and gap[2] < EXPLAINED:
+        return gap_words(gap[0], gap[1], "genome")
     if shift:
         return f"lies {shift:+d} bases from where the panel says"
     if differences:
