@@ -6,6 +6,7 @@ values are drawn first, then measured with error, or clustered, or turned into e
 
 import argparse
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pandas as pd
 
 from hpaxis.moderation.design import Spec, build_design
 from hpaxis.moderation.generalised import fit_generalised, generalised_table
-from hpaxis.moderation.linear import fit_linear
+from hpaxis.moderation.linear import coefficient_table, fit_linear
 from hpaxis.moderation.mixed import mixed_table
 from hpaxis.moderation.reliability import corrected_table
 from hpaxis.problems import InputError
@@ -66,11 +67,13 @@ def nested(therapists, seed):
     y[~treated] = rng.normal(size=(~treated).sum())
     y += np.where(treated, rng.normal(scale=np.sqrt(0.15), size=therapists)[seen], 0)
     data = pd.DataFrame({"x": x, "arm": arm, "y": y, "therapist": [f"t{k}" if k >= 0 else None for k in seen]})
-    table = mixed_table(build_design(data, Spec("y", "x", "arm")), data["therapist"]).set_index("quantity")
-    return {
-        "product": table.loc["x:arm[treatment]", "p"] < 0.05,
-        "arm": table.loc["arm[treatment]", "p"] < 0.05,
-    }
+    spec = Spec("y", "x", "arm")
+    tables = {"mixed": mixed_table(build_design(data, spec), data["therapist"]).set_index("quantity")}
+    for kind, cluster in (("CR2", "therapist"), ("HC3", None)):
+        fit = fit_linear(build_design(data, replace(spec, cluster=cluster)), kind)
+        tables[kind] = coefficient_table(fit).set_index("term")
+    terms = {"product": "x:arm[treatment]", "arm": "arm[treatment]"}
+    return {f"{how} {name}": t.loc[term, "p"] < 0.05 for how, t in tables.items() for name, term in terms.items()}
 
 
 def logistic(n, b3, seed):
@@ -139,8 +142,7 @@ def main():
     S, lines = args.studies, []
     add = lines.append
     add("# Calibration of the programme's questions\n")
-    add(f"Made by `make calibration` (`benchmarks/calibrate_programme.py`), {S} simulated studies per cell. The "
-    f"Monte-Carlo "
+    add(f"Made by `make calibration` (`benchmarks/calibrate_programme.py`), {S} simulated studies per cell. "
         f"The Monte-Carlo standard error of a coverage of .95 is {np.sqrt(0.95 * 0.05 / S):.3f}.\n")  # fmt: skip
     add("## Follow-up on baseline × arm, both ends measured with error\n")
     add("n = 200, true product term .4, the same reliability at baseline and at follow-up. *Naive* ignores the error; "
@@ -155,14 +157,15 @@ def main():
             cells += [f"{np.mean([e for e, _ in found]):.3f}", f"{np.mean([h for _, h in found]):.3f}"]
         add(f"| {reliability} | {' | '.join(cells)} | {len(found)} of {S} |")
     add("\n## Therapists in one arm only, no effect\n")
-    add("32 children in each arm, intraclass correlation .15 among the treated; share of studies with p < .05 in "
-    "the mixed "
-        "the mixed model with Satterthwaite's degrees of freedom.\n")  # fmt: skip
-    add("| therapists | product term | arm |")
-    add("| --- | --- | --- |")
+    add("32 children in each arm, intraclass correlation .15 among the treated; share of studies with p < .05 in the "
+        "mixed model (Satterthwaite's degrees of freedom) and with CR2, where each child without a therapist is a "
+        "cluster of its own. Ignored: HC3 without therapists.\n")  # fmt: skip
+    add("| therapists | mixed: product | mixed: arm | CR2: product | CR2: arm | ignored: product | ignored: arm |")
+    add("| --- | --- | --- | --- | --- | --- | --- |")
     for therapists in (4, 8, 16):
         results = run(partial(nested, therapists), S, args.cores)
-        add(f"| {therapists} | {share(results, 'product')[0]} | {share(results, 'arm')[0]} |")
+        cells = (share(results, f"{how} {term}")[0] for how in ("mixed", "CR2", "HC3") for term in ("product", "arm"))
+        add(f"| {therapists} | {' | '.join(cells)} |")
     add("\n## Binary outcome\n")
     add("True product term .6 on the logit; coverage of it, and of the difference of average marginal slopes.\n")
     add("| n | logit | probability | refused (separated) |")

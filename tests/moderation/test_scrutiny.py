@@ -322,21 +322,22 @@ def test_sensitivity_of_complete_data_is_primary_as_it_is():
     assert table.set_index(["method", "quantity"]).loc[("beyond 3 SD left out", "slope[control]"), "n"] == 59
 
 
-def test_weighted_rows_are_what_is_reported_where_weights_are_given():
+def test_weights_go_through_every_treatment_and_unweighted_rows_stand_beside():
     """A weight of 2 counts a row as two do: estimates equal those of the doubled data, errors are the sandwich's."""
     data = study()
     data["w"] = np.where(np.arange(len(data)) % 3 == 0, 2.0, 1.0)
-    one = fit(data, outcome="y", predictor="x", moderator="arm").linear
+    one = fit(data, outcome="y", predictor="x", moderator="arm", weights="w").linear
     settings, entry = settings_and_entry(outcome="y", weights="w")
     table, *_ = sensitivity(one, data, entry, settings, 1, "m")
     roles = table.drop_duplicates("method").set_index("method")["role"]
-    assert roles["weighted rows"] == "primary"
-    assert roles["complete cases"] == "sensitivity"
+    assert roles["complete cases"] == "primary"
     twice = pd.concat([data, data[data["w"] == 2]], ignore_index=True)
-    doubled = fit(twice, outcome="y", predictor="x", moderator="arm", covariance="OLS").coefficients
-    weighted = table[table["method"] == "weighted rows"].set_index("quantity")["estimate"]
-    b3 = doubled.set_index("term")["estimate"]["x:arm[treatment]"]
-    assert weighted["x:arm[treatment]"] == pytest.approx(b3, rel=1e-10)
+    b3 = table.set_index(["method", "quantity"]).xs("x:arm[treatment]", level="quantity")
+    for method, rows in (("complete cases", twice), ("unweighted rows", data)):
+        plain = fit(rows, outcome="y", predictor="x", moderator="arm", covariance="OLS").coefficients
+        b = plain.set_index("term")["estimate"]["x:arm[treatment]"]
+        assert b3.loc[method, "estimate"] == pytest.approx(b, rel=1e-10)
+    assert table.set_index("method").loc["robust regression", "note"].endswith("is not available with weights")
 
 
 def test_many_lowest_values_get_a_level_of_their_own():

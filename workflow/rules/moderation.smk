@@ -36,6 +36,7 @@ rule fit_model:
         mixed="<results>/moderation/{model}/mixed.tsv",
         generalised="<results>/moderation/{model}/generalised.tsv",
         generalised_effects="<results>/moderation/{model}/generalised_effects.tsv",
+        generalised_verdict="<results>/moderation/{model}/generalised_verdict.tsv",
         prior="<results>/moderation/{model}/prior.tsv",
         summary="<results>/moderation/{model}/summary.tsv",
         verdict="<results>/moderation/{model}/verdict.tsv",

@@ -19,8 +19,8 @@ def predictor_table(design, kind="HC3"):
     """
     x, alpha, moderator = design.x, design.spec.alpha, design.moderator
     codes = np.array([moderator.code(v) for v in design.arm])
-    X = np.column_stack([np.ones(design.n), codes])
-    beta, residuals = least_squares(X, x)
+    X = np.column_stack([np.ones(design.n), codes]) * design.root[:, None]
+    beta, residuals = least_squares(X, x * design.root)
     clusters = design.data[design.spec.cluster].to_numpy() if design.spec.cluster else None
     cov = covariance(kind, X, residuals, clusters, design.data.index.to_numpy())
     if moderator.levels is None:

@@ -14,12 +14,14 @@ CERTAIN = 1e-10
 class Studentiser:
     """A fixed design on which many outcomes are fitted; contrasts of its coefficients are asked about.
 
-    ``influence`` (q, n) turns an outcome into those contrasts; ``basis`` (n, k) is orthonormal and spans the design.
+    ``root`` (n,) is the root of each row's weight; all else is of the weighted rows. ``influence`` (q, n) turns an
+    outcome into those contrasts; ``basis`` (n, k) is orthonormal and spans the design.
     ``variance`` (n, q * q) turns squared residuals into their covariance; under CR2 ``scores`` (q, n) and ``member``
     (n, groups) do.
     """
 
     kind: str
+    root: np.ndarray
     influence: np.ndarray
     basis: np.ndarray
     bread: np.ndarray
@@ -30,6 +32,7 @@ class Studentiser:
 
     def __call__(self, Y):
         """Return ``(b, V)`` for outcomes ``Y`` (N, n): contrasts (N, q) and their covariance (N, q, q)."""
+        Y = Y * self.root
         b = Y @ self.influence.T
         E = Y - (Y @ self.basis) @ self.basis.T
         q = len(self.influence)
@@ -43,7 +46,7 @@ class Studentiser:
 
 def studentiser(design, kind, columns=None, C=None):
     """Return the `Studentiser` of a design's ``columns``, or of contrasts ``C`` (q, k), under covariance ``kind``."""
-    X = design.X
+    X, _ = design.weighted
     n, k = X.shape
     C = np.eye(k)[columns] if C is None else np.atleast_2d(C)
     bread = cross_inverse(X)
@@ -59,7 +62,7 @@ def studentiser(design, kind, columns=None, C=None):
     elif kind != "OLS":
         weights = hc_weights(kind, np.einsum("nk,nk->n", basis, basis))
         parts = {"variance": np.einsum("qn,rn,n->nqr", influence, influence, weights).reshape(n, -1)}
-    return Studentiser(kind, influence, basis, C @ bread @ C.T, n - k, **parts)
+    return Studentiser(kind, design.root, influence, basis, C @ bread @ C.T, n - k, **parts)
 
 
 def t_and_f(b, V):

@@ -16,8 +16,8 @@ def fit_tobit(design, side, kind="HC3"):
     covariance is that of the observed information for kind OLS, else the delete-one jackknife's, of which HC3
     is the least-squares approximation (clusters are left out whole). t has n - k degrees of freedom.
     """
-    ones = np.ones(design.n)
-    theta, information = _maximum(design.X, design.y, side, ones)
+    w = design.root**2
+    theta, information = _maximum(design.X, design.y, side, w)
     k = design.X.shape[1]
     beta, sigma = theta[:k] / theta[k], 1 / theta[k]
     if kind == "OLS":
@@ -29,7 +29,7 @@ def fit_tobit(design, side, kind="HC3"):
         unit, stratum = units(design)
         drawn = []
         for counts in left_out_counts(unit, stratum):
-            other, _ = _maximum(design.X, design.y, side, counts, theta)
+            other, _ = _maximum(design.X, design.y, side, counts * w, theta)
             drawn.append(other[:k] / other[k])
         centred = np.array(drawn) - np.mean(drawn, axis=0)
         V, name = (len(drawn) - 1) / len(drawn) * centred.T @ centred, "Tobit jackknife"

@@ -16,17 +16,21 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def change_table(data: pd.DataFrame, measure: str, moderator: str = "arm", kind: str = "HC3", alpha: float = 0.05):
+def change_table(
+    data: pd.DataFrame, measure: str, moderator: str = "arm", kind: str = "HC3", alpha: float = 0.05,
+    weights: str | None = None, cluster: str | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """Return what happened to ``measure`` between baseline and follow-up, by arm, and what treatment did to it.
 
     ``data``: one row per participant with ``measure``, ``{measure}_baseline``, ``{measure}_change`` and, where
     known, their standard errors (``_se``). Rows: baseline, follow-up and change in each arm (mean, SD, reliability:
     1 - mean error variance / variance); the arms' difference at follow-up adjusted for baseline (ANCOVA, baseline
-    centred), unadjusted in change, and at baseline. Columns: COLUMNS; errors from covariance ``kind`` (CR2 falls
-    back on HC3). Reliabilities below 0 are given as they are: errors are larger than all differences between people.
+    centred), unadjusted in change, and at baseline. Columns: COLUMNS; errors from covariance ``kind`` (CR2: of
+    ``cluster``, a person without one by itself); ``weights`` weigh the differences. Reliabilities below 0 are given as
+    they are: errors are larger than all differences between people.
     """
     names = {"baseline": f"{measure}_baseline", "follow-up": measure, "change": f"{measure}_change"}
-    rows = data.dropna(subset=[*names.values(), moderator])
+    rows = data.dropna(subset=[*names.values(), moderator, *([weights] if weights else [])])
     arms = [a for a in _levels(rows[moderator]) if (rows[moderator] == a).sum() >= 3]
     rows = rows[rows[moderator].isin(arms)]
     out = []
@@ -38,7 +42,6 @@ def change_table(data: pd.DataFrame, measure: str, moderator: str = "arm", kind:
                         "reliability": _reliability(here, name),
                         "correlation": here[names["baseline"]].corr(here[measure]) if when == "change" else np.nan,
                         "note": _plates(here) if when == "change" else ""})  # fmt: skip
-    kind = "HC3" if kind == "CR2" else kind
     if len(arms) > 1:
         base = rows[names["baseline"]].to_numpy(float)
         centred = base - base.mean()
@@ -47,7 +50,9 @@ def change_table(data: pd.DataFrame, measure: str, moderator: str = "arm", kind:
             ("difference at follow-up, adjusted for baseline", rows[measure].to_numpy(float), centred),
             ("difference in change", rows[names["change"]].to_numpy(float), None),
         ):
-            out += _differences(rows[moderator].to_numpy(), arms, y, extra, title, kind, alpha)
+            root = np.ones(len(rows)) if weights is None else np.sqrt(rows[weights].to_numpy(float))
+            own = None if cluster is None else rows[cluster].fillna(pd.Series(rows.index, rows.index)).to_numpy()
+            out += _differences(rows[moderator].to_numpy(), arms, y, extra, title, kind, alpha, root, own)
     return pd.DataFrame(out).assign(measure=measure).reindex(columns=COLUMNS)
 
 
@@ -62,15 +67,21 @@ def _levels(column):
     return sorted(column.unique(), key=str)
 
 
-def _differences(arm, arms, y, extra, title, kind, alpha):
+def _differences(arm, arms, y, extra, title, kind, alpha, root, clusters):
     codes = np.column_stack([(arm == a).astype(float) for a in arms[1:]])
-    X = np.column_stack([np.ones(len(y)), codes, *([] if extra is None else [extra])])
-    beta, residuals = least_squares(X, y)
-    cov = covariance(kind, X, residuals, labels=np.arange(len(y)), source="change")
+    X = np.column_stack([np.ones(len(y)), codes, *([] if extra is None else [extra])]) * root[:, None]
+    beta, residuals = least_squares(X, y * root)
+    cov = covariance(kind, X, residuals, clusters, labels=np.arange(len(y)), source="change")
     C = np.eye(X.shape[1])[1 : len(arms)]
     table = contrast_table(beta, cov, C, alpha)
     return [
-        {"quantity": title, "arm": f"{a} - {arms[0]}", "n": len(y), **row, "note": kind}
+        {
+            "quantity": title,
+            "arm": f"{a} - {arms[0]}",
+            "n": len(y),
+            **row,
+            "note": kind if (root == 1).all() else f"{kind}, weighted",
+        }
         for a, row in zip(arms[1:], table.to_dict("records"), strict=True)
     ]
 

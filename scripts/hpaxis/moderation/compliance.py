@@ -24,16 +24,17 @@ def complier_table(design, received, kind="HC3"):
     Stock, 1997), covariance, n.
     """
     raise_if_any(received_problems(received, design.moderator.levels))
-    arms, x = design.X[:, design.moderator_columns], design.x
+    own_rows, y = design.weighted
+    arms, x = own_rows[:, design.moderator_columns], design.x
     own = {*design.moderator_columns, *design.interactions}
     kept = [j for j in range(design.X.shape[1]) if j not in own]
-    exogenous = design.X[:, kept]
-    endogenous = np.column_stack([received, received * x])
+    exogenous = own_rows[:, kept]
+    endogenous = np.column_stack([received, received * x]) * design.root[:, None]
     X = np.column_stack([exogenous, endogenous])
     Z = np.column_stack([exogenous, arms, arms * x[:, None]])
     projected = np.column_stack([Z @ least_squares(Z, column)[0] for column in X.T])
-    beta, _ = least_squares(projected, design.y)
-    residuals = design.y - X @ beta
+    beta, _ = least_squares(projected, y)
+    residuals = y - X @ beta
     k = X.shape[1]
     clusters = design.data[design.spec.cluster].to_numpy() if design.spec.cluster else None
     cov = covariance(kind, projected, residuals, clusters, design.data.index.to_numpy())

@@ -24,7 +24,7 @@ class Spec:
     ``reference`` is the moderator's reference arm (default: first category, else first in sorted order),
     ``standardise`` the roles turned into z scores over the complete cases (SD with n - 1).
     ``cluster`` names the column of clusters, ``alpha`` the level of every interval and region. ``factors`` are
-    columns of numbers that name groups (arms coded 1, 2, 3).
+    columns of numbers that name groups (arms coded 1, 2, 3). ``weights`` names a column of positive weights.
     """
 
     outcome: str
@@ -37,12 +37,13 @@ class Spec:
     alpha: float = 0.05
     minimum_per_arm: int = MINIMUM_PER_ARM
     factors: tuple = ()
+    weights: str | None = None
 
     @property
     def columns(self):
         """Every column that the model reads, each once."""
         names = [self.outcome, self.predictor, self.moderator, *self.covariates]
-        return list(dict.fromkeys(names + ([self.cluster] if self.cluster else [])))
+        return list(dict.fromkeys([*names, *(c for c in (self.cluster, self.weights) if c)]))
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,20 @@ class Design:
     def n(self):
         """Number of complete cases."""
         return len(self.y)
+
+    @property
+    def root(self):
+        """Root of each row's weight, (n,), weights divided by their mean; ones without weights."""
+        if self.spec.weights is None:
+            return np.ones(self.n)
+        w = self.data[self.spec.weights].to_numpy(float)
+        return np.sqrt(w / w.mean())
+
+    @property
+    def weighted(self):
+        """``(X, y)`` with rows times the root of their weight: what least squares sees."""
+        root = self.root
+        return self.X * root[:, None], self.y * root
 
     @property
     def x(self):
@@ -325,7 +340,7 @@ def _standardised(spec):
 def _scales(cases, spec):
     standardised, rows = set(_standardised(spec)), {}
     for c in spec.columns:
-        if not is_factor(cases[c]):
+        if c != spec.weights and not is_factor(cases[c]):
             values = cases[c].to_numpy(float)
             rows[c] = (values.mean(), values.std(ddof=1), values.min(), values.max(), c in standardised)
     columns = ["mean", "sd", "minimum", "maximum", "standardised"]
@@ -356,6 +371,8 @@ def name_problems(spec, columns, source="data"):
     for name in spec.columns:
         if name not in columns:
             add("is not a column of the data", f"correct the name{closest(name, columns)}", name)
+    if spec.weights in (spec.outcome, spec.predictor, spec.moderator, *spec.covariates):
+        add("is a term of the model and its weights at once", "name two different columns", spec.weights)
     for role in spec.standardise:
         if role not in ROLES:
             add("cannot be standardised", f"use some of {', '.join(ROLES)}", str(role))
@@ -390,6 +407,8 @@ def data_problems(cases, spec, source="data"):
     if len(cases) < spec.minimum_per_arm:
         add(f"has {len(cases)} complete rows for the model's columns", "see which values are missing", spec.outcome)
         return problems
+    if spec.weights is not None and (is_factor(cases[spec.weights]) or not (cases[spec.weights] > 0).all()):
+        add("is not a positive number in every row", "correct the column of weights", spec.weights)
     for role in ("outcome", "predictor"):
         name = getattr(spec, role)
         if is_factor(cases[name]):

@@ -23,6 +23,7 @@ def spec_of(entry, arms=(), alpha=0.05, minimum_per_arm=MINIMUM_PER_ARM):
         reference=reference,
         standardise=tuple(entry["standardise"]),
         cluster=entry["cluster"],
+        weights=entry["weights"],
         alpha=alpha,
         minimum_per_arm=minimum_per_arm,
     )

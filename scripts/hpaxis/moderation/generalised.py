@@ -1,4 +1,4 @@
-"""Binary, count and ordered outcomes, and weighted rows: the same question on a link and on the scale people read.
+"""Binary, count and ordered outcomes: the same question on a link and on the scale people read.
 
 Generalised linear models: McCullagh & Nelder (1989). Their robust covariance is that of least squares on the
 working response, so HC0 to HC4 and CR2 come from `hpaxis.moderation.covariance`; with a canonical link HC0 and HC3
@@ -8,20 +8,23 @@ Ai & Norton (2003): on the probability scale the product term is not the interac
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
+from scipy import optimize
 from scipy.special import expit
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
 from hpaxis.moderation.covariance import Covariance, covariance
 from hpaxis.moderation.design import Design
-from hpaxis.moderation.linear import STATISTICS, t_table
-from hpaxis.moderation.slopes import quantities
-from hpaxis.problems import InputError, Problem
+from hpaxis.moderation.linear import STATISTICS, LinearFit, t_table
+from hpaxis.moderation.region import observed_region, region_table
+from hpaxis.moderation.slopes import quantities, simultaneous
+from hpaxis.moderation.verdict import equivalence_p, judge, verdict_table
+from hpaxis.problems import InputError, Problem, raise_if_any
 
 KINDS = ("continuous", "binary", "count", "ordered")
 FAMILIES = {
@@ -33,6 +36,11 @@ LINKS = {"continuous": "identity", "binary": "logit", "count": "log", "ordered":
 SCALES = {"continuous": "outcome", "binary": "probability", "count": "rate", "ordered": "mean score"}
 STEPS = 101
 COLUMNS = ["scale", "quantity", *STATISTICS, "n", "kind", "covariance", "note"]
+VERDICT_COLUMNS = [
+    "scale", "contrast", "verdict", "margin", "level", "arm_slope", "arm_low", "arm_high", "reference_slope",
+    "reference_low", "reference_high", "difference", "difference_low", "difference_high", "region_kind", "region_low",
+    "region_high", "n_significant", "n",
+]  # fmt: skip
 # Beyond this a fitted logit means that the data separate: the estimate has no finite value.
 SEPARATED = 15.0
 
@@ -52,20 +60,16 @@ class GeneralisedFit:
     expected: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def fit_generalised(
-    design: Design, kind: str = "binary", cov_kind: str = "HC3", weights: np.ndarray | None = None
-) -> GeneralisedFit:
-    """Fit a design whose outcome is of ``kind`` (KINDS), rows weighted by ``weights`` (n,), with robust errors.
+def fit_generalised(design: Design, kind: str = "binary", cov_kind: str = "HC3") -> GeneralisedFit:
+    """Fit a design whose outcome is of ``kind`` (KINDS), rows weighted as the design's are, with robust errors.
 
-    Raises `InputError` where the outcome is not of that kind, weights are not positive, or the arms separate it.
+    Raises `InputError` where the outcome is not of that kind, or the model's terms separate it.
     """
     source = "generalised"
-    problems = _outcome_problems(design, kind, weights)
-    if problems:
-        raise InputError(problems)
-    w = np.ones(design.n) if weights is None else weights / weights.mean()
+    raise_if_any(_outcome_problems(design, kind))
+    w = design.root**2
     if kind == "ordered":
-        return _fit_ordered(design, w, cov_kind)
+        return _fit_ordered(design, w)
     model = sm.GLM(design.y, design.X, family=FAMILIES[kind](), freq_weights=w)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PerfectSeparationWarning)  # refused below, with a remedy
@@ -134,12 +138,84 @@ def generalised_effects(fit: GeneralisedFit) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _outcome_problems(design: Design, kind: str, weights: np.ndarray | None) -> list[Problem]:
+def generalised_verdicts(fit: GeneralisedFit, margin: float | None = None) -> pd.DataFrame:
+    """Return what the intervals allow to be said of each pair of arms, on the link and on the scale people read.
+
+    ``margin``: smallest slope of interest on the scale people read. Slopes there are average marginal ones, the region
+    is that of the difference in the expected outcome. Both regions hold over the whole observed range at once (normal
+    theory), both verdicts follow `hpaxis.moderation.verdict`. Columns: VERDICT_COLUMNS; region ends lie within the
+    observed range, on the model's scale.
+    """
+    linear = _as_linear(fit)
+    regions = region_table(linear, "simultaneous").rename(columns=lambda c: c.replace("observed_", "region_"))
+    regions = regions[["contrast", "region_kind", "region_low", "region_high", "n_significant"]]
+    rows = [verdict_table(linear).merge(regions, on="contrast", how="left").assign(scale=LINKS[fit.kind])]
+    design, pairs = fit.design, fit.design.moderator.pairs
+    for a, b in pairs:
+        alpha = design.spec.alpha / len(pairs)
+
+        def slopes(beta: np.ndarray, a=a, b=b) -> np.ndarray:
+            arm, reference = (_marginal_slope(fit, beta, v) for v in (a, b))
+            return np.array([arm, reference, arm - reference, arm + reference])
+
+        found = _delta(fit, slopes, alpha).set_index(pd.Index(["arm", "reference", "difference", "sum"]))
+        tost = {part: equivalence_p(*found.loc[part, ["estimate", "se", "df"]], margin) for part in found.index}
+        row = {"scale": SCALES[fit.kind], "contrast": f"{a} - {b}", "margin": margin, "level": 1 - alpha}
+        row |= {"verdict": judge(found, tost, alpha), "difference": found.loc["difference", "estimate"]}
+        row |= {f"{part}_slope": found.loc[part, "estimate"] for part in ("arm", "reference")}
+        row |= {f"{part}_{end}": found.loc[part, end] for part in ("arm", "reference", "difference")
+                for end in ("low", "high")}  # fmt: skip
+        rows.append(pd.DataFrame([row | _read_region(fit, a, b)]))
+    return pd.concat(rows, ignore_index=True).reindex(columns=VERDICT_COLUMNS)
+
+
+def _as_linear(fit: GeneralisedFit) -> LinearFit:
+    """The fit on its link as one with linear contrasts; thresholds of an ordered outcome are left out."""
+    k, kept = fit.design.X.shape[1], 0 if fit.kind != "ordered" else 1
+    beta, V = np.zeros(k), np.zeros((k, k))
+    beta[kept:], V[kept:, kept:] = fit.beta[: k - kept], fit.cov.matrix[: k - kept, : k - kept]
+    cov = replace(fit.cov, kind=f"{fit.cov.kind}, {LINKS[fit.kind]}", matrix=V)
+    return LinearFit(fit.design, beta, np.zeros(fit.design.n), np.zeros(fit.design.n), cov)
+
+
+def _read_region(fit: GeneralisedFit, a: object, b: object) -> dict:
+    """Where over the observed range the difference of two arms' expected outcomes leaves out 0, all values at once."""
+    design, alpha = fit.design, fit.design.spec.alpha
+    observed = design.x[np.isin(design.arm, [a, b])]
+    grid = np.linspace(observed.min(), observed.max(), STEPS)
+
+    def difference(beta: np.ndarray, at: np.ndarray) -> np.ndarray:
+        return np.array([_mean_at(fit, beta, a, x) - _mean_at(fit, beta, b, x) for x in at])
+
+    rows, V = (
+        _delta(fit, lambda beta: difference(beta, grid), alpha),
+        _jacobian(fit, lambda u: difference(u, grid[::5])),
+    )
+    critical = simultaneous(V @ fit.cov.matrix @ V.T, rows["t"].to_numpy()[::5], rows["df"].min(), alpha)[1]
+
+    def excess(x: float) -> float:
+        row = _delta(fit, lambda beta: difference(beta, np.array([x])), alpha).iloc[0]
+        return abs(row["estimate"]) - critical * row["se"]
+
+    inside = rows["t"].abs().to_numpy() > critical
+    ends = [optimize.brentq(excess, grid[i], grid[i + 1]) for i in np.flatnonzero(inside[1:] != inside[:-1])]
+    low, high = (ends[0], ends[-1]) if len(ends) > 1 else (np.nan, np.nan)
+    kind = "inside" if not inside[0] else "outside"
+    if not ends:
+        kind = "all" if inside[0] else "none"
+    elif len(ends) == 1:
+        kind, low, high = ("inside", -np.inf, ends[0]) if inside[0] else ("inside", ends[0], np.inf)
+    seen = observed_region(low, high, kind, observed)
+    return {"region_kind": seen["observed_kind"], "region_low": seen["observed_low"],
+            "region_high": seen["observed_high"], "n_significant": seen["n_significant"], "n": seen["n"]}  # fmt: skip
+
+
+def _outcome_problems(design: Design, kind: str) -> list[Problem]:
     y, name, problems = design.y, design.spec.outcome, []
     whole = np.array_equal(y, np.round(y))
 
-    def add(what: str, remedy: str, column: str = name) -> None:
-        problems.append(Problem("generalised", what, remedy, column=column))
+    def add(what: str, remedy: str) -> None:
+        problems.append(Problem("generalised", what, remedy, column=name))
 
     if kind == "binary" and not set(np.unique(y)) <= {0.0, 1.0}:
         add("is not 0 or 1 everywhere", "code the binary outcome as 0 and 1")
@@ -148,19 +224,24 @@ def _outcome_problems(design: Design, kind: str, weights: np.ndarray | None) -> 
     if kind == "ordered" and (not whole or not 3 <= len(np.unique(y)) <= 10):
         what = f"has {len(np.unique(y))} values, but an ordered outcome has 3 to 10 whole numbers"
         add(what, "code the categories 1, 2, 3, ...")
-    if weights is not None and not (np.isfinite(weights).all() and (weights > 0).all()):
-        add("are not all positive numbers", "correct the column of weights", "weights")
     return problems
 
 
-def _fit_ordered(design: Design, w: np.ndarray, cov_kind: str) -> GeneralisedFit:
+class WeightedOrdered(OrderedModel):
+    """statsmodels' proportional odds, each row's log likelihood times its weight ``w`` (n,); scores follow from it."""
+
+    w: np.ndarray
+
+    def loglikeobs(self, params: np.ndarray) -> np.ndarray:
+        """Return each row's log likelihood, (n,)."""
+        return self.w * super().loglikeobs(params)
+
+
+def _fit_ordered(design: Design, w: np.ndarray) -> GeneralisedFit:
     """Proportional odds, errors from the sandwich of scores (HC0 times n / (n - k); clusters are summed first)."""
-    if not np.allclose(w, 1):
-        raise InputError(
-            Problem("generalised", "are not available for an ordered outcome", "leave weights out", column="weights")
-        )
     codes = np.searchsorted(np.unique(design.y), design.y)
-    model = OrderedModel(codes, design.X[:, 1:], distr="logit")
+    model = WeightedOrdered(codes, design.X[:, 1:], distr="logit")
+    model.w = w
     result = model.fit(method="bfgs", disp=False, maxiter=1000, gtol=1e-8)
     params = np.asarray(result.params)
     scores = model.score_obs(params)
@@ -216,14 +297,19 @@ def _contrasts(fit: GeneralisedFit, C: np.ndarray, alpha: float) -> pd.DataFrame
 
 
 def _delta(fit: GeneralisedFit, function: Callable[[np.ndarray], np.ndarray], alpha: float) -> pd.DataFrame:
-    """Estimates of a function of the coefficients with delta-method errors (central differences)."""
+    """Estimates of a function of the coefficients with delta-method errors."""
+    J = _jacobian(fit, function)
+    se = np.sqrt(np.einsum("ij,jk,ik->i", J, fit.cov.matrix, J))
+    return t_table(function(fit.beta), se, fit.cov.df(J), alpha)
+
+
+def _jacobian(fit: GeneralisedFit, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Derivatives (m, k) of a function of the coefficients, by central differences."""
     steps = 1e-5 * np.maximum(np.sqrt(np.diag(fit.cov.matrix)), 1e-8)
-    J = np.column_stack([
+    return np.column_stack([
         (function(fit.beta + step) - function(fit.beta - step)) / (2 * step[i])
         for i, step in enumerate(np.diag(steps))
     ])  # fmt: skip
-    se = np.sqrt(np.einsum("ij,jk,ik->i", J, fit.cov.matrix, J))
-    return t_table(function(fit.beta), se, fit.cov.df(J), alpha)
 
 
 def dispersion(fit: GeneralisedFit) -> float:

@@ -189,14 +189,14 @@ PRODUCT = "(product)"
 def fit_imputed(data, spec, kind, m, rng, auxiliary=(), limits=None):
     """Fit a model on ``m`` imputations and pool it. Returns ``(LinearFit, Imputations)``.
 
-    Rows without a moderator arm or a cluster are left out; all others count. Standardised columns take the
+    Rows without a moderator arm, a cluster or a weight are left out; all others count. Standardised columns take the
     scale of the complete cases, so that estimates stand beside theirs. With a continuous moderator the product
     is imputed as a column of its own. ``limits`` as in `impute`, on the data's scale.
     """
     scales = build_design(data, spec).scales
     data = prepared(data, spec)
     arms = is_factor(data[spec.moderator]) or data[spec.moderator].nunique() == 2
-    fixed = ([spec.moderator] if arms else []) + ([spec.cluster] if spec.cluster else [])
+    fixed = ([spec.moderator] if arms else []) + [c for c in (spec.cluster, spec.weights) if c]
     rows = data[data[fixed].notna().all(axis=1)] if fixed else data
     rows, limits = _rescaled(rows, limits or {}, scales)
     columns = [c for c in dict.fromkeys([*spec.columns, *auxiliary]) if c not in fixed]

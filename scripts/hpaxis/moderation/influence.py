@@ -19,14 +19,16 @@ def influence_table(fit):
     flags. Deletion formulas: Belsley, Kuh & Welsch (1980). Flags: leverage over 3k/n, Cook's D over 4/n,
     |DFBETAS| over 2/sqrt(n), sign.
     """
-    design, e = fit.design, fit.residuals
+    design = fit.design
+    X, _ = design.weighted
+    e = fit.residuals * design.root
     h = np.minimum(fit.hat, 1 - 1e-12)
-    n, k = design.X.shape
-    bread = cross_inverse(design.X)
+    n, k = X.shape
+    bread = cross_inverse(X)
     s2 = e @ e / (n - k)
     s2_without = (e @ e - e**2 / (1 - h)) / (n - k - 1)
     cook = e**2 * h / (k * s2 * (1 - h) ** 2)
-    change = (design.X @ bread) * (e / (1 - h))[:, None]
+    change = (X @ bread) * (e / (1 - h))[:, None]
     without = [_without(fit, i) for i in range(n)]
     label = design.data.index.name or "row"
     parts = []
@@ -79,7 +81,8 @@ def _without(fit, i):
     """Refit without row i, on the scale of the whole sample; None where the rest cannot carry the model."""
     design = fit.design
     keep = np.arange(design.n) != i
-    X, y = design.X[keep], design.y[keep]
+    smaller = replace(design, y=design.y[keep], X=design.X[keep], data=design.data[keep])
+    X, y = smaller.weighted
     if fit.hat[i] > LEVERAGE_LIMIT or np.linalg.matrix_rank(X) < X.shape[1]:
         return None
     beta, residuals = least_squares(X, y)
@@ -89,5 +92,4 @@ def _without(fit, i):
     if fit.cov.kind in ("HC2", "HC3", "HC4") and hat.max() > LEVERAGE_LIMIT:
         return None
     cov = covariance(fit.cov.kind, X, residuals, clusters)
-    smaller = replace(design, y=y, X=X, data=design.data[keep])
-    return LinearFit(smaller, beta, residuals, hat, cov)
+    return LinearFit(smaller, beta, residuals / smaller.root, hat, cov)

@@ -27,18 +27,17 @@ class LinearFit:
         return contrast_table(self.beta, self.cov, np.atleast_2d(C), alpha or self.design.spec.alpha)
 
 
-def fit_linear(design, kind="HC3", source="data", weights=None):
-    """Fit ``design`` by least squares with covariance ``kind``; ``weights`` (n,), positive, weigh the rows.
+def fit_linear(design, kind="HC3", source="data"):
+    """Fit ``design`` by least squares with covariance ``kind``, rows weighted where its spec names weights.
 
     Weighted errors are those of sandwich for a weighted lm: rows times the root of their weight.
     """
-    root = np.ones(design.n) if weights is None else np.sqrt(weights / weights.mean())
-    X = design.X * root[:, None]
-    beta, residuals = least_squares(X, design.y * root)
+    X, y = design.weighted
+    beta, residuals = least_squares(X, y)
     clusters = design.data[design.spec.cluster].to_numpy() if design.spec.cluster else None
     labels = design.data.index.to_numpy()
     cov = covariance(kind, X, residuals, clusters, labels, source)
-    return LinearFit(design, beta, residuals / root, hat_values(X), cov)
+    return LinearFit(design, beta, residuals / design.root, hat_values(X), cov)
 
 
 def least_squares(X, y):
@@ -88,9 +87,10 @@ def wald_f(fit, columns):
 
 
 def r_squared(X, y):
-    """Return the share of the outcome's variance that the columns of X (with intercept) explain."""
+    """Return the share of the outcome's variance that the columns of X (the intercept first) explain."""
     _, residuals = least_squares(X, y)
-    return 1 - residuals @ residuals / ((y - y.mean()) @ (y - y.mean()))
+    _, total = least_squares(X[:, :1], y)
+    return 1 - residuals @ residuals / (total @ total)
 
 
 def f_from_r2(delta, r2, df1, df2):
@@ -107,8 +107,10 @@ def fit_table(fit):
     design = fit.design
     n, k = design.X.shape
     q, df = len(design.interactions), n - k
-    r2 = r_squared(design.X, design.y)
-    without = r_squared(np.delete(design.X, design.interactions, axis=1), design.y)
+    X, y = design.weighted
+    r2 = r_squared(X, y)
+    without = r_squared(np.delete(X, design.interactions, axis=1), y)
+    e = fit.residuals * design.root
     delta = r2 - without
     omnibus, p_omnibus = f_from_r2(r2, r2, k - 1, df)
     interaction, p_interaction = f_from_r2(delta, r2, q, df)
@@ -123,7 +125,7 @@ def fit_table(fit):
     rows += [
         ("terms", k, None, None, None, "", "columns of the design, with the intercept"),
         ("df_residual", df, None, None, None, "", "n - terms"),
-        ("sigma", np.sqrt(fit.residuals @ fit.residuals / df), None, None, None, "", "sqrt(RSS / df_residual)"),
+        ("sigma", np.sqrt(e @ e / df), None, None, None, "", "sqrt(RSS / df_residual)"),
         ("r2", r2, None, None, None, "", "1 - RSS / TSS"),
         ("r2_adjusted", 1 - (1 - r2) * (n - 1) / df, None, None, None, "", "1 - (1 - r2)(n - 1) / df_residual"),
         ("r2_without_interaction", without, None, None, None, "", "r2 without the product terms"),

@@ -153,11 +153,12 @@ def mediation_table(
         a = weighted_coefficients(paths.A, paths.mediator, counts)
         return paths.effects(a, weighted_coefficients(paths.B, paths.outcome, counts))
 
-    names, estimates = effects(np.ones((1, design.n)))
-    _, drawn = effects(bootstrap_counts(unit, stratum, draws, rng))
-    _, left_out = effects(left_out_counts(unit, stratum))
+    w = design.root**2
+    names, estimates = effects(w[None])
+    _, drawn = effects(bootstrap_counts(unit, stratum, draws, rng) * w)
+    _, left_out = effects(left_out_counts(unit, stratum) * w)
     rows = interval_rows(names, estimates[0], drawn, left_out, stratum, design.spec.alpha)
-    return pd.concat([rows, confounding_rows(paths)], ignore_index=True)
+    return pd.concat([rows, confounding_rows(paths, design.root)], ignore_index=True)
 
 
 def build_paths(
@@ -207,16 +208,17 @@ def _arm_places(design):
     return {"mean - 1 SD": np.array([m - s]), "mean": np.array([m]), "mean + 1 SD": np.array([m + s])}
 
 
-def confounding_rows(paths: Paths) -> pd.DataFrame:
+def confounding_rows(paths: Paths, root: np.ndarray | float = 1.0) -> pd.DataFrame:
     """Return what an unmeasured cause of mediator and outcome would have to be for the mediator to do nothing.
 
     For the mediator's effect at each place: the correlation of the two equations' errors at which it is zero, which is
     the partial correlation t / sqrt(t2 + df), and the robustness value (sqrt(f4 + 4 f2) - f2) / 2, f = |t| / sqrt(df):
-    the share of either's remaining variance that such a cause must explain.
+    the share of either's remaining variance that such a cause must explain. ``root``: of the rows' weights.
     """
-    beta, residuals = least_squares(paths.B, paths.outcome)
-    df = len(residuals) - paths.B.shape[1]
-    V = cross_inverse(paths.B) * (residuals @ residuals / df)
+    B = paths.B * np.reshape(root, (-1, 1))
+    beta, residuals = least_squares(B, paths.outcome * root)
+    df = len(residuals) - B.shape[1]
+    V = cross_inverse(B) * (residuals @ residuals / df)
     rows = []
     for where, z in paths.places.items() if paths.second else [("", None)]:
         c = paths.outcome_contrast(z)

@@ -12,6 +12,7 @@ from scipy import optimize, stats
 from hpaxis.moderation.design import Design
 from hpaxis.moderation.linear import STATISTICS, least_squares, t_table
 from hpaxis.moderation.slopes import quantities
+from hpaxis.problems import InputError, Problem
 
 COLUMNS = [
     "quantity", *STATISTICS, "group", "groups", "nested_in", "n", "group_variance", "residual_variance", "icc",
@@ -30,6 +31,9 @@ def mixed_table(design: Design, group: pd.Series, at: str | list = "mean_sd") ->
     control arm without therapists: there the effect does not enter, so that the design is partially nested. Columns:
     COLUMNS. ``icc`` is the share of the variance of rows with a group that lies between groups.
     """
+    if design.spec.weights is not None:
+        what = "has no weights here: a weight of rows and one of groups are not the same"
+        raise InputError(Problem("mixed", what, "leave group or weights out", column=str(group.name)))
     labels = group.to_numpy()
     member = pd.notna(labels)
     codes = pd.factorize(labels)[0]

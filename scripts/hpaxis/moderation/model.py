@@ -66,6 +66,7 @@ def fit(
     alpha=0.05,
     minimum_per_arm=MINIMUM_PER_ARM,
     factors=(),
+    weights=None,
     margin=None,
     seed=0,
     source="data",
@@ -78,8 +79,9 @@ def fit(
     HC1, HC2, HC3, HC4, or CR2 with ``cluster``. reference: the reference arm (default: first category, else
     first in sorted order). standardise: roles ("outcome", "predictor", "moderator", "covariates") turned into z
     scores. at: where slopes are taken on a continuous moderator: "mean_sd", "percentiles" or values. factors: columns
-    of numbers that name groups, such as arms coded 1, 2, 3. margin: the smallest slope of interest, for the verdict.
-    seed: of the simulation behind the simultaneous region.
+    of numbers that name groups, such as arms coded 1, 2, 3. weights: column of positive weights, such as the inverse
+    probability of being seen; every number is then of the weighted rows. margin: the smallest slope of interest, for
+    the verdict. seed: of the simulation behind the simultaneous region.
 
     Returns `Moderation`. Raises `hpaxis.problems.InputError` with every problem of names, rows and leverage.
     """
@@ -94,6 +96,7 @@ def fit(
         alpha=alpha,
         minimum_per_arm=minimum_per_arm,
         factors=tuple([factors] if isinstance(factors, str) else factors),
+        weights=weights,
     )
     return fit_spec(data, spec, covariance, at, source, margin, seed)
 

@@ -46,9 +46,11 @@ def power_table(fit, draws, seed, name="", reliability=1.0, effects=F2):
     rng = generator(seed, name, "power")
     errors = rng.choice(residuals, (draws, n))
     noise = rng.standard_normal((draws, n)) * design.x.std(ddof=1) * np.sqrt((1 - reliability) / reliability)
-    return _curve(design.X, design.interactions, design.moderator_columns, errors, noise, kind, effects,
-                  fit.design.spec.alpha).assign(exact=[exact_power(f, n, k, q, fit.design.spec.alpha) for f in effects],
-                                                covariance=kind, n=n)  # fmt: skip
+    alpha = design.spec.alpha
+    exact = [exact_power(f, n, k, q, alpha) for f in effects]
+    terms = design.interactions, design.moderator_columns
+    table = _curve(design.X, *terms, errors, noise, kind, effects, alpha, design.root)
+    return table.assign(exact=exact, covariance=kind, n=n)
 
 
 def design_power(
@@ -102,14 +104,19 @@ def plan_problems(n_per_arm, draws, reliability, covariates, kind):
     return problems
 
 
-def _curve(X, columns, moderators, errors, noise, kind, effects, alpha):
-    """Simulated power at each effect; ``X`` (n, k) or (draws, n, k), ``errors`` and ``noise`` (draws, n)."""
+def _curve(X, columns, moderators, errors, noise, kind, effects, alpha, root=1.0):
+    """Simulated power at each effect; ``X`` (n, k) or (draws, n, k), ``errors`` and ``noise`` (draws, n).
+
+    ``root``: the root of each row's weight.
+    """
     draws, n = errors.shape
     X = np.broadcast_to(X, (draws, n, X.shape[-1]))
     k, q = X.shape[-1], len(columns)
     seen = X.copy()
     seen[:, :, 1] += noise
     seen[:, :, columns] = seen[:, :, [1]] * X[:, :, moderators]
+    each = np.broadcast_to(root, n)[:, None]
+    X, seen, errors = X * each, seen * each, errors * each[:, 0]
     # What the products add beyond the rest, which f2 is a share of: its variance in each draw.
     rest = np.delete(X, columns, axis=2)
     product = X[:, :, columns].sum(axis=2)

@@ -114,7 +114,7 @@ def calibrate(design, error, counts=None):
     variance in an arm, or an arm's rows cannot carry Z; without counts (n,), or None for such data.
     """
     whole = counts is None
-    counts = np.ones((1, design.n)) if whole else counts
+    counts = (np.ones((1, design.n)) if whole else counts) * design.root**2
     x, result = design.x, np.full(counts.shape, np.nan)
     error = np.asarray(error).reshape(-1)
     other = [j for j in range(design.X.shape[1]) if j not in (1, *design.interactions, *design.moderator_columns)]
@@ -148,7 +148,7 @@ def with_predictor(design, x):
 def _calibration(fit, error, C, draws, rng):
     """Estimates on the calibrated predictor; errors from a bootstrap that calibrates anew in every draw."""
     design = fit.design
-    beta, _ = least_squares(with_predictor(design, calibrate(design, error)).X, design.y)
+    beta, _ = least_squares(*with_predictor(design, calibrate(design, error)).weighted)
     unit, stratum = units(design)
     counts = bootstrap_counts(unit, stratum, draws, rng)
     x = calibrate(design, error, counts)
@@ -156,7 +156,7 @@ def _calibration(fit, error, C, draws, rng):
     X = np.repeat(design.X[None], good.sum(), axis=0)
     X[:, :, 1] = x[good]
     X[:, :, design.interactions] = X[:, :, [1]] * design.X[:, design.moderator_columns]
-    drawn = weighted_fits(X, design.y, counts[good]) @ C.T
+    drawn = weighted_fits(X, design.y, counts[good] * design.root**2) @ C.T
     drawn = drawn[np.isfinite(drawn).all(axis=1)]
     se = drawn.std(axis=0, ddof=1) if len(drawn) > draws / 2 else np.full(len(C), np.nan)
     return t_table(C @ beta, se, fit.cov.df(C), design.spec.alpha), draws - len(drawn)
@@ -172,7 +172,7 @@ def _simex(fit, error, C, draws, rng):
         X = np.repeat(design.X[None], draws, axis=0)
         X[:, :, 1] = design.x + np.sqrt(step) * noise
         X[:, :, design.interactions] = X[:, :, [1]] * design.X[:, design.moderator_columns]
-        b, V = many_designs(X, design.y, kind)
+        b, V = many_designs(X * design.root[:, None], design.y * design.root, kind)
         b = b @ C.T
         steps.append(step)
         estimates.append(b.mean(axis=0))

@@ -101,8 +101,9 @@ def bootstrap_table(fit, draws, rng, at="mean_sd"):
     design = fit.design
     unit, stratum = units(design)
     names, C = quantities(design, at)
-    drawn = weighted_coefficients(design.X, design.y, bootstrap_counts(unit, stratum, draws, rng)) @ C.T
-    left_out = weighted_coefficients(design.X, design.y, left_out_counts(unit, stratum)) @ C.T
+    X, y = design.weighted
+    drawn = weighted_coefficients(X, y, bootstrap_counts(unit, stratum, draws, rng)) @ C.T
+    left_out = weighted_coefficients(X, y, left_out_counts(unit, stratum)) @ C.T
     return interval_rows(names, C @ fit.beta, drawn, left_out, stratum, design.spec.alpha)
 
 

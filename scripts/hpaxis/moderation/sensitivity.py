@@ -73,6 +73,8 @@ def tobit_fit(data, spec, kind):
 
 def robust_fit(design, kind):
     """Fit Huber's M estimator (statsmodels RLM, its H1 covariance); t on the residual degrees of freedom."""
+    if design.spec.weights is not None:
+        raise InputError(Problem("data", "is not available with weights", "leave weights out"))
     result = RLM(design.y, design.X, M=HuberT()).fit()
     spread = np.std(design.y - design.X @ result.params)
     if not result.scale > ROUNDING * spread:
@@ -82,15 +84,6 @@ def robust_fit(design, kind):
         )
     cov = Covariance("Huber H1", np.asarray(result.cov_params()), design.n - design.X.shape[1])
     return LinearFit(design, np.asarray(result.params), design.y - design.X @ result.params, np.zeros(design.n), cov)
-
-
-def weighted_fit(data, spec, kind, name):
-    """Fit ``spec`` with rows weighted by the column ``name``; rows without a weight are left out."""
-    design = build_design(data.dropna(subset=[name]), spec)
-    weights = data.loc[design.data.index, name].to_numpy(float)
-    if not (weights > 0).all():
-        raise InputError(Problem("data", "are not all positive", "correct the column of weights", column=name))
-    return fit_linear(design, kind, weights=weights)
 
 
 def lowest_apart(data, spec, kind):
@@ -168,12 +161,9 @@ def treatments(fit, data, entry, settings, seed, name=""):
         if not changed[columns].equals(data[columns].astype(float)):
             add(method, "sensitivity", "outcome and predictor",
                 lambda changed=changed: fit_linear(build_design(changed, spec), kind))  # fmt: skip
-    if entry["weights"] is not None:
-        role = "sensitivity" if any(t.role == "primary" for t in found[1:]) else "primary"
-        add("weighted rows", role, f"rows weighted by {entry['weights']}",
-            lambda: weighted_fit(data, spec, kind, entry["weights"]))  # fmt: skip
-        if found[-1].role == "primary":
-            found[0] = replace(found[0], role="sensitivity", note="unweighted")
+    if spec.weights is not None:
+        add("unweighted rows", "sensitivity", f"without the weights {spec.weights}",
+            lambda: fit_linear(build_design(data, replace(spec, weights=None)), kind))  # fmt: skip
     lowest = (fit.design.x == fit.design.x.min()).mean()
     if MANY_LOWEST <= lowest <= 1 - MANY_LOWEST:
         add("lowest values apart", "sensitivity",

@@ -1,20 +1,25 @@
 """What a trial statistician asks beside the model: change from baseline, groups, other outcomes, prior knowledge."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from hpaxis.moderation.change import change_table, has_baseline
-from hpaxis.moderation.design import Spec, build_design
-from hpaxis.moderation.generalised import fit_generalised, generalised_effects, generalised_table
+from hpaxis.moderation.design import build_design
+from hpaxis.moderation.generalised import (
+    fit_generalised,
+    generalised_effects,
+    generalised_table,
+    generalised_verdicts,
+)
 from hpaxis.moderation.mixed import mixed_table
 from hpaxis.moderation.model import Moderation
 from hpaxis.moderation.prior import prior_table
 from hpaxis.problems import InputError
 
 CONTEXT = ("panel", "assay", "timepoint", "design", "plan")
-PARTS = ("change", "mixed", "generalised", "generalised_effects", "prior", "summary")
+PARTS = ("change", "mixed", "generalised", "generalised_effects", "generalised_verdict", "prior", "summary")
 
 
 def trial_tables(
@@ -40,7 +45,7 @@ def trial_tables(
         part("change", lambda: {"change": _changes(data, measures, spec, kind)})
     if entry["group"] is not None:
         part("group", lambda: {"mixed": _mixed(result, data, entry)})
-    if entry["outcome_kind"] != "continuous" or entry["weights"] is not None:
+    if entry["outcome_kind"] != "continuous":
         part("outcome_kind", lambda: _generalised(data, spec, entry))
     if entry["priors"]:
         part("priors", lambda: {"prior": prior_table(result.slope_differences, entry["priors"], spec.alpha)})
@@ -63,14 +68,15 @@ def summary_table(result: Moderation, entry: Mapping, context: Mapping[str, str]
     return table.assign(
         n=result.design.n, outcome=spec.outcome, predictor=entry["predictor"], scale=entry["scale"],
         moderator=spec.moderator, population=entry["population"], covariates="; ".join(spec.covariates) or "none",
-        covariance=result.linear.cov.kind, standardise="; ".join(sorted(spec.standardise)) or "none",
+        covariance=result.linear.cov.kind + (", weighted" if spec.weights else ""),
+        standardise="; ".join(sorted(spec.standardise)) or "none",
         outcome_sd=scales.loc[spec.outcome, "sd"], predictor_sd=scales.loc[spec.predictor, "sd"],
         **{key: context.get(key, "not stated") for key in CONTEXT},
     )  # fmt: skip
 
 
 def _changes(data, measures, spec, kind):
-    tables = [change_table(data, m, spec.moderator, kind, spec.alpha) for m in measures]
+    tables = [change_table(data, m, spec.moderator, kind, spec.alpha, spec.weights, spec.cluster) for m in measures]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -81,19 +87,13 @@ def _mixed(result, data, entry):
 
 def _generalised(data, spec, entry):
     """The model without standardising its outcome, since a count or a category has its own unit."""
-    columns = [*spec.columns, *([entry["weights"]] if entry["weights"] else [])]
-    roles = tuple(role for role in spec.standardise if role != "outcome")
-    own = Spec(**{**spec.__dict__, "standardise": roles})
-    design = build_design(data.dropna(subset=columns), own)
-    weights = None if entry["weights"] is None else design_weights(data, design, entry["weights"])
-    cov_kind = entry["covariance"] if entry["outcome_kind"] != "ordered" else "HC1"
-    fit = fit_generalised(design, entry["outcome_kind"], cov_kind, weights)
+    design = build_design(data, replace(spec, standardise=tuple(r for r in spec.standardise if r != "outcome")))
+    fit = fit_generalised(design, entry["outcome_kind"], entry["covariance"])
+    margin, own = entry["smallest_slope"], "outcome" in spec.standardise
+    if margin is not None and own:  # in SD of the outcome: here in its own unit
+        margin *= design.y.std(ddof=1)
     return {
         "generalised": generalised_table(fit, entry["slopes_at"]),
         "generalised_effects": generalised_effects(fit),
+        "generalised_verdict": generalised_verdicts(fit, margin),
     }
-
-
-def design_weights(data: pd.DataFrame, design, name: str) -> np.ndarray:
-    """Return the weights (n,) of a design's complete cases."""
-    return data.loc[design.data.index, name].to_numpy(float)

@@ -31,18 +31,20 @@ def unit_labels(design):
 
 def restricted(design):
     """Return ``(fitted, residuals, hat)`` of the model without its product terms, each (n,)."""
-    X = np.delete(design.X, design.interactions, axis=1)
-    beta, residuals = least_squares(X, design.y)
-    return X @ beta, residuals, hat_values(X)
+    X, y = design.weighted
+    X = np.delete(X, design.interactions, axis=1)
+    _, residuals = least_squares(X, y)
+    return (y - residuals) / design.root, residuals / design.root, hat_values(X)
 
 
 def restricted_to(design, C):
     """Return ``(residuals, hat)`` of the fit in which contrasts ``C``, (k,) or (q, k), are 0, each (n,)."""
     C = np.atleast_2d(C)
-    beta, residuals = least_squares(design.X, design.y)
-    bread = cross_inverse(design.X)
-    W, inner = design.X @ (bread @ C.T), C @ bread @ C.T
+    X, y = design.weighted
+    beta, residuals = least_squares(X, y)
+    bread = cross_inverse(X)
+    W, inner = X @ (bread @ C.T), C @ bread @ C.T
     return (
-        residuals + W @ np.linalg.solve(inner, C @ beta),
-        hat_values(design.X) - np.einsum("nq,qn->n", W, np.linalg.solve(inner, W.T)),
+        (residuals + W @ np.linalg.solve(inner, C @ beta)) / design.root,
+        hat_values(X) - np.einsum("nq,qn->n", W, np.linalg.solve(inner, W.T)),
     )

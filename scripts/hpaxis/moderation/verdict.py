@@ -5,6 +5,8 @@ verdict is a conjunction of intervals, each at its own level, so that a wrong on
 likely part. Where two lines cross has Fieller's (1954) interval: the values at which the arms are not shown to differ.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -53,7 +55,7 @@ def verdict_table(fit: LinearFit, margin: float | None = None, method: str = "co
         found = fit.contrasts(np.array(list(contrasts.values())), alpha).set_index(pd.Index(list(contrasts)))
         tost = {part: equivalence_p(*found.loc[part, ["estimate", "se", "df"]], margin) for part in found.index}
         if arm is not None:
-            row["verdict"] = _verdict(found, tost, alpha)
+            row["verdict"] = judge(found, tost, alpha)
         else:
             row["verdict"] = CHANGES if _side(found, "difference") else NOTHING
         for part in ("difference", "arm", "reference"):
@@ -82,8 +84,12 @@ def _side(found, part):
     return int(found.loc[part, "low"] > 0) - int(found.loc[part, "high"] < 0)
 
 
-def _verdict(found, tost, alpha):
-    """The verdict on a pair of arms, from the sides of the intervals and the equivalence tests."""
+def judge(found: pd.DataFrame, tost: Mapping[str, float], alpha: float) -> str:
+    """Return the verdict on a pair of arms, from the sides of the intervals and the equivalence tests.
+
+    ``found``: low and high of arm, reference, difference and sum (the two slopes added); ``tost``: their
+    equivalence p.
+    """
     if tost["difference"] <= alpha:
         return ALIKE
     differ, arm, reference, total = (_side(found, part) for part in ("difference", "arm", "reference", "sum"))

@@ -206,12 +206,13 @@ def model_blocks(result, cells, whole):
 
 
 def _treatment(result, hidden):
+    weights = result.entry["weights"]
+    weighted = f"Rows are weighted by {weights} in every number of this model." if weights is not None else ""
     if result.reported is None:
-        return None
+        return Paragraph(weighted) if weighted else None
     why = "some values of hair cortisol are only known to lie beyond a limit"
-    if result.entry["weights"] is not None and result.method == "weighted rows":
-        why = f"the model weights its rows by {result.entry['weights']}"
     text = f"These are the numbers of {result.method}, since {why}; so are the tables of slopes and region."
+    text = f"{weighted} {text}".strip()
     if hidden:
         return Paragraph(
             f"{text} Coefficients, fit and figures of complete cases are withheld: beside the n reported, their n "
