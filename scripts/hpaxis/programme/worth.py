@@ -43,12 +43,13 @@ def value_arms(
     """Return the tables of the programme's worth section: cost_effectiveness, plane, acceptability, net_benefit.
 
     ``analysis``: cohort/analysis.tsv; ``settings``: the section with its defaults; ``arms``: the reference first.
-    Rows without cost or effect are left out; each arm needs five. Raises `InputError` otherwise.
+    Rows without cost or effect are left out and counted; each arm needs five. Raises `InputError` otherwise.
     """
     rows = analysis[analysis["role"] == settings["population"]].set_index("participant_id")
     cost = settings["cost"] or "cost"
     if prices is not None:
         rows = rows.assign(cost=costs(rows, prices))
+    enrolled = rows["arm"].value_counts()
     used = [cost, settings["effect"], *([settings["predictor"]] if settings["predictor"] else [])]
     rows = rows.dropna(subset=[*used, "arm"])
     counts = rows["arm"].value_counts()
@@ -61,13 +62,23 @@ def value_arms(
     draws = plane(rows, cost, settings["effect"], arms, settings["draws"], generator(seed, "worth"))
     willingness = sorted(settings["willingness"])
     return {
-        "cost_effectiveness": cost_effectiveness(draws),
+        "cost_effectiveness": pd.concat(
+            [_people(arms, counts, enrolled), cost_effectiveness(draws)], ignore_index=True
+        ),
         "plane": draws,
         "acceptability": acceptability(draws, willingness),
         "net_benefit": net_benefit(
             rows, cost, settings["effect"], willingness, settings["predictor"], reference=arms[0]
         ),
     }
+
+
+def _people(arms, counts, enrolled):
+    """Rows of cost_effectiveness that say how many people of each arm have cost and effect."""
+    return pd.DataFrame({
+        "contrast": list(arms), "quantity": "people with cost and effect", "estimate": [counts[a] for a in arms],
+        "note": [f"of {enrolled[a]}" for a in arms],
+    })  # fmt: skip
 
 
 def plane(data: pd.DataFrame, cost: str, effect: str, arms: Sequence, draws: int, rng: np.random.Generator):

@@ -48,7 +48,7 @@ def page_blocks(run):
         and cortisol_section(run.cortisol, run.figures["cortisol"], report["library_ids"], cells),
         run.results and predictor_section(run.results),
         run.results and moderation_section(run.results, cells, run.figures.get("moderation", {})),
-        programme_section(run.programme, run.figures.get("programme", {})),
+        programme_section(run.programme, run.figures.get("programme", {}), cells),
         limits_section(config, run.results, run.libraries, samples, run.sheet, run.snps, run.genome, cells),
         methods_section(config, run.cortisol, sorted(run.sheet["assay"].unique())),
         provenance_section(run.checksums, config, run.software),

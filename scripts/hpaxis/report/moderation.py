@@ -201,7 +201,7 @@ def model_blocks(result, cells, whole):
         region_table(result, cells),
         None if hidden else fit_table(result, folded=whole),
         *scrutiny_blocks(result, cells, whole),
-        *trial_blocks(result),
+        *trial_blocks(result, cells),
     ]
 
 

@@ -5,18 +5,22 @@ from dataclasses import replace
 from hpaxis.labels import contrast_label
 from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
 from hpaxis.report.numbers import bounded, count, digits_for, fixed, interval, p_phrase, p_value, percent, significant
+from hpaxis.report.privacy import WITHHELD
 
 
-def programme_section(tables, figures):
-    """Return the section of the programme's tables (name to data frame) and figures (name to SVG); None without."""
+def programme_section(tables, figures, cells):
+    """Return the section of the programme's tables (name to data frame) and figures (name to SVG); None without.
+
+    Counts of few people are withheld by ``cells``; the page offers its tables as shown.
+    """
     blocks = []
     if "pooled" in tables:
         files = ("programme/pooled.tsv", "programme/differences.tsv")
         blocks += _sourced(_pooled(tables["pooled"], tables["differences"], figures), files)
     if "cost_effectiveness" in tables:
-        blocks += _sourced(_worth(tables, figures), ("programme/cost_effectiveness.tsv",))
+        blocks += _sourced(_worth(tables, figures, cells), ("programme/cost_effectiveness.tsv",))
     if "social_return" in tables:
-        blocks += _sourced(_social(tables, figures), ("programme/social_return.tsv",))
+        blocks += _sourced(_social(tables, figures, cells), ("programme/social_return.tsv",))
     return Section("programme", "The programme", tuple(blocks)) if blocks else None
 
 
@@ -85,8 +89,13 @@ def _summary_sentence(row):
     return f"{text} {note[:1].upper()}{note[1:]}." if note else text
 
 
-def _worth(tables, figures):
+def _worth(tables, figures, cells):
     table, draws = tables["cost_effectiveness"], tables["plane"]
+    people = table["quantity"] == "people with cost and effect"
+    counted = [
+        f"{contrast_label(a)}: {cells.part(int(n), int(note.removeprefix('of ')))}"
+        for a, n, note in table.loc[people, ["contrast", "estimate", "note"]].itertuples(index=False)
+    ]
     rows = tuple(
         (
             f"{contrast_label(r['contrast'])}: {r['quantity']}",
@@ -96,7 +105,7 @@ def _worth(tables, figures):
             else f"[{significant(r['low'])}, {significant(r['high'])}]",
             r["note"] if isinstance(r["note"], str) else "",
         )
-        for r in table.to_dict("records")
+        for r in table[~people].to_dict("records")
     )
     regression = tables["net_benefit"]
     benefit = tuple(
@@ -125,7 +134,7 @@ def _worth(tables, figures):
             ("Quantity", "Estimate", "Interval", "Note"),
             rows,
             frozenset({"Note"}),
-            "Percentile intervals of the bootstrap.",
+            f"Percentile intervals of the bootstrap. People with cost and effect: {'; '.join(counted)}.",
         ),
         Table(
             "Net-benefit regression",
@@ -140,19 +149,22 @@ def _worth(tables, figures):
     ]
 
 
-def _social(tables, figures):
+def _social(tables, figures, cells):
+    # A quantity is often a number of people: a small one also follows from its present value, and that from the others.
+    account = tables["social_return"]
+    hidden = any(cells.small(q) for q in account["quantity"])
     ratio = tables["social_ratio"].iloc[0]
     rows = tuple(
         (
             r["outcome"],
-            significant(r["quantity"]),
+            cells.people(r["quantity"]) if cells.small(r["quantity"]) else significant(r["quantity"]),
             significant(r["value"]),
             count(r["years"]),
             *(percent(r[s], 0) for s in ("deadweight", "attribution", "displacement", "drop_off")),
-            significant(r["present_value"]),
+            WITHHELD if hidden else significant(r["present_value"]),
             r["source"],
         )
-        for r in tables["social_return"].to_dict("records")
+        for r in account.to_dict("records")
     )
     return [
         Heading("social-return", "Social return"),
