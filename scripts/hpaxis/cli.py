@@ -217,6 +217,7 @@ def fit(
         list[str] | None, typer.Option(help="a column of numbers that name groups, such as arms 1, 2, 3")
     ] = None,
     margin: Annotated[float | None, typer.Option(help="smallest slope of interest, in the unit of the slopes")] = None,
+    weights: Annotated[str | None, typer.Option(help="column of positive weights, one per row")] = None,
     id: Annotated[str | None, typer.Option(help="column that names the rows")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for all tables")] = None,
 ) -> None:
@@ -227,6 +228,7 @@ def fit(
         table, id, out,
         outcome=outcome, predictor=predictor, moderator=moderator, covariates=covariate or [], covariance=covariance,
         reference=reference, standardise=standardise or [], cluster=cluster, factors=factor or [], margin=margin,
+        weights=weights,
     ):  # fmt: skip
         print(text)
 
@@ -242,6 +244,32 @@ def pool(
     from hpaxis.programme.pooling import pool_files
 
     for line in pool_files(dict(_pair(text, "a study") for text in studies), out, alpha, across_designs):
+        print(line)
+
+
+@command(app, "pool-rows", "hpaxis pool-rows first=a/analysis.tsv second=b/analysis.tsv --outcome y --predictor x")
+def pool_rows(
+    studies: Annotated[list[str], typer.Argument(metavar="NAME=TABLE", help="a study and its table of participants")],
+    outcome: Annotated[str, typer.Option(help="column of the outcome")],
+    predictor: Annotated[str, typer.Option(help="column of the predictor")],
+    moderator: Annotated[str, typer.Option(help="column of the moderator")] = "arm",
+    covariate: Annotated[list[str] | None, typer.Option(help="a covariate; may be given several times")] = None,
+    covariance: Annotated[str, typer.Option(help="OLS, HC0, HC1, HC2, HC3, HC4 or CR2")] = "HC3",
+    reference: Annotated[str | None, typer.Option(help="reference arm")] = None,
+    standardise: Annotated[list[str] | None, typer.Option(help="outcome, predictor or covariates, by study")] = None,
+    cluster: Annotated[str | None, typer.Option(help="column of clusters, for CR2")] = None,
+    weights: Annotated[str | None, typer.Option(help="column of positive weights")] = None,
+    population: Annotated[str, typer.Option(help="role of the rows, or all")] = "child",
+    out: Annotated[Path, typer.Option(help="folder for the table")] = Path("pooled"),
+) -> None:
+    """Fit one model over the participants of several studies, where their tables may be together."""
+    from hpaxis.programme.pooling import one_stage_files
+
+    for line in one_stage_files(
+        dict(_pair(text, "a study") for text in studies), out, population, covariance,
+        outcome=outcome, predictor=predictor, moderator=moderator, covariates=tuple(covariate or ()),
+        reference=reference, standardise=tuple(standardise or ()), cluster=cluster, weights=weights,
+    ):  # fmt: skip
         print(line)
 
 

@@ -7,13 +7,15 @@ summaries (moderation/{model}/summary.tsv), which hold no person.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import linalg, optimize, stats
 
+from hpaxis.moderation.covariance import covariance
+from hpaxis.moderation.design import Spec, build_design
+from hpaxis.moderation.linear import STATISTICS, contrast_table, least_squares
 from hpaxis.problems import InputError, Problem, raise_if_any
 
 # What must agree before numbers are pooled, and what may differ but is said.
@@ -32,6 +34,7 @@ COLUMNS = [
     "quantity", "study", "design", "estimate", "se", "low", "high", "weight", "n", "df", "p", "tau2", "i2", "q",
     "q_p", "prediction_low", "prediction_high", "note",
 ]  # fmt: skip
+ONE_STAGE = ["study", "quantity", *STATISTICS, "n", "covariance"]
 
 
 def pool_studies(
@@ -123,17 +126,79 @@ def _paule_mandel(y: np.ndarray, v: np.ndarray) -> float:
     return float(optimize.brentq(excess, 0.0, len(y) * np.ptp(y) ** 2, xtol=1e-14))
 
 
-def one_stage(tables: Mapping[str, pd.DataFrame], spec, covariance: str = "HC3"):
-    """Return the coefficients of one model over the rows of all studies, each with its own level.
+def one_stage(tables: Mapping[str, pd.DataFrame], spec: Spec, kind: str = "HC3") -> pd.DataFrame:
+    """Return the slope differences of one model over the rows of all studies, and of each study by itself.
 
-    ``tables``: study name to its rows, as `hpaxis.moderation.entries.model_rows` gives them; only where rows may be
-    together. The study enters as a covariate (fixed effects); the slope difference is taken as common.
+    ``tables``: study name to its rows, one a person; only where rows may be together. Every study keeps its own level,
+    slope, arm effects, covariates and, where the spec standardises, scale: only the product terms are common, so that
+    differences between studies cannot pass for moderation (Riley, Lambert & Abo-Zaid, 2010; Fisher and others, 2011).
+    Errors: covariance ``kind`` of all rows, clusters within their study. Columns: ONE_STAGE; study "all" is the common
+    value, "equal in all" the Wald F that studies do not differ in it, with k - 1 degrees of freedom.
+
+    Raises `InputError` with the problems of every study's rows, and where arms are not the same.
     """
-    from hpaxis.moderation.model import fit_spec
+    if len(tables) < 2:
+        raise InputError(Problem("studies", "is one study", "name at least two", value=", ".join(tables)))
+    designs, problems = {}, []
+    for name, table in tables.items():
+        try:
+            designs[name] = build_design(table, spec, name)
+        except InputError as error:
+            problems += error.problems
+    raise_if_any(problems)
+    first = next(iter(designs.values()))
+    raise_if_any([
+        Problem(name, f"has {', '.join(d.interaction_terms)}, but {next(iter(designs))} has "
+                f"{', '.join(first.interaction_terms)}", "name the same arms and reference", column=spec.moderator)
+        for name, d in designs.items() if d.interaction_terms != first.interaction_terms
+    ])  # fmt: skip
+    # The same terms in every study, so the products stand in the same columns; covariates may differ in levels.
+    matrices, outcomes = zip(*(d.weighted for d in designs.values()), strict=True)
+    at = [d.interactions for d in designs.values()]
+    own = linalg.block_diag(*(np.delete(X, k, axis=1) for X, k in zip(matrices, at, strict=True)))
+    products = [X[:, k] for X, k in zip(matrices, at, strict=True)]
+    y = np.concatenate(outcomes)
+    labels = np.concatenate([[f"{name} {i}" for i in d.data.index] for name, d in designs.items()])
+    clusters = None
+    if spec.cluster is not None:
+        clusters = np.concatenate([[f"{name} {c}" for c in d.data[spec.cluster]] for name, d in designs.items()])
+    q, parts = len(first.interactions), []
+    for how, block in (("all", np.vstack(products)), ("own", linalg.block_diag(*products))):
+        X = np.column_stack([own, block])
+        beta, residuals = least_squares(X, y)
+        cov = covariance(kind, X, residuals, clusters, labels, "one stage")
+        C = np.eye(X.shape[1])[own.shape[1] :]
+        table = contrast_table(beta, cov, C, spec.alpha)
+        studies = ["all"] if how == "all" else list(designs)
+        sizes = [len(y)] if how == "all" else [d.n for d in designs.values()]
+        names = [(s, term, n) for s, n in zip(studies, sizes, strict=True) for term in first.interaction_terms]
+        parts.append(pd.concat([pd.DataFrame(names, columns=["study", "quantity", "n"]), table], axis=1))
+    for k, term in enumerate(first.interaction_terms):
+        D = np.array([C[q * i + k] - C[k] for i in range(1, len(designs))])
+        F = D @ beta @ np.linalg.solve(D @ cov.matrix @ D.T, D @ beta) / len(D)
+        df = float(cov.df_residual if cov.clusters is None else cov.clusters - 1)
+        parts.append(pd.DataFrame([{"study": "equal in all", "quantity": term, "n": len(y), "t": F, "df": df,
+                                    "p": stats.f.sf(F, len(D), df)}]))  # fmt: skip
+    return pd.concat(parts, ignore_index=True).assign(covariance=kind)[ONE_STAGE]
 
-    rows = pd.concat([t.assign(study=name) for name, t in tables.items()])
-    rows.index = pd.Index([f"{s}:{i}" for s, i in zip(rows["study"], rows.index, strict=True)], name="row")
-    return fit_spec(rows, replace(spec, covariates=(*spec.covariates, "study")), covariance).coefficients
+
+def one_stage_files(
+    studies: Mapping[str, str], out: Path, population: str = "child", kind: str = "HC3", **model: object
+) -> list[str]:
+    """Fit `one_stage` to the tables of ``studies`` (name to path) and write one_stage.tsv to ``out``; returns lines.
+
+    ``population``: the rows whose ``role`` it is, where a table has that column (cohort/analysis.tsv has); "all" keeps
+    every row. ``model``: the fields of `hpaxis.moderation.Spec`.
+    """
+    from hpaxis.tables import read_given, write_table
+
+    spec = Spec(**model)
+    tables = {name: read_given(path, text=[spec.cluster] if spec.cluster else []) for name, path in studies.items()}
+    if population != "all":
+        tables = {name: t[t["role"] == population] if "role" in t else t for name, t in tables.items()}
+    table = one_stage(tables, spec, kind)
+    write_table(table, out / "one_stage.tsv")
+    return [table.to_string(index=False), f"table in {out}"]
 
 
 def _said(value):
