@@ -95,7 +95,7 @@ def read_sheet(path, schema):
                 Problem(
                     path,
                     f"duplicates row {seen[record[key]]}",
-                    "give every row its own id, or delete one",
+                    schema.get("duplicate_remedy", "give every row its own id, or delete one"),
                     record["row"],
                     key,
                     tellable(record[key]),
