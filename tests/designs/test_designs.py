@@ -105,7 +105,7 @@ def empty_headings(page):
 def snakemake(*arguments, folder):
     """Run Snakemake in ``folder``, its scripts in its own process; returns what it printed."""
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("inprocess.py")), *arguments],
+        [sys.executable, str(ROOT / "tests" / "inprocess.py"), *arguments],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / ".cache")},
         capture_output=True, text=True, timeout=600,

@@ -87,8 +87,8 @@ def test_duplicate_id(study):
     study.cell("libraries", 3, "library_id", study.get("libraries", 2, "library_id"))
     first = study.get("libraries", 2, "library_id")
     assert (
-        f"study/libraries.tsv, row 3, library_id: '{first}' duplicates row 2; put the lanes of one library into one row, "
-        "their files separated by semicolons; give another preparation its own id, or delete one row"
+        f"study/libraries.tsv, row 3, library_id: '{first}' duplicates row 2; put the lanes of one library into one "
+        "row, their files separated by semicolons; give another preparation its own id, or delete one row"
     ) in study.problems()
 
 

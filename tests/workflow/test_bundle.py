@@ -18,7 +18,7 @@ BUNDLES = {kind: f"results/bundle/{kind}.zip" for kind in ("shared", "participan
 def bundled(finished, tmp_path_factory):
     """The finished run, in a copy, with both bundles."""
     checkout = finished.copy_to(tmp_path_factory.mktemp("bundled") / "checkout")
-    checkout.snakemake(*CONFIG, "--", *BUNDLES.values())
+    checkout.snakemake(*CONFIG, "--", *BUNDLES.values(), in_process=True)
     return checkout
 
 

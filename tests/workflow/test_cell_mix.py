@@ -64,7 +64,7 @@ def mixed(checkouts, tmp_path_factory):
 
 
 def test_shares_reach_the_model_as_a_covariate(mixed, root):
-    mixed.snakemake(*CONFIG, "--", "cohort", "results/moderation/score/coefficients.tsv")
+    mixed.snakemake(*CONFIG, "--", "cohort", "results/moderation/score/coefficients.tsv", in_process=True)
     results = mixed.folder / "results"
     table = read_table(results / "methylation" / "cell_mix.tsv")
     schema = yaml.safe_load((root / "workflow" / "schemas" / "methylation_cell_mix.schema.yaml").read_text())

@@ -106,7 +106,7 @@ def test_a_changed_model_reruns_that_model_only(finished, tmp_path):
 def test_one_core_another_folder_locale_and_time_zone_give_the_same_bytes(study, finished, tmp_path):
     checkout = study.copy_to(tmp_path / "elsewhere" / "a folder with spaces")
     shutil.rmtree(checkout.folder / "study" / "truth")  # what a run never reads
-    checkout.snakemake(*CONFIG, "--cores", "1", LC_ALL="C", TZ="Pacific/Auckland", PYTHONHASHSEED="7")
+    checkout.snakemake(*CONFIG, in_process=True, LC_ALL="C", TZ="Pacific/Auckland", PYTHONHASHSEED="7")
     assert same_bytes.differences(finished.folder / "results", checkout.folder / "results") == []
 
 
@@ -126,7 +126,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(study, finished, tmp_path):
     assert run.wait() == -signal.SIGKILL
     assert not (checkout.folder / "results" / "report" / "report.html").exists()
     checkout.snakemake("--unlock", *CONFIG)
-    checkout.snakemake(*CONFIG)
+    checkout.snakemake(*CONFIG, in_process=True)
     assert same_bytes.differences(finished.folder / "results", checkout.folder / "results") == []
 
 

@@ -102,7 +102,7 @@ def genomic(checkouts, tmp_path_factory):
 @pytest.fixture(scope="module")
 def called(genomic):
     """The same after methylation and cohort have run."""
-    genomic.snakemake(*CONFIG, "--", "methylation", "cohort")
+    genomic.snakemake(*CONFIG, "--", "methylation", "cohort", in_process=True)
     return genomic
 
 
@@ -184,7 +184,7 @@ def test_fastq_are_aligned_here_where_the_aligner_is_installed(genomic, tmp_path
     )  # fmt: skip
     write_table(sheet, folder / "libraries.tsv")
     write_table(read_table(folder / "participants.tsv").iloc[:1], folder / "participants.tsv")
-    checkout.snakemake(*CONFIG, "--", "results/methylation/indices.tsv")
+    checkout.snakemake(*CONFIG, "--", "results/methylation/indices.tsv", in_process=True)
     row = read_table(checkout.folder / "results" / "methylation" / "indices.tsv").iloc[0]
     true = read_table(folder / "participants.tsv")["level"].iloc[0]
     assert row["region_mean_beta_low"] <= true <= row["region_mean_beta_high"]

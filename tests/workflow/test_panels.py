@@ -85,7 +85,7 @@ def measured(checkouts, tmp_path_factory):
         "cohort": {"columns": {"level": "number"}}, "methylation": {"second_caller_molecules": 500},
     }  # fmt: skip
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    checkout.snakemake("--configfile", "study/config.yaml", "--", "methylation", "cohort")
+    checkout.snakemake("--configfile", "study/config.yaml", "--", "methylation", "cohort", in_process=True)
     return checkout
 
 

@@ -5,12 +5,9 @@ writes is searched for them, for the participants' pseudonyms, and for stretches
 """
 
 import gzip
-import os
 import re
 import shutil
 import stat
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -147,9 +144,7 @@ def test_what_a_run_writes_has_the_permissions_asked_for(study, tmp_path):
     checkout = study.copy_to(tmp_path / "checkout")
     shutil.rmtree(checkout.folder / ".snakemake", ignore_errors=True)
     before = set(checkout.folder.rglob("*"))
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", *CONFIG, "--", "results/report/checksums.tsv"]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    subprocess.run(command, cwd=checkout.folder, check=True, capture_output=True, umask=0o077, env=environment)
+    checkout.snakemake(*CONFIG, "--", "results/report/checksums.tsv", in_process=True, umask=0o077)
     new = [p for p in checkout.folder.rglob("*") if p not in before and "__pycache__" not in p.parts]
     assert any(p.name == "checksums.tsv" for p in new)
     modes = {str(p.relative_to(checkout.folder)): stat.S_IMODE(p.stat().st_mode) for p in new}

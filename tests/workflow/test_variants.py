@@ -76,7 +76,7 @@ def measured(checkouts, tmp_path_factory):
         "sheets": {"libraries": "study/libraries.tsv", "participants": "study/participants.tsv"}, "arms": ["a", "b"],
     }  # fmt: skip
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    checkout.snakemake("--configfile", "study/config.yaml", "--", "methylation")
+    checkout.snakemake("--configfile", "study/config.yaml", "--", "methylation", in_process=True)
     return checkout.folder / "results" / "methylation"
 
 

@@ -1,6 +1,6 @@
 """Snakemake with every script run in Snakemake's own process: the same jobs and files, without a start of Python each.
 
-`python tests/designs/inprocess.py ARGUMENTS` takes Snakemake's arguments and is for tests on one core: scripts share
+`python tests/inprocess.py ARGUMENTS` takes Snakemake's arguments and is for tests on one core: scripts share
 the process, one after the other.
 """
 
