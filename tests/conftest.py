@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items):
     The whole runs come first, since they take longest.
     """
     for item in items:
-        whole = item.path.parent.name == "workflow" and {"finished", "study"} & set(item.fixturenames)
+        whole = item.path.parent.name == "workflow" and "finished" in item.fixturenames
         group = "finished" if whole else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.path.parent.name != "workflow")

@@ -57,7 +57,7 @@ def test_one_run_makes_every_table_between_stages(finished):
         assert len(table) >= 4
 
 
-def test_tests_of_one_whole_run_share_a_worker(study, request):
+def test_tests_of_one_whole_run_share_a_worker(finished, request):
     """A pytest that keeps its names elsewhere than pytest-xdist looks loses the groups, and runs the workflow twice."""
     if not request.config.getoption("loadgroup", False):
         pytest.skip("not distributed by group")
