@@ -9,7 +9,7 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.tables import read_table, write_table
 
     sheets, problems = {}, []
-    for name in ("participants", "libraries", "hair", "plates"):
+    for name in ("participants", "libraries", "hair", "plates", "saliva_cortisol"):
         path = snakemake.input.get(name)
         schema = participants_schema(snakemake.params.settings) if name == "participants" else sheet_schema(name)
         sheets[name], found = read_sheet(path, schema) if path else (empty_sheet(schema), [])
@@ -18,7 +18,7 @@ with logged(snakemake.log[0]) as log:
 
     tables = {
         name: read_table(snakemake.input[name]) if snakemake.input.get(name) else None
-        for name in ("quality", "indices", "samples", "cell_mix")
+        for name in ("quality", "indices", "samples", "cell_mix", "tubes", "series")
     }
     cohort = build_cohort(
         **sheets,

@@ -9,14 +9,15 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.cortisol.kits import kit_named
     from hpaxis.cortisol.samples import MEASUREMENT_COLUMNS, collect, no_plates
     from hpaxis.problems import raise_if_any
-    from hpaxis.sheets import participants_schema, read_sheet, sheet_schema
+    from hpaxis.sheets import empty_sheet, participants_schema, read_sheet, sheet_schema
     from hpaxis.tables import read_table, write_table
 
     settings, parts = snakemake.params.settings, ("summary", "wells", "estimates", "quality", "rerun", "band")
     sheets, problems = {}, []
     for name in ("hair", "participants"):
         schema = participants_schema(snakemake.params.cohort) if name == "participants" else sheet_schema(name)
-        sheets[name], found = read_sheet(snakemake.input[name], schema)
+        path = snakemake.input.get(name)
+        sheets[name], found = read_sheet(path, schema) if path else (empty_sheet(schema), [])
         problems += found
     raise_if_any(problems)
     tables = {part: [read_table(path) for path in snakemake.input.get(part, [])] for part in parts}

@@ -15,4 +15,5 @@ with logged(snakemake.log[0]):
         save(figures.plot_curves(tables["curves"], tables["band"], tables["wells"]), snakemake.output.curves)
         save(figures.plot_plates(tables["wells"]), snakemake.output.plates)
         save(figures.plot_controls(tables["controls"]), snakemake.output.controls)
-    save(figures.plot_distribution(samples, snakemake.params.arms), snakemake.output.samples)
+    if "samples" in dict(snakemake.output.items()):
+        save(figures.plot_distribution(samples, snakemake.params.arms), snakemake.output.samples)

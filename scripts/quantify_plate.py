@@ -8,21 +8,26 @@ with logged(snakemake.log[0]) as log:
     import numpy as np
     import pandas as pd
 
-    from hpaxis.cortisol.check import load_inputs
+    from hpaxis.cortisol.check import extracts, load_inputs
     from hpaxis.cortisol.kits import ranges_of, read_ranges
     from hpaxis.cortisol.plate import quantify_plate
     from hpaxis.cortisol.quality import check_quality, rerun_table, verdict
     from hpaxis.problems import raise_if_any
-    from hpaxis.sheets import read_sheet, sheet_schema
+    from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
     from hpaxis.tables import write_table
 
     # Files are opened by the path that Snakemake gives, which may be a copy on a node's own disk.
     given = snakemake.input
     settings = snakemake.params.settings | {"kits": given.kits, "control_ranges": given.get("ranges") or None}
-    hair, problems = read_sheet(snakemake.input.hair, sheet_schema("hair"))
+    sheets, problems = {}, []
+    for name, path in (("hair", given.get("hair")), ("saliva_cortisol", given.get("saliva"))):
+        schema = sheet_schema(name)
+        sheets[name], found = read_sheet(path, schema) if path else (empty_sheet(schema), [])
+        problems += found
     raise_if_any(problems)
+    known = extracts(sheets["hair"], sheets["saliva_cortisol"])
     row = SimpleNamespace(**snakemake.params.plate | {"reader_file": given.reader, "layout_file": given.layout})
-    kit, read, layout = load_inputs(row, hair, settings)
+    kit, read, layout = load_inputs(row, known, settings)
     log.info("%s: %s, plate %s, reading %s", row.plate_id, read.reader, " / ".join(read.plates) or "-", read.reading)
     run = None if pd.isna(getattr(row, "run", None)) else row.run
     result = quantify_plate(row.plate_id, read, layout, kit, settings, run)

@@ -9,7 +9,8 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.tables import read_table, whole_file
 
     given = dict(snakemake.input.items())
-    cortisol = {Path(path).stem: read_table(path) for path in given["cortisol"]} or None
+    cortisol = {Path(path).stem: read_table(path) for path in given["cortisol"]}
+    cortisol = cortisol if "curves" in cortisol else None
     libraries = read_table(given["libraries"]) if given["libraries"] else None
     page = bench_page(Bench(snakemake.params.config, libraries, cortisol))
     with whole_file(snakemake.output.page) as part:

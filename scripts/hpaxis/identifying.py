@@ -14,6 +14,7 @@ PERSON = {
     "participants": ("participant_id", "dyad_id"),
     "libraries": ("library_id", "participant_id", "timepoint"),
     "hair": ("hair_id", "participant_id", "timepoint"),
+    "saliva_cortisol": ("saliva_id", "participant_id", "timepoint"),
 }
 PSEUDONYMS = ("participant_id", "dyad_id")
 # A category with at least this many rows whose values are mostly different names people, not groups.
@@ -46,13 +47,13 @@ def identifying_problems(
 ) -> list[Problem]:
     """Return a problem for each cell that looks like a date or a name; the cell itself is never repeated.
 
-    ``tables`` and ``paths`` map participants, libraries and hair to their sheet and its file; ``columns`` are the
+    ``tables`` and ``paths`` map participants, libraries, hair and saliva_cortisol to their sheet and its file; ``columns`` are the
     study's own columns of participants (name to number or category), ``clusters`` those of them that models use as
     clusters, which may well have as many values as there are families.
     """
     problems = []
     for sheet, names in PERSON.items():
-        for column in names:
+        for column in names if sheet in tables else ():
             problems += _dates(tables[sheet], paths[sheet], column)
     people = tables["participants"]
     for column in PSEUDONYMS:

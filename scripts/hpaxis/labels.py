@@ -7,6 +7,11 @@ from typing import Any
 WORDS = {
     "log_cortisol": "log hair cortisol",
     "cortisol_pg_per_mg": "hair cortisol (pg/mg)",
+    "saliva_auc_g": "area under saliva cortisol (ground)",
+    "saliva_log_auc_g": "log area under saliva cortisol (ground)",
+    "saliva_auc_i": "area under saliva cortisol (increase)",
+    "saliva_awakening": "awakening response (area)",
+    "saliva_rise": "awakening response (mean rise)",
     "arm": "arm",
 }
 PARTNERS = ("child", "parent")

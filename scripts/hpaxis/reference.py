@@ -7,7 +7,7 @@ import yaml
 
 from hpaxis.schemas import config_schema, load
 
-SHEETS = ("libraries", "participants", "hair", "plates")
+SHEETS = ("libraries", "participants", "hair", "saliva_cortisol", "plates")
 
 
 def reference() -> str:

@@ -228,3 +228,47 @@ def test_a_baseline_adds_both_ends_the_change_and_their_errors():
 def test_without_a_baseline_no_column_speaks_of_one():
     columns = build_cohort(**inputs()).analysis.columns
     assert not [c for c in columns if "baseline" in c or c.endswith(("_change", "_change_se"))]
+
+
+def series_inputs():
+    """Saliva cortisol of three children, one of them incomplete, beside everything else."""
+    sheet = pd.DataFrame({"saliva_id": ["T1", "T2", "T3", "T4"], "row": [2, 3, 4, 5]})
+    tubes = sheet[["saliva_id"]].assign(
+        participant_id=["0011", "0011", "0021", "0031"], timepoint=["t1", "t0", "t1", "t1"], platform="elisa",
+        used=["yes", "yes", "no", "yes"], reason=["", "", "no concentration", ""],
+    )  # fmt: skip
+    columns = [f"{n}{p}" for n in ("auc_g", "log_auc_g", "auc_i", "awakening", "rise") for p in ("", "_se")]
+    series = pd.DataFrame({
+        "participant_id": ["0011", "0011", "0021", "0031"], "timepoint": ["t1", "t0", "t1", "t1"], "platform": "elisa",
+        "days": 1, **{c: [4.0 if c == "auc_g" else 1.0, 3.0 if c == "auc_g" else 0.5, np.nan, 2.0] for c in columns},
+    })  # fmt: skip
+    return {"saliva_cortisol": sheet, "tubes": tubes, "series": series}
+
+
+def test_saliva_series_become_columns_and_every_tube_is_accounted_for():
+    found = build_cohort(**inputs(), **series_inputs())
+    table = found.analysis.set_index("participant_id")
+    assert table.loc["0011", "saliva_auc_g"] == 4.0 and table.loc["0031", "saliva_auc_g_se"] == 2.0
+    assert table.loc["0012", "child_saliva_auc_g"] == 4.0 and math.isnan(table.loc["0021", "saliva_auc_g"])
+    audit = found.join_audit[found.join_audit["sheet"] == "saliva_cortisol"].set_index("key")
+    assert audit["status"].to_dict() == {"T1": "used", "T2": "left out", "T3": "left out", "T4": "used"}
+    assert audit.loc["T3", "reason"] == "no concentration"
+    steps = found.attrition[found.attrition["chain"] == "series"]
+    children = steps[(steps["population"] == "child") & (steps["arm"] == "treatment")].set_index("step")
+    assert children.loc["tubes", "n_after"] == 2 and children.loc["series", "n_after"] == 1
+
+
+def test_saliva_series_have_a_baseline_and_a_change():
+    data = inputs()
+    data["settings"] = {**SETTINGS, "baseline": "t0"}
+    data["libraries"]["plate"] = None
+    table = build_cohort(**data, **series_inputs()).analysis.set_index("participant_id")
+    assert table.loc["0011", "saliva_auc_g_change"] == 1.0
+    assert table.loc["0011", "saliva_rise_change_se"] == pytest.approx(math.hypot(1.0, 0.5))
+
+
+def test_saliva_of_two_platforms_is_not_pooled():
+    more = series_inputs()
+    more["series"].loc[3, "platform"] = "finished"
+    with pytest.raises(InputError, match="would pool platforms"):
+        build_cohort(**inputs(), **more)

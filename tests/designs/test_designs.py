@@ -20,12 +20,13 @@ from hpaxis.designs.catalogue import CONFIG, DESIGNS, write_design
 ROOT = Path(__file__).resolve().parents[2]
 HOWTO = ROOT / "docs" / "howto"
 # Sections of the page that a design has beside participants, limits, methods and provenance.
-SALIVA, HAIR, MODELS = {"methylation"}, {"cortisol"}, {"predictor", "moderation"}
+SALIVA, HAIR, MODELS, SERIES = {"methylation"}, {"cortisol"}, {"predictor", "moderation"}, {"series"}
 SECTIONS = {
     "dyads": SALIVA | HAIR | MODELS,
     "three_arms": HAIR | MODELS,
     "methylation": SALIVA,
     "hair": HAIR,
+    "saliva_series": HAIR | MODELS | SERIES,
     "questionnaires": MODELS,
     "pyrosequencing": SALIVA | MODELS,
     "two_genes": SALIVA | MODELS,
@@ -148,7 +149,7 @@ def test_a_design_runs_from_its_page_to_its_report(name, here, capsys):
 def read_page(name, text):
     """Fail where a report has a heading without anything, a number that is missing, or speaks of what was not done."""
     page = Page(text)
-    assert page.sections & (SALIVA | HAIR | MODELS) == SECTIONS[name]
+    assert page.sections & (SALIVA | HAIR | MODELS | SERIES) == SECTIONS[name]
     assert not empty_headings(page)
     lone = [text for text in page.prose if re.search(r"(?:^|[\s(])–(?:[\s).,;]|$)", text)]
     assert not lone, lone

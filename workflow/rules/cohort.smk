@@ -7,7 +7,10 @@ rule build_cohort:
         quality="<results>/methylation/libraries.tsv" if with_saliva else [],
         indices="<results>/methylation/indices.tsv" if with_saliva else [],
         cell_mix="<results>/methylation/cell_mix.tsv" if cell_mixed else [],
-        samples="<results>/cortisol/samples.tsv" if study.plate_ids() else [],
+        saliva_cortisol=study.config["sheets"]["saliva_cortisol"] or [],
+        samples="<results>/cortisol/samples.tsv" if study.config["sheets"]["hair"] else [],
+        tubes="<results>/cortisol/saliva_tubes.tsv" if with_series else [],
+        series="<results>/cortisol/saliva_series.tsv" if with_series else [],
         code=code_of("build_cohort"),
     output:
         analysis="<results>/cohort/analysis.tsv",

@@ -116,6 +116,9 @@ TRUTH = ("people", "levels", "indices", "tubes", "samples", "wells", "coefficien
 # Plates that are evaluated here, and tables of concentrations that were finished elsewhere.
 measured_plates, finished_plates = split_plates(study.plates, study.config["cortisol"]["kits"])
 
+# Series of saliva cortisol, on plates or finished elsewhere.
+with_series = study.config["sheets"]["saliva_cortisol"] is not None
+
 # A study may have no saliva: then no job of the methylation stage is planned.
 with_saliva = bool(study.library_ids())
 

@@ -3,6 +3,7 @@ rule quantify_plate:
         reader=lambda w: study.plate(w.plate)["reader_file"],
         layout=lambda w: study.plate(w.plate)["layout_file"],
         hair=study.config["sheets"]["hair"] or [],
+        saliva=study.config["sheets"]["saliva_cortisol"] or [],
         kits=study.config["cortisol"]["kits"] or shipped("resources", "kits.tsv"),
         ranges=study.config["cortisol"]["control_ranges"] or [],
         code=code_of("quantify_plate"),
@@ -26,6 +27,7 @@ rule quantify_plate:
             study.plate(w.plate)["reader_file"],
             study.plate(w.plate)["layout_file"],
             study.config["sheets"]["hair"],
+            study.config["sheets"]["saliva_cortisol"],
             study.config["cortisol"]["kits"],
         ),
     script:
@@ -80,6 +82,34 @@ rule collect_cortisol:
         "../../scripts/collect_cortisol.py"
 
 
+rule collect_saliva:
+    input:
+        summary=rules.collect_cortisol.input.summary,
+        estimates=rules.collect_cortisol.input.estimates,
+        quality=rules.collect_cortisol.input.quality,
+        saliva=study.config["sheets"]["saliva_cortisol"] or [],
+        participants=study.config["sheets"]["participants"],
+        code=code_of("collect_saliva"),
+    output:
+        saliva_tubes="<results>/cortisol/saliva_tubes.tsv",
+        saliva_days="<results>/cortisol/saliva_days.tsv",
+        saliva_series="<results>/cortisol/saliva_series.tsv",
+        saliva_reliability="<results>/cortisol/saliva_reliability.tsv",
+    log:
+        "<logs>/collect_saliva.log",
+    benchmark:
+        "<benchmarks>/collect_saliva.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        cohort=rules.collect_cortisol.params.cohort,
+        arms=study.config["arms"],
+        settings=settings_of("collect_saliva", study.config["cortisol"]),
+        content=content(study.config["sheets"]["saliva_cortisol"], study.config["sheets"]["participants"]),
+    script:
+        "../../scripts/collect_saliva.py"
+
+
 rule plot_cortisol:
     input:
         curves=rules.collect_cortisol.output.curves,
@@ -104,11 +134,17 @@ rule plot_cortisol:
             }.items()
             if measured_plates
         },
-        samples=report(
-            "<results>/report/figures/cortisol/samples.svg",
-            caption="../report/samples.rst",
-            category="Cortisol",
-            labels={"figure": "Hair cortisol by arm"},
+        **(
+            {
+                "samples": report(
+                    "<results>/report/figures/cortisol/samples.svg",
+                    caption="../report/samples.rst",
+                    category="Cortisol",
+                    labels={"figure": "Hair cortisol by arm"},
+                )
+            }
+            if study.config["sheets"]["hair"]
+            else {}
         ),
     log:
         "<logs>/plot_cortisol.log",
@@ -124,5 +160,8 @@ rule plot_cortisol:
 
 rule cortisol:
     input:
-        tables=rules.collect_cortisol.output if study.plate_ids() else [],
+        tables=[
+            *(rules.collect_cortisol.output if study.plate_ids() else []),
+            *(rules.collect_saliva.output if with_series else []),
+        ],
         figures=rules.plot_cortisol.output if study.plate_ids() else [],

@@ -25,7 +25,8 @@ def check_sheets(study):
 
 def _check_timepoints(study):
     """Timepoints that differ only in their spelling, and those that the config names but no row has."""
-    sheets = {"libraries": study.libraries[study.libraries["kind"] == "study"], "hair": study.hair}
+    sheets = {"libraries": study.libraries[study.libraries["kind"] == "study"], "hair": study.hair,
+              "saliva_cortisol": study.saliva_cortisol}  # fmt: skip
     found = pd.concat([table["timepoint"].dropna() for table in sheets.values()])
     if found.empty:
         return []
@@ -46,7 +47,7 @@ def _check_timepoints(study):
     for key in ("timepoint", "baseline"):
         if settings[key] != "NA" and settings[key] not in known:
             remedy = f"use one of {', '.join(known)}{closest(settings[key], known)}"
-            what = "is the timepoint of no library and no hair sample"
+            what = "is the timepoint of no library, hair sample or saliva tube"
             problems.append(Problem("config", what, remedy, column=f"cohort.{key}", value=settings[key]))
     return problems
 

@@ -17,6 +17,10 @@ CORTISOL = (
     "log_cortisol_limit",
     "cortisol_samples",
 )
+# Of saliva cortisol series; the columns of cortisol/saliva_series.tsv without the prefix.
+SERIES = tuple(
+    f"saliva_{name}{part}" for name in ("auc_g", "log_auc_g", "auc_i", "awakening", "rise") for part in ("", "_se")
+) + ("saliva_days",)
 INDEX_PARTS = ("beta", "beta_se", "beta_low", "beta_high", "m", "m_se")
 METHYLATION_EXTRA = ("methylation_depth", "methylation_verdict")
 CELL_PARTS = ("fraction", "fraction_se")
@@ -29,11 +33,14 @@ def index_columns(indices):
     return [f"{index}_{part}" for index in indices for part in INDEX_PARTS]
 
 
-def member_columns(own, indices, cell_types=(), baseline=False):
-    """Return the columns that describe one participant, ids and arm aside; ``baseline``: with those of a change."""
+def member_columns(own, indices, cell_types=(), baseline=False, series=False):
+    """Return the columns that describe one participant, ids and arm aside.
+
+    ``baseline``: with those of a change; ``series``: with those of saliva cortisol series.
+    """
     mix = [f"{name}_{part}" for name in cell_types for part in CELL_PARTS]
-    changes = timepoint_columns(indices) if baseline else []
-    return [*own, *index_columns(indices), *METHYLATION_EXTRA, *mix, *CORTISOL, *changes]
+    changes = timepoint_columns(indices, series) if baseline else []
+    return [*own, *index_columns(indices), *METHYLATION_EXTRA, *mix, *CORTISOL, *(SERIES if series else ()), *changes]
 
 
 def read_analysis(path, own):
@@ -67,5 +74,6 @@ def analysis_columns(study):
         return None
     settings = study.config["cohort"]
     two = settings["baseline"] != "NA"
-    member = member_columns(settings["columns"], indices, cell_types(study.libraries), baseline=two)
+    series = study.config["sheets"]["saliva_cortisol"] is not None
+    member = member_columns(settings["columns"], indices, cell_types(study.libraries), baseline=two, series=series)
     return [*KEYS, *member, *(f"{role}_{c}" for role in sorted(ROLES.values()) for c in member)]

@@ -14,8 +14,10 @@ STEP_TITLES = {
     "methylation": "library passed quality",
     "hair": "hair sample",
     "cortisol": "cortisol measured",
+    "tubes": "saliva cortisol tubes",
+    "series": "series complete",
 }
-CHAINS = {"methylation": "Saliva", "cortisol": "Hair"}
+CHAINS = {"methylation": "Saliva", "cortisol": "Hair", "series": "Saliva cortisol"}
 WIDE = 34  # letters in a line of a box
 
 

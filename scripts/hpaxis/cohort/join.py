@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hpaxis.cohort.columns import CELL_PARTS, CORTISOL, KEYS, METHYLATION_EXTRA, ROLES, member_columns
+from hpaxis.cohort.columns import CELL_PARTS, CORTISOL, KEYS, METHYLATION_EXTRA, ROLES, SERIES, member_columns
 from hpaxis.cohort.timepoints import shared_plates, with_baseline
 from hpaxis.problems import InputError, Problem
 
@@ -19,20 +19,25 @@ class Cohort:
     join_audit: pd.DataFrame
 
 
-def build_cohort(participants, libraries, hair, plates, quality, indices, samples, settings, arms, cell_mix=None):
+def build_cohort(
+    participants, libraries, hair, plates, quality, indices, samples, settings, arms, cell_mix=None,
+    saliva_cortisol=None, tubes=None, series=None,
+):  # fmt: skip
     """Join the stages' tables on participant and timepoint.
 
     ``participants``, ``libraries``, ``hair`` and ``plates`` are the sheets as `hpaxis.sheets.read_sheet` gives
     them (one row per line, with the column ``row``); ``quality`` is methylation/libraries.tsv and ``indices``
     methylation/indices.tsv (both None in a study without saliva), ``samples`` cortisol/samples.tsv (None in a study
     without hair). ``settings`` is the config's cohort section and ``arms`` its list of arms; ``cell_mix`` is
-    methylation/cell_mix.tsv, None without.
+    methylation/cell_mix.tsv, None without. ``saliva_cortisol`` is the sheet of tubes, ``tubes`` and ``series`` are
+    cortisol/saliva_tubes.tsv and saliva_series.tsv (both None in a study without saliva cortisol).
 
     Every participant keeps a row in ``analysis``; what is missing is NA, and why is in ``join_audit``.
     Raises `InputError` when a key does not match or cortisol of two platforms would be pooled.
     """
-    timepoint = _timepoint(settings, libraries, hair)
+    timepoint = _timepoint(settings, libraries, hair, tubes)
     _check_keys(participants, indices, samples)
+    series, tube_audit = _series(saliva_cortisol, tubes, series, timepoint, settings)
     baseline = settings.get("baseline", "NA")
     saliva, saliva_audit = _saliva(libraries, quality, indices, timepoint)
     cortisol, hair_audit = _cortisol(hair, samples, timepoint, settings)
@@ -43,31 +48,85 @@ def build_cohort(participants, libraries, hair, plates, quality, indices, sample
     table = participants.assign(timepoint=timepoint)
     table = table.merge(saliva, on="participant_id", how="left", validate="one_to_one")
     table = table.merge(cortisol, on="participant_id", how="left", validate="one_to_one")
+    with_series = tubes is not None
+    if with_series:
+        table = table.merge(_at(series, timepoint), on="participant_id", how="left", validate="one_to_one")
     if baseline != "NA":
         before, before_audit = _saliva(libraries, quality, indices, baseline)
         hair_before, hair_before_audit = _cortisol(hair, samples, baseline, settings)
-        table = with_baseline(table, before, hair_before, names, shared_plates(libraries, timepoint, baseline))
+        shared = shared_plates(libraries, timepoint, baseline)
+        series_before = _at(series, baseline) if with_series else None
+        table = with_baseline(table, before, hair_before, names, shared, series_before)
         saliva_audit = _two_timepoints(saliva_audit, before_audit)
         hair_audit = _two_timepoints(hair_audit, hair_before_audit)
     mix, kinds = _cell_mix(cell_mix, timepoint)
     table = table.merge(mix, on="participant_id", how="left", validate="one_to_one")
-    member = member_columns(own, names, kinds, baseline=baseline != "NA")
+    member = member_columns(own, names, kinds, baseline=baseline != "NA", series=with_series)
     analysis = _with_partner(table.reindex(columns=[*KEYS, *member]), member)
     analysis = analysis.sort_values("participant_id", ignore_index=True)
 
-    chains = _chains(with_saliva=quality is not None, with_hair=samples is not None)
+    chains = _chains(with_saliva=quality is not None, with_hair=samples is not None, with_series=with_series)
     left = _left_out(participants, saliva, cortisol, libraries, hair, timepoint, chains)
-    audit = pd.concat(
-        [_participant_audit(participants, left), saliva_audit, hair_audit, _plate_audit(plates, samples)],
-        ignore_index=True,
-    )
+    if with_series:
+        left = _left_by_series(left, tubes[tubes["timepoint"] == timepoint], _at(series, timepoint))
+    audits = [
+        _participant_audit(participants, left), saliva_audit, hair_audit, tube_audit, _plate_audit(plates, samples),
+    ]  # fmt: skip
+    audit = pd.concat(audits, ignore_index=True)
     return Cohort(analysis, _attrition(participants, left, arms, chains), audit)
 
 
-def _chains(with_saliva, with_hair):
+def _chains(with_saliva, with_hair, with_series=False):
     """Return the steps at which people may leave, by chain, for what this study collects."""
     chains = {"methylation": ("saliva", "methylation")} if with_saliva else {}
-    return chains | ({"cortisol": ("hair", "cortisol")} if with_hair else {})
+    chains |= {"cortisol": ("hair", "cortisol")} if with_hair else {}
+    return chains | ({"series": ("tubes", "series")} if with_series else {})
+
+
+def _series(sheet, tubes, series, timepoint, settings):
+    """Return the series of saliva cortisol of the platform that is analysed, and what became of every tube."""
+    if tubes is None:
+        return None, _audit([])
+    asked = settings.get("platform", "NA")
+    found = sorted(series["platform"].dropna().unique())
+    if asked in found:
+        series = series[series["platform"] == asked]
+    elif len(found) > 1:
+        remedy = "choose one under cohort.platform in the config"
+        raise InputError(
+            Problem("cortisol/saliva_series.tsv", "would pool platforms", remedy, value=", ".join(found))
+        )
+    timepoints = {timepoint, settings.get("baseline", "NA")}
+    rows, lines = [], sheet.set_index("saliva_id")["row"]
+    for row in tubes.itertuples():
+        reason = row.reason if isinstance(row.reason, str) and row.reason else "NA"
+        if row.timepoint not in timepoints:
+            status, reason = "left out", f"timepoint {row.timepoint} is not the analysis timepoint {timepoint}"
+        elif asked in found and isinstance(row.platform, str) and row.platform != asked:
+            status, reason = "left out", f"platform {row.platform} is not the one the config asks for"
+        else:
+            status = "used" if row.used == "yes" else "left out"
+        rows.append(("saliva_cortisol", lines[row.saliva_id], row.saliva_id, row.participant_id, status, reason))
+    return series, _audit(rows)
+
+
+def _at(series, timepoint):
+    """The columns of one timepoint's series, by participant."""
+    here = series[series["timepoint"] == timepoint]
+    named = here.rename(columns={name.removeprefix("saliva_"): name for name in SERIES})
+    return named[["participant_id", *SERIES]]
+
+
+def _left_by_series(left, tubes, series):
+    """Add the steps of saliva cortisol: whether somebody has tubes, and a measure of them."""
+    have = set(tubes["participant_id"])
+    measures = series.set_index("participant_id")[["saliva_auc_g", "saliva_awakening"]].notna().any(axis=1)
+    known = set(measures.index[measures])
+    people = left["participant_id"]
+    return left.assign(
+        tubes=["" if p in have else "no saliva cortisol tube" for p in people],
+        series=["no complete series of saliva cortisol" if p in have and p not in known else "" for p in people],
+    )
 
 
 def _two_timepoints(follow_up, baseline):
@@ -91,9 +150,11 @@ def _cell_mix(cell_mix, timepoint):
     return wide.reset_index(), kinds
 
 
-def _timepoint(settings, libraries, hair):
+def _timepoint(settings, libraries, hair, tubes=None):
     found = sorted(
-        set(libraries.loc[libraries["kind"] == "study", "timepoint"].dropna()) | set(hair["timepoint"].dropna())
+        set(libraries.loc[libraries["kind"] == "study", "timepoint"].dropna())
+        | set(hair["timepoint"].dropna())
+        | (set() if tubes is None else set(tubes["timepoint"].dropna()))
     )
     if settings["timepoint"] != "NA":
         return settings["timepoint"]
@@ -273,7 +334,8 @@ def _participant_audit(participants, left):
     merged = participants.merge(left, on="participant_id")
     rows = []
     for row in merged.itertuples():
-        reasons = [r for r in (row.saliva, row.methylation, row.hair, row.cortisol) if r]
+        steps = (getattr(row, step, "") for step in ("saliva", "methylation", "hair", "cortisol", "tubes", "series"))
+        reasons = [r for r in steps if r]
         reason = "; ".join(reasons) if reasons else "NA"
         rows.append(("participants", row.row, row.participant_id, row.participant_id, "used", reason))
     return _audit(rows)
@@ -302,6 +364,8 @@ def _attrition(participants, left, arms, chains):
         "methylation": "library failed quality",
         "hair": "no hair sample",
         "cortisol": "no cortisol concentration",
+        "tubes": "no saliva cortisol tube",
+        "series": "no complete series of saliva cortisol",
     }
     rows = []
     for role in [r for r in ROLES if (merged["role"] == r).any()]:

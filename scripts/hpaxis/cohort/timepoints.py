@@ -7,32 +7,39 @@ SUFFIXES = ("baseline", "baseline_se", "change", "change_se")
 PLATES = "methylation_plates"
 
 
-def measures(indices):
+OF_SERIES = ("saliva_log_auc_g", "saliva_auc_g", "saliva_auc_i", "saliva_awakening", "saliva_rise")
+
+
+def measures(indices, series=False):
     """Return the measures that have a change, with the column of their standard error (None: not known).
 
-    ``indices``: names of methylation indices. Beta and M value of each, and log cortisol.
+    ``indices``: names of methylation indices. Beta and M value of each, log cortisol, and with ``series`` those of
+    saliva cortisol.
     """
     scales = [f"{index}_{scale}" for index in indices for scale in ("beta", "m")]
-    return {**{name: f"{name}_se" for name in scales}, "log_cortisol": "log_cortisol_se"}
+    return {name: f"{name}_se" for name in [*scales, "log_cortisol", *(OF_SERIES if series else ())]}
 
 
-def timepoint_columns(indices):
+def timepoint_columns(indices, series=False):
     """Return the columns that a baseline adds to one participant's row, in order."""
-    return [*(f"{name}_{suffix}" for name in measures(indices) for suffix in SUFFIXES), PLATES]
+    return [*(f"{name}_{suffix}" for name in measures(indices, series) for suffix in SUFFIXES), PLATES]
 
 
-def with_baseline(table, saliva, cortisol, indices, plates):
+def with_baseline(table, saliva, cortisol, indices, plates, series=None):
     """Add the baseline columns to the follow-up's ``table`` (one row per participant).
 
-    ``saliva`` and ``cortisol`` hold the baseline's measures, one row per participant; ``plates`` says by
+    ``saliva``, ``cortisol`` and ``series`` (None without) hold the baseline's measures, one row per participant; ``plates`` says by
     participant whether both libraries were on the ``same`` plate or on ``different`` ones. A change is follow-up
     minus baseline. Its standard error is the root of the sum of both squared errors: the errors of two libraries
     are independent but for what a shared plate does to both.
     """
-    before = saliva.merge(cortisol, on="participant_id", how="outer").set_index("participant_id")
+    before = saliva.merge(cortisol, on="participant_id", how="outer")
+    if series is not None:
+        before = before.merge(series, on="participant_id", how="outer")
+    before = before.set_index("participant_id")
     before = before.reindex(table["participant_id"])
     added = {}
-    for name, error in measures(indices).items():
+    for name, error in measures(indices, series is not None).items():
         now, then = (_numbers(frame, name) for frame in (table, before))
         now_se, then_se = (_numbers(frame, error) for frame in (table, before))
         added |= {

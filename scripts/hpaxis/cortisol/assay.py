@@ -36,13 +36,13 @@ def hair_cortisol(
     return (amount_pg - spike_pg) / (mass_mg * recovery)
 
 
-def volume_cv(volume_cv_percent, diluted):
+def volume_cv(volume_cv_percent, diluted, volumes=3):
     """Return the coefficient of variation (a fraction) that pipetting adds to the amount of an extract.
 
-    Three volumes (methanol added, methanol recovered, reconstitution) and, where ``diluted``, one dilution:
-    independent, each with ``volume_cv_percent``, to first order.
+    Three ``volumes`` (methanol added, methanol recovered, reconstitution; none for saliva) and, where ``diluted``, one
+    dilution: independent, each with ``volume_cv_percent``, to first order.
     """
-    return np.sqrt(3 + np.asarray(diluted, dtype=float)) * volume_cv_percent / 100
+    return np.sqrt(volumes + np.asarray(diluted, dtype=float)) * volume_cv_percent / 100
 
 
 def widen(estimate, low, high, cv, level=0.95):

@@ -19,9 +19,50 @@ from hpaxis.problems import InputError, Problem, closest, raise_if_any
 DECLARED = {"standard": ("std", "standard", "cal"), "blank": ("blk", "blank"), "nsb": ("nsb",), "b0": ("b0", "zero")}
 
 
+def extracts(hair: pd.DataFrame, saliva: pd.DataFrame) -> pd.DataFrame:
+    """Return what layouts may name: hair.tsv's rows, then tubes of saliva under their id as ``hair_id``.
+
+    ``finished``: the concentration of a tube stands in its sheet, so that it belongs on no plate; ``sheet``: its name.
+    """
+    tubes = saliva.rename(columns={"saliva_id": "hair_id"})[["hair_id", "dilution"]]
+    tubes = tubes.assign(finished=saliva["cortisol_nmol_per_l"].notna(), sheet="saliva_cortisol.tsv")
+    own = hair.assign(finished=False, sheet="hair.tsv")
+    parts = [part for part in (own, tubes) if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else own
+
+
 def check_sheets(study):
-    """Return the problems of hair.tsv and plates.tsv, alone and against participants.tsv and the kit table."""
-    return [*_check_hair(study), *_check_plates(study)]
+    """Return the problems of hair.tsv, saliva_cortisol.tsv and plates.tsv, alone and against the other sheets."""
+    return [*_check_hair(study), *_check_saliva(study), *_check_plates(study)]
+
+
+def _check_saliva(study):
+    path, table = study.config["sheets"]["saliva_cortisol"], study.saliva_cortisol
+    people, hair = set(study.participants["participant_id"]), set(study.hair["hair_id"].dropna())
+    problems, seen = [], {}
+    for row in table.itertuples():
+        if pd.notna(row.participant_id) and row.participant_id not in people:
+            remedy = f"add the participant or correct the id{closest(row.participant_id, people)}"
+            problems.append(
+                Problem(path, "is not in participants.tsv", remedy, row.row, "participant_id", row.participant_id)
+            )
+        if row.saliva_id in hair:
+            remedy = "give the tube an id of its own: layouts name both"
+            problems.append(Problem(path, "is a hair sample's id too", remedy, row.row, "saliva_id", row.saliva_id))
+        key = (row.participant_id, row.timepoint, row.day, row.minutes)
+        if key in seen:
+            what = f"is the time of row {seen[key]} already, of the same participant, timepoint and day"
+            remedy = "correct minutes or day; a tube that was measured twice is one row"
+            problems.append(Problem(path, what, remedy, row.row, "minutes", f"{row.minutes:g}"))
+        seen.setdefault(key, row.row)
+        number = pd.to_numeric(str(row.cortisol_nmol_per_l or "x").strip("<> "), errors="coerce")
+        if number <= 0 or (number > 2000 and "<" not in str(row.cortisol_nmol_per_l)):
+            remedy = "write <limit below the limit" if number <= 0 else "give nmol/L; saliva holds well below 2000"
+            what = "is not above zero" if number <= 0 else "is no concentration of saliva in nmol/L"
+            problems.append(Problem(path, what, remedy, row.row, "cortisol_nmol_per_l", row.cortisol_nmol_per_l))
+        if row.day % 1:
+            problems.append(Problem(path, "is no whole number", "number the days 1, 2, ...", row.row, "day", row.day))
+    return problems
 
 
 def _check_hair(study):
@@ -48,7 +89,8 @@ def _check_hair(study):
 
 def _check_plates(study):
     sheets, problems = study.config["sheets"], []
-    if (sheets["hair"] is None) != (sheets["plates"] is None):
+    series = sheets["saliva_cortisol"] is not None
+    if (sheets["hair"] is None) != (sheets["plates"] is None) and not (series and sheets["hair"] is None):
         given, other = ("plates", "hair") if sheets["hair"] is None else ("hair", "plates")
         problems.append(
             Problem(
@@ -88,7 +130,7 @@ def check_files(study, made=None, checked=None):
                 )
             )
         if names and not absent and row.row not in unknown_kits:
-            problems += check_plate(row, study.hair, study.config)
+            problems += check_plate(row, extracts(study.hair, study.saliva_cortisol), study.config)
     return problems
 
 
@@ -96,11 +138,12 @@ def check_plate(row, hair, config):
     """Return every problem of one row of plates.tsv that can be told from its files.
 
     ``row``: has plate_id, kit, reader_file, layout_file and, where given, reader_plate, reading. ``hair``: DataFrame
-    of hair.tsv. ``config``: the whole config with defaults. Never raises for a fault of the inputs.
+    of `extracts`. ``config``: the whole config with defaults. Never raises for a fault of the inputs.
     """
     try:
         kit = kit_named(row.kit, config["cortisol"]["kits"])
         if kit.finished:
+            hair = hair[hair["sheet"] == "hair.tsv"] if "sheet" in hair else hair
             table = read_finished(row.reader_file, kit, row.plate_id, hair, config["cortisol"])
             return _unknown_hair(table["hair_id"], hair, str(row.reader_file), "hair_id")
         read_plate(row, hair, kit)
@@ -145,12 +188,20 @@ def check_layout(layout, hair, path):
     """Return the problems between a layout and hair.tsv: unknown samples, dilutions said twice."""
     named = layout[layout["role"].isin(["sample", "spiked"])]
     problems = _unknown_hair(named["sample"], hair, path, "sample")
+    if "finished" in hair:
+        done = set(hair.loc[hair["finished"], "hair_id"])
+        problems += [
+            Problem(path, "has its concentration in saliva_cortisol.tsv, and stands on a plate",
+                    "keep one of the two", column="sample", value=sample)
+            for sample in dict.fromkeys(named["sample"]) if sample in done
+        ]  # fmt: skip
     sheet = hair.set_index("hair_id")["dilution"]
     plain = layout[layout["role"] == "sample"]
     for sample, group in plain.groupby("sample", sort=True):
         said = group["dilution"].dropna().unique()
         if len(said) == 1 and sample in sheet.index and sheet[sample] not in (1.0, said[0]):
-            what = f"has dilution {said[0]:g} here and {sheet[sample]:g} in hair.tsv"
+            where = hair.set_index("hair_id")["sheet"].get(sample) if "sheet" in hair else "hair.tsv"
+            what = f"has dilution {said[0]:g} here and {sheet[sample]:g} in {where}"
             remedy = "say the total dilution of the extract in one of them"
             problems.append(Problem(path, what, remedy, column="dilution", value=sample))
     if not (layout["role"] == "standard").any():
@@ -189,9 +240,10 @@ def _given(value):
 
 def _unknown_hair(samples, hair, path, column):
     known = set(hair["hair_id"])
+    sheets = " or ".join(dict.fromkeys(hair["sheet"])) if "sheet" in hair and len(hair) else "hair.tsv"
     return [
         Problem(
-            path, "is not in hair.tsv", f"add the sample or correct the id{closest(s, known)}", column=column, value=s
+            path, f"is not in {sheets}", f"add the sample or correct the id{closest(s, known)}", column=column, value=s
         )
         for s in dict.fromkeys(samples)
         if s not in known

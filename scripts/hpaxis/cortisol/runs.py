@@ -45,11 +45,14 @@ class RunVariance:
     def half_width(self, runs: int, measurements: int, level: float = 0.95) -> float:
         """Half the width (ln) that runs add to an interval, to be combined with the rest in quadrature."""
         own = stats.t.ppf((1 + level) / 2, self.own_df) if self.own_df > 0 else 0.0
-        if self.source == "setting":
-            shared = stats.norm.ppf((1 + level) / 2)
-        else:
-            shared = run_quantile(self.runs, min(runs, self.runs), level) if self.runs > 1 else 0.0
+        shared = self.shared_quantile(runs, level)
         return float(np.sqrt(shared**2 * self.shared / runs + own**2 * self.own / measurements))
+
+    def shared_quantile(self, runs: int, level: float = 0.95) -> float:
+        """Quantile by which the SD of what a run shares is multiplied, for something measured in ``runs`` runs."""
+        if self.source == "setting":
+            return float(stats.norm.ppf((1 + level) / 2))
+        return run_quantile(self.runs, min(runs, self.runs), level) if self.runs > 1 else 0.0
 
 
 def run_variance(items: pd.DataFrame, run_cv_percent: float | None = None) -> RunVariance:

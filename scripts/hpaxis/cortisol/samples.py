@@ -86,9 +86,11 @@ def collect(plates, finished, hair, participants, arms, settings, others=None):
     measurements = measurements.merge(people, on="hair_id", how="left")
     counts = quality.plate_by_arm(measurements[measurements["plate_id"].isin(plates["summary"]["plate_id"])], arms)
     if quality.aliased(counts):
-        raise InputError(_aliasing(counts))
+        raise InputError(aliasing(counts))
     measurements, rest = _cortisol_only(measurements, plates["summary"], others, people)
-    between = run_variances(measurements, plates["estimates"], plates["summary"], settings)
+    summary = plates["summary"]
+    kits = set(summary.loc[summary["analyte"] == "cortisol", "kit"]) if "analyte" in summary else ()
+    between = run_variances(measurements, plates["estimates"], summary, settings, kits)
     converted, bridging = bridge_platforms(measurements, settings["bridge_to"])
     controls = quality.control_table(plates["estimates"], settings)
     checks = pd.concat(
@@ -171,18 +173,21 @@ def _ratio(samples, other, analyte):
     )  # fmt: skip
 
 
-def run_variances(measurements, estimates, summary, settings) -> dict:
+def run_variances(measurements, estimates, summary, settings, platforms=()) -> dict:
     """Return ``{platform: RunVariance}`` from controls, pools and hair samples that were measured in several runs.
 
-    Plates that failed do not count where their samples are left out.
+    Of the platforms of ``measurements``, and of those in ``platforms`` beside. Plates that failed do not count where
+    their samples are left out.
     """
     found = {}
     measurements = measurements if "run" in measurements else measurements.assign(run=measurements["plate_id"])
     use_failed = settings["failed_plates"] == "use"
-    for platform, group in measurements.groupby("platform", sort=True):
+    for platform in sorted({*measurements["platform"], *platforms}):
+        group = measurements[measurements["platform"] == platform]
         doubtful = group["flags"].fillna("").str.split(";").map(lambda names: bool(set(names) & set(DOUBTFUL)))
+        kind = group["kind"] if "kind" in group else "hair"
         items = [
-            _items("hair " + group["hair_id"], group["run"], group["cortisol_pg_per_mg"], group["log_se"])[~doubtful]
+            _items(kind + " " + group["hair_id"], group["run"], group["cortisol_pg_per_mg"], group["log_se"])[~doubtful]
         ]
         if len(summary) and len(estimates):
             plates = summary[summary["kit"] == platform].set_index("plate_id")
@@ -300,7 +305,7 @@ def hair_measurements(estimates, summary, checks, hair, settings):
     plates = summary.set_index("plate_id")
     sheet = hair.set_index("hair_id")
     failed = set(checks.loc[checks["verdict"] == "fail", "plate_id"])
-    samples = estimates[estimates["role"] == "sample"]
+    samples = estimates[(estimates["role"] == "sample") & estimates["sample"].isin(sheet.index)]
     for (plate_id, hair_id), group in samples.groupby(["plate_id", "sample"], sort=True):
         extract = sheet.loc[hair_id]
         plate = plates.loc[plate_id]
@@ -315,7 +320,9 @@ def hair_measurements(estimates, summary, checks, hair, settings):
     numbers = [
         c for c in MEASUREMENT_COLUMNS if c not in ("plate_id", "hair_id", "platform", "censored", "flags", "run")
     ]
-    return pd.DataFrame(rows, columns=list(MEASUREMENT_COLUMNS)).astype(dict.fromkeys(numbers, float))
+    words = [c for c in MEASUREMENT_COLUMNS if c not in numbers]
+    table = pd.DataFrame(rows, columns=list(MEASUREMENT_COLUMNS)).astype(dict.fromkeys(numbers, float))
+    return table if len(table) else table.astype(dict.fromkeys(words, "str"))
 
 
 def sample_table(measurements, settings, between=None):
@@ -347,6 +354,8 @@ def sample_table(measurements, settings, between=None):
             chosen = chosen[chosen["cortisol_pg_per_mg"].notna()]
         rows.append({**_combined(chosen, len(group), between.get(platform)), "hair_id": hair_id, "platform": platform})
     table = pd.DataFrame(rows, columns=list(SAMPLE_COLUMNS))
+    if table.empty:  # plates of saliva only
+        return table.astype(dict.fromkeys(("hair_id", "participant_id", "platform", "censored", "flags"), "str"))
     unusual = ~table["cortisol_pg_per_mg"].between(settings["usual_low_pg_per_mg"], settings["usual_high_pg_per_mg"])
     unusual &= table["cortisol_pg_per_mg"].notna()
     table["flags"] = [_joined(f, "unusual" if odd else "") for f, odd in zip(table["flags"], unusual)]
@@ -490,7 +499,7 @@ def _in_hair(found, extract, settings):
     if np.isnan(found["estimate"]):
         return nothing | {"censored": "none"}
     total = amount(found["estimate"])
-    volume_cv = assay.volume_cv(settings["volume_cv_percent"], found["factor"] > 1)
+    volume_cv = assay.volume_cv(settings["volume_cv_percent"], found["factor"] > 1, extract.get("volumes", 3))
     low, high = assay.widen(total, amount(found["low"]), amount(found["high"]), volume_cv)
     value = assay.hair_cortisol(found["estimate"], mass, **chemistry, spike_pg=spike, recovery=recovery)
     if value <= 0:
@@ -623,7 +632,8 @@ def _unknown_samples(finished, hair):
     ]
 
 
-def _aliasing(counts):
+def aliasing(counts):
+    """The problem of arms that share no plate; ``counts``: DataFrame plate_id, arm, samples."""
     shown = "; ".join(
         f"{plate_id}: " + ", ".join(f"{row.samples} {row.arm}" for row in group.itertuples())
         for plate_id, group in counts.groupby("plate_id", sort=True)

@@ -29,6 +29,8 @@ DESIGNS = {
         Design("three_arms", "children only, three arms, hair cortisol as finished concentrations", inputs.three_arms),
         Design("methylation", "methylation only: amplicon reads and controls, no models", inputs.methylation),
         Design("hair", "hair cortisol only: an ELISA plate, no models", inputs.hair),
+        Design("saliva_series", "saliva cortisol over the day on ELISA plates: areas, awakening response",
+               inputs.saliva_series),
         Design("questionnaires", "questionnaires only: four models of parents and children", inputs.questionnaires),
         Design("pyrosequencing", "a pyrosequencer's exports, two assays of one region", inputs.pyrosequencing),
         Design("two_genes", "two genes amplified in one library", inputs.two_genes),

@@ -128,6 +128,53 @@ def three_arms(folder: Path) -> None:
     write_table(pd.DataFrame(plates), folder / "plates.tsv")
 
 
+def saliva_series(folder: Path) -> None:
+    """Children whose saliva was taken four times on each of two days, all tubes of a child on one plate."""
+    from hpaxis.cortisol.kits import kit_named, pg_per_ml
+    from hpaxis.simulation.plates import PlateDesign, simulate_plates
+
+    size, of_a_plate = 16, 4
+    rng = random_stream(SEED, "saliva series")
+    arm, level = np.arange(size) % 2, rng.normal(0, 0.4, size)
+    score = 15 - np.where(arm, 0.3, 1.6) * level / 0.4 + rng.normal(0, 1.5, size)
+    people = pd.DataFrame({
+        "participant_id": [f"{i:03d}" for i in range(1, size + 1)], "role": "child", "arm": np.array(ARMS)[arm],
+        "behaviour": score.round(1),
+    })  # fmt: skip
+    write_table(people, folder / "participants.tsv")
+    rows = []
+    for child, day in [(child, day) for child in range(size) for day in (1, 2)]:
+        shift = level[child] + rng.normal(0, 0.15)
+        for minute, usual in ((0, 7.0), (30, 11.0), (45, 10.0), (600, 2.0)):
+            late = int(rng.integers(0, 6)) if minute else 0
+            value = usual * np.exp(shift + rng.normal(0, 0.1))
+            rows.append((f"T{child + 1:03d}{day}{minute:03d}", people["participant_id"][child], "month12", day,
+                         minute + late, 4, value))  # fmt: skip
+    columns = ["saliva_id", "participant_id", "timepoint", "day", "minutes", "dilution", "true"]
+    tubes = pd.DataFrame(rows, columns=columns)
+    write_table(tubes.drop(columns="true"), folder / "saliva_cortisol.tsv")
+    # To the simulator a tube is an extract of 1 mg in 1 mL, without methanol to lose.
+    extracts = tubes.rename(columns={"saliva_id": "hair_id"}).assign(
+        mass_mg=1.0, methanol_added_ml=1.0, methanol_recovered_ml=1.0, reconstitution_ml=1.0,
+        cortisol_pg_per_mg=tubes["true"] * pg_per_ml("nmol/L"),
+    )  # fmt: skip
+    kit = kit_named("generic_competitive_elisa")
+    design = PlateDesign(volume_cv_percent=0, mass_sd_mg=0, run_cv_percent=6, samples_per_plate=8 * of_a_plate)
+    (folder / "plates").mkdir()
+    sheet = []
+    for k in range(size // of_a_plate):
+        own = people["participant_id"][k * of_a_plate : (k + 1) * of_a_plate]
+        mine = extracts[extracts["participant_id"].isin(own)]
+        for plate in simulate_plates(mine, kit, SEED + k, design, prefix=f"S{k + 1}"):
+            reader, layout = f"plates/{plate.plate_id}.txt", f"plates/{plate.plate_id}_layout.tsv"
+            with whole_file(folder / reader) as part:
+                part.write_text(plate.reader_text, encoding="utf-8", newline="")
+            write_table(plate.layout, folder / layout)
+            sheet.append((plate.plate_id, kit.kit, reader, layout))
+    plates = pd.DataFrame(sheet, columns=["plate_id", "kit", "reader_file", "layout_file"])
+    write_table(plates, folder / "plates.tsv")
+
+
 def questionnaires(folder: Path) -> None:
     """Parents and children with questionnaires only."""
     size = 30

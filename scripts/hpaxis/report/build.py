@@ -13,6 +13,7 @@ from hpaxis.report.page import render
 from hpaxis.report.privacy import Cells
 from hpaxis.report.programme import programme_section
 from hpaxis.report.provenance import provenance_section
+from hpaxis.report.series import series_section
 from hpaxis.report.settings import gates
 
 
@@ -46,6 +47,7 @@ def page_blocks(run):
         ),
         run.cortisol is not None
         and cortisol_section(run.cortisol, run.figures["cortisol"], report["library_ids"], cells),
+        run.series is not None and series_section(run.series, run.analysis, config["arms"], cells),
         run.results and predictor_section(run.results),
         run.results and moderation_section(run.results, cells, run.figures.get("moderation", {})),
         programme_section(run.programme, run.figures.get("programme", {}), cells),

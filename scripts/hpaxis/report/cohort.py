@@ -16,8 +16,10 @@ STEPS = {
     "methylation": "library passed quality",
     "hair": "with a hair sample",
     "cortisol": "cortisol measured",
+    "tubes": "with tubes of saliva cortisol",
+    "series": "with a complete series",
 }
-APART = "Saliva and hair are counted separately, each from everybody enrolled."
+APART = "{} are counted separately, each from everybody enrolled."
 CENSORED = (
     " Open triangles are values beyond the assay’s limits, drawn at the limit and pointing to where the "
     "true value lies."
@@ -78,7 +80,8 @@ def cohort_section(arms, attrition, audit, analysis, described, figures, cells):
 
 
 def _tissues(flow):
-    return [t for chain, t in (("methylation", "saliva"), ("cortisol", "hair")) if (flow["chain"] == chain).any()]
+    names = {"methylation": "saliva", "cortisol": "hair", "series": "saliva cortisol"}
+    return [name for chain, name in names.items() if (flow["chain"] == chain).any()]
 
 
 def _opening(arms, attrition, received):
@@ -140,7 +143,7 @@ def _flow_table(flow, note, described):
         ("Population", "Arm", "Step", "Left out", "n after", "Why"),
         tuple(rows),
         frozenset({"Arm", "Step", "Why"}),
-        note or (APART if len(_tissues(flow)) > 1 else None),
+        note or (APART.format(words(_tissues(flow))).capitalize() if len(_tissues(flow)) > 1 else None),
         folded=True,
         source=("report/tables/flow.tsv", "report/tables/analysed.tsv", "report/tables/received.tsv"),
         key="flow-table",

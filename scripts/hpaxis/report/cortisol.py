@@ -65,8 +65,11 @@ def cortisol_section(tables, figures, library_ids, cells):
         curve_table(curves),
         checks,
         control_table(tables["controls"]),
-        Heading("hair", "Hair samples"),
     ]
+    if samples.empty:  # plates of saliva only
+        verdicts = Paragraph(f"Of {plural(len(curves), 'plate')} of saliva, {_verdicts(curves)}.")
+        return Section("cortisol", "Plates of saliva cortisol", (verdicts, *(b for b in of_plates if b is not None)))
+    of_plates.append(Heading("hair", "Hair samples"))
     blocks = [
         _opening(curves, samples, cells),
         _no_value(samples),
@@ -79,8 +82,7 @@ def cortisol_section(tables, figures, library_ids, cells):
 
 
 def _opening(curves, samples, cells):
-    verdicts = curves["verdict"].value_counts()
-    said = words(f"{count(verdicts.get(v, 0))} {SAID[v]}" for v in VERDICTS)
+    said = _verdicts(curves)
     below, above = (int((samples["censored"] == side).sum()) for side in ("below", "above"))
     known = int(samples["cortisol_pg_per_mg"].notna().sum())
     text = (
@@ -104,6 +106,12 @@ def _opening(curves, samples, cells):
     return Paragraph(
         f"{text} Those are censored, not extrapolated. Concentrations are in pg of cortisol per mg of hair."
     )
+
+
+def _verdicts(curves):
+    """How many plates have which verdict, in words."""
+    verdicts = curves["verdict"].value_counts()
+    return words(f"{count(verdicts.get(v, 0))} {SAID[v]}" for v in VERDICTS)
 
 
 def _rerun_sentence(rerun, cells):

@@ -186,7 +186,7 @@ def _not_measured(libraries, samples):
 
 
 def _cortisol(samples, cells):
-    if samples is None:
+    if samples is None or samples.empty:
         return None
     censored = samples["censored"].isin(["below", "above"]).sum()
     return bool(censored) and (

@@ -6,6 +6,7 @@ from hpaxis.problems import raise_if_any
 from hpaxis.report.models import ModelResult
 from hpaxis.report.provenance import versions
 from hpaxis.report.run import Run
+from hpaxis.report.series import TABLES
 from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
 from hpaxis.tables import read_table
 
@@ -30,7 +31,8 @@ def read_run(files, config, snps=0, genome="unchecked"):
             figures["models"][path.parent.name][path.stem] = text
         else:
             figures[path.parent.name][path.stem] = text
-    cortisol = {Path(path).stem: read_table(path) for path in files["cortisol"]} or None
+    cortisol = {Path(path).stem: read_table(path) for path in files["cortisol"]}
+    series = {name: cortisol.pop(name) for name in TABLES if name in cortisol}
     return Run(
         config=config,
         sheet=sheet,
@@ -38,7 +40,8 @@ def read_run(files, config, snps=0, genome="unchecked"):
             name: read_table(files[name]) if files[name] else None
             for name in ("libraries", "levels", "concordance", "analysis", "attrition", "audit", "checksums")
         },
-        cortisol=cortisol,
+        cortisol=cortisol or None,
+        series=series or None,
         results=read_results(files["models"], config["models"], figures["models"]),
         figures=figures,
         software=versions(),

@@ -15,7 +15,8 @@ class Run:
     ``results`` the models (`ModelResult`), none where none was planned; ``figures`` maps a stage to its figures' SVG
     text; ``checksums`` and ``software`` say what went in; ``snps`` counts the panels' masked positions; ``genome``
     says whether they agree with a genome; ``instrument`` is the error of a pyrosequencer, None without one;
-    ``programme`` holds that stage's tables, empty without; ``truth`` a simulation's true coefficients.
+    ``programme`` holds that stage's tables, empty without; ``truth`` a simulation's true coefficients; ``series`` the
+    tables of saliva cortisol, None without.
     """
 
     config: dict
@@ -36,3 +37,4 @@ class Run:
     instrument: pd.DataFrame | None = None
     programme: dict = field(default_factory=dict)
     truth: pd.DataFrame | None = None
+    series: dict | None = None

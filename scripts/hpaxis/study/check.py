@@ -50,7 +50,7 @@ def load_study(
 
 
 def _check_identifying(study: Study) -> list[Problem]:
-    sheets = {name: getattr(study, name) for name in ("participants", "libraries", "hair")}
+    sheets = {name: getattr(study, name) for name in ("participants", "libraries", "hair", "saliva_cortisol")}
     clusters = {entry["cluster"] for entry in study.models.values()}
     return identifying_problems(sheets, study.config["sheets"], study.config["cohort"]["columns"], clusters)
 

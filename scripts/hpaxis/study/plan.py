@@ -42,6 +42,8 @@ def facts(study: Study) -> dict[str, Any]:
         "hair": _table(study.hair, study.hair.columns),
         "plates": _table(study.plates, [c for c in study.plates.columns if not c.endswith("_file")]),
     }
+    if not study.saliva_cortisol.empty:
+        inputs["saliva_cortisol"] = _table(study.saliva_cortisol, study.saliva_cortisol.columns)
     folders = [panel_folder(name) for name in study.libraries["panel"].dropna().unique()]
     inputs["panels"] = digest(sorted(_folder(folder) for folder in folders if folder.is_dir()))
     return {"study": config["study"]["title"], "settings": settings, "inputs": inputs, "code": version("hpaxis")}

@@ -18,7 +18,7 @@ from hpaxis.sheets import empty_sheet, participants_schema, paths_of, read_sheet
 
 # Of simulated reads, compressed.
 BYTES_PER_PAIR = 150
-SHEETS = ("libraries", "participants", "hair", "plates")
+SHEETS = ("libraries", "participants", "hair", "plates", "saliva_cortisol")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Study:
     participants: pd.DataFrame
     hair: pd.DataFrame
     plates: pd.DataFrame
+    saliva_cortisol: pd.DataFrame
 
     @property
     def models(self) -> dict[str, Any]:

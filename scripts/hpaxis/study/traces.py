@@ -42,7 +42,8 @@ def find_traces(study: Study, participant: str, results: Path = Path("results"),
     """
     ids = {participant}
     sheets = []
-    for name, key in (("participants", "participant_id"), ("libraries", "library_id"), ("hair", "hair_id")):
+    keys = {"participants": "participant_id", "libraries": "library_id", "hair": "hair_id"}
+    for name, key in (keys | {"saliva_cortisol": "saliva_id"}).items():
         table = getattr(study, name)
         mine = table[table["participant_id"] == participant]
         ids |= set(mine[key].dropna())
@@ -82,6 +83,7 @@ def _earlier_ids(participant: str, results: Path) -> set[str]:
         ("cohort/join_audit.tsv", "key"),
         ("methylation/libraries.tsv", "library_id"),
         ("cortisol/samples.tsv", "hair_id"),
+        ("cortisol/saliva_tubes.tsv", "saliva_id"),
     ):
         path = results / name
         if path.is_file():
