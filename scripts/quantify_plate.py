@@ -25,7 +25,9 @@ with logged(snakemake.log[0]) as log:
         sheets[name], found = read_sheet(path, schema) if path else (empty_sheet(schema), [])
         problems += found
     raise_if_any(problems)
-    known = extracts(sheets["hair"], sheets["saliva_cortisol"])
+    # An assay that is validated by its plates alone has neither sheet: samples are names in layouts.
+    alone = not (given.get("hair") or given.get("saliva"))
+    known = None if alone else extracts(sheets["hair"], sheets["saliva_cortisol"])
     row = SimpleNamespace(**snakemake.params.plate | {"reader_file": given.reader, "layout_file": given.layout})
     kit, read, layout = load_inputs(row, known, settings)
     log.info("%s: %s, plate %s, reading %s", row.plate_id, read.reader, " / ".join(read.plates) or "-", read.reading)

@@ -37,7 +37,26 @@ def check_config(config: dict[str, Any], config_file: str = "config") -> list[Pr
 
     validator = jsonschema.Draft202012Validator(schemas.config_schema())
     errors = sorted(validator.iter_errors(config), key=lambda e: [str(p) for p in e.absolute_path])
-    return list(dict.fromkeys(problem for error in errors for problem in _in_words(error, config_file)))
+    found = dict.fromkeys(problem for error in errors for problem in _in_words(error, config_file))
+    return [*found, *_whose(config, config_file)]
+
+
+def _whose(config: dict[str, Any], config_file: str) -> list[Problem]:
+    """Whether a config is a study's, with participants and arms, or the validation of an assay, with plates alone."""
+    sheets = config.get("sheets")
+    if not isinstance(sheets, dict):
+        return []
+    given = [name for name in ("libraries", "hair", "saliva_cortisol") if sheets.get(name)]
+    given = [f"sheets.{name}" for name in given] + [key for key in ("arms", "models") if config.get(key)]
+    if sheets.get("participants"):
+        remedy = "add the key; see config/README.md"
+        return [] if config.get("arms") else [Problem(config_file, "is missing", remedy, column="arms")]
+    if given or not sheets.get("plates"):
+        remedy = "add the key; see config/README.md"
+        if sheets.get("plates"):
+            remedy = f"add the key; or leave {', '.join(given)} out, to validate an assay by its plates alone"
+        return [Problem(config_file, "is missing", remedy, column="sheets.participants")]
+    return []
 
 
 def _in_words(error: Any, config_file: str) -> Iterable[Problem]:

@@ -47,9 +47,9 @@ def identifying_problems(
 ) -> list[Problem]:
     """Return a problem for each cell that looks like a date or a name; the cell itself is never repeated.
 
-    ``tables`` and ``paths`` map participants, libraries, hair and saliva_cortisol to their sheet and its file; ``columns`` are the
-    study's own columns of participants (name to number or category), ``clusters`` those of them that models use as
-    clusters, which may well have as many values as there are families.
+    ``tables`` and ``paths`` map participants, libraries, hair and saliva_cortisol to sheet and file; ``columns`` are
+    the study's own columns of participants (name to number or category), ``clusters`` those of them that models use
+    as clusters, which may well have as many values as there are families.
     """
     problems = []
     for sheet, names in PERSON.items():

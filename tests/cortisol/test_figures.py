@@ -65,17 +65,16 @@ def test_controls_have_their_lines():
     table = pd.DataFrame({
         "plate_id": ["P1", "P2", "P3"], "kit": "k", "control": "low", "nominal": 100.0,
         "concentration": [98.0, 100.0, 105.0],
-        "mean": 101.0, "sd": 3.0, "verdict": ["pass", "pass", "fail"],
+        "mean": 101.0, "sd": 3.0, "verdict": ["pass", "pass", "fail"], "lower_limit": [80.0, 80.0, 91.0],
+        "upper_limit": [120.0, 120.0, 111.0], "limits_from": ["recovery", "recovery", "other plates"],
     })  # fmt: skip
     axis = figures.plot_controls(table).axes[0]
-    levels = sorted(
-        {
-            round(float(line.get_ydata()[0]), 6)
-            for line in axis.get_lines()
-            if len(set(line.get_ydata())) == 1 and len(line.get_ydata()) == 2
-        }
-    )
-    assert levels == [92.0, 95.0, 100.0, 101.0, 107.0, 110.0]
+    drawn = {line.get_label(): line.get_ydata() for line in axis.get_lines()}
+    assert set(drawn["mean"]) == {101.0} and set(drawn["nominal"]) == {100.0}
+    # No SD of so few plates: the limits that judged each plate, where they hold.
+    assert drawn["limits: recovery"][:2].tolist() == [120.0, 120.0] and np.isnan(drawn["limits: recovery"][2])
+    assert drawn["limits: other plates"][2] == 111.0
+    assert not any("SD" in label for label in drawn)
     fail = next(line for line in axis.get_lines() if line.get_label() == "fail")
     assert (fail.get_xdata().tolist(), fail.get_ydata().tolist()) == ([2], [105.0])
 

@@ -29,8 +29,8 @@ plate_tables, write_plate = _conftest.plate_tables, _conftest.write_plate
 def sheet(rows, **more):
     """Tubes as saliva_cortisol.tsv has them: (minutes, value or None), by default one day of participant 001."""
     table = pd.DataFrame(rows, columns=["minutes", "cortisol_nmol_per_l"]).astype({"minutes": float})
-    table["cortisol_nmol_per_l"] = table["cortisol_nmol_per_l"].astype("str").where(
-        table["cortisol_nmol_per_l"].notna(), None
+    table["cortisol_nmol_per_l"] = (
+        table["cortisol_nmol_per_l"].astype("str").where(table["cortisol_nmol_per_l"].notna(), None)
     )
     table.insert(0, "saliva_id", [f"T{i}" for i in range(len(table))])
     return table.assign(**{
@@ -98,7 +98,10 @@ def test_what_a_day_lacks_is_flagged_and_left_out(rows, flag, none, settings):
 
 def test_a_day_of_another_length_has_no_area(settings):
     tubes = pd.concat(
-        [sheet(DAY, participant_id=f"{p:03d}").assign(saliva_id=lambda t, p=p: f"P{p}" + t["saliva_id"]) for p in (1, 2)]
+        [
+            sheet(DAY, participant_id=f"{p:03d}").assign(saliva_id=lambda t, p=p: f"P{p}" + t["saliva_id"])
+            for p in (1, 2)
+        ]
         + [sheet(DAY[:3], participant_id="003").assign(saliva_id=lambda t: "P3" + t["saliva_id"])]
     )
     series = collected(tubes, settings)["saliva_series"].set_index("participant_id")
@@ -152,7 +155,8 @@ def test_intervals_hold_the_truth_where_tubes_share_a_run(shared_cv, settings):
     shared = float(np.log1p(shared_cv**2))
     own = np.log1p(0.06**2)
     tubes = pd.DataFrame({
-        "saliva_id": [f"T{i}" for i in range(seen.size)], "participant_id": np.repeat([f"{i:04d}" for i in range(people)], 4),
+        "saliva_id": [f"T{i}" for i in range(seen.size)],
+        "participant_id": np.repeat([f"{i:04d}" for i in range(people)], 4),
         "timepoint": "m", "day": 1.0, "minutes": np.tile(minutes, people), "platform": "elisa",
         "plate_id": np.repeat([f"P{i // 3}" for i in range(people)], 4), "measurements": 1, "runs": 1,
         "nmol_per_l": seen.ravel(), "log_se": np.sqrt(own + shared), "log_se_within_run": np.sqrt(own),
@@ -217,7 +221,12 @@ def test_faults_of_the_sheet_are_told_when_planning(tmp_path):
         hair=hair.iloc[:0].reindex(columns=["hair_id", "participant_id"]), plates=pd.DataFrame(),
     )  # fmt: skip
     study.hair = pd.DataFrame({"hair_id": ["H1"]}).assign(
-        participant_id="001", row=2, methanol_recovered_ml=1.0, methanol_added_ml=1.0, segment_to_cm=3, segment_from_cm=0
+        participant_id="001",
+        row=2,
+        methanol_recovered_ml=1.0,
+        methanol_added_ml=1.0,
+        segment_to_cm=3,
+        segment_from_cm=0,
     )
     text = "\n".join(str(p) for p in check_sheets(study))
     for part in (

@@ -1,6 +1,6 @@
 rule build_cohort:
     input:
-        participants=study.config["sheets"]["participants"],
+        participants=study.config["sheets"]["participants"] or [],
         libraries=study.config["sheets"]["libraries"] or [],
         hair=study.config["sheets"]["hair"] or [],
         plates=study.config["sheets"]["plates"] or [],

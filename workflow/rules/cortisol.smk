@@ -44,7 +44,7 @@ rule collect_cortisol:
         band=expand("<results>/cortisol/plates/{plate}/band.tsv", plate=measured_plates),
         finished=[study.plate(p)["reader_file"] for p in finished_plates],
         hair=study.config["sheets"]["hair"] or [],
-        participants=study.config["sheets"]["participants"],
+        participants=study.config["sheets"]["participants"] or [],
         kits=study.config["cortisol"]["kits"] or shipped("resources", "kits.tsv"),
         code=code_of("collect_cortisol"),
     output:
@@ -88,7 +88,7 @@ rule collect_saliva:
         estimates=rules.collect_cortisol.input.estimates,
         quality=rules.collect_cortisol.input.quality,
         saliva=study.config["sheets"]["saliva_cortisol"] or [],
-        participants=study.config["sheets"]["participants"],
+        participants=study.config["sheets"]["participants"] or [],
         code=code_of("collect_saliva"),
     output:
         saliva_tubes="<results>/cortisol/saliva_tubes.tsv",
@@ -156,6 +156,76 @@ rule plot_cortisol:
         arms=study.config["arms"],
     script:
         "../../scripts/plot_cortisol.py"
+
+
+# Plates as the validation of an assay: what a laboratory without participants asks for, and any study may.
+rule validate_plates:
+    input:
+        summary=rules.collect_cortisol.input.summary,
+        wells=rules.collect_cortisol.input.wells,
+        estimates=rules.collect_cortisol.input.estimates,
+        quality=rules.collect_cortisol.input.quality,
+        rerun=rules.collect_cortisol.input.rerun,
+        code=code_of("validate_plates"),
+    output:
+        **{
+            name: f"<results>/validation/{name}.tsv"
+            for name in (
+                "curves",
+                "standards",
+                "limits",
+                "precision",
+                "parallelism",
+                "recovery",
+                "controls",
+                "position",
+                "quality",
+                "rerun",
+            )
+        },
+    log:
+        "<logs>/validate_plates.log",
+    benchmark:
+        "<benchmarks>/validate_plates.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        settings=settings_of("validate_plates", study.config["cortisol"]),
+    script:
+        "../../scripts/validate_plates.py"
+
+
+rule write_validation:
+    input:
+        tables=rules.validate_plates.output,
+        wells=rules.validate_plates.input.wells,
+        band=rules.collect_cortisol.input.band,
+        code=code_of("write_validation"),
+    output:
+        page=report(
+            "<results>/report/validation.html",
+            caption="../report/validation.rst",
+            category="Report",
+            labels={"figure": "Validation of the assay"},
+        ),
+        curves="<results>/report/figures/validation/curves.svg",
+        plates="<results>/report/figures/validation/plates.svg",
+        controls="<results>/report/figures/validation/controls.svg",
+    log:
+        "<logs>/write_validation.log",
+    benchmark:
+        "<benchmarks>/write_validation.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    params:
+        config=study.config,
+    script:
+        "../../scripts/write_validation.py"
+
+
+rule validation:
+    input:
+        rules.write_validation.output.page if measured_plates else [],
 
 
 rule cortisol:

@@ -18,9 +18,10 @@ CORTISOL = (
     "cortisol_samples",
 )
 # Of saliva cortisol series; the columns of cortisol/saliva_series.tsv without the prefix.
-SERIES = tuple(
-    f"saliva_{name}{part}" for name in ("auc_g", "log_auc_g", "auc_i", "awakening", "rise") for part in ("", "_se")
-) + ("saliva_days",)
+SERIES = (
+    *(f"saliva_{name}{part}" for name in ("auc_g", "log_auc_g", "auc_i", "awakening", "rise") for part in ("", "_se")),
+    "saliva_days",
+)
 INDEX_PARTS = ("beta", "beta_se", "beta_low", "beta_high", "m", "m_se")
 METHYLATION_EXTRA = ("methylation_depth", "methylation_verdict")
 CELL_PARTS = ("fraction", "fraction_se")

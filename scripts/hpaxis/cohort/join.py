@@ -93,9 +93,7 @@ def _series(sheet, tubes, series, timepoint, settings):
         series = series[series["platform"] == asked]
     elif len(found) > 1:
         remedy = "choose one under cohort.platform in the config"
-        raise InputError(
-            Problem("cortisol/saliva_series.tsv", "would pool platforms", remedy, value=", ".join(found))
-        )
+        raise InputError(Problem("cortisol/saliva_series.tsv", "would pool platforms", remedy, value=", ".join(found)))
     timepoints = {timepoint, settings.get("baseline", "NA")}
     rows, lines = [], sheet.set_index("saliva_id")["row"]
     for row in tubes.itertuples():

@@ -28,7 +28,8 @@ def timepoint_columns(indices, series=False):
 def with_baseline(table, saliva, cortisol, indices, plates, series=None):
     """Add the baseline columns to the follow-up's ``table`` (one row per participant).
 
-    ``saliva``, ``cortisol`` and ``series`` (None without) hold the baseline's measures, one row per participant; ``plates`` says by
+    ``saliva``, ``cortisol`` and ``series`` (None without) hold the baseline's measures, one row per participant;
+    ``plates`` says by
     participant whether both libraries were on the ``same`` plate or on ``different`` ones. A change is follow-up
     minus baseline. Its standard error is the root of the sum of both squared errors: the errors of two libraries
     are independent but for what a shared plate does to both.

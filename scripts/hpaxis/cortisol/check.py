@@ -90,7 +90,8 @@ def _check_hair(study):
 def _check_plates(study):
     sheets, problems = study.config["sheets"], []
     series = sheets["saliva_cortisol"] is not None
-    if (sheets["hair"] is None) != (sheets["plates"] is None) and not (series and sheets["hair"] is None):
+    alone = sheets["hair"] is None and (series or sheets["participants"] is None)
+    if (sheets["hair"] is None) != (sheets["plates"] is None) and not alone:
         given, other = ("plates", "hair") if sheets["hair"] is None else ("hair", "plates")
         problems.append(
             Problem(
@@ -116,6 +117,7 @@ def check_files(study, made=None, checked=None):
     ``made``: prefix of paths that the workflow itself makes; ``checked`` is not used, these files are small.
     """
     unknown_kits, problems = {p.row for p in _check_plates(study)}, []
+    known = None if study.laboratory else extracts(study.hair, study.saliva_cortisol)
     for row in study.plates.itertuples():
         names = [n for n in (row.reader_file, row.layout_file) if pd.notna(n) and not (made and n.startswith(made))]
         absent = [n for n in names if not os.path.isfile(n)]
@@ -130,7 +132,7 @@ def check_files(study, made=None, checked=None):
                 )
             )
         if names and not absent and row.row not in unknown_kits:
-            problems += check_plate(row, extracts(study.hair, study.saliva_cortisol), study.config)
+            problems += check_plate(row, known, study.config)
     return problems
 
 
@@ -138,10 +140,14 @@ def check_plate(row, hair, config):
     """Return every problem of one row of plates.tsv that can be told from its files.
 
     ``row``: has plate_id, kit, reader_file, layout_file and, where given, reader_plate, reading. ``hair``: DataFrame
-    of `extracts`. ``config``: the whole config with defaults. Never raises for a fault of the inputs.
+    of `extracts`, or None for the validation of an assay, whose samples are names in layouts.
+    ``config``: the whole config with defaults. Never raises for a fault of the inputs.
     """
     try:
         kit = kit_named(row.kit, config["cortisol"]["kits"])
+        if kit.finished and hair is None:
+            remedy = "an assay is validated by its plates: leave the row out"
+            return [Problem("plates.tsv", "is a table of finished values", remedy, getattr(row, "row", None), "kit")]
         if kit.finished:
             hair = hair[hair["sheet"] == "hair.tsv"] if "sheet" in hair else hair
             table = read_finished(row.reader_file, kit, row.plate_id, hair, config["cortisol"])
@@ -186,8 +192,13 @@ def read_plate(row, hair, kit):
 
 def check_layout(layout, hair, path):
     """Return the problems between a layout and hair.tsv: unknown samples, dilutions said twice."""
+    standards = (layout["role"] == "standard").any()
+    what, remedy = "has no standard wells", "give the standards their role and nominal"
+    problems = [] if standards else [Problem(path, what, remedy)]
+    if hair is None:
+        return problems
     named = layout[layout["role"].isin(["sample", "spiked"])]
-    problems = _unknown_hair(named["sample"], hair, path, "sample")
+    problems += _unknown_hair(named["sample"], hair, path, "sample")
     if "finished" in hair:
         done = set(hair.loc[hair["finished"], "hair_id"])
         problems += [
@@ -204,8 +215,6 @@ def check_layout(layout, hair, path):
             what = f"has dilution {said[0]:g} here and {sheet[sample]:g} in {where}"
             remedy = "say the total dilution of the extract in one of them"
             problems.append(Problem(path, what, remedy, column="dilution", value=sample))
-    if not (layout["role"] == "standard").any():
-        problems.append(Problem(path, "has no standard wells", "give the standards their role and nominal"))
     return problems
 
 

@@ -87,9 +87,10 @@ def plot_plates(wells):
 
 
 def plot_controls(controls):
-    """Draw each control over the plates (Levey-Jennings): mean, 2 and 3 SD over all plates, and the nominal value.
+    """Draw each control over the plates (Levey-Jennings): mean, nominal value, and the limits that hold for each plate.
 
-    ``controls`` is the stage's table. SD lines are drawn from three plates on.
+    ``controls`` is the stage's table. Limits are those of recovery until there are enough plates for their SD: with
+    three plates no value can lie more than 1.15 SD from their mean.
     """
     use_style()
     groups = list(controls.groupby(["kit", "control"], sort=True))
@@ -97,11 +98,13 @@ def plot_controls(controls):
     for axis, ((kit, name), group) in zip(axes, groups):
         place = np.arange(len(group))
         axis.axhline(group["mean"].iloc[0], color=GREY, lw=1.2, label="mean")
-        if len(group) >= 3:
-            for k, style in ((2, "--"), (3, ":")):
-                for side in (-1, 1):
-                    level = group["mean"].iloc[0] + side * k * group["sd"].iloc[0]
-                    axis.axhline(level, color=GREY, lw=1, ls=style, label=f"{k} SD" if side == 1 else None)
+        # Each plate's own limits: those by which it was judged.
+        for source, style in (("recovery", "--"), ("other plates", ":")):
+            mine = (group["limits_from"] == source).to_numpy()
+            for column in ("lower_limit", "upper_limit") if mine.any() else ():
+                level = group[column].where(mine)
+                axis.plot(place, level, color=GREY, lw=1, ls=style, drawstyle="steps-mid", marker="_",
+                          label=f"limits: {source}" if column == "upper_limit" else None)  # fmt: skip
         nominal = group["nominal"].dropna()
         if len(nominal):
             axis.axhline(nominal.iloc[0], color=COLOURS[2], lw=1.2, ls="-.", label="nominal")

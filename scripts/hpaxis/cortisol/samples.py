@@ -185,7 +185,7 @@ def run_variances(measurements, estimates, summary, settings, platforms=()) -> d
     for platform in sorted({*measurements["platform"], *platforms}):
         group = measurements[measurements["platform"] == platform]
         doubtful = group["flags"].fillna("").str.split(";").map(lambda names: bool(set(names) & set(DOUBTFUL)))
-        kind = group["kind"] if "kind" in group else "hair"
+        kind = group.get("kind", "hair")
         items = [
             _items(kind + " " + group["hair_id"], group["run"], group["cortisol_pg_per_mg"], group["log_se"])[~doubtful]
         ]

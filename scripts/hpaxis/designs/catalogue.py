@@ -29,8 +29,12 @@ DESIGNS = {
         Design("three_arms", "children only, three arms, hair cortisol as finished concentrations", inputs.three_arms),
         Design("methylation", "methylation only: amplicon reads and controls, no models", inputs.methylation),
         Design("hair", "hair cortisol only: an ELISA plate, no models", inputs.hair),
-        Design("saliva_series", "saliva cortisol over the day on ELISA plates: areas, awakening response",
-               inputs.saliva_series),
+        Design(
+            "saliva_series",
+            "saliva cortisol over the day on ELISA plates: areas, awakening response",
+            inputs.saliva_series,
+        ),
+        Design("laboratory", "plates alone, without participants: the validation of an assay", inputs.laboratory),
         Design("questionnaires", "questionnaires only: four models of parents and children", inputs.questionnaires),
         Design("pyrosequencing", "a pyrosequencer's exports, two assays of one region", inputs.pyrosequencing),
         Design("two_genes", "two genes amplified in one library", inputs.two_genes),
@@ -51,7 +55,7 @@ def write_design(name: str, folder: Path) -> list[Path]:
     a folder that holds something.
     """
     if name not in DESIGNS:
-        remedy = f"use one of {', '.join(DESIGNS)}{closest(name, DESIGNS)}"
+        remedy = f"hpaxis init --list shows them all{closest(name, DESIGNS)}"
         raise InputError(Problem("hpaxis init", "is not a known design", remedy, value=name))
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

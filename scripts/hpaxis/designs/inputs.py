@@ -175,6 +175,43 @@ def saliva_series(folder: Path) -> None:
     write_table(plates, folder / "plates.tsv")
 
 
+def laboratory(folder: Path) -> None:
+    """Three runs of two plates with controls, a pool, a dilution series, a spiked extract and an extract of no hair."""
+    from hpaxis.cortisol.kits import kit_named
+    from hpaxis.simulation.plates import CONTENTS, PlateDesign, simulate_plate
+
+    kit, design = kit_named("generic_competitive_elisa"), PlateDesign(bad_wells=0)
+    rng = random_stream(SEED, "laboratory")
+    (folder / "plates").mkdir()
+    sheet = []
+    for run in range(1, 4):
+        shared = rng.normal(0, 0.06)
+        for plate in (1, 2):
+            name = f"R{run}P{plate}"
+            contents = _validation_wells(kit, rng.uniform(100, 900, 20))
+            wells = pd.DataFrame(contents, columns=[*CONTENTS, "dilution"])
+            made = simulate_plate(name, wells, kit, design, rng, shared + rng.normal(0, 0.03))
+            reader, layout = f"plates/{name}.txt", f"plates/{name}_layout.tsv"
+            with whole_file(folder / reader) as part:
+                part.write_text(made.reader_text, encoding="utf-8", newline="")
+            write_table(made.layout, folder / layout)
+            sheet.append((name, kit.kit, reader, layout, f"R{run}", "LOT1", "2027-06-30", f"2026-03-0{run}"))
+    columns = ["plate_id", "kit", "reader_file", "layout_file", "run", "lot", "expiry", "date"]
+    write_table(pd.DataFrame(sheet, columns=columns), folder / "plates.tsv")
+
+
+def _validation_wells(kit, extracts):
+    """What a plate of a validation holds, in pairs: role, sample, nominal, concentration in the well, dilution."""
+    pairs: list[tuple] = [("nsb", None, np.nan, 0.0, np.nan), ("b0", None, np.nan, 0.0, np.nan)]
+    pairs += [("standard", f"S{i}", x, x, np.nan) for i, x in enumerate(kit.standards, start=1)]
+    pairs += [("control", name, x, x, np.nan) for name, x in (("low", 110.0), ("high", 820.0))]
+    pairs += [("pool", "POOL", np.nan, 320.0, np.nan), ("extraction_blank", "NOHAIR", np.nan, 4.0, np.nan)]
+    pairs += [("sample", "SERIES", np.nan, 1600.0 / d, d) for d in (1, 2, 4, 8)]
+    pairs += [("sample", "X00", np.nan, 240.0, 1), ("spiked", "X00", 400.0, 240.0 + 0.94 * 400, 1)]
+    pairs += [("sample", f"X{i:02d}", np.nan, x, 1) for i, x in enumerate(extracts, start=1)]
+    return [row for row in pairs for _ in (0, 1)]
+
+
 def questionnaires(folder: Path) -> None:
     """Parents and children with questionnaires only."""
     size = 30

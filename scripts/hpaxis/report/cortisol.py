@@ -38,7 +38,8 @@ FIGURES = {
     ),
     "controls": (
         "Controls over plates (Levey–Jennings)",
-        "Each control on each plate, with mean and standard deviations over all plates, and its nominal value.",
+        "Each control on each plate, with its mean, its nominal value, and the limits by which each plate was judged: "
+        "those of recovery until there are enough other plates, then 3 SD of these.",
     ),
 }
 

@@ -36,7 +36,9 @@ def _opening(tubes, series, cells):
     below = int((tubes["censored"] == "below").sum())
     text = f"{plural(len(tubes), 'tube')} of saliva make {plural(len(series), 'series')}. ".replace("seriess", "series")
     if below:
-        text += f"Below the limit: {cells.people(below)}; such a tube counts as half of its limit, with an error to match. "
+        text += (
+            f"Below the limit: {cells.people(below)}; such a tube counts as half of its limit, with an error to match. "
+        )
     return Paragraph(
         f"{text}AUCg and AUCi are areas under the concentrations with respect to ground and to increase, by Pruessner "
         "and others (2003), over all tubes of a day; days are averaged. Errors are of measurement: between tubes, a "

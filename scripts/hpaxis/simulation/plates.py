@@ -13,6 +13,7 @@ import pandas as pd
 from hpaxis.cortisol.kits import PG_PER_ML
 
 ROWS, COLUMNS = "ABCDEFGH", range(1, 13)
+CONTENTS = ("role", "sample", "nominal", "concentration")
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,21 @@ def _deal(hair, n_plates, rng):
 
 def _plate(plate_id, hair, kit, design, rng):
     contents = _contents(hair.sample(frac=1, random_state=rng), kit, design, rng)
-    wells = pd.DataFrame(contents, columns=["role", "sample", "nominal", "concentration"])
+    return simulate_plate(plate_id, pd.DataFrame(contents, columns=list(CONTENTS)), kit, design, rng)
+
+
+def simulate_plate(plate_id, contents, kit, design, rng, effect=None):
+    """Simulate the readings of one plate whose wells hold what is given.
+
+    ``contents``: DataFrame of `CONTENTS`, one row per well in pipetting order, and ``dilution`` where some have one;
+    concentrations are those in the well, in the kit's unit. ``effect``: ln of how much stronger everything but the
+    standards reads; drawn from ``design.run_cv_percent`` if None. Returns SimulatedPlate.
+    """
+    wells = contents.copy()
     apparent = wells["concentration"].to_numpy(dtype=float)
-    if design.run_cv_percent:
+    if effect is not None:
+        apparent = np.where(wells["role"] == "standard", apparent, apparent * np.exp(effect))
+    elif design.run_cv_percent:
         # The standards of a run are a little stronger or weaker than their label, so everything else reads otherwise.
         effect = rng.spawn(1)[0].normal(0, np.sqrt(np.log1p((design.run_cv_percent / 100) ** 2)))
         apparent = np.where(wells["role"] == "standard", apparent, apparent * np.exp(effect))
@@ -144,7 +157,8 @@ def _plate(plate_id, hair, kit, design, rng):
     signal[bad] = design.nsb_od + 0.5 * (signal[bad] - design.nsb_od)
     wells["signal"] = np.round(np.clip(signal, 0, None), 3)
     wells["bad"] = np.where(wells.index.isin(bad), "yes", "no")
-    wells["dilution"] = np.nan
+    if "dilution" not in wells:
+        wells["dilution"] = np.nan
     wells["plate_id"] = plate_id
     return SimulatedPlate(
         plate_id=plate_id,

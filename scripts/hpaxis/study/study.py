@@ -33,6 +33,11 @@ class Study:
     saliva_cortisol: pd.DataFrame
 
     @property
+    def laboratory(self) -> bool:
+        """Whether it is no study of people but the validation of an assay: plates alone."""
+        return self.config["sheets"]["participants"] is None
+
+    @property
     def models(self) -> dict[str, Any]:
         """The models of the config: name to entry, in the config's order."""
         return self.config["models"]
