@@ -37,6 +37,7 @@ SECTIONS = {
     "clusters": MODELS,
     "lanes": SALIVA,
     "programme": MODELS,
+    "two_programmes": MODELS,
 }
 WORDS = {  # what a page without the section must not speak of, the sentence on what was not measured aside
     "methylation": r"saliva|librar|CpG|bisulfite|conversion",

@@ -6,11 +6,13 @@ import pytest
 
 from hpaxis.moderation import Spec, fit
 from hpaxis.moderation.change import change_table
+from hpaxis.moderation.compliance import dose_table
 from hpaxis.moderation.design import build_design
 from hpaxis.moderation.generalised import fit_generalised, generalised_effects, generalised_table
 from hpaxis.moderation.mixed import mixed_table
 from hpaxis.moderation.prior import prior_table
 from hpaxis.moderation.slopes import simultaneous
+from hpaxis.moderation.trial import arms_table
 from hpaxis.problems import InputError
 
 
@@ -190,3 +192,73 @@ def test_max_t_over_three_equal_arms_is_tukey():
         0.042, abs=0.0015
     )  # 1 - ptukey(3.5, 3, 60) = .0420; standard error of 200,000 draws .0005
     assert critical == pytest.approx(3.399 / np.sqrt(2), abs=0.01)  # qtukey(.95, 3, 60) = 3.399
+
+
+def three_arms():
+    rng = np.random.default_rng(9)
+    n = 120
+    arm, x = np.arange(n) % 3, rng.normal(1, 1, n)
+    y = np.array([0.0, 0.5, 1.0])[arm] + np.array([-1.0, -0.5, 0.4])[arm] * x + rng.normal(size=n)
+    sessions = np.where(arm == 0, 0, rng.integers(1, 12, n))
+    data = pd.DataFrame({"x": x, "y": y, "sessions": sessions, "site": np.where(np.arange(n) % 2, "north", "south")})
+    return data.assign(arm=pd.Categorical(np.array(["wait", "group", "home"])[arm], ["wait", "group", "home"]))
+
+
+# R 4.2.2: emmeans 1.8.4-1 on lm(y ~ x * arm + south) with sandwich 3.0-2 HC3: emmeans, emtrends, their pairs, and p of
+# the pairs of slopes with adjust = "mvt" (good to about .0005 on both sides).
+R_EMMEANS = {
+    ("level", "wait"): (-1.27863218, 0.16202386), ("level", "group"): (0.07026455, 0.14939187),
+    ("level", "home"): (1.55538671, 0.13694638), ("difference of levels", "group - wait"): (1.34889672, 0.22051107),
+    ("difference of levels", "home - wait"): (2.83401889, 0.21218346), ("slope", "wait"): (-1.20458493, 0.17002254),
+    ("difference of levels", "home - group"): (1.48512217, 0.20259003), ("slope", "group"): (-0.66557338, 0.12545468),
+    ("slope", "home"): (0.07285443, 0.15935796),
+}  # fmt: skip
+R_MVT = {"group - wait": 0.03262486, "home - wait": 0.00000052, "home - group": 0.00127024}
+
+
+def test_three_arms_stand_beside_each_other_as_in_emmeans():
+    one = fit(three_arms(), outcome="y", predictor="x", moderator="arm", covariates=["site"])
+    table = arms_table(one).set_index(["quantity", "arm"])
+    for arm in ("wait", "group", "home"):
+        own = one.slopes.set_index("moderator").loc[arm]
+        assert table.loc[("slope", arm), "estimate"] == pytest.approx(own["estimate"])
+        assert table.loc[("slope", arm), "n"] == 40
+    pairs = one.slope_differences.set_index("contrast")
+    for name, row in pairs.iterrows():
+        found = table.loc[("difference of slopes", name)]
+        for column in ("estimate", "se", "p", "p_simultaneous", "low_simultaneous", "high_simultaneous"):
+            assert found[column] == pytest.approx(row[column], abs=1e-12)
+    for (quantity, arm), (estimate, se) in R_EMMEANS.items():
+        assert table.loc[(quantity, arm), "estimate"] == pytest.approx(estimate, abs=1e-6)
+        assert table.loc[(quantity, arm), "se"] == pytest.approx(se, abs=1e-6)
+    for arm, p in R_MVT.items():
+        assert table.loc[("difference of slopes", arm), "p_simultaneous"] == pytest.approx(p, abs=0.0015)
+
+
+def test_dose_is_read_within_each_arm():
+    """Two programmes with doses: each its own model, as on its rows alone; over both, dose would stand for the arm."""
+    data = three_arms()
+    table = dose_table(data, Spec("y", "x", "arm"), "sessions")
+    assert table["arms"].unique().tolist() == ["group", "home"]
+    for arm in ("group", "home"):
+        alone = fit(data[data["arm"] == arm], outcome="y", predictor="x", moderator="sessions").coefficients
+        own = table[table["arms"] == arm]
+        np.testing.assert_allclose(own["estimate"], alone["estimate"], rtol=1e-12)
+        assert set(own["n"]) == {40}
+
+
+def test_changes_across_plates_are_held_against_changes_on_one_plate():
+    """A shift of the second plate is found where some were measured on one plate; where nobody was, there is no row."""
+    rng = np.random.default_rng(12)
+    n = 200
+    arm = pd.Categorical(np.where(np.arange(n) % 2, "treatment", "control"), ["control", "treatment"])
+    across = np.arange(n) % 5 == 0
+    base = rng.normal(size=n)
+    follow = base + 0.8 * across + 0.3 * (arm == "treatment") + rng.normal(0, 0.5, n)
+    table = pd.DataFrame({"m": follow, "m_baseline": base, "m_change": follow - base, "arm": arm,
+                          "methylation_plates": np.where(across, "different", "same")})  # fmt: skip
+    row = change_table(table, "m").set_index("quantity").loc["difference in change"]
+    row = row[row["arm"] == "different plates - same plate"].iloc[0] if isinstance(row, pd.DataFrame) else row
+    assert row["low"] < 0.8 < row["high"] and row["low"] > 0.4
+    nobody = change_table(table.assign(methylation_plates="different"), "m")
+    assert not (nobody["arm"] == "different plates - same plate").any()

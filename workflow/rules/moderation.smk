@@ -38,6 +38,7 @@ rule fit_model:
         generalised_effects="<results>/moderation/{model}/generalised_effects.tsv",
         generalised_verdict="<results>/moderation/{model}/generalised_verdict.tsv",
         prior="<results>/moderation/{model}/prior.tsv",
+        arms="<results>/moderation/{model}/arms.tsv",
         summary="<results>/moderation/{model}/summary.tsv",
         verdict="<results>/moderation/{model}/verdict.tsv",
         robustness="<results>/moderation/{model}/robustness.tsv",

@@ -43,6 +43,7 @@ DESIGNS = {
         Design("timepoints", "two timepoints: methylation before and after, and its change", inputs.timepoints),
         Design("clusters", "siblings and therapists as clusters (CR2)", inputs.clusters),
         Design("programme", "a trial within its programme: events, therapists, costs, other studies", inputs.programme),
+        Design("two_programmes", "two programmes and a waiting list: all pairs, dose received", inputs.two_programmes),
         Design("lanes", "libraries sequenced on several lanes", inputs.lanes),
     )
 }

@@ -276,7 +276,7 @@ def programme(folder: Path) -> None:
         "price_year": 2025,
     })  # fmt: skip
     write_table(outcomes, folder / "worth" / "outcomes.tsv")
-    # Other studies of the same question: only their summaries, which hold no person.
+    # Other studies of the same question: their summaries, which hold no person; of one, the participants too.
     entry = {"outcome": "competence", "predictor": "adversity", "standardise": ["outcome", "predictor"]}
     settings = {"draws": 99, "error_draws": 20, "power_draws": 50, "multiverse": {"draws": 99}}
     settings = with_defaults(settings, load("config/moderation"))
@@ -284,6 +284,8 @@ def programme(folder: Path) -> None:
     (folder / "other_studies").mkdir()
     for name, size in (("second", 60), ("third", 80)):
         people = _trial_people(size, rng).assign(timepoint="NA")
+        if name == "second":
+            write_table(people, folder / "other_studies" / "people.tsv")
         entry = with_defaults(entry, load("config/model"))
         tables = run_model("competence", people, entry, settings, list(ARMS), SEED, context=context)
         write_table(tables["summary"], folder / "other_studies" / f"{name}.tsv")
@@ -304,6 +306,21 @@ def _trial_people(size: int, rng: np.random.Generator) -> pd.DataFrame:
         "weight": rng.uniform(0.8, 1.6, size).round(2),
         "visits": np.where(arm, rng.integers(8, 40, size), 0), "clinic_contacts": rng.poisson(np.where(arm, 2, 4)),
     })  # fmt: skip
+
+
+def two_programmes(folder: Path) -> None:
+    """Children of a waiting list and two programmes at two sites, with the sessions that each family came to."""
+    rng, size = random_stream(SEED, "two programmes"), 72
+    arm, site = np.arange(size) % 3, np.arange(size) // 3 % 2
+    adversity = rng.normal(0, 1, size).round(2)
+    score = 16 + 0.8 * site + np.array([-1.4, -0.6, 0.3])[arm] * adversity + np.array([0, 0.6, 0.9])[arm]
+    sessions = np.where(arm == 0, 0, rng.integers(3, 13, size))
+    people = pd.DataFrame({
+        "participant_id": [f"{i:03d}" for i in range(1, size + 1)], "role": "child",
+        "arm": np.array(["waitlist", "group", "home"])[arm], "site": np.array(["north", "south"])[site],
+        "adversity": adversity, "competence": (score + rng.normal(0, 1.6, size)).round(1), "sessions": sessions,
+    })  # fmt: skip
+    write_table(people, folder / "participants.tsv")
 
 
 def lanes(folder: Path) -> None:

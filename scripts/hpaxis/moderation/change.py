@@ -25,7 +25,8 @@ def change_table(
     ``data``: one row per participant with ``measure``, ``{measure}_baseline``, ``{measure}_change`` and, where
     known, their standard errors (``_se``). Rows: baseline, follow-up and change in each arm (mean, SD, reliability:
     1 - mean error variance / variance); the arms' difference at follow-up adjusted for baseline (ANCOVA, baseline
-    centred), unadjusted in change, and at baseline. Columns: COLUMNS; errors from covariance ``kind`` (CR2: of
+    centred), unadjusted in change, and at baseline; where both occur, how changes across plates differ from changes on
+    one plate. Columns: COLUMNS; errors from covariance ``kind`` (CR2: of
     ``cluster``, a person without one by itself); ``weights`` weigh the differences. Reliabilities below 0 are given as
     they are: errors are larger than all differences between people.
     """
@@ -53,6 +54,7 @@ def change_table(
             root = np.ones(len(rows)) if weights is None else np.sqrt(rows[weights].to_numpy(float))
             own = None if cluster is None else rows[cluster].fillna(pd.Series(rows.index, rows.index)).to_numpy()
             out += _differences(rows[moderator].to_numpy(), arms, y, extra, title, kind, alpha, root, own)
+        out += _between_plates(rows, names["change"], moderator, arms, kind, alpha)
     return pd.DataFrame(out).assign(measure=measure).reindex(columns=COLUMNS)
 
 
@@ -84,6 +86,24 @@ def _differences(arm, arms, y, extra, title, kind, alpha, root, clusters):
         }
         for a, row in zip(arms[1:], table.to_dict("records"), strict=True)
     ]
+
+
+def _between_plates(rows, change, moderator, arms, kind, alpha):
+    """How far changes across plates differ from changes on one plate, given the arm, where both are three at least."""
+    if "methylation_plates" not in rows or rows["methylation_plates"].isna().any():
+        return []
+    across = (rows["methylation_plates"] != "same").to_numpy(float)
+    if min(across.sum(), (1 - across).sum()) < 3:
+        return []
+    X = np.column_stack([np.ones(len(rows)), across, *((rows[moderator] == a).to_numpy(float) for a in arms[1:])])
+    if np.linalg.matrix_rank(X) < X.shape[1]:
+        return []
+    kind = "HC3" if kind == "CR2" else kind
+    beta, residuals = least_squares(X, rows[change].to_numpy(float))
+    cov = covariance(kind, X, residuals, labels=np.arange(len(rows)), source="change")
+    row = contrast_table(beta, cov, np.eye(X.shape[1])[[1]], alpha).to_dict("records")[0]
+    return [{"quantity": "difference in change", "arm": "different plates - same plate", "n": len(rows), **row,
+             "note": f"{kind}, given the arm"}]  # fmt: skip
 
 
 def _reliability(rows, name):

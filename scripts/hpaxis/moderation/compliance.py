@@ -7,6 +7,7 @@ so.
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from hpaxis.moderation.covariance import covariance
 from hpaxis.moderation.design import build_design, is_factor
@@ -77,17 +78,20 @@ def _first_stage(exogenous, Z, d):
 
 
 def dose_table(data, spec, dose, kind="HC3"):
-    """Return the coefficients of outcome on predictor x dose among those whose arm gives different doses.
+    """Return the coefficients of outcome on predictor x dose within each arm that gives different doses.
 
-    Columns as the coefficient table, then arms, n and randomised (always False: dose is chosen by families, so
-    that no slope here is an effect of treatment).
+    One model per arm: over several arms together dose would stand for the arm too. Columns as the coefficient table,
+    then arms, n and randomised (always False: dose is chosen by families, so that no slope here is an effect of
+    treatment).
     """
     if is_factor(data[dose]):
         raise InputError(Problem("data", "is text, but a dose must be a number", "give a numeric column", column=dose))
     varied = [a for a, d in data.groupby(spec.moderator, observed=True)[dose] if d.nunique() > 1]
     if not varied:
         raise InputError(Problem("data", "does not vary within any arm", "leave dose out", column=dose))
-    rows = data[data[spec.moderator].isin(varied)]
-    design = build_design(rows, replace(spec, moderator=dose, reference=None))
-    table = coefficient_table(fit_linear(design, kind))
-    return table.assign(arms=", ".join(map(str, varied)), n=design.n, randomised=False)
+    tables = []
+    for arm in varied:
+        design = build_design(data[data[spec.moderator] == arm], replace(spec, moderator=dose, reference=None))
+        table = coefficient_table(fit_linear(design, kind))
+        tables.append(table.assign(arms=str(arm), n=design.n, randomised=False))
+    return pd.concat(tables, ignore_index=True)

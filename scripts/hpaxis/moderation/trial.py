@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from hpaxis.moderation.change import change_table, has_baseline
@@ -13,13 +14,16 @@ from hpaxis.moderation.generalised import (
     generalised_table,
     generalised_verdicts,
 )
+from hpaxis.moderation.linear import STATISTICS
 from hpaxis.moderation.mixed import mixed_table
 from hpaxis.moderation.model import Moderation
 from hpaxis.moderation.prior import prior_table
+from hpaxis.moderation.slopes import simultaneous
 from hpaxis.problems import InputError
 
+ARMS = ["quantity", "arm", *STATISTICS, "p_simultaneous", "low_simultaneous", "high_simultaneous", "n"]
 CONTEXT = ("panel", "assay", "timepoint", "design", "plan")
-PARTS = ("change", "mixed", "generalised", "generalised_effects", "generalised_verdict", "prior", "summary")
+PARTS = ("change", "mixed", "generalised", "generalised_effects", "generalised_verdict", "prior", "arms", "summary")
 
 
 def trial_tables(
@@ -49,8 +53,36 @@ def trial_tables(
         part("outcome_kind", lambda: _generalised(data, spec, entry))
     if entry["priors"]:
         part("priors", lambda: {"prior": prior_table(result.slope_differences, entry["priors"], spec.alpha)})
+    if len(result.design.moderator.levels or ()) > 2:
+        tables["arms"] = arms_table(result)
     tables["summary"] = summary_table(result, entry, context)
     return tables, refused
+
+
+def arms_table(result: Moderation) -> pd.DataFrame:
+    """Return three or more arms beside each other: level and slope of each, and all differences, simultaneously.
+
+    Levels are expected outcomes at the predictor's mean, covariates at theirs. p and intervals that hold for all pairs
+    at once are max-t's (Hothorn, Bretz & Westfall, 2008). Columns: ARMS.
+    """
+    design, cov, alpha = result.design, result.linear.cov, result.design.spec.alpha
+    levels, pairs, middle = design.moderator.levels, design.moderator.pairs, design.x.mean()
+    level = {a: design.mean_contrast(a, middle) for a in levels}
+    slope = {a: design.slope_contrast(a) for a in levels}
+    tables = []
+    for name, own in (("level", level), ("slope", slope)):
+        each = result.linear.contrasts(np.array(list(own.values())))
+        tables.append(each.assign(quantity=name, arm=[str(a) for a in levels],
+                                  n=[int((design.arm == a).sum()) for a in levels]))  # fmt: skip
+        C = np.array([own[a] - own[b] for a, b in pairs])
+        between = result.linear.contrasts(C)
+        p, critical = simultaneous(C @ cov.matrix @ C.T, between["t"].to_numpy(), between["df"].min(), alpha)
+        half = critical * between["se"]
+        tables.append(between.assign(
+            quantity=f"difference of {name}s", arm=[f"{a} - {b}" for a, b in pairs], p_simultaneous=p,
+            low_simultaneous=between["estimate"] - half, high_simultaneous=between["estimate"] + half, n=design.n,
+        ))  # fmt: skip
+    return pd.concat(tables, ignore_index=True).reindex(columns=ARMS)
 
 
 def summary_table(result: Moderation, entry: Mapping, context: Mapping[str, str]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ def trial_blocks(result, cells):
     """
     makers = {
         "change": _change, "generalised": _generalised, "generalised_verdict": _verdicts, "mixed": _mixed,
-        "prior": _prior,
+        "prior": _prior, "arms": _arms,
     }  # fmt: skip
     asked = [(name, maker, result.tables.get(name)) for name, maker in makers.items()]
     return [
@@ -151,6 +151,23 @@ def _mixed(table, result, cells):
         note=f"Mixed model (REML) with {count(first['groups'])} groups in {inside}, n = "
         f"{_people(first['n'], result, cells)}; degrees of freedom after Satterthwaite. Intraclass correlation "
         f"{bounded(first['icc'])} {interval(first['icc_low'], first['icc_high'])}.{note}",
+    )
+
+
+def _arms(table, result, cells):
+    rows = []
+    for r in table.to_dict("records"):
+        digits = digits_for(r["se"])
+        together = interval(r["low_simultaneous"], r["high_simultaneous"], digits)
+        pair = r["p_simultaneous"] == r["p_simultaneous"]
+        rows.append((f"{r['quantity'].capitalize()}: {contrast_label(r['arm'])}", *_estimates(r),
+                     together if pair else "", p_value(r["p_simultaneous"]) if pair else ""))  # fmt: skip
+    return Table(
+        "The arms beside each other" + ("" if result.reported is None else ", complete cases"),
+        ("Quantity", "Estimate", "SE", "CI", "p", "CI, all pairs at once", "p, all pairs at once"),
+        tuple(rows),
+        note="Levels are expected outcomes at the predictor’s mean, covariates at theirs. Intervals and p that hold "
+        "for all pairs at once are those of the largest of all t (max-t), levels and slopes each by themselves.",
     )
 
 
