@@ -11,6 +11,8 @@ from hpaxis.moderation.design import build_design
 from hpaxis.moderation.generalised import fit_generalised, generalised_effects, generalised_table
 from hpaxis.moderation.mixed import mixed_table
 from hpaxis.moderation.prior import prior_table
+from hpaxis.moderation.reliability import corrected_table
+from hpaxis.moderation.resample import resampling_table
 from hpaxis.moderation.slopes import simultaneous
 from hpaxis.moderation.trial import arms_table
 from hpaxis.problems import InputError
@@ -262,3 +264,46 @@ def test_changes_across_plates_are_held_against_changes_on_one_plate():
     assert row["low"] < 0.8 < row["high"] and row["low"] > 0.4
     nobody = change_table(table.assign(methylation_plates="different"), "m")
     assert not (nobody["arm"] == "different plates - same plate").any()
+
+
+def shared_therapists():
+    """60 children: therapists 1-3 treat, 4-5 see controls, 6 sees both arms, and 12 controls see nobody."""
+    rng = np.random.default_rng(17)
+    n = 60
+    arm = np.where(np.arange(n) % 2, "treatment", "control")
+    places = {"treatment": [1, 2, 3, 6], "control": [4, 5, 6, 0, 0]}
+    seen = np.array([places[a][k % len(places[a])] for k, a in zip(np.arange(n) // 2, arm, strict=True)])
+    x = rng.normal(size=n)
+    y = 0.5 * x + (arm == "treatment") * (0.3 - 0.4 * x) + rng.normal(0, 0.6, 7)[seen] * (seen > 0)
+    therapist = [f"t{s}" if s else f"alone {i}" for i, s in enumerate(seen)]
+    return pd.DataFrame({"x": x, "arm": arm, "y": y + rng.normal(size=n), "therapist": therapist})
+
+
+def test_cr2_with_a_therapist_in_both_arms_and_others_in_one_equals_clubsandwich():
+    """R 4.2.2, clubSandwich: coef_test(lm(y ~ x * arm), vcovCR(cluster, "CR2"), "Satterthwaite")."""
+    result = fit(
+        shared_therapists(), outcome="y", predictor="x", moderator="arm", covariance="CR2", cluster="therapist"
+    )
+    found = result.coefficients
+    np.testing.assert_allclose(found["estimate"], [0.156584664, 0.458366729, -0.141891909, -0.058335319], atol=1e-8)
+    np.testing.assert_allclose(found["se"], [0.162704187, 0.099089894, 0.390488479, 0.295937647], atol=1e-8)
+    np.testing.assert_allclose(found["df"], [5.793171531, 6.073207496, 6.739264965, 5.774447535], rtol=1e-7)
+    drawn = resampling_table(result.linear, 199, 1)
+    assert drawn["p"].dropna().between(0, 1).all()
+    assert (drawn["failed"] < 100).all()
+    corrected = corrected_table(result.linear, np.full(60, 0.3), 100, np.random.default_rng(1))
+    assert {"naive", "regression calibration"} <= set(corrected["method"])
+
+
+R_LMER = {"arm[treatment]": (0.05023361, 0.39610753), "x:arm[treatment]": (0.00001703, 0.29997639)}
+
+
+def test_mixed_model_with_a_therapist_in_both_arms_equals_lme4():
+    """R 4.2.2: lmer(y ~ x * arm + (1 | therapist)) without the twelve who see nobody."""
+    data = shared_therapists()
+    data = data[~data["therapist"].str.startswith("alone")].reset_index(drop=True)
+    table = mixed_table(build_design(data, Spec("y", "x", "arm")), data["therapist"]).set_index("quantity")
+    assert table["nested_in"].iloc[0] == "all rows"
+    for term, (estimate, se) in R_LMER.items():
+        assert table.loc[term, "estimate"] == pytest.approx(estimate, abs=2e-5)
+        assert table.loc[term, "se"] == pytest.approx(se, abs=2e-5)
