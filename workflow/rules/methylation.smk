@@ -454,6 +454,36 @@ rule write_multiqc:
         "../../scripts/write_multiqc.py"
 
 
+# Not part of a run: asked for by the target browser. Tracks are of single libraries, and stay with the laboratory.
+rule write_tracks:
+    input:
+        calls=rules.estimate_methylation.output.calls,
+        genome=study.config["methylation"]["genome"]["fasta"] or [],
+        code=code_of("write_tracks"),
+    output:
+        counts=expand("<results>/methylation/browser/{library}.bedmethyl.gz", library=study.library_ids()),
+        levels=expand("<results>/methylation/browser/{library}.bw", library=study.library_ids()),
+    log:
+        "<logs>/write_tracks.log",
+    benchmark:
+        "<benchmarks>/write_tracks.tsv"
+    conda:
+        "../envs/hpaxis.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    params:
+        libraries=study.library_ids(),
+    script:
+        "../../scripts/write_tracks.py"
+
+
+rule browser:
+    input:
+        rules.write_tracks.output if with_saliva else [],
+
+
 rule estimate_cell_mix:
     input:
         libraries=rules.estimate_methylation.output.libraries,
