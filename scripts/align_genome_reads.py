@@ -9,7 +9,7 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.tables import write_table
 
     with tempfile.TemporaryDirectory(prefix="hpaxis-trim.") as folder:
-        reads, told = trim_reads(snakemake.input.reads, snakemake.params.adapter, folder)
+        reads, told = trim_reads(snakemake.input.reads, snakemake.params.adapter, folder, snakemake.params.interleaved)
         align_reads(reads, snakemake.input.index, snakemake.output.bam)
     write_table(told, snakemake.output.trimmed, "methylation_trimmed")
     log.info(

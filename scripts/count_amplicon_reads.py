@@ -25,7 +25,15 @@ with logged(snakemake.log[0]) as log:
             with BamWriter(out["bam"], panel.references, library, sample) as bam:
                 sink = bam.add_families if umi else bam.add
                 calls = count_library(
-                    paths, panel, library, filters, sink, umi=umi, lanes=given["lanes"], chemistry=given["chemistry"]
+                    paths,
+                    panel,
+                    library,
+                    filters,
+                    sink,
+                    umi=umi,
+                    lanes=given["lanes"],
+                    chemistry=given["chemistry"],
+                    interleaved=given["interleaved"],
                 )
         except InputError as error:
             problems += error.problems

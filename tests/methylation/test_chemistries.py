@@ -240,7 +240,8 @@ def test_a_native_bam_without_tags_is_refused_when_planned_and_when_read(contigs
 def problems_of(rows):
     """What `check_sheets` says of rows of libraries.tsv: (row, column, what)."""
     columns = ("library_id", "participant_id", "timepoint", "kind", "assay", "chemistry", "panel", "fastq_1", "fastq_2",
-               "counts", "export", "levels", "bam", "umi", "expected_percent", "plate", "well")  # fmt: skip
+               "counts", "export", "levels", "bam", "umi", "interleaved", "expected_percent", "plate", "well",
+               "input_ng")  # fmt: skip
     table = pd.DataFrame([dict.fromkeys(columns) | {"kind": "control_0", "panel": "p"} | r for r in rows])
     table = table.assign(row=range(2, len(rows) + 2), library_id=[f"L{i}" for i in range(len(rows))])
     study = SimpleNamespace(
@@ -259,5 +260,5 @@ def test_a_chemistry_that_cannot_be_is_refused_in_its_row():
     ((row, column, what),) = problems_of([reads, reads | {"chemistry": "bisulfite", "fastq_1": "b.fq.gz"}])
     assert (row, column) == (3, "chemistry") and "differs from taps in row 2" in what
     for wrong in (native | {"assay": "amplicon", "bam": None, "fastq_1": "a.fq.gz"},
-                  {"assay": "counts", "chemistry": "taps", "counts": "x.tsv"}):  # fmt: skip
+                  {"assay": "levels", "chemistry": "taps", "levels": "x.tsv"}):  # fmt: skip
         assert [(r, c) for r, c, _ in problems_of([wrong])] == [(2, "chemistry")]

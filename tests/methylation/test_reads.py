@@ -6,6 +6,7 @@ import threading
 import tracemalloc
 
 import dnaio
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -225,3 +226,68 @@ def test_lanes_are_one_library(bench):
     assert check_read_files(paths, lanes=2) == []
     # Mates are held against each other within a lane.
     assert check_read_files([one[0], two[0], two[1], one[1]], lanes=2)
+
+
+def both(reads):
+    """Texts of mates 1 and 2 of the chunks of `read_chunks`."""
+    return [
+        (one.text(one.sequence[i], one.length[i]), two.text(two.sequence[i], two.length[i]),
+         one.text(one.name[i], one.name_length[i]))
+        for one, two in reads for i in range(len(one))
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("marks", [("", ""), ("/1", "/2"), (".1", ".2"), ("_R1", "_R2"), ("_1", "_2")])
+@pytest.mark.parametrize("chunk", [1_000, 4_000_000])
+def test_names_may_end_in_any_mark_of_the_mate_and_mates_may_be_interleaved(bench, marks, chunk):
+    rng = np.random.default_rng(2)
+    pairs = [bench.pair(bench.molecule(np.flatnonzero(rng.random(7) < 0.5).tolist())) for _ in range(9)]
+    records = [[f"@r.{i}{marks[m]} c\n{pair[m][0]}\n+\n{pair[m][1]}\n" for m in (0, 1)] for i, pair in enumerate(pairs)]
+    apart = [bench.folder / f"x_R{m + 1}.fastq" for m in (0, 1)]
+    for m, path in enumerate(apart):
+        path.write_text("".join(r[m] for r in records))
+    one = bench.folder / "x.fastq"
+    one.write_text("".join(a + b for a, b in records))
+    wanted = [(a[0].encode(), b[0].encode(), f"r.{i}".encode()) for i, (a, b) in enumerate(pairs)]
+    assert both(read_chunks(apart, chunk_bytes=chunk)) == wanted
+    assert both(read_chunks([one], chunk_bytes=chunk, interleaved=True)) == wanted
+    assert check_read_files([one], interleaved=True) == []
+    counts = [count_library(p, bench.panel(), "L1", interleaved=len(p) == 1).counts for p in (apart, [one])]
+    assert counts[0].equals(counts[1])
+
+
+def test_a_first_reads_number_is_no_mark_of_its_mate(bench):
+    """Archives number reads behind a point: of both mates the first ends in .1, the second in .2."""
+    paths = bench.write([bench.pair(bench.molecule())] * 3, names=["SRR7.1", "SRR7.2", "SRR7.3"])
+    assert [name for *_, name in both(read_chunks(paths))] == [b"SRR7.1", b"SRR7.2", b"SRR7.3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("@a\nAC\n+\nII\n", "odd number"),
+        ("@a\nAC\n+\nII\n@a\nAC\n+\nII\n@b\nAC\n+\nII\n", "odd number"),
+        ("@a\nAC\n+\nII\n@b\nAC\n+\nII\n", "does not hold both mates"),
+    ],
+)
+def test_what_is_not_interleaved_is_refused(tmp_path, text, what):
+    path = tmp_path / "x.fastq"
+    path.write_text(text)
+    assert what in check_read_files([path], interleaved=True)[0].what
+
+
+@pytest.mark.parametrize("tail", ["\n", "\n\n", "\n\n\n\n", "\r\n", "\n\r\n"])
+@pytest.mark.parametrize("chunk", [25, 4_000_000])
+def test_blank_lines_at_the_end_are_no_reads(tmp_path, tail, chunk):
+    path = tmp_path / "x.fastq"
+    path.write_bytes(("@a\nACGT\n+\nIIII\n@b\nACGT\n+\nIIII\n" + tail).encode())
+    assert sum(len(r[0]) for r in read_chunks([path], chunk_bytes=chunk)) == 2
+    # A last read of no bases keeps the blank line that is its own.
+    path.write_bytes(b"@a\nACGT\n+\nIIII\n@b\n\n+\n\n" + tail.encode())
+    assert [r[0].length.tolist() for r in read_chunks([path])] == [[4, 0]]
+
+
+def test_a_blank_line_within_is_still_refused(tmp_path):
+    path = tmp_path / "x.fastq"
+    path.write_text("@a\nACGT\n+\nIIII\n\n@b\nACGT\n+\nIIII\n")
+    assert check_read_files([path])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from hpaxis.methylation.assays.real import expected_percent, prepare_study, summarise_study
+from hpaxis.methylation.assays.real import expected_percent, find_reads, prepare_study, summarise_study
 from hpaxis.methylation.counting import planes
 from hpaxis.methylation.counting.calls import ReadFilters, count_library
 from hpaxis.methylation.panels.panel import make_panel, read_panel
@@ -136,3 +136,24 @@ def test_real_amplicons_of_known_methylation(real_data, name, low, high):
     assert 0.76 <= row["passed"] / row["pairs_in"] <= 0.82
     conversion = row["non_cpg_converted"] / (row["non_cpg_converted"] + row["non_cpg_unconverted"])
     assert conversion > 0.995
+
+
+def test_files_named_by_the_sequencer_are_libraries_with_their_lanes(bench):
+    (bench.folder / "reference.fa").write_text(f">toy\n{bench.reference}\n")
+    for name in ("A-1_S1_L001", "A-1_S1_L002", "B_S12_L001"):
+        for path in bench.write([bench.pair(bench.molecule())], name):
+            path.rename(path.with_name(path.name.replace(".fastq", "_001.fastq")))
+    bench.write([bench.pair(bench.molecule())], "C")
+    found = find_reads(bench.folder)
+    assert {name: (len(one), len(two)) for name, (one, two) in found.items()} == {
+        "A-1": (2, 2),
+        "B": (1, 1),
+        "C": (1, 1),
+    }
+    study, _ = read_study(yaml.safe_load(prepare_study(bench.folder, bench.folder / "out").read_text()))
+    assert study.lanes("A-1") == 2 and study.fastq("A-1")[1].endswith("A-1_S1_L002_R1_001.fastq.gz")
+    (bench.folder / "B_S12_L001_R2_001.fastq.gz").rename(bench.folder / "B_S12_L002_R2_001.fastq.gz")
+    assert [len(m) for m in find_reads(bench.folder)["B"]] == [1, 1]
+    (bench.folder / "A-1_S1_L002_R2_001.fastq.gz").unlink()
+    with pytest.raises(InputError, match="has 1 files of read 2 where read 1 has 2"):
+        prepare_study(bench.folder, bench.folder / "again")

@@ -156,6 +156,7 @@ rule align_genome_reads:
         runtime=growing(1440),
     params:
         adapter=study.config["methylation"]["genome"]["adapter"],
+        interleaved=lambda wildcards: study.library(wildcards.library)["interleaved"] == "yes",
     script:
         "../../scripts/align_genome_reads.py"
 

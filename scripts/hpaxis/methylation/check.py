@@ -85,9 +85,16 @@ def check_sheets(study):
             add("is missing", "name the panel", "panel")
         if pd.notna(row.umi) and row.assay != "amplicon":
             add(f"is given, but assay {row.assay} has no reads", "write NA or correct the assay", "umi", row.umi)
-        elif pd.notna(row.umi) and "," in row.umi and pd.isna(row.fastq_2):
+        elif pd.notna(row.umi) and "," in row.umi and pd.isna(row.fastq_2) and row.interleaved != "yes":
             add("names bases of read 2, but there is no fastq_2", "correct umi or fastq_2", "umi", row.umi)
         _check_chemistry(row, chemistries, add)
+        if (
+            row.interleaved == "yes"
+            and row.assay in ("amplicon", "genome")
+            and (pd.isna(row.fastq_1) or pd.notna(row.fastq_2))
+        ):
+            what = "is yes, but fastq_2 is given" if pd.notna(row.fastq_2) else "is yes, but there is no fastq_1"
+            add(what, "name the file with both mates in fastq_1 alone", "interleaved", "yes")
         needed = FILES.get(row.assay, ())
         aligned_here = row.assay == "genome" and pd.notna(row.fastq_1)
         if needed and pd.isna(getattr(row, needed[0])) and not aligned_here:
@@ -127,11 +134,11 @@ def check_sheets(study):
 
 def _check_chemistry(row, chemistries, add):
     """Report a chemistry that the row's assay cannot have, or that differs from that of the panel's other libraries."""
-    sequenced = row.assay in ("amplicon", "genome")
+    sequenced = row.assay in ("amplicon", "genome", "counts")
     if not sequenced and row.chemistry in (*TURNED, NATIVE):
-        what = f"is given, but assay {row.assay} takes methylated and unmethylated as its file says"
+        what = f"is given, but assay {row.assay} takes levels as its file says"
         add(what, "write NA", "chemistry", row.chemistry)
-    elif row.chemistry == NATIVE and (row.assay != "genome" or pd.isna(row.bam)):
+    elif row.chemistry == NATIVE and (row.assay == "amplicon" or (row.assay == "genome" and pd.isna(row.bam))):
         add("needs aligned reads with MM and ML tags", "give assay genome and the column bam", "chemistry", NATIVE)
     elif sequenced and pd.notna(row.panel):
         first = chemistries.setdefault(row.panel, (row.chemistry, row.row))
@@ -176,7 +183,8 @@ def check_files(study, made=None, checked=None):
             lanes = max(1, len(paths_of(row.fastq_1)) if pd.notna(row.fastq_1) else 1)
             if len(paths) % lanes:
                 continue  # the sheet is at fault, or a file is missing: said already
-            found = check_read_files(paths, may_be_empty=row.kind == "no_template", lanes=lanes)
+            interleaved = row.interleaved == "yes"
+            found = check_read_files(paths, row.kind == "no_template", lanes, interleaved)
             if not found and row.assay == "amplicon":
                 found = _check_apart(study, row, paths, lanes, sheet)
             problems += found
@@ -235,7 +243,7 @@ def _check_apart(study, row, paths, lanes, sheet):
         panel = read_panel(panel_folder(row.panel))
     except InputError:
         return []
-    confused = confused_amplicons(panel, length, len(paths) > lanes) if length > 0 else {}
+    confused = confused_amplicons(panel, length, len(paths) > lanes or row.interleaved == "yes") if length > 0 else {}
     return [
         Problem(sheet, f"reads of {length} bases of amplicon {name} {what}",
                 "sequence longer reads, or take one of the amplicons out of the panel", row.row, "panel", row.panel)

@@ -86,6 +86,7 @@ class Study:
         return {
             "library": library_id, "files": len(self.fastq(library_id)), "lanes": self.lanes(library_id),
             "umi": self.umi(library_id), "chemistry": self.library(library_id)["chemistry"],
+            "interleaved": self.library(library_id)["interleaved"] == "yes",
         }  # fmt: skip
 
     def batches(self, made: str | None = None) -> dict[str, list[str]]:

@@ -22,16 +22,17 @@ def index_genome(fasta, folder):
     run_program("bsbolt Index", [PROGRAM, "Index", "-G", str(fasta), "-DB", str(folder)])
 
 
-def trim_reads(paths, adapter, folder):
+def trim_reads(paths, adapter, folder, interleaved=False):
     """Take an adapter off the 3' ends of one or two FASTQ files, with what follows it (cutadapt; Martin, 2011).
 
     Returns the paths of the trimmed files, which lie in ``folder``, and a table of one row: ``reads_in`` (pairs, or
     single reads), ``with_adapter_1``, ``with_adapter_2`` (None for single reads), and ``too_short``, which are left
-    out.
+    out. ``interleaved``: one file holds both mates; two trimmed files are written.
     """
-    folder = Path(folder)
-    trimmed = [folder / f"trimmed_R{n}.fastq.gz" for n in range(1, len(paths) + 1)]
-    ends = [part for flag, _ in zip(("-a", "-A"), paths) for part in (flag, adapter)]
+    folder, mates = Path(folder), 2 if interleaved else len(paths)
+    trimmed = [folder / f"trimmed_R{n}.fastq.gz" for n in range(1, mates + 1)]
+    ends = [part for flag, _ in zip(("-a", "-A"), trimmed) for part in (flag, adapter)]
+    ends += ["--interleaved"] * interleaved
     files = [part for flag, path in zip(("-o", "-p"), trimmed) for part in (flag, str(path))]
     report = folder / "trimmed.json"
     options = ["-m", str(SHORTEST), "-j", str(THREADS), "--json", str(report)]

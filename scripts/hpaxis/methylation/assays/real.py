@@ -11,6 +11,8 @@ from hpaxis.problems import Problem, raise_if_any
 from hpaxis.tables import read_table, write_table
 
 NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]+")
+# As sequencers (bcl2fastq, BCL Convert) and archives name read files: sample, its number, lane, mate, part.
+NAMED = re.compile(r"(?P<name>.+?)(?:_S\d+)?(?:_L\d{3})?_R?(?P<mate>[12])(?:_\d{3})?\.f(?:ast)?q(?:\.gz)?")
 EXPECTED = re.compile(r"(?<![0-9])(\d{1,3}(?:\.\d+)?)pct", re.IGNORECASE)
 # Such sets are often shallow, and cover only part of their reference: levels are shown from this depth on.
 DEPTH = 10
@@ -19,13 +21,18 @@ DEPTH = 10
 def prepare_study(data, out):
     """Write a panel, the sheets and a config for a folder of reads; return the config's path.
 
-    ``data`` holds ``reference.fa``, pairs ``NAME_R1.fastq.gz`` and ``NAME_R2.fastq.gz`` (or R1 alone), and, where
-    primers are known, ``primers.tsv`` (amplicon, forward_primer, reverse_primer). Every library is measured on its
-    own: none serves as another's control. Raises `InputError` for what is missing.
+    ``data`` holds ``reference.fa``, pairs of reads (or read 1 alone) as `NAMED` has them, lanes of one name together,
+    and, where primers are known, ``primers.tsv`` (amplicon, forward_primer, reverse_primer). Every library is measured
+    on its own: none serves as another's control. Raises `InputError` for what is missing.
     """
     data, out = Path(data), Path(out)
-    first = sorted(data.glob("*_R1.fastq.gz"))
-    problems = [] if first else [Problem(str(data), "holds no *_R1.fastq.gz", "name read files NAME_R1.fastq.gz")]
+    found = find_reads(data)
+    remedy = "name read files NAME_R1.fastq.gz, or as the sequencer does, NAME_S1_L001_R1_001.fastq.gz"
+    problems = [] if found else [Problem(str(data), "holds no *_R1.fastq.gz", remedy)]
+    problems += [
+        Problem(str(data), f"has {len(two)} files of read 2 where read 1 has {len(one)}", "give lanes both", value=n)
+        for n, (one, two) in found.items() if two and len(one) != len(two)
+    ]  # fmt: skip
     reference = data / "reference.fa"
     if not reference.is_file():
         problems.append(Problem(str(reference), "is missing", "add the amplicons' genomic sequences"))
@@ -33,7 +40,7 @@ def prepare_study(data, out):
     primers = data / "primers.tsv"
     panel = out / "panel"
     write_panel(make_panel(reference, primers if primers.is_file() else None), panel)
-    libraries = [_library(path, panel) for path in first]
+    libraries = [_library(name, *paths, panel) for name, paths in found.items()]
     write_table(pd.DataFrame(libraries), out / "libraries.tsv")
     people = [{"participant_id": row["library_id"], "role": "child", "arm": "all"} for row in libraries]
     write_table(pd.DataFrame(people), out / "participants.tsv")
@@ -42,9 +49,16 @@ def prepare_study(data, out):
     return config
 
 
-def _library(path, panel):
-    name = path.name.removesuffix("_R1.fastq.gz")
-    second = path.with_name(f"{name}_R2.fastq.gz")
+def find_reads(data):
+    """Name → files of read 1 and of read 2, lanes in order, of the read files of a folder."""
+    found = {}
+    for path in sorted(Path(data).iterdir()):
+        if named := NAMED.fullmatch(path.name):
+            found.setdefault(named["name"], ([], []))[int(named["mate"]) - 1].append(path)
+    return {name: mates for name, mates in sorted(found.items()) if mates[0]}
+
+
+def _library(name, first, second, panel):
     library = NOT_IN_IDS.sub("-", name)[:40]
     return {
         "library_id": library,
@@ -52,8 +66,8 @@ def _library(path, panel):
         "timepoint": "once",
         "kind": "study",
         "panel": str(panel),
-        "fastq_1": str(path),
-        "fastq_2": str(second) if second.is_file() else None,
+        "fastq_1": ";".join(map(str, first)),
+        "fastq_2": ";".join(map(str, second)) or None,
         "expected_percent": expected_percent(name),
     }
 

@@ -76,14 +76,14 @@ class LibraryCalls:
 
 
 def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, chunk_bytes=CHUNK_BYTES, umi=None,
-                  lanes=1, chemistry="bisulfite"):  # fmt: skip
+                  lanes=1, chemistry="bisulfite", interleaved=False):  # fmt: skip
     """Call a library's reads against a panel.
 
     Parameters: FASTQ paths (one or two for each of the ``lanes``; mates 1 of all lanes, then mates 2), `Panel`,
     `ReadFilters`. ``sink``, if given, is called with each chunk's
     molecules (see `bam.BamWriter.add`). ``umi``: pattern of the UMIs (see `umis.take_umis`); then ``sink`` is called
-    with each target's families (see `bam.BamWriter.add_families`) instead. ``chemistry``: see `chemistry`.
-    Returns `LibraryCalls`. Memory grows with
+    with each target's families (see `bam.BamWriter.add_families`) instead. ``chemistry``: see `chemistry`;
+    ``interleaved``: see `reads.read_chunks`. Returns `LibraryCalls`. Memory grows with
     distinct molecules, and with depth only if there are UMIs; there is no depth cap and no removal of duplicates.
     Raises `InputError` for damaged files, mates out of step or reads without UMIs.
     """
@@ -91,7 +91,7 @@ def count_library(paths, panel, library_id, filters=ReadFilters(), sink=None, ch
     pad = max(planes.padded(len(t)) for t in caller.targets)
     for files in lane_paths(paths, lanes):
         caller.begin_lane(files)
-        for reads in ahead(read_chunks(files, pad, chunk_bytes)):
+        for reads in ahead(read_chunks(files, pad, chunk_bytes, interleaved)):
             caller.add(reads)
     return caller.tables(library_id)
 

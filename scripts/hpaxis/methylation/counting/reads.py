@@ -20,7 +20,11 @@ STREAM_ERRORS = (EOFError, OSError, ValueError, zlib.error, igzip_lib.IsalError)
 LONGEST_NAME = 254
 # Zero bytes behind the text, for windows that begin in the last read; more are added where a line is longer.
 ROOM = 1_000
-NEWLINE, RETURN, AT, PLUS, SPACE, TAB, SLASH = (ord(c) for c in "\n\r@+ \t/")
+NEWLINE, RETURN, AT, PLUS, SPACE, TAB = (ord(c) for c in "\n\r@+ \t")
+# How names may end that are told apart by mate. But for the slash a mark counts only where the first reads of both
+# mates bear it: a name may well end in .1 because it is the first read.
+MARKS = ("/", ".", "_R", "_")
+MARKED = 1_000
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Reads:
     ``data`` (bytes) is the text of the records with other bytes before and after it, so that neither a window of the
     caller's ``pad`` bytes that touches a read nor one as long as the longest name leaves the buffer. The other arrays
     give, for each record, where in ``data`` its parts begin and how long they are; ``name`` excludes ``@``, the
-    comment, and a final ``/1`` or ``/2``.
+    comment, and a final mark of the mate (`MARKS`).
     """
 
     data: np.ndarray
@@ -60,22 +64,30 @@ def lane_paths(paths, lanes=1):
     return [[Path(p) for p in paths[lane::lanes]] for lane in range(lanes)]
 
 
-def read_chunks(paths, pad=0, chunk_bytes=CHUNK_BYTES):
+def read_chunks(paths, pad=0, chunk_bytes=CHUNK_BYTES, interleaved=False):
     """Yield a list of `Reads`, one for each of the one or two files, holding the same pairs in the same order.
+
+    ``interleaved``: one file holds both mates of each pair, one behind the other; two `Reads` are yielded.
 
     One chunk is in hand at a time, so memory does not grow with depth. Raises `InputError` when a file is no gzip or
     FASTQ, ends too early, or the mates are out of step.
     """
     paths, first = [Path(p) for p in paths], 1
-    last = b""
-    for texts in _texts(paths, pad, chunk_bytes):
-        reads = [_parse(path, *text, first) for path, text in zip(paths, texts, strict=True)]
-        length = _name_lengths(paths[0], reads[0], first)
+    last, mark = b"", MARKS[0]
+    for texts in _texts(paths, pad, chunk_bytes, 2 if interleaved else 1):
+        if interleaved:
+            both = _parse(paths[0], *texts[0], 2 * first - 1)
+            reads, paths = [_every_second(both, i) for i in (0, 1)], [paths[0]] * 2
+        else:
+            reads = [_parse(path, *text, first) for path, text in zip(paths, texts, strict=True)]
+        if first == 1 and len(reads) == 2:
+            mark = _find_mark(reads)
+        length = _name_lengths(paths[0], reads[0], first, mark)
         last = _check_names(paths, reads[0], length, first, last)
         if first == 1:
             _check_phred(paths, reads)
         if len(reads) == 2:
-            _check_mates(paths, reads, length, first)
+            _check_mates(paths, reads, length, first, mark, interleaved)
         yield [replace(r, name_length=length) for r in reads]
         first += len(length)
 
@@ -89,11 +101,16 @@ def ahead(items):
             yield item
 
 
-def check_read_files(paths, may_be_empty=False, lanes=1):
+def _every_second(reads, begin):
+    parts = (reads.name, reads.name_length, reads.sequence, reads.quality, reads.length)
+    return Reads(reads.data, *(np.ascontiguousarray(part[begin::2]) for part in parts))
+
+
+def check_read_files(paths, may_be_empty=False, lanes=1, interleaved=False):
     """Read one library's files through once; return what is wrong with them, one `Problem` a fault.
 
     Costs a decompression (some 300 MB of text a second). ``may_be_empty`` is for a no-template control; ``lanes`` as
-    for `lane_paths`.
+    for `lane_paths`, ``interleaved`` as for `read_chunks`.
     """
     missing = [p for p in paths if not Path(p).is_file()]
     if missing:
@@ -101,7 +118,7 @@ def check_read_files(paths, may_be_empty=False, lanes=1):
     total, problems = 0, []
     for files in lane_paths(paths, lanes):
         try:
-            total += sum(len(reads[0]) for reads in read_chunks(files))
+            total += sum(len(reads[0]) for reads in read_chunks(files, interleaved=interleaved))
         except InputError as error:
             problems += error.problems
     if problems:
@@ -121,8 +138,11 @@ def _open(path):
         ) from None
 
 
-def _texts(paths, pad, size):
-    """Yield for each file as many whole records as all hold of about ``size`` bytes, as `_Stream.take` returns them."""
+def _texts(paths, pad, size, multiple=1):
+    """Yield for each file as many whole records as all hold of about ``size`` bytes, as `_Stream.take` returns them.
+
+    Their number is a ``multiple`` of what is asked for.
+    """
     with ExitStack() as opened:
         streams = [_Stream(opened.enter_context(_open(path))) for path in paths]
         first = True
@@ -134,6 +154,10 @@ def _texts(paths, pad, size):
             begun = [stream for stream in streams if stream.end > pad]
             if not begun:
                 return
+            if number % multiple and streams[0].ended and number < multiple:
+                what = "holds an odd number of reads, where mates are declared interleaved"
+                raise InputError(Problem(str(paths[0]), what, "give a file of pairs, or write no in interleaved"))
+            number -= number % multiple
             if not number or (first and any(stream.data[pad] != AT for stream in begun)):
                 raise InputError(_stream_problems(paths, "a record is longer than a chunk"))
             yield [stream.take(number, pad) for stream in streams]
@@ -163,7 +187,20 @@ class _Stream:
         self.lines = np.flatnonzero(self.data[pad : self.end] == NEWLINE) + pad
         if self.ended and self.end > pad and self.data[self.end - 1] != NEWLINE:
             self.lines = np.append(self.lines, self.end)  # a file may end without a newline
+        if self.ended:
+            self._drop_blank_lines(pad)
         return len(self.lines) // 4
+
+    def _drop_blank_lines(self, pad):
+        """A file may end with blank lines; a last record of no bases ends with one too, which is its own."""
+        starts = np.concatenate([[pad], self.lines[:-1] + 1]) if len(self.lines) else self.lines
+        blank = self.lines - starts <= (self.data[np.maximum(self.lines - 1, 0)] == RETURN)
+        n = len(self.lines)
+        while n and blank[n - 1] and (n % 4 or blank[n - 4 : n].all()):
+            n -= 1 if n % 4 else 4
+        if n < len(self.lines):
+            self.end = int(self.lines[n - 1]) + 1 if n else pad
+            self.lines = self.lines[:n]
 
     def take(self, number, pad):
         """The first records of the buffer: its bytes, and where their lines start and end. Others wait for the next."""
@@ -200,12 +237,14 @@ def _stream_problems(paths, error):
 
 
 def _count_records(path, handle):
-    lines, last, first = 0, b"\n", b""
+    lines, last, first, tail = 0, b"\n", b"", b""
     while block := handle.read(CHUNK_BYTES):
         first = first or block[:1]
         lines += block.count(b"\n")
-        last = block[-1:]
+        last, tail = block[-1:], block[-100:]
     lines += last != b"\n"
+    while lines % 4 and tail.replace(b"\r", b"").endswith(b"\n\n"):
+        lines, tail = lines - 1, tail.replace(b"\r", b"")[:-1]
     if first not in (b"", b"@"):
         raise InputError(
             Problem(str(path), "is not FASTQ: the first line does not begin with @", "give a FASTQ file", 1)
@@ -237,8 +276,22 @@ def _check_records(path, data, name, plus, length, quality_length, first):
             raise InputError(Problem(str(path), what, "copy or sequence the file again", row))
 
 
-def _name_lengths(path, reads, first):
-    """Length of each read's id: up to the header's first blank, without a final /1 or /2."""
+def _find_mark(reads):
+    """The mark by which names of mates differ in the first reads of both; a slash where there is none."""
+    for mark in MARKS[1:]:
+        marked = []
+        for number, mate in enumerate(reads, start=1):
+            rows = range(min(len(mate), MARKED))
+            names = [mate.text(mate.name[i], mate.name_length[i]).split(maxsplit=1) for i in rows]
+            ending = f"{mark}{number}".encode("ascii")
+            marked.append(bool(names) and all(n and n[0].endswith(ending) and len(n[0]) > len(ending) for n in names))
+        if all(marked):
+            return mark
+    return MARKS[0]
+
+
+def _name_lengths(path, reads, first, mark):
+    """Length of each read's id: up to the header's first blank, without a final mark of the mate, such as /1 or /2."""
     data, start, header_length = reads.data, reads.name, reads.name_length
     blank = _is_blank(windows(data, start, min(int(header_length.max(initial=1)), LONGEST_NAME + 1)))
     at = blank.argmax(axis=1)
@@ -247,7 +300,8 @@ def _name_lengths(path, reads, first):
         row = 4 * (first - 1 + int(np.argmax(length > LONGEST_NAME))) + 1
         what = f"a read's name is longer than {LONGEST_NAME} characters, the most that BAM holds"
         raise InputError(Problem(str(path), what, "shorten the names", row))
-    return length - 2 * ((length > 2) & _is_mate_number(data, start + length - 2))
+    size = len(mark) + 1
+    return length - size * ((length > size) & _is_mate_number(data, start + length - size, mark))
 
 
 def _check_names(paths, reads, length, first, last):
@@ -268,7 +322,7 @@ def _check_names(paths, reads, length, first, last):
             row = 4 * (first - 1 + i) + 1
             if len(paths) == 1:
                 what, remedy = "holds two reads of one name running: mates of pairs, interleaved", (
-                    "split it into two files, and give them as fastq_1 and fastq_2"
+                    "write yes in the column interleaved, or split it into fastq_1 and fastq_2"
                 )  # fmt: skip
             else:
                 what, remedy = "holds two pairs of one name running", "give each pair once"
@@ -302,20 +356,30 @@ def _is_blank(letters):
     return (letters == SPACE) | (letters == TAB)
 
 
-def _is_mate_number(data, at):
-    return (data[at] == SLASH) & ((data[at + 1] == ord("1")) | (data[at + 1] == ord("2")))
+def _is_mate_number(data, at, mark):
+    found = (data[at + len(mark)] == ord("1")) | (data[at + len(mark)] == ord("2"))
+    for i, letter in enumerate(mark):
+        found &= data[at + i] == ord(letter)
+    return found
 
 
-def _check_mates(paths, reads, length, first):
+def _check_mates(paths, reads, length, first, mark, interleaved=False):
     """Raise `InputError` where the second mate's id is not the first's."""
     two = reads[1]
     width = int(length.max(initial=1))
     names = [windows(r.data, r.name, width) for r in reads]
     wrong = ((names[0] != names[1]) & (np.arange(width) < length[:, None])).any(axis=1)
     end = two.name + length
-    numbered = end + 2 * _is_mate_number(two.data, end)
+    numbered = end + (len(mark) + 1) * _is_mate_number(two.data, end, mark)
     wrong |= (numbered != two.name + two.name_length) & ~_is_blank(two.data[numbered])
     if wrong.any():
-        row = 4 * (first - 1 + int(np.argmax(wrong))) + 1
+        at = first - 1 + int(np.argmax(wrong))
+        if interleaved:
+            what, remedy = (
+                "does not hold both mates of a pair running: names differ",
+                "give pairs, one behind the other",
+            )
+            raise InputError(Problem(str(paths[0]), what, remedy, 8 * at + 5))
+        row = 4 * at + 1
         what = f"mates are out of step: the read's name is not that of {paths[0].name}"
         raise InputError(Problem(str(paths[1]), what, "give the files of one run, in the same order", row))
