@@ -338,7 +338,8 @@ def test_adapters_are_taken_off_and_what_is_left_too_short_is_counted(tmp_path, 
         both.write_text("".join(f"@{n}\n{b}\n+\n{'I' * len(b)}\n" for n, r in made.items() for b in r))
         (tmp_path / "again").mkdir()
         again, same = trim_reads([both], adapter, tmp_path / "again", interleaved=True)
-        assert [gzip.open(p).read() for p in again] == [gzip.open(p).read() for p in trimmed] and same.equals(told)
+        assert [gzip.decompress(p.read_bytes()) for p in again] == [gzip.decompress(p.read_bytes()) for p in trimmed]
+        assert same.equals(told)
     second = 2 if mates == 2 else None
     jsonschema.validate(told.to_dict("records")[0], load("methylation_trimmed.schema"))
     assert told.to_dict("records") == [
