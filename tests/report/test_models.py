@@ -211,3 +211,9 @@ def test_raw_units_undo_the_standardisation(main):
     by_hand = b3 * main.fit("sd[competence]") / (100 * main.fit("sd[region_mean_beta]"))
     assert main.raw(b3) == pytest.approx(by_hand)
     assert main.raw_unit == "points of competence per percentage point of region mean methylation"
+
+
+def test_groups_named_by_numbers_are_named_with_their_column(main, monkeypatch):
+    monkeypatch.setattr(type(main), "counts", {"1": 19, "2": 19})
+    object.__setattr__(main, "entry", main.entry | {"moderator": "study_site"})
+    assert main.who() == "38 children (19 with study site 1 and 19 with study site 2)"

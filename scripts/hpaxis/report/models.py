@@ -186,7 +186,7 @@ class ModelResult:
 
     def who(self):
         """Return who is in the model: ``41 children (20 control, 21 treatment)``."""
-        arms = words(f"{count(n)} {arm}" for arm, n in self.counts.items())
+        arms = self._groups()
         text = f"{count(self.n)} {population_label(self.entry['population'])}"
         if self.n != self.fit("n"):
             return f"{text} ({self.method})"
@@ -194,9 +194,15 @@ class ModelResult:
 
     def who_complete(self):
         """Return who is among the complete cases, whatever treatment is reported."""
-        arms = words(f"{count(n)} {arm}" for arm, n in self.counts.items())
+        arms = self._groups()
         text = f"{count(self.fit('n'))} {population_label(self.entry['population'])}"
         return f"{text} ({arms})" if arms else text
+
+    def _groups(self):
+        """People in each group of the moderator; groups named by bare numbers are named with their column."""
+        column = self.entry["moderator"].replace("_", " ")
+        bare = any(str(arm).strip("-.0123456789") == "" for arm in self.counts)
+        return words(f"{count(n)} with {column} {arm}" if bare else f"{count(n)} {arm}" for arm, n in self.counts.items())
 
     def hides_complete(self, cells):
         """Whether the n of complete cases, beside the n reported, would show that few people have a censored value."""
