@@ -202,7 +202,8 @@ class ModelResult:
         """People in each group of the moderator; groups named by bare numbers are named with their column."""
         column = self.entry["moderator"].replace("_", " ")
         bare = any(str(arm).strip("-.0123456789") == "" for arm in self.counts)
-        return words(f"{count(n)} with {column} {arm}" if bare else f"{count(n)} {arm}" for arm, n in self.counts.items())
+        said = f"with {column} " if bare else ""
+        return words(f"{count(n)} {said}{arm}" for arm, n in self.counts.items())
 
     def hides_complete(self, cells):
         """Whether the n of complete cases, beside the n reported, would show that few people have a censored value."""
