@@ -1,8 +1,7 @@
 """One question over several studies: what can be pooled, the pooled slope difference, and how far studies differ.
 
 Random effects by Paule & Mandel (1982) with the interval of Hartung & Knapp (2001) and Sidik & Jonkman (2002);
-prediction interval with k - 1 degrees of freedom (IntHout, Ioannidis, Rovers & Goeman,
-2016). A study enters by its
+prediction interval with k - 1 degrees of freedom (IntHout, Ioannidis, Rovers & Goeman, 2016). A study enters by its
 summaries (moderation/{model}/summary.tsv), which hold no person.
 """
 
@@ -19,16 +18,7 @@ from hpaxis.moderation.linear import STATISTICS, contrast_table, least_squares
 from hpaxis.problems import InputError, Problem, raise_if_any
 
 # What must agree before numbers are pooled, and what may differ but is said.
-MUST_AGREE = (
-    "quantity",
-    "outcome",
-    "predictor",
-    "scale",
-    "panel",
-    "timepoint",
-    "population",
-    "standardise",
-)
+MUST_AGREE = ("quantity", "outcome", "predictor", "scale", "panel", "timepoint", "population", "standardise")
 MAY_DIFFER = ("covariates", "covariance", "assay", "design", "outcome_sd", "predictor_sd", "plan")
 COLUMNS = [
     "quantity", "study", "design", "estimate", "se", "low", "high", "weight", "n", "df", "p", "tau2", "i2", "q",

@@ -243,12 +243,8 @@ def _check_return(outcomes, investment, discount):
             if not 0 <= row[share] <= 1:
                 add("is not a share between 0 and 1", "write 0.2 for 20 %", share, row["outcome"])
         if not (row["years"] >= 1 and float(row["years"]).is_integer()):
-            add(
-                "is not a whole number of years from 1 on",
-                "give the years that the outcome lasts",
-                "years",
-                row["outcome"],
-            )
+            what, remedy = "is not a whole number of years from 1 on", "give the years that the outcome lasts"
+            add(what, remedy, "years", row["outcome"])
     if not investment > 0:
         add("is not positive", "give what was put in, in the currency of the values", "investment", investment)
     if not 0 <= discount < 1:

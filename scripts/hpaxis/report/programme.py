@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 from hpaxis.labels import contrast_label
+from hpaxis.moderation.design import INTERCEPT
+from hpaxis.programme.worth import SHARES
 from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
 from hpaxis.report.numbers import bounded, count, digits_for, fixed, interval, p_phrase, p_value, percent, significant
 from hpaxis.report.privacy import WITHHELD
@@ -33,17 +35,9 @@ def _pooled(pooled, differences, figures):
     rows = []
     for r in pooled.to_dict("records"):
         digits = digits_for(r["se"])
-        rows.append(
-            (
-                f"{contrast_label(r['quantity'])}: {r['study']}",
-                r["design"],
-                count(r["n"]),
-                fixed(r["estimate"], digits),
-                interval(r["low"], r["high"], digits),
-                p_value(r["p"]),
-                bounded(r["weight"]),
-            )
-        )
+        numbers = fixed(r["estimate"], digits), interval(r["low"], r["high"], digits), p_value(r["p"])
+        name = f"{contrast_label(r['quantity'])}: {r['study']}"
+        rows.append((name, r["design"], count(r["n"]), *numbers, bounded(r["weight"])))
     blocks = [
         Heading("pooled", "Several studies"),
         *[
@@ -109,16 +103,10 @@ def _worth(tables, figures, cells):
     )
     regression = tables["net_benefit"]
     benefit = tuple(
-        (
-            significant(r["willingness"]),
-            contrast_label(r["term"]),
-            significant(r["estimate"]),
-            f"[{significant(r['low'])}, {significant(r['high'])}]",
-            p_value(r["p"]),
-        )
-        for r in regression.to_dict("records")
-        if r["term"] != "(Intercept)"
-    )
+        (significant(r["willingness"]), contrast_label(r["term"]), significant(r["estimate"]),
+         f"[{significant(r['low'])}, {significant(r['high'])}]", p_value(r["p"]))
+        for r in regression[regression["term"] != INTERCEPT].to_dict("records")
+    )  # fmt: skip
     return [
         Heading("worth", "What the treatment is worth"),
         Notice("Prices are those of the study’s own table, with its year and sources; none comes with hpaxis."),
@@ -160,7 +148,7 @@ def _social(tables, figures, cells):
             cells.people(r["quantity"]) if cells.small(r["quantity"]) else significant(r["quantity"]),
             significant(r["value"]),
             count(r["years"]),
-            *(percent(r[s], 0) for s in ("deadweight", "attribution", "displacement", "drop_off")),
+            *(percent(r[s], 0) for s in SHARES),
             WITHHELD if hidden else significant(r["present_value"]),
             r["source"],
         )
@@ -190,18 +178,14 @@ def _social(tables, figures, cells):
                 "Quantity",
                 "Value",
                 "Years",
-                "Deadweight",
-                "Attribution",
-                "Displacement",
-                "Drop-off",
+                *(c.replace("_", "-").capitalize() for c in SHARES),
                 "Present value",
                 "Source",
             ),
             rows,
             frozenset({"Source"}),
             "Deadweight would have happened anyway, attribution was brought about by others, displacement moved "
-            "elsewhere, "
-            "drop-off is lost each year after the first.",
+            "elsewhere, drop-off is lost each year after the first.",
             folded=True,
         ),
     ]

@@ -44,20 +44,14 @@ def _change(table, result, cells):
     for row in table.to_dict("records"):
         difference = row["quantity"].startswith("difference")
         digits = digits_for(row["se"]) if difference else 4
-        rows.append(
-            (
-                column_label(row["measure"]),
-                row["quantity"],
-                contrast_label(row["arm"]),
-                WITHHELD if hidden else count(row["n"]),
-                fixed(row["estimate"], digits)
-                if difference
-                else f"{significant(row['estimate'])} ({significant(row['sd'])})",
-                interval(row["low"], row["high"], digits) if difference else MISSING,
-                p_value(row["p"]) if difference else MISSING,
-                bounded(row["reliability"]),
-            )
-        )
+        mean = f"{significant(row['estimate'])} ({significant(row['sd'])})"
+        numbers = mean, MISSING, MISSING
+        if difference:
+            between = interval(row["low"], row["high"], digits)
+            numbers = fixed(row["estimate"], digits), between, p_value(row["p"])
+        n = WITHHELD if hidden else count(row["n"])
+        names = column_label(row["measure"]), row["quantity"], contrast_label(row["arm"])
+        rows.append((*names, n, *numbers, bounded(row["reliability"])))
     return Table(
         "From baseline to follow-up",
         ("Measure", "Quantity", "Arm", "n", "Mean (SD) or difference", "CI", "p", "Reliability"),
@@ -174,20 +168,11 @@ def _arms(table, result, cells):
 def _prior(table, result, cells):
     rows = []
     for r in table.to_dict("records"):
-        about = (
-            "the data alone"
-            if r["prior"] == "none"
-            else f"mean {significant(r['prior_mean'])}, SD {significant(r['prior_sd'])}"
-        )
-        rows.append(
-            (
-                f"{contrast_label(r['quantity'])}: {r['prior']}",
-                about,
-                *_estimates({**r, "p": None})[:3],
-                bounded(r["share_of_prior"]),
-                "yes" if r["overturns"] else "no",
-            )
-        )
+        about = f"mean {significant(r['prior_mean'])}, SD {significant(r['prior_sd'])}"
+        about = "the data alone" if r["prior"] == "none" else about
+        overturns = "yes" if r["overturns"] else "no"
+        name = f"{contrast_label(r['quantity'])}: {r['prior']}"
+        rows.append((name, about, *_estimates({**r, "p": None})[:3], bounded(r["share_of_prior"]), overturns))
     sources = [
         f"{p}: {s}" for p, s in table[["prior", "source"]].drop_duplicates().itertuples(index=False) if p != "none"
     ]
