@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from hpaxis.moderation.checks import check_model, check_settings
+from hpaxis.moderation.entries import measured_after
 from hpaxis.moderation.run import run_model
 from hpaxis.schemas import load, with_defaults
 from hpaxis.tables import read_table, write_table
@@ -142,3 +143,13 @@ def test_a_mistake_that_only_data_show_refuses_the_model_before_a_fit(dyads):
     assert "is constant" in refusal(children.assign(region_mean_beta=0.02))
     lone = children.assign(site=["lone"] + ["main"] * (len(children) - 1))
     assert "hat value of 1.0000" in refusal(lone, covariates=["site"])
+
+
+def test_what_was_measured_at_baseline_is_not_after_randomisation():
+    settings = SETTINGS | {"predictor_after_randomisation": True}
+    for column in ("region_mean_beta", "log_cortisol", "region_mean_beta_se"):
+        assert measured_after(column, settings)
+        assert not measured_after(column.replace("_se", "") + "_baseline", settings)
+        assert measured_after(column.replace("_se", "") + "_change", settings)
+    listed = settings | {"after_randomisation": ["log_cortisol_baseline"]}
+    assert measured_after("log_cortisol_baseline", listed)

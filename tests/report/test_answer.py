@@ -184,3 +184,10 @@ def test_the_strip_says_what_speaks_against_the_answer(fitted):
     named = {c.name: c for c in next(b for b in answer(changed, True) if b.kind == "strip").checks}
     assert named["Other treatments"].verdict == "warn" and named["Other treatments"].said == "1 of 2 say the same"
     assert named["Influence"].verdict == "warn"
+
+
+def test_a_baseline_predictor_was_measured_before_randomisation(fitted):
+    results = fitted()
+    before = tuple(dataclasses.replace(r, entry=r.entry | {"predictor": "region_mean_beta_baseline"}) for r in results)
+    assert "was measured before randomisation" in text_of(answer(before, True))
+    assert "was measured after randomisation" in text_of(answer(results, True))

@@ -115,3 +115,13 @@ def test_interactions_of_a_family_are_counted(fitted, limits):
         family = pd.DataFrame({"predictor": list("abcde")})
         results.append(dataclasses.replace(r, tables=r.tables | {"family": family}))
     assert "10 interactions are tested on this page, in 2 models and their families" in limits(results=results)
+
+
+def test_a_measure_of_the_baseline_was_taken_before_whatever_the_others(limits, fitted):
+    results = fitted()
+    before = tuple(
+        dataclasses.replace(r, entry=r.entry | {"predictor": f"{r.entry['predictor']}_baseline"}) for r in results
+    )
+    assert "measured after randomisation" in limits(results=results)
+    assert "measured after randomisation" in limits(results=(*before[:1], *results[1:]))
+    assert "measured after randomisation" not in limits(results=before)

@@ -30,13 +30,19 @@ def spec_of(entry, arms=(), alpha=0.05, minimum_per_arm=MINIMUM_PER_ARM):
 
 
 # What the pipeline measures in saliva and hair, which were taken when the config says so.
-_MEASURED = re.compile(r".*(_beta|_m|_se|_fraction)|.*cortisol.*")
+_MEASURED = re.compile(r".*(_beta|_m|_se|_fraction)(_change)?|.*cortisol.*")
 
 
 def measured_after(column, settings):
     """Whether a column was measured after the arms were drawn: by the config's list, or in a sample taken then."""
     listed = column in settings["after_randomisation"]
-    return listed or (settings["predictor_after_randomisation"] and _MEASURED.fullmatch(column) is not None)
+    measured = _MEASURED.fullmatch(column) is not None and not at_baseline(column)
+    return listed or (settings["predictor_after_randomisation"] and measured)
+
+
+def at_baseline(column):
+    """Whether a column holds a measure of the baseline, before the arms were drawn (see `cohort.baseline`)."""
+    return column.removesuffix("_se").endswith("_baseline")
 
 
 def scaled_name(name, scale):

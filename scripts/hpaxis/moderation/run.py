@@ -9,7 +9,7 @@ from hpaxis.moderation.checks import check_model
 from hpaxis.moderation.compliance import complier_table, dose_table
 from hpaxis.moderation.design import build_design, is_factor
 from hpaxis.moderation.diagnostics import warning_table
-from hpaxis.moderation.entries import measured_after, model_rows, spec_of
+from hpaxis.moderation.entries import at_baseline, measured_after, model_rows, spec_of
 from hpaxis.moderation.influence import influence_table, region_without_table
 from hpaxis.moderation.linear import coefficient_table, fit_linear
 from hpaxis.moderation.lock import plan_table, shuffle_arms
@@ -100,7 +100,7 @@ def _fitted(name, table, entry, settings, arms, seed, context):
     trial, refused = parts.get("trial questions", lambda: trial_tables(result, data, entry, context), ({}, []))
     tables |= trial
     after = {c for c in spec.covariates if measured_after(c, settings)}
-    postbaseline = settings["predictor_after_randomisation"]
+    postbaseline = settings["predictor_after_randomisation"] and not at_baseline(entry["predictor"])
     warned = warning_table(result, tables["influence"], tables["reliability"], postbaseline, after, parts.refused)
     tables["warnings"] = pd.concat([warned, _refused_parts(refused)], ignore_index=True) if refused else warned
     return {**tables, "robustness": robustness_table(result.design, tables, settings["alpha"])}

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from hpaxis.labels import column_label, contrast_label
+from hpaxis.moderation.entries import at_baseline
 from hpaxis.report.blocks import Check, Items, Notice, Paragraph, Strip, Table
 from hpaxis.report.models import (
     difference_sentence,
@@ -254,7 +255,7 @@ def timing(result, after_randomisation):
     predictor = column_label(result.entry["predictor"])
     differs = _arm_difference(result, predictor)
     named = predictor[0].upper() + predictor[1:]
-    if not after_randomisation:
+    if not after_randomisation or at_baseline(result.entry["predictor"]):
         return Paragraph(f"{named} was measured before randomisation: the arm cannot have changed it. {differs}")
     return Notice(
         f"{named} was measured after randomisation, so it may itself be an effect of the arm. The result shows how an "

@@ -3,6 +3,7 @@
 from functools import partial
 
 from hpaxis.labels import column_label
+from hpaxis.moderation.entries import at_baseline
 from hpaxis.report.blocks import Items, Paragraph, Section
 from hpaxis.report.models import in_order
 from hpaxis.report.numbers import count, plural, words
@@ -53,7 +54,10 @@ def _simulated(config):
 def _timing(config, results):
     if not results or not config["moderation"]["predictor_after_randomisation"]:
         return None
-    predictors = dict.fromkeys(_measure(r.entry["predictor"]) for r in in_order(results))
+    names = [r.entry["predictor"] for r in in_order(results)]
+    predictors = dict.fromkeys(_measure(name) for name in names if not at_baseline(name))
+    if not predictors:
+        return None
     named = words(predictors)
     what = f"{named} {'was' if len(predictors) == 1 else 'were'} measured after randomisation and may be changed by "
     return (

@@ -1,6 +1,7 @@
 """The plan as text that a person can read and a registry can hold, from the config alone."""
 
 from hpaxis.labels import column_label, population_label
+from hpaxis.moderation.entries import at_baseline
 from hpaxis.moderation.lock import plan_hash
 from hpaxis.report.numbers import words
 
@@ -13,7 +14,9 @@ def preregistration(config):
              f"Intervals and tests are two-sided at alpha = {settings['alpha']:g}. A model needs at least "
              f"{settings['minimum_per_arm']} complete rows in each arm.", ""]  # fmt: skip
     after = settings["predictor_after_randomisation"]
-    lines += [f"The predictor is measured {'after' if after else 'before'} randomisation.", ""]
+    timing = f"The predictor is measured {'after' if after else 'before'} randomisation"
+    early = after and any(at_baseline(entry["predictor"]) for entry in config["models"].values())
+    lines += [f"{timing}{'; columns that end in _baseline before' if early else ''}.", ""]
     for name, entry in sorted(config["models"].items(), key=lambda m: not m[1]["primary"]):
         lines += [f"## {name}{' (primary)' if entry['primary'] else ''}", ""]
         lines += [
