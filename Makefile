@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: calibration-cortisol check-haircort check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-chaos load fuzz site lock reference house clean check-locks
+.PHONY: calibration-cortisol check-haircort check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-deploy test-chaos load fuzz site lock reference house clean check-locks
 
 demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
@@ -89,6 +89,9 @@ test-slurm: $(VENV)/.slurm  ## the demo through a real one-node SLURM, bytes com
 
 test-containers: $(VENV)/.run  ## the demo in the image: podman, Apptainer, and a container a rule; bytes compared (Debian, root)
 	VENV=$(VENV) tests/executors/run_containers.sh
+
+test-deploy: $(VENV)/.check  ## a template as module (path, git, catalogue), --directory, fs storage, an S3-like store; bytes compared: [DESIGN=dyads] [WAYS=...]
+	$(BIN)/python tests/executors/deploy.py --design $(or $(DESIGN),dyads) $(if $(WAYS),--ways $(WAYS)) --cores $(CORES)
 
 test-chaos: $(VENV)/.test  ## harm runs at random points and compare the bytes after the rerun: POINTS=50 SEED=1 (root for some)
 	$(BIN)/python tests/executors/chaos.py --points $(or $(POINTS),50) --seed $(or $(SEED),1)

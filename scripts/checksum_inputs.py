@@ -6,8 +6,10 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.report.provenance import checksum_table
     from hpaxis.tables import write_table
 
-    roles = {role: [files] if isinstance(files, str) else files for role, files in snakemake.input.items()}
-    del roles["code"]
-    table = checksum_table(((role, path) for role, paths in roles.items() for path in paths), snakemake.params.code)
+    given, code = snakemake.input, snakemake.params.code
+    places = {
+        name: path for role in snakemake.params.names for name, path in zip(snakemake.params.names[role], given[role])
+    }
+    table = checksum_table([(role, n) for role, names in snakemake.params.names.items() for n in names], code, places)
     write_table(table, snakemake.output.checksums)
     log.info("%d files, %d bytes", len(table), table["bytes"].sum())

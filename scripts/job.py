@@ -8,6 +8,15 @@ from contextlib import contextmanager
 from hpaxis.problems import InputError
 
 
+def placed(cell, named, given):
+    """Return a sheet's cell with the paths at which Snakemake gives the files that it names, which may be copies.
+
+    ``named`` and ``given``: the same files, as the sheet names them and as Snakemake does.
+    """
+    places = dict(zip(named, given))
+    return ";".join(places[path.strip()] for path in cell.split(";") if path.strip())
+
+
 @contextmanager
 def logged(path):
     """Send log records to ``path``; print input problems as lines, without a traceback, and exit 1."""

@@ -8,5 +8,5 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.simulation.study import simulate, write_truth
 
     folder = Path(snakemake.output.truth[0]).parent
-    write_truth(simulate(snakemake.params.config, folder.parent.as_posix()), folder)
+    write_truth(simulate(snakemake.params.config, snakemake.params.folder), folder)
     log.info("written to %s", folder)

@@ -2,15 +2,19 @@
 
 import io
 import re
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import seaborn as sns
+from matplotlib.collections import Collection
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from hpaxis.tables import whole_file
 
@@ -23,7 +27,7 @@ GREY = "#5f6b73"
 VALUE = "value:"
 
 
-def arm_styles(arms):
+def arm_styles(arms: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Map each arm, in config order, to its colour, marker and line style."""
     return {
         arm: {
@@ -35,37 +39,54 @@ def arm_styles(arms):
     }
 
 
-def use_style():
+# Thin grey axes with outer ticks, letters as large as on a page.
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": ".15",
+    "text.parse_math": False,  # a `$` in a name of the study is a dollar sign
+    "axes.axisbelow": True,
+    "axes.edgecolor": ".15",
+    "axes.labelcolor": ".15",
+    "axes.labelsize": 10,
+    "axes.linewidth": 1.25,
+    "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    **{f"{axis}tick.color": ".15" for axis in "xy"},
+    **{f"{axis}tick.labelsize": 11 for axis in "xy"},
+    **{f"{axis}tick.major.size": 6 for axis in "xy"},
+    **{f"{axis}tick.major.width": 1.25 for axis in "xy"},
+    **{f"{axis}tick.minor.size": 4 for axis in "xy"},
+    **{f"{axis}tick.minor.width": 1 for axis in "xy"},
+    "figure.constrained_layout.use": True,
+    "grid.color": ".8",
+    "grid.linewidth": 1,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "legend.title_fontsize": 12,
+    "lines.solid_capstyle": "round",
+    "patch.edgecolor": "w",
+    "patch.force_edgecolor": True,
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "hpaxis",
+    "svg.fonttype": "none",  # text stays text: it can be found, read aloud and edited
+}
+
+
+def use_style() -> None:
     """Set the theme; call once at the start of each figure function."""
-    sns.set_theme(
-        context="notebook",
-        style="ticks",
-        palette=COLOURS,
-        rc={
-            "font.family": "DejaVu Sans",
-            "font.size": 10,
-            "axes.labelsize": 10,
-            "axes.titlesize": 11,
-            "axes.titlelocation": "left",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "legend.frameon": False,
-            "legend.fontsize": 9,
-            "figure.constrained_layout.use": True,
-            "text.parse_math": False,  # a `$` in a name of the study is a dollar sign
-            "svg.hashsalt": "hpaxis",
-            "svg.fonttype": "none",  # text stays text: it can be found, read aloud and edited
-            "savefig.facecolor": "white",
-        },
-    )
+    matplotlib.rcParams.update(matplotlib.rcParamsDefault | {"backend": "agg"} | STYLE)
 
 
-def tell(points, texts):
+def tell(points: Collection, texts: Iterable[object]) -> None:
     """Give each point of a scatter the text that it shows on hover and focus, in an SVG."""
     points.set_urls([f"{VALUE}{quote(str(text))}" for text in texts])
 
 
-def svg_text(figure):
+def svg_text(figure: Figure) -> str:
     """Return the figure as the text of an SVG file, as `save` writes it, and close it."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
@@ -73,7 +94,7 @@ def svg_text(figure):
     return _readable(buffer.getvalue())
 
 
-def save(figure, path):
+def save(figure: Figure, path: str | Path) -> None:
     """Write the figure as SVG (or by its suffix) without date or random ids, and close it."""
     kind = str(path).rsplit(".", 1)[-1]
     with whole_file(path) as part:
@@ -84,7 +105,7 @@ def save(figure, path):
     plt.close(figure)
 
 
-def _readable(text):
+def _readable(text: str) -> str:
     """Texts of points as titles, and families of letters as wide as DejaVu Sans where that is not installed."""
     text = re.sub(
         rf'<a xlink:href="{VALUE}([^"]*)"[^>]*>',
@@ -95,14 +116,14 @@ def _readable(text):
     return text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
 
 
-def for_journal(figure, width_mm, least=7.0):
+def for_journal(figure: Figure, width_mm: float, least: float = 7.0) -> Figure:
     """Set a figure to a column's width in mm: letters of ``least`` points and no less, in proportion; returns it."""
     old, height = figure.get_size_inches()
     width = width_mm / 25.4
     figure.set_size_inches(width, max(height * width / old, 0.62 * width))
-    sizes = [t.get_fontsize() for t in figure.findobj(plt.Text) if t.get_text()]
+    sizes = [t.get_fontsize() for t in figure.findobj(Text) if t.get_text()]
     factor = max(least / min(sizes, default=least), width / old)
-    for text in figure.findobj(plt.Text):
+    for text in figure.findobj(Text):
         text.set_fontsize(
             min(text.get_fontsize() * factor, least * 1.35) if text.get_fontsize() * factor > least else least
         )

@@ -84,9 +84,11 @@ def _spss(path: str, texts: Collection[str]) -> tuple[list[list[str]], list[str]
     problems = size_problems(path)
     if problems:
         raise InputError(problems)
-    reader = pyreadstat.read_por if path.lower().endswith(".por") else pyreadstat.read_sav
     try:
-        table, about = reader(path, apply_value_formats=False, user_missing=False)
+        if path.lower().endswith(".por"):
+            table, about = pyreadstat.read_por(path, apply_value_formats=False)
+        else:
+            table, about = pyreadstat.read_sav(path, apply_value_formats=False, user_missing=False)
     except (pyreadstat.ReadstatError, OSError, ValueError) as error:
         raise InputError(Problem(path, f"is a damaged SPSS file ({error})", "save it again")) from None
     labels = {

@@ -1,7 +1,9 @@
 """Reading a study's sheets: every cell as text first, then checked against the sheet's schema."""
 
 import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pandas as pd
@@ -11,6 +13,7 @@ from hpaxis.identifying import tellable
 from hpaxis.problems import InputError, Problem, closest
 from hpaxis.sheet_files import SPSS, read_rows
 
+Schema = dict[str, Any]
 MISSING = ("", "NA")
 # What may stand in a cell is said by pattern; these words say it to a person.
 REMEDIES = {
@@ -23,7 +26,7 @@ REMEDIES = {
 }
 
 
-def sheet_schema(name, columns=None, missing=()):
+def sheet_schema(name: str, columns: Mapping[str, str] | None = None, missing: Collection[float] = ()) -> Schema:
     """Return the schema of a sheet, with the study's own ``columns`` (name to number or category) added.
 
     ``missing``: numbers that stand for a missing value in those columns.
@@ -35,7 +38,7 @@ def sheet_schema(name, columns=None, missing=()):
     return schema
 
 
-def participants_schema(cohort):
+def participants_schema(cohort: Mapping[str, Any]) -> Schema:
     """Return the schema of participants.tsv for a study: ``cohort`` is the config's section with its defaults."""
     schema = sheet_schema("participants", cohort["columns"], cohort["missing"])
     return {**schema, "names": cohort["names"], "dictionary": cohort["dictionary"]}
@@ -52,7 +55,7 @@ DECLARED = {
 }
 
 
-def read_sheet(path, schema):
+def read_sheet(path: str, schema: Schema) -> tuple[pd.DataFrame, list[Problem]]:
     """Read a sheet.
 
     Returns ``(table, problems)``. The table has every column of the schema, typed (text, or float with NaN),
@@ -87,8 +90,8 @@ def read_sheet(path, schema):
             part = schema["properties"][column]
             problems.append(Problem(path, *_in_words(error, part), number, column, tellable(cells.get(column))))
         records.append(record)
-    key = schema.get("key")
-    seen = {}
+    key: Any = schema.get("key")
+    seen: dict[str, int] = {}
     for record in records if key else ():
         if record[key] is not None and record[key] in seen:
             problems.append(
@@ -109,7 +112,7 @@ def read_sheet(path, schema):
     return table, problems
 
 
-def _is_code(text, codes):
+def _is_code(text: str, codes: Collection[float]) -> bool:
     """Whether a cell holds one of the numbers that stand for a missing value."""
     try:
         return bool(codes) and float(text) in codes
@@ -117,17 +120,17 @@ def _is_code(text, codes):
         return False
 
 
-def paths_of(cell):
+def paths_of(cell: str) -> list[str]:
     """Return the paths of a cell that may name several, separated by semicolons."""
     return [path.strip() for path in cell.split(";") if path.strip()]
 
 
-def empty_sheet(schema):
+def empty_sheet(schema: Schema) -> pd.DataFrame:
     """Return the table of a sheet that the study does not have: its columns, no rows."""
     return _typed([], schema)
 
 
-def _rows(path, schema):
+def _rows(path: str, schema: Schema) -> tuple[list[tuple[int, dict[str, str]]] | None, list[Problem], list[str]]:
     """Return ``([(line number, {column: text})], problems, what was read)``; None for rows when nothing can be."""
     theirs, dictionary = schema.get("names", {}), schema.get("dictionary")
     texts = [theirs.get(c, c) for c, part in schema["properties"].items() if part["type"] == "string"]
@@ -174,7 +177,7 @@ def _rows(path, schema):
     return rows, problems, said
 
 
-def _parse(text, part):
+def _parse(text: str, part: Schema) -> tuple[Any, tuple[str, str] | None]:
     """Turn a cell into a value of its schema's type; return ``(value, None)`` or ``(None, (what, remedy))``."""
     if part["type"] == "string":
         return text, None
@@ -188,11 +191,11 @@ def _parse(text, part):
     return value, None
 
 
-def _cell_schema(part):
+def _cell_schema(part: Schema) -> Schema:
     return {k: v for k, v in part.items() if k not in ("default", "description", "remedy", "missing")}
 
 
-def _in_words(error, part):
+def _in_words(error: Any, part: Schema) -> tuple[str, str]:
     """Return ``(what, remedy)`` for one schema error."""
     rule, limit = error.validator, error.validator_value
     what = {
@@ -211,7 +214,7 @@ def _in_words(error, part):
     return what, remedy
 
 
-def _typed(records, schema):
+def _typed(records: list[dict[str, Any]], schema: Schema) -> pd.DataFrame:
     table = pd.DataFrame(records, columns=["row", *schema["properties"]])
     for column, part in schema["properties"].items():
         table[column] = table[column].astype("float64" if part["type"] == "number" else "str")

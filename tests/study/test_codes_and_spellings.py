@@ -199,6 +199,17 @@ def test_an_spss_file_is_read_with_its_labels_and_missing_values(tmp_path):
     assert "value labels stand for the codes of role, arm, site" in said and "town" in said
 
 
+def test_a_portable_spss_file_is_read_too(tmp_path):
+    data = pd.DataFrame({"record": ["p1", "p2"], "role": ["child"] * 2, "arm": ["control", "treatment"],
+                         "site": ["clinic_2", "clinic_1"], "score": [12.0, None]})  # fmt: skip
+    pyreadstat.write_por(data, str(tmp_path / "people.por"))
+    # Such a file has its names in capitals.
+    names = {"participant_id": "RECORD"} | {name: name.upper() for name in ("role", "arm", "site", "score")}
+    table, problems = read(tmp_path / "people.por", names=names)
+    assert problems == [], problems
+    assert list(table["participant_id"]) == ["p1", "p2"]
+
+
 def test_a_redcap_export_is_read_with_its_dictionary(tmp_path):
     (tmp_path / "people.csv").write_text(
         "record_id,who,arm,site,score,people_complete\np1,1,0,2,12,2\np2,1,1,1,,2\n", encoding="utf-8"

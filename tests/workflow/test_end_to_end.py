@@ -79,8 +79,8 @@ def test_both_snakefiles_plan_the_same_jobs(study):
 @pytest.mark.parametrize(
     "module, runs, keeps",
     [
-        ("moderation/slopes.py", {"fit_model"}, {"count_amplicon_reads", "build_cohort", "quantify_plate"}),
-        ("cohort/join.py", {"build_cohort", "fit_model"}, {"count_amplicon_reads", "quantify_plate"}),
+        ("moderation/slopes.py", {"fit_model"}, {"count_amplicon_reads", "build_cohort", "quantify_plates"}),
+        ("cohort/join.py", {"build_cohort", "fit_model"}, {"count_amplicon_reads", "quantify_plates"}),
     ],
 )
 def test_an_edited_module_reruns_what_depends_on_it(finished, tmp_path, module, runs, keeps):
@@ -159,5 +159,5 @@ def test_a_laboratory_with_hair_only_plans_its_stage(study, tmp_path):
     del config["sheets"]["libraries"], config["models"]
     (checkout.folder / "hair.yaml").write_text(yaml.safe_dump(config))
     planned = jobs(checkout.snakemake("cortisol", "--configfile", "hair.yaml", "--dry-run"))
-    assert {"quantify_plate", "collect_cortisol"} <= planned.keys()
+    assert {"quantify_plates", "collect_cortisol"} <= planned.keys()
     assert "count_amplicon_reads" not in planned

@@ -11,7 +11,6 @@ CONDA_NAMES = {
     "isal": "python-isal",
     "matplotlib": "matplotlib-base",
     "parasail": "parasail-python",
-    "seaborn": "seaborn-base",
     "snakemake": "snakemake-minimal",
 }
 

@@ -58,22 +58,22 @@ def order(jobs):
 # What a comment added to a file replans in the demo: at least and at most so many jobs, and all
 # jobs of some rules.
 EDITS = [
-    ("scripts/hpaxis/labels.py", 1, 20, {"write_report", "present_model"}),
+    ("scripts/hpaxis/labels.py", 1, 20, {"write_report", "present_models"}),
     ("scripts/hpaxis/figures.py", 1, 20, {"plot_cohort", "plot_cortisol", "plot_methylation"}),
     ("scripts/hpaxis/methylation/figures/calibration.py", 1, 8, {"plot_methylation"}),
     ("scripts/hpaxis/methylation/figures/multiqc.py", 1, 6, {"write_multiqc"}),
     ("scripts/hpaxis/methylation/counting/molecules.py", 20, 60, {"count_amplicon_reads", "fit_model"}),
     ("scripts/hpaxis/methylation/panels/genome_check.py", 0, 0, set()),
     ("scripts/hpaxis/methylation/levels/verdicts.py", 1, 35, {"estimate_methylation", "write_report"}),
-    ("scripts/hpaxis/cortisol/curve.py", 3, 35, {"quantify_plate", "collect_cortisol", "fit_model"}),
+    ("scripts/hpaxis/cortisol/curve.py", 3, 35, {"quantify_plates", "collect_cortisol", "fit_model"}),
     ("scripts/hpaxis/cohort/join.py", 1, 30, {"build_cohort", "fit_model"}),
-    ("scripts/hpaxis/moderation/region.py", 12, 20, {"fit_model", "present_model"}),
+    ("scripts/hpaxis/moderation/region.py", 7, 20, {"fit_model", "present_models"}),
     ("scripts/hpaxis/simulation/reads.py", 20, 60, {"simulate_reads", "count_amplicon_reads"}),
     ("scripts/hpaxis/study/check.py", 0, 0, set()),
     ("scripts/hpaxis/cli.py", 0, 0, set()),
     ("scripts/hpaxis/report/page.css", 3, 5, {"write_report", "write_quality", "write_bench"}),
     ("scripts/hpaxis/tables.py", 20, 60, {"count_amplicon_reads", "write_crate"}),
-    ("workflow/schemas/cortisol_finished.yaml", 3, 35, {"quantify_plate"}),
+    ("workflow/schemas/cortisol_finished.yaml", 3, 35, {"quantify_plates"}),
 ]
 
 
@@ -90,7 +90,7 @@ def test_snakemake_itself_plans_what_the_table_says(jobs, checkouts, tmp_path):
     """One edit in a checkout whose outputs are all there, moved since: only what imports the module is planned."""
     checkout = checkouts(tmp_path / "first")
     for rule, _, outputs in jobs:
-        for name in outputs if rule in ("simulate_plates", "quantify_plate", "collect_cortisol") else ():
+        for name in outputs if rule in ("simulate_plates", "quantify_plates", "collect_cortisol") else ():
             path = checkout.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -99,12 +99,12 @@ def test_snakemake_itself_plans_what_the_table_says(jobs, checkouts, tmp_path):
     assert planned(checkout) == []
     with (checkout.folder / "scripts/hpaxis/cortisol/quality.py").open("a") as file:
         file.write("# a comment\n")
-    assert planned(checkout) == ["collect_cortisol", *["quantify_plate"] * 3]
+    assert planned(checkout) == ["collect_cortisol", "quantify_plates"]
 
 
 def planned(checkout):
     plan = checkout.snakemake("--dry-run", "collect_cortisol").stdout
-    return sorted(re.findall(r"^(?:local)?rule (\w+):", plan, flags=re.MULTILINE))
+    return sorted(re.findall(r"^(?:local)?rule (\w+?)(?:_batch_\d+)?:", plan, flags=re.MULTILINE))
 
 
 def scripts_and_rules(root):
@@ -143,7 +143,7 @@ def test_a_module_imported_inside_a_function_and_its_packages_count(root):
 @pytest.mark.parametrize(
     ("script", "section", "given", "kept_out"),
     [
-        ("quantify_plate", "cortisol", {"cv_warn_percent"}, {"usual_low_pg_per_mg", "usual_high_pg_per_mg"}),
+        ("quantify_plates", "cortisol", {"cv_warn_percent"}, {"usual_low_pg_per_mg", "usual_high_pg_per_mg"}),
         ("estimate_methylation", "methylation", {"conversion_warn", "depth_fail", "failed_molecules_fail"},
          {"libraries_per_job", "small_library_mb"}),
     ],
@@ -164,7 +164,7 @@ def test_one_changed_key_reruns_what_reads_it(root):
         settings = with_defaults(config, config_schema())["cortisol"]
         plans.append({
             script: keys_of(root / "scripts" / f"{script}.py", settings)
-            for script in ("quantify_plate", "collect_cortisol")
+            for script in ("quantify_plates", "collect_cortisol")
         })  # fmt: skip
-    assert plans[0]["quantify_plate"] == plans[1]["quantify_plate"]
+    assert plans[0]["quantify_plates"] == plans[1]["quantify_plates"]
     assert plans[0]["collect_cortisol"] != plans[1]["collect_cortisol"]

@@ -1,13 +1,14 @@
 rule build_cohort:
     input:
-        participants=study.config["sheets"]["participants"] or [],
-        libraries=study.config["sheets"]["libraries"] or [],
-        hair=study.config["sheets"]["hair"] or [],
-        plates=study.config["sheets"]["plates"] or [],
+        participants=SHEETS["participants"],
+        dictionary=DICTIONARY,
+        libraries=SHEETS["libraries"],
+        hair=SHEETS["hair"],
+        plates=SHEETS["plates"],
         quality="<results>/methylation/libraries.tsv" if with_saliva else [],
         indices="<results>/methylation/indices.tsv" if with_saliva else [],
         cell_mix="<results>/methylation/cell_mix.tsv" if cell_mixed else [],
-        saliva_cortisol=study.config["sheets"]["saliva_cortisol"] or [],
+        saliva_cortisol=SHEETS["saliva_cortisol"],
         samples="<results>/cortisol/samples.tsv" if study.config["sheets"]["hair"] else [],
         tubes="<results>/cortisol/saliva_tubes.tsv" if with_series else [],
         series="<results>/cortisol/saliva_series.tsv" if with_series else [],
@@ -25,7 +26,7 @@ rule build_cohort:
     params:
         settings=settings_of("build_cohort", study.config["cohort"]),
         arms=study.config["arms"],
-        content=content(*study.config["sheets"].values()),
+        content=content(*study.config["sheets"].values(), study.config["cohort"]["dictionary"]),
     script:
         "../../scripts/build_cohort.py"
 

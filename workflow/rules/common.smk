@@ -56,6 +56,7 @@ try:
             CONFIG_FILE,
             made_by_workflow=made_by_workflow,
             cache=".snakemake/hpaxis/checked_files.json",
+            stored=workflow.storage_settings.default_storage_provider is not None,
         )
     else:
         study, _ = read_study(dict(config), CONFIG_FILE)
@@ -74,15 +75,30 @@ wildcard_constraints:
     model="|".join(study.models) or "none",
 
 
+def here(path):
+    """What planning reads too, such as sheets and panels: on this file system, also where data are in a storage."""
+    return local(path) if path else []
+
+
 def shipped(*parts):
     """A file that comes with hpaxis; relative, so that a study that is moved with its checkout stays up to date."""
-    return local(os.path.relpath(ROOT.joinpath(*parts)))
+    return here(os.path.relpath(ROOT.joinpath(*parts)))
+
+
+SHEETS = {name: here(path) for name, path in study.config["sheets"].items()}
+DICTIONARY = here(study.config["cohort"]["dictionary"])
+KITS = here(study.config["cortisol"]["kits"]) or shipped("resources", "kits.tsv")
+
+
+def panel_files(*libraries):
+    """The files of the panels of some libraries, each once."""
+    return [here(path) for path in sorted({path for name in libraries for path in study.panel_files(name)})]
 
 
 @cache
 def code_of(script):
     """What a script runs, found from its imports: named as a job's input, so that an edit reruns what depends on it."""
-    return [local(os.path.relpath(path)) for path in files_of(ROOT / "scripts" / f"{script}.py")]
+    return [here(os.path.relpath(path)) for path in files_of(ROOT / "scripts" / f"{script}.py")]
 
 
 def settings_of(script, section):
@@ -93,6 +109,11 @@ def settings_of(script, section):
 def content(*paths):
     """What input files hold, as a job's param: an edit reruns the job also where the file is dated before its outputs."""
     return content_of([p for p in paths if p], f"{RESULTS}/simulation/" if "simulation" in config else None)
+
+
+def batched(names, most):
+    """Pairs of a batch's number and its names, in the order given."""
+    return [(f"{i // most + 1:03d}", names[i : i + most]) for i in range(0, len(names), most)]
 
 
 def growing(amount):

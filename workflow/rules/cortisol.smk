@@ -1,37 +1,39 @@
-rule quantify_plate:
-    input:
-        reader=lambda w: study.plate(w.plate)["reader_file"],
-        layout=lambda w: study.plate(w.plate)["layout_file"],
-        hair=study.config["sheets"]["hair"] or [],
-        saliva=study.config["sheets"]["saliva_cortisol"] or [],
-        kits=study.config["cortisol"]["kits"] or shipped("resources", "kits.tsv"),
-        ranges=study.config["cortisol"]["control_ranges"] or [],
-        code=code_of("quantify_plate"),
-    output:
-        summary="<results>/cortisol/plates/{plate}/summary.tsv",
-        wells="<results>/cortisol/plates/{plate}/wells.tsv",
-        estimates="<results>/cortisol/plates/{plate}/estimates.tsv",
-        quality="<results>/cortisol/plates/{plate}/quality.tsv",
-        rerun="<results>/cortisol/plates/{plate}/rerun.tsv",
-        band="<results>/cortisol/plates/{plate}/band.tsv",
-    log:
-        "<logs>/quantify_plate/{plate}.log",
-    benchmark:
-        "<benchmarks>/quantify_plate/{plate}.tsv"
-    conda:
-        "../envs/hpaxis.yaml"
-    params:
-        plate=lambda w: study.plate(w.plate).drop("row").to_dict(),
-        settings=settings_of("quantify_plate", study.config["cortisol"]),
-        content=lambda w: content(
-            study.plate(w.plate)["reader_file"],
-            study.plate(w.plate)["layout_file"],
-            study.config["sheets"]["hair"],
-            study.config["sheets"]["saliva_cortisol"],
-            study.config["cortisol"]["kits"],
-        ),
-    script:
-        "../../scripts/quantify_plate.py"
+# A plate takes less than starting a job does: one evaluates several, in the order of their ids.
+for batch, names in batched(measured_plates, study.config["cortisol"]["plates_per_job"]):
+
+    rule:
+        name:
+            f"quantify_plates_batch_{batch}"
+        input:
+            readers=[study.plate(name)["reader_file"] for name in names],
+            layouts=[study.plate(name)["layout_file"] for name in names],
+            hair=SHEETS["hair"],
+            saliva=SHEETS["saliva_cortisol"],
+            kits=KITS,
+            ranges=here(study.config["cortisol"]["control_ranges"]),
+            code=code_of("quantify_plates"),
+        output:
+            **{
+                part: expand(f"<results>/cortisol/plates/{{plate}}/{part}.tsv", plate=names)
+                for part in ("summary", "wells", "estimates", "quality", "rerun", "band")
+            },
+        log:
+            f"<logs>/quantify_plates/batch_{batch}.log",
+        benchmark:
+            f"<benchmarks>/quantify_plates/batch_{batch}.tsv"
+        conda:
+            "../envs/hpaxis.yaml"
+        params:
+            plates=[study.plate(name).drop("row").to_dict() for name in names],
+            settings=settings_of("quantify_plates", study.config["cortisol"]),
+            content=content(
+                *(study.plate(name)[column] for name in names for column in ("reader_file", "layout_file")),
+                study.config["sheets"]["hair"],
+                study.config["sheets"]["saliva_cortisol"],
+                study.config["cortisol"]["kits"],
+            ),
+        script:
+            "../../scripts/quantify_plates.py"
 
 
 rule collect_cortisol:
@@ -43,9 +45,10 @@ rule collect_cortisol:
         rerun=expand("<results>/cortisol/plates/{plate}/rerun.tsv", plate=measured_plates),
         band=expand("<results>/cortisol/plates/{plate}/band.tsv", plate=measured_plates),
         finished=[study.plate(p)["reader_file"] for p in finished_plates],
-        hair=study.config["sheets"]["hair"] or [],
-        participants=study.config["sheets"]["participants"] or [],
-        kits=study.config["cortisol"]["kits"] or shipped("resources", "kits.tsv"),
+        hair=SHEETS["hair"],
+        participants=SHEETS["participants"],
+        dictionary=DICTIONARY,
+        kits=KITS,
         code=code_of("collect_cortisol"),
     output:
         samples="<results>/cortisol/samples.tsv",
@@ -75,6 +78,7 @@ rule collect_cortisol:
         content=content(
             study.config["sheets"]["hair"],
             study.config["sheets"]["participants"],
+            study.config["cohort"]["dictionary"],
             study.config["cortisol"]["kits"],
             *(study.plate(p)["reader_file"] for p in finished_plates),
         ),
@@ -87,8 +91,9 @@ rule collect_saliva:
         summary=rules.collect_cortisol.input.summary,
         estimates=rules.collect_cortisol.input.estimates,
         quality=rules.collect_cortisol.input.quality,
-        saliva=study.config["sheets"]["saliva_cortisol"] or [],
-        participants=study.config["sheets"]["participants"] or [],
+        saliva=SHEETS["saliva_cortisol"],
+        participants=SHEETS["participants"],
+        dictionary=DICTIONARY,
         code=code_of("collect_saliva"),
     output:
         saliva_tubes="<results>/cortisol/saliva_tubes.tsv",
@@ -105,7 +110,11 @@ rule collect_saliva:
         cohort=rules.collect_cortisol.params.cohort,
         arms=study.config["arms"],
         settings=settings_of("collect_saliva", study.config["cortisol"]),
-        content=content(study.config["sheets"]["saliva_cortisol"], study.config["sheets"]["participants"]),
+        content=content(
+            study.config["sheets"]["saliva_cortisol"],
+            study.config["sheets"]["participants"],
+            study.config["cohort"]["dictionary"],
+        ),
     script:
         "../../scripts/collect_saliva.py"
 

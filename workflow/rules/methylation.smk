@@ -30,7 +30,7 @@ small_batches = study.batches(made_by_workflow)
 rule count_amplicon_reads:
     input:
         reads=lambda wildcards: study.fastq(wildcards.library),
-        panel=lambda wildcards: study.panel_files(wildcards.library),
+        panel=lambda wildcards: panel_files(wildcards.library),
         code=code_of("count_amplicon_reads"),
     output:
         **COUNTED,
@@ -61,7 +61,7 @@ for batch, names in small_batches.items():
             f"count_amplicon_reads_batch_{batch}"
         input:
             reads=[path for name in names for path in study.fastq(name)],
-            panel=study.panel_files(names[0]),
+            panel=panel_files(names[0]),
             code=code_of("count_amplicon_reads"),
         output:
             **{name: expand(path, library=names) for name, path in COUNTED.items()},
@@ -86,7 +86,7 @@ for batch, names in small_batches.items():
 rule read_counts:
     input:
         table=lambda wildcards: study.counts(wildcards.library),
-        panel=lambda wildcards: study.panel_files(wildcards.library),
+        panel=lambda wildcards: panel_files(wildcards.library),
         code=code_of("read_counts"),
     output:
         counts="<results>/methylation/counts/{library}.tsv",
@@ -116,7 +116,7 @@ rule read_counts:
 
 rule index_genome:
     input:
-        fasta=study.config["methylation"]["genome"]["fasta"] or [],
+        fasta=here(study.config["methylation"]["genome"]["fasta"]),
         code=code_of("index_genome"),
     output:
         index=directory("<results>/methylation/genome_index"),
@@ -168,8 +168,8 @@ rule call_genome:
             if wildcards.library in unaligned
             else study.library(wildcards.library)["bam"]
         ),
-        fasta=study.config["methylation"]["genome"]["fasta"] or [],
-        panel=lambda wildcards: study.panel_files(wildcards.library),
+        fasta=here(study.config["methylation"]["genome"]["fasta"]),
+        panel=lambda wildcards: panel_files(wildcards.library),
         shims=[shipped("scripts", "shims", name) for name in ("samtools", "samtools.py")],
         code=code_of("call_genome"),
     output:
@@ -211,10 +211,10 @@ rule call_genome:
 # Exports are small and hold many libraries, whose replicates tell the instrument's error: one job reads them all.
 rule read_pyrosequencing:
     input:
-        sheet=study.config["sheets"]["libraries"] or [],
+        sheet=SHEETS["libraries"],
         exports=study.exports(pyrosequenced),
-        positions=study.config["methylation"]["pyrosequencing"]["positions"] or [],
-        panels=sorted({path for name in pyrosequenced for path in study.panel_files(name)}),
+        positions=here(study.config["methylation"]["pyrosequencing"]["positions"]),
+        panels=panel_files(*pyrosequenced),
         code=code_of("read_pyrosequencing"),
     output:
         readings="<results>/methylation/release/pyrosequencing.tsv",
@@ -231,6 +231,7 @@ rule read_pyrosequencing:
         runtime=growing(30),
     params:
         settings=settings_of("read_pyrosequencing", study.config["methylation"]["pyrosequencing"]),
+        exports=study.exports(pyrosequenced),
         content=content(
             study.config["sheets"]["libraries"],
             study.config["methylation"]["pyrosequencing"]["positions"],
@@ -242,9 +243,9 @@ rule read_pyrosequencing:
 
 rule read_levels:
     input:
-        sheet=study.config["sheets"]["libraries"] or [],
+        sheet=SHEETS["libraries"],
         levels=study.files("levels", finished_levels),
-        panels=sorted({path for name in finished_levels for path in study.panel_files(name)}),
+        panels=panel_files(*finished_levels),
         code=code_of("read_levels"),
     output:
         levels="<results>/methylation/release/levels.tsv",
@@ -260,6 +261,7 @@ rule read_levels:
         runtime=growing(30),
     params:
         settings=settings_of("read_levels", study.config["methylation"]["levels"]),
+        levels=study.files("levels", finished_levels),
     script:
         "../../scripts/read_levels.py"
 
@@ -325,7 +327,7 @@ rule call_genotypes:
 
 rule estimate_methylation:
     input:
-        sheet=study.config["sheets"]["libraries"] or [],
+        sheet=SHEETS["libraries"],
         counts=expand("<results>/methylation/counts/{library}.tsv", library=counted),
         patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
         reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),
@@ -336,7 +338,7 @@ rule estimate_methylation:
         readings=rules.read_pyrosequencing.output.readings if pyrosequenced else [],
         levels=rules.read_levels.output.levels if finished_levels else [],
         identity=rules.call_genotypes.output.identity,
-        panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
+        panels=panel_files(*study.library_ids()),
         code=code_of("estimate_methylation"),
     output:
         **({"instrument": "<results>/methylation/instrument.tsv"} if pyrosequenced else {}),
@@ -375,7 +377,7 @@ rule call_methylpy:
         indices=expand(
             f"<results>/methylation/{seen_twice}/{{library}}.bam.bai", library=study.library_ids(assay="amplicon")
         ),
-        panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
+        panels=panel_files(*study.library_ids()),
         shims=[shipped("scripts", "shims", name) for name in ("samtools", "samtools.py")],
         code=code_of("call_methylpy"),
     output:
@@ -489,7 +491,7 @@ rule estimate_cell_mix:
     input:
         libraries=rules.estimate_methylation.output.libraries,
         calls=rules.estimate_methylation.output.calls,
-        panels=sorted({path for library in study.library_ids() for path in study.panel_files(library)}),
+        panels=panel_files(*study.library_ids()),
         code=code_of("estimate_cell_mix"),
     output:
         cell_mix="<results>/methylation/cell_mix.tsv",

@@ -1,7 +1,7 @@
 rule fit_model:
     input:
         analysis="<results>/cohort/analysis.tsv",
-        lock=[p for p in [study.config["moderation"]["lock"]] if p and Path(p).exists()],
+        lock=[here(p) for p in [study.config["moderation"]["lock"]] if p and Path(p).exists()],
         code=code_of("fit_model"),
     output:
         refused="<results>/moderation/{model}/refused.tsv",
@@ -63,11 +63,23 @@ rule fit_model:
         "../../scripts/fit_model.py"
 
 
-rule present_model:
+# What is drawn of each model, and as what it stands in Snakemake's report.
+DRAWN = {
+    "slopes": "Slopes by arm",
+    "effects": "Region of significance",
+    "influence": "Influence of single cases",
+    "versions": "Specification curve",
+    "power": "Power",
+}
+
+
+# Drawing takes less than starting a job does: one draws all models.
+rule present_models:
     input:
-        **{
-            name: f"<results>/moderation/{{model}}/{name}.tsv"
-            for name in (
+        tables=expand(
+            "<results>/moderation/{model}/{table}.tsv",
+            model=study.models,
+            table=[
                 "refused",
                 "coefficients",
                 "slope_differences",
@@ -83,66 +95,41 @@ rule present_model:
                 "multiverse_joint",
                 "power",
                 "detectable",
-            )
-        },
-        code=code_of("present_model"),
+            ],
+        ),
+        code=code_of("present_models"),
     output:
-        apa_tsv="<results>/moderation/{model}/apa/table.tsv",
-        apa_html="<results>/moderation/{model}/apa/table.html",
-        apa_tex="<results>/moderation/{model}/apa/table.tex",
-        apa_docx="<results>/moderation/{model}/apa/table.docx",
-        slopes=report(
-            "<results>/report/figures/models/{model}/slopes.svg",
-            caption="../report/slopes.rst",
-            category="Moderation",
-            subcategory="{model}",
-            labels={"figure": "Slopes by arm"},
-        ),
-        effects=report(
-            "<results>/report/figures/models/{model}/effects.svg",
-            caption="../report/effects.rst",
-            category="Moderation",
-            subcategory="{model}",
-            labels={"figure": "Region of significance"},
-        ),
-        influence=report(
-            "<results>/report/figures/models/{model}/influence.svg",
-            caption="../report/influence.rst",
-            category="Moderation",
-            subcategory="{model}",
-            labels={"figure": "Influence of single cases"},
-        ),
-        versions=report(
-            "<results>/report/figures/models/{model}/versions.svg",
-            caption="../report/versions.rst",
-            category="Moderation",
-            subcategory="{model}",
-            labels={"figure": "Specification curve"},
-        ),
-        power=report(
-            "<results>/report/figures/models/{model}/power.svg",
-            caption="../report/power.rst",
-            category="Moderation",
-            subcategory="{model}",
-            labels={"figure": "Power"},
-        ),
+        **{
+            f"apa_{kind}": expand(f"<results>/moderation/{{model}}/apa/table.{kind}", model=study.models)
+            for kind in ("tsv", "html", "tex", "docx")
+        },
+        **{
+            name: [
+                report(
+                    f"<results>/report/figures/models/{model}/{name}.svg",
+                    caption=f"../report/{name}.rst",
+                    category="Moderation",
+                    subcategory=model,
+                    labels={"figure": title},
+                )
+                for model in study.models
+            ]
+            for name, title in DRAWN.items()
+        },
     log:
-        "<logs>/present_model/{model}.log",
+        "<logs>/present_models.log",
     benchmark:
-        "<benchmarks>/present_model/{model}.tsv"
+        "<benchmarks>/present_models.tsv"
     conda:
         "../envs/hpaxis.yaml"
     params:
-        entry=lambda w: study.models[w.model],
+        models=study.models,
     script:
-        "../../scripts/present_model.py"
+        "../../scripts/present_models.py"
 
 
 rule moderation:
     input:
         tables=expand(rules.fit_model.output, model=study.models),
-        figures=expand(
-            [path for name, path in rules.present_model.output.items() if not name.startswith("apa")],
-            model=study.models,
-        ),
-        apa=expand(rules.present_model.output.apa_tsv, model=study.models),
+        figures=[path for name in DRAWN for path in rules.present_models.output[name]] if study.models else [],
+        apa=rules.present_models.output.apa_tsv if study.models else [],

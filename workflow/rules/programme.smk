@@ -9,7 +9,7 @@ rule pool_studies:
         summaries=(
             [
                 f"<results>/moderation/{pool['model']}/summary.tsv",
-                *pool["studies"].values(),
+                *map(here, pool["studies"].values()),
             ]
             if pool
             else []
@@ -40,7 +40,7 @@ rule pool_studies:
 rule value_treatment:
     input:
         analysis="<results>/cohort/analysis.tsv",
-        prices=(worth["prices"] or []) if worth else [],
+        prices=here(worth["prices"]) if worth else [],
         code=code_of("value_treatment"),
     output:
         cost_effectiveness="<results>/programme/cost_effectiveness.tsv",
@@ -68,7 +68,7 @@ rule value_treatment:
 
 rule account_social_return:
     input:
-        outcomes=social["outcomes"] if social else [],
+        outcomes=here(social["outcomes"]) if social else [],
         code=code_of("account_social_return"),
     output:
         social_return="<results>/programme/social_return.tsv",

@@ -172,15 +172,21 @@ rule plot_models:
         "../../scripts/plot_models.py"
 
 
+# Every file that the study brought, by its role.
+BROUGHT = {
+    "sheets": [path for path in SHEETS.values() if path],
+    "panels": panel_files(*study.library_ids()),
+    "reads": [
+        *report_settings.input_files(study.libraries, "fastq_1", "fastq_2", "bam", "counts"),
+        *study.exports(pyrosequenced),
+    ],
+    "plates": report_settings.input_files(study.plates, "reader_file", "layout_file"),
+}
+
+
 rule checksum_inputs:
     input:
-        sheets=[path for path in study.config["sheets"].values() if path],
-        panels=report_settings.panel_files(study.libraries),
-        reads=[
-            *report_settings.input_files(study.libraries, "fastq_1", "fastq_2", "bam", "counts"),
-            *study.exports(pyrosequenced),
-        ],
-        plates=report_settings.input_files(study.plates, "reader_file", "layout_file"),
+        **BROUGHT,
         code=code_of("checksum_inputs"),
     output:
         checksums="<results>/report/checksums.tsv",
@@ -194,19 +200,15 @@ rule checksum_inputs:
         runtime=growing(60),
     params:
         code=os.path.relpath(ROOT),
-        content=content(
-            *study.config["sheets"].values(),
-            *report_settings.input_files(study.libraries, "fastq_1", "fastq_2", "bam", "counts"),
-            *study.exports(pyrosequenced),
-            *report_settings.input_files(study.plates, "reader_file", "layout_file"),
-        ),
+        names={role: [str(path) for path in paths] for role, paths in BROUGHT.items()},
+        content=content(*(path for role in ("sheets", "reads", "plates") for path in BROUGHT[role])),
     script:
         "../../scripts/checksum_inputs.py"
 
 
 rule write_report:
     input:
-        sheet=study.config["sheets"]["libraries"] or [],
+        sheet=SHEETS["libraries"],
         libraries="<results>/methylation/libraries.tsv" if with_saliva else [],
         instrument="<results>/methylation/instrument.tsv" if pyrosequenced else [],
         levels=rules.plot_methylation.output.levels if with_saliva else [],
@@ -254,7 +256,7 @@ rule write_report:
 
 rule write_quality:
     input:
-        sheet=study.config["sheets"]["libraries"] or [],
+        sheet=SHEETS["libraries"],
         libraries=rules.estimate_methylation.output.libraries,
         limits=rules.estimate_methylation.output.limits,
         crosstalk=rules.estimate_methylation.output.crosstalk,

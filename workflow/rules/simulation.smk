@@ -1,8 +1,8 @@
 # Only a study with a section `simulation` in its config has anything to do here.
 rule simulate_reads:
     input:
-        sheet=study.config["sheets"]["libraries"] or [],
-        panel=study.panel_files(study.library_ids()[0]) if simulated else [],
+        sheet=SHEETS["libraries"],
+        panel=panel_files(study.library_ids()[0]) if simulated else [],
         code=code_of("simulate_reads"),
     output:
         reads=expand(
@@ -22,14 +22,15 @@ rule simulate_reads:
         runtime=growing(60),
     params:
         config=simulated,
+        folder=made_by_workflow,
     script:
         "../../scripts/simulate_reads.py"
 
 
 rule simulate_plates:
     input:
-        hair=study.config["sheets"]["hair"] or [],
-        plates=study.config["sheets"]["plates"] or [],
+        hair=SHEETS["hair"],
+        plates=SHEETS["plates"],
         code=code_of("simulate_plates"),
     output:
         plates=expand(
@@ -45,6 +46,7 @@ rule simulate_plates:
         "../envs/hpaxis.yaml"
     params:
         config=simulated,
+        folder=made_by_workflow,
     script:
         "../../scripts/simulate_plates.py"
 
@@ -66,6 +68,7 @@ rule simulate_truth:
         "../envs/hpaxis.yaml"
     params:
         config=simulated,
+        folder=made_by_workflow,
     script:
         "../../scripts/simulate_truth.py"
 

@@ -1,6 +1,8 @@
 """What the sheets say of participants, before anything runs. Each check returns problems and raises nothing."""
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +14,7 @@ CODES = (-7, -8, -9, -66, -77, -88, -99, -666, -777, -888, -999, -9999, 77, 88, 
          99999)  # fmt: skip
 
 
-def check_sheets(study):
+def check_sheets(study: Any) -> list[Problem]:
     """Return the problems of participants.tsv, alone and against what was collected from each participant."""
     return [
         *_check_participants(study),
@@ -23,7 +25,7 @@ def check_sheets(study):
     ]
 
 
-def _check_timepoints(study):
+def _check_timepoints(study: Any) -> list[Problem]:
     """Timepoints that differ only in their spelling, and those that the config names but no row has."""
     sheets = {"libraries": study.libraries[study.libraries["kind"] == "study"], "hair": study.hair,
               "saliva_cortisol": study.saliva_cortisol}  # fmt: skip
@@ -52,7 +54,7 @@ def _check_timepoints(study):
     return problems
 
 
-def _check_spellings(study):
+def _check_spellings(study: Any) -> list[Problem]:
     """Values of a category that differ only in case, spaces or leading zeros: two levels, or one misspelt?"""
     path, problems = study.config["sheets"]["participants"], []
     for column, kind in study.config["cohort"]["columns"].items():
@@ -72,23 +74,23 @@ def _check_spellings(study):
     return problems
 
 
-def _folded(text):
+def _folded(text: object) -> str:
     """A value without what a slip of typing changes: case, spaces and marks, leading zeros of its numbers."""
     plain = re.sub(r"[\s_.-]+", "", str(text).casefold())
     return re.sub(r"(?<!\d)0+(?=\d)", "", plain)
 
 
-def _usual_spellings(values):
+def _usual_spellings(values: Iterable[str]) -> dict[str, str]:
     """Map each value's folded form to its most frequent spelling (the first in order where they tie)."""
     counts = pd.Series(list(values), dtype="str").value_counts().sort_index(kind="stable")
     counts = counts.sort_values(ascending=False, kind="stable")
-    usual = {}
+    usual: dict[str, str] = {}
     for value in counts.index:
         usual.setdefault(_folded(value), value)
     return usual
 
 
-def _check_codes(study):
+def _check_codes(study: Any) -> list[Problem]:
     """Numbers that look like codes for a missing value and lie far from the rest of their column."""
     settings, path, problems = study.config["cohort"], study.config["sheets"]["participants"], []
     real = set(settings["not_missing"])
@@ -110,7 +112,7 @@ def _check_codes(study):
     return problems
 
 
-def _check_participants(study):
+def _check_participants(study: Any) -> list[Problem]:
     path, arms, table = study.config["sheets"]["participants"], study.config["arms"], study.participants
     problems = []
     for row in table.itertuples():
@@ -129,13 +131,13 @@ def _check_participants(study):
     return problems
 
 
-def _check_coverage(study):
+def _check_coverage(study: Any) -> list[Problem]:
     """A participant without saliva or hair is an error unless the sheet says that it is missing."""
     path, problems = study.config["sheets"]["participants"], []
-    saliva = set(study.libraries.loc[study.libraries["kind"] == "study", "participant_id"].dropna())
-    hair = set(study.hair["participant_id"].dropna())
-    saliva = saliva if study.config["sheets"]["libraries"] is not None else None
-    hair = hair if study.config["sheets"]["hair"] is not None else None
+    with_saliva, with_hair = (study.config["sheets"][name] is not None for name in ("libraries", "hair"))
+    sampled = study.libraries.loc[study.libraries["kind"] == "study", "participant_id"]
+    saliva = set(sampled.dropna()) if with_saliva else None
+    hair = set(study.hair["participant_id"].dropna()) if with_hair else None
     for row in study.participants.itertuples():
         said = set(str(row.missing).split(";")) if pd.notna(row.missing) else set()
         for what, have, sheet in (("saliva", saliva, "libraries.tsv"), ("hair", hair, "hair.tsv")):

@@ -1,6 +1,11 @@
 """Which columns the analysis table has, known before any of it is computed."""
 
 import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from hpaxis.cohort.timepoints import timepoint_columns
 from hpaxis.tables import read_table
@@ -29,12 +34,18 @@ CELL_PARTS = ("fraction", "fraction_se")
 ROLES = {"child": "parent", "parent": "child"}
 
 
-def index_columns(indices):
+def index_columns(indices: Iterable[str]) -> list[str]:
     """Return the columns of each index: estimate, error and interval as beta, and as M value with error."""
     return [f"{index}_{part}" for index in indices for part in INDEX_PARTS]
 
 
-def member_columns(own, indices, cell_types=(), baseline=False, series=False):
+def member_columns(
+    own: Iterable[str],
+    indices: Sequence[str],
+    cell_types: Iterable[str] = (),
+    baseline: bool = False,
+    series: bool = False,
+) -> list[str]:
     """Return the columns that describe one participant, ids and arm aside.
 
     ``baseline``: with those of a change; ``series``: with those of saliva cortisol series.
@@ -44,7 +55,7 @@ def member_columns(own, indices, cell_types=(), baseline=False, series=False):
     return [*own, *index_columns(indices), *METHYLATION_EXTRA, *mix, *CORTISOL, *(SERIES if series else ()), *changes]
 
 
-def read_analysis(path, own):
+def read_analysis(path: str | Path, own: Mapping[str, str]) -> pd.DataFrame:
     """Read cohort/analysis.tsv; ``own``: the config's cohort.columns, name to number or category.
 
     A column declared a category is text, whatever codes its groups: 1, 2, 3 stay three groups, and 01 is not 1.
@@ -53,7 +64,7 @@ def read_analysis(path, own):
     return read_table(path, text=[*categories, *(f"{role}_{name}" for role in ROLES for name in categories)])
 
 
-def analysis_columns(study):
+def analysis_columns(study: Any) -> list[str] | None:
     """Return every column name of cohort/analysis.tsv for this study, in order.
 
     The panels tell the names of their indices; a study without saliva has none. Returns None where a panel cannot be

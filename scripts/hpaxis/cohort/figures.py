@@ -1,10 +1,13 @@
 """Figures of the cohort: who is in it, and how index and cortisol are distributed by arm."""
 
 import textwrap
+from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from hpaxis.figures import GREY, arm_styles, use_style
@@ -21,7 +24,9 @@ CHAINS = {"methylation": "Saliva", "cortisol": "Hair", "series": "Saliva cortiso
 WIDE = 34  # letters in a line of a box
 
 
-def plot_flow(flow, arms, analysed=None, received=None):
+def plot_flow(
+    flow: pd.DataFrame, arms: Sequence[str], analysed: pd.DataFrame | None = None, received: pd.DataFrame | None = None
+) -> Figure:
     """Draw the flow of participants as CONSORT 2025 asks: allocation, receipt, what was measured, and who is analysed.
 
     ``flow`` has one row for each step: population, chain (``enrolment`` first), step, arm, and as text ``stays``,
@@ -66,7 +71,9 @@ def plot_flow(flow, arms, analysed=None, received=None):
     return figure
 
 
-def _column(flow, analysed, received, population, arm):
+def _column(
+    flow: pd.DataFrame, analysed: pd.DataFrame | None, received: pd.DataFrame | None, population: str, arm: str
+) -> list[list[str]]:
     """The boxes of an arm from top to bottom, each a list of lines."""
     mine = flow[(flow["population"] == population) & (flow["arm"] == arm)]
     start = mine[mine["chain"] == "enrolment"]
@@ -93,7 +100,7 @@ def _column(flow, analysed, received, population, arm):
     return boxes
 
 
-def _receipt(received, population, arm):
+def _receipt(received: pd.DataFrame | None, population: str, arm: str) -> list[str]:
     own = received[(received["population"] == population) & (received["arm"] == arm)]
     if own.empty:
         return ["receipt not recorded"]
@@ -101,7 +108,7 @@ def _receipt(received, population, arm):
     return ["received, n withheld" if row["withheld"] == "yes" else f"received, n = {int(row['n'])}"]
 
 
-def _whole(analysed, population):
+def _whole(analysed: pd.DataFrame | None, population: str) -> list[str]:
     """Lines on models whose n is known for all arms together."""
     if analysed is None:
         return []
@@ -109,17 +116,17 @@ def _whole(analysed, population):
     return [f"Analysed, all arms: {r.title}, n = {int(r.n)} ({r.treatment})" for r in own.itertuples()]
 
 
-def _heights(columns):
+def _heights(columns: list[list[list[str]]]) -> list[int]:
     """Lines of the tallest box in each row of boxes."""
     depth = max(map(len, columns), default=0)
     return [max(len(boxes[i]) if i < len(boxes) else 0 for boxes in columns) for i in range(depth)]
 
 
-def _equals(text):
+def _equals(text: str) -> str:
     return f"= {text}" if text[:1].isdigit() else text
 
 
-def _box(axis, x, y, lines, height, colour):
+def _box(axis: Any, x: float, y: float, lines: list[str], height: float, colour: str) -> None:
     axis.add_patch(
         plt.Rectangle(
             (x - 0.47, y - height - 0.25), 0.94, height + 0.5, facecolor="white", edgecolor=colour, linewidth=1.3
@@ -128,7 +135,7 @@ def _box(axis, x, y, lines, height, colour):
     axis.text(x - 0.44, y, "\n".join(lines), fontsize=8, va="top", linespacing=1.2)
 
 
-def measures(analysis, index):
+def measures(analysis: pd.DataFrame, index: str) -> list[dict[str, Any]]:
     """Return the panels of `plot_distributions`: the methylation index and hair cortisol, where there is some.
 
     Where nobody has a value of ``index``, the first index of which somebody has one stands for it.
@@ -151,7 +158,9 @@ def measures(analysis, index):
     return panels
 
 
-def plot_distributions(analysis, arms, panels, smallest=0):
+def plot_distributions(
+    analysis: pd.DataFrame, arms: Sequence[str], panels: list[dict[str, Any]], smallest: int = 0
+) -> Figure:
     """Draw the distribution of measures by arm, one row of axes a population.
 
     ``analysis`` is cohort/analysis.tsv; ``panels`` a list of dicts with ``column``, ``label`` (with its unit) and,
@@ -174,7 +183,7 @@ def plot_distributions(analysis, arms, panels, smallest=0):
     return figure
 
 
-def _countable(people, arms, panel, smallest):
+def _countable(people: pd.DataFrame, arms: Sequence[str], panel: dict[str, Any], smallest: int) -> bool:
     """Whether the points of a panel may be drawn: nobody could count few people whose value is censored or missing."""
     groups = [people[people["arm"] == arm] for arm in arms]
     few = [len(g) - int(g[panel["column"]].notna().sum()) for g in groups]
@@ -183,7 +192,9 @@ def _countable(people, arms, panel, smallest):
     return smallest < 3 or not any(0 < n < smallest for n in few)
 
 
-def _distribution(axis, people, arms, panel, countable=True):
+def _distribution(
+    axis: Any, people: pd.DataFrame, arms: Sequence[str], panel: dict[str, Any], countable: bool = True
+) -> None:
     styles = arm_styles(arms)
     drawn = 0
     for x, arm in enumerate(arms):
@@ -215,7 +226,7 @@ def _distribution(axis, people, arms, panel, countable=True):
         axis.yaxis.set_minor_formatter("")
 
 
-def _censored(axis, x, group, panel, style):
+def _censored(axis: Any, x: float, group: pd.DataFrame, panel: dict[str, Any], style: dict[str, Any]) -> int:
     if "censored" not in panel:
         return 0
     drawn = 0
@@ -228,7 +239,7 @@ def _censored(axis, x, group, panel, style):
     return drawn
 
 
-def _known(people, arm, panel):
+def _known(people: pd.DataFrame, arm: str, panel: dict[str, Any]) -> int:
     group = people[people["arm"] == arm]
     known = group[panel["column"]].notna()
     if "censored" in panel:
@@ -236,7 +247,7 @@ def _known(people, arm, panel):
     return int(known.sum())
 
 
-def _spread(values, log):
+def _spread(values: np.ndarray, log: bool) -> np.ndarray:
     """Return sideways offsets so that near values do not cover each other: no chance in it, so no seed."""
     scaled = np.log(values) if log and (values > 0).all() else values
     span = np.ptp(scaled) or 1.0
@@ -246,6 +257,6 @@ def _spread(values, log):
     return ((rank - (size - 1) / 2) * 0.085).clip(-0.28, 0.28).to_numpy()
 
 
-def _sentence(word):
+def _sentence(word: object) -> str:
     plural = {"child": "Children", "parent": "Parents"}
     return plural.get(word, str(word).capitalize())

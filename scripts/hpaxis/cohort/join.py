@@ -1,6 +1,8 @@
 """Join what the stages measured to who was measured, and account for every row of every sheet."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,9 +22,9 @@ class Cohort:
 
 
 def build_cohort(
-    participants, libraries, hair, plates, quality, indices, samples, settings, arms, cell_mix=None,
-    saliva_cortisol=None, tubes=None, series=None,
-):  # fmt: skip
+    participants: pd.DataFrame, libraries: pd.DataFrame, hair: pd.DataFrame, plates: pd.DataFrame, quality: pd.DataFrame | None, indices: pd.DataFrame | None, samples: pd.DataFrame | None, settings: Mapping[str, Any], arms: Sequence[str], cell_mix: pd.DataFrame | None=None,
+    saliva_cortisol: pd.DataFrame | None=None, tubes: pd.DataFrame | None=None, series: Any=None,
+) -> Cohort:  # fmt: skip
     """Join the stages' tables on participant and timepoint.
 
     ``participants``, ``libraries``, ``hair`` and ``plates`` are the sheets as `hpaxis.sheets.read_sheet` gives
@@ -43,7 +45,7 @@ def build_cohort(
     cortisol, hair_audit = _cortisol(hair, samples, timepoint, settings)
 
     own = list(settings["columns"])
-    measured = [] if indices is None else indices.columns
+    measured = [] if indices is None else list(indices.columns)
     names = list(dict.fromkeys(c.removesuffix("_beta") for c in measured if c.endswith("_beta")))
     table = participants.assign(timepoint=timepoint)
     table = table.merge(saliva, on="participant_id", how="left", validate="one_to_one")
@@ -76,14 +78,16 @@ def build_cohort(
     return Cohort(analysis, _attrition(participants, left, arms, chains), audit)
 
 
-def _chains(with_saliva, with_hair, with_series=False):
+def _chains(with_saliva: bool, with_hair: bool, with_series: bool = False) -> dict[str, tuple[str, ...]]:
     """Return the steps at which people may leave, by chain, for what this study collects."""
-    chains = {"methylation": ("saliva", "methylation")} if with_saliva else {}
+    chains: dict[str, tuple[str, ...]] = {"methylation": ("saliva", "methylation")} if with_saliva else {}
     chains |= {"cortisol": ("hair", "cortisol")} if with_hair else {}
     return chains | ({"series": ("tubes", "series")} if with_series else {})
 
 
-def _series(sheet, tubes, series, timepoint, settings):
+def _series(
+    sheet: pd.DataFrame, tubes: pd.DataFrame | None, series: Any, timepoint: str, settings: Mapping[str, Any]
+) -> tuple[pd.DataFrame | None, pd.DataFrame]:
     """Return the series of saliva cortisol of the platform that is analysed, and what became of every tube."""
     if tubes is None:
         return None, _audit([])
@@ -108,14 +112,14 @@ def _series(sheet, tubes, series, timepoint, settings):
     return series, _audit(rows)
 
 
-def _at(series, timepoint):
+def _at(series: Any, timepoint: str) -> pd.DataFrame:
     """The columns of one timepoint's series, by participant."""
     here = series[series["timepoint"] == timepoint]
     named = here.rename(columns={name.removeprefix("saliva_"): name for name in SERIES})
     return named[["participant_id", *SERIES]]
 
 
-def _left_by_series(left, tubes, series):
+def _left_by_series(left: pd.DataFrame, tubes: pd.DataFrame | None, series: Any) -> pd.DataFrame:
     """Add the steps of saliva cortisol: whether somebody has tubes, and a measure of them."""
     have = set(tubes["participant_id"])
     measures = series.set_index("participant_id")[["saliva_auc_g", "saliva_awakening"]].notna().any(axis=1)
@@ -127,7 +131,7 @@ def _left_by_series(left, tubes, series):
     )
 
 
-def _two_timepoints(follow_up, baseline):
+def _two_timepoints(follow_up: pd.DataFrame, baseline: pd.DataFrame) -> pd.DataFrame:
     """Return one audit of two timepoints: a row that the baseline uses is used."""
     used = baseline["status"].eq("used").to_numpy()
     audit = follow_up.copy()
@@ -138,7 +142,7 @@ def _two_timepoints(follow_up, baseline):
     return audit
 
 
-def _cell_mix(cell_mix, timepoint):
+def _cell_mix(cell_mix: pd.DataFrame | None, timepoint: str) -> tuple[pd.DataFrame, list[str]]:
     """Return a column a cell type and part, by participant; and the types."""
     if cell_mix is None:
         return pd.DataFrame(columns=["participant_id"]).astype("str"), []
@@ -148,7 +152,9 @@ def _cell_mix(cell_mix, timepoint):
     return wide.reset_index(), kinds
 
 
-def _timepoint(settings, libraries, hair, tubes=None):
+def _timepoint(
+    settings: Mapping[str, Any], libraries: pd.DataFrame, hair: pd.DataFrame, tubes: pd.DataFrame | None = None
+) -> str:
     found = sorted(
         set(libraries.loc[libraries["kind"] == "study", "timepoint"].dropna())
         | set(hair["timepoint"].dropna())
@@ -159,7 +165,7 @@ def _timepoint(settings, libraries, hair, tubes=None):
     return found[0] if len(found) == 1 else "NA"
 
 
-def _check_keys(participants, indices, samples):
+def _check_keys(participants: pd.DataFrame, indices: pd.DataFrame | None, samples: pd.DataFrame | None) -> None:
     known = set(participants["participant_id"])
     problems = []
     for name, table in (("methylation/indices.tsv", indices), ("cortisol/samples.tsv", samples)):
@@ -172,7 +178,9 @@ def _check_keys(participants, indices, samples):
         raise InputError(problems)
 
 
-def _saliva(libraries, quality, indices, timepoint):
+def _saliva(
+    libraries: pd.DataFrame, quality: pd.DataFrame | None, indices: pd.DataFrame | None, timepoint: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return index columns by participant, and what became of every library."""
     if quality is None:
         columns = ["participant_id", *METHYLATION_EXTRA, "methylation_reasons"]
@@ -202,7 +210,9 @@ def _saliva(libraries, quality, indices, timepoint):
     return renamed.drop(columns="timepoint"), _audit(audit)
 
 
-def _cortisol(hair, samples, timepoint, settings):
+def _cortisol(
+    hair: pd.DataFrame, samples: pd.DataFrame | None, timepoint: str, settings: Mapping[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return one cortisol value a participant, and what became of every hair sample.
 
     Of several segments the one nearest the scalp counts; several samples of that segment are averaged on the log
@@ -252,18 +262,18 @@ def _cortisol(hair, samples, timepoint, settings):
     return pd.DataFrame(used, columns=columns), _audit(audit)
 
 
-def _plate(sample):
+def _plate(sample: Any) -> str:
     return getattr(sample, "plate_id", "of the sample")
 
 
-def _why_none(sample):
+def _why_none(sample: Any) -> str:
     """Why a hair sample has no concentration."""
     if "plate_failed" in str(sample.flags):
         return f"plate {_plate(sample)} failed quality (cortisol.failed_plates is leave_out)"
     return f"no concentration: {sample.flags}"
 
 
-def _combine(samples):
+def _combine(samples: pd.DataFrame) -> tuple:
     """Return the cortisol columns of one participant from the samples that count."""
     if samples.empty:
         return (np.nan, np.nan, np.nan, None, np.nan, np.nan, np.nan, np.nan, 0)
@@ -278,13 +288,13 @@ def _combine(samples):
     return (value, low, high, "none", np.nan, np.log(value), error, np.nan, len(known))
 
 
-def _geometric_mean(values):
+def _geometric_mean(values: pd.Series) -> float:
     if len(values) == 1 or (values <= 0).any():
         return float(values.min())
     return float(np.exp(np.log(values).mean()))
 
 
-def _check_platforms(samples, settings):
+def _check_platforms(samples: pd.DataFrame, settings: Mapping[str, Any]) -> None:
     if "platform" not in samples or settings.get("platform", "NA") != "NA":
         return
     found = sorted(samples["platform"].dropna().unique())
@@ -293,7 +303,7 @@ def _check_platforms(samples, settings):
         raise InputError(Problem("cortisol/samples.tsv", "would pool platforms", remedy, value=", ".join(found)))
 
 
-def _with_partner(table, member):
+def _with_partner(table: pd.DataFrame, member: list[str]) -> pd.DataFrame:
     """Add the other member's columns to each row: parent_* on children's rows, child_* on parents'."""
     paired = table.dropna(subset=["dyad_id"])
     for role, other in sorted(ROLES.items(), key=lambda item: item[1]):
@@ -305,7 +315,15 @@ def _with_partner(table, member):
     return table
 
 
-def _left_out(participants, saliva, cortisol, libraries, hair, timepoint, chains):
+def _left_out(
+    participants: pd.DataFrame,
+    saliva: pd.DataFrame,
+    cortisol: pd.DataFrame,
+    libraries: pd.DataFrame,
+    hair: pd.DataFrame,
+    timepoint: str,
+    chains: dict[str, tuple[str, ...]],
+) -> pd.DataFrame:
     """Return, by participant, the first step of each chain at which they leave, and why ('' where they stay)."""
     study = libraries[(libraries["kind"] == "study") & (libraries["timepoint"] == timepoint)]
     have_saliva = set(study["participant_id"])
@@ -328,7 +346,7 @@ def _left_out(participants, saliva, cortisol, libraries, hair, timepoint, chains
     return pd.DataFrame(rows)
 
 
-def _participant_audit(participants, left):
+def _participant_audit(participants: pd.DataFrame, left: pd.DataFrame) -> pd.DataFrame:
     merged = participants.merge(left, on="participant_id")
     rows = []
     for row in merged.itertuples():
@@ -339,7 +357,7 @@ def _participant_audit(participants, left):
     return _audit(rows)
 
 
-def _plate_audit(plates, samples):
+def _plate_audit(plates: pd.DataFrame, samples: pd.DataFrame | None) -> pd.DataFrame:
     """Which plates are used: not those that failed, unless the config says so."""
     lost = set()
     if samples is not None and {"plate_id", "flags"} <= set(samples.columns):
@@ -354,7 +372,9 @@ def _plate_audit(plates, samples):
     ])  # fmt: skip
 
 
-def _attrition(participants, left, arms, chains):
+def _attrition(
+    participants: pd.DataFrame, left: pd.DataFrame, arms: Sequence[str], chains: dict[str, tuple[str, ...]]
+) -> pd.DataFrame:
     """Count by role and arm who is left after each step; the hair chain starts again from everybody enrolled."""
     merged = participants.merge(left, on="participant_id")
     said = {
@@ -380,7 +400,7 @@ def _attrition(participants, left, arms, chains):
     return pd.DataFrame(rows, columns=["population", "chain", "step", "arm", "n_before", "n_after", "reason"])
 
 
-def _audit(rows):
+def _audit(rows: list[tuple]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["sheet", "row", "key", "participant_id", "status", "reason"]).astype(
         {"participant_id": "str", "key": "str"}
     )

@@ -1,5 +1,7 @@
 """Baseline beside follow-up: each measure at both timepoints, its change, and the error of all three."""
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -10,7 +12,7 @@ PLATES = "methylation_plates"
 OF_SERIES = ("saliva_log_auc_g", "saliva_auc_g", "saliva_auc_i", "saliva_awakening", "saliva_rise")
 
 
-def measures(indices, series=False):
+def measures(indices: Iterable[str], series: bool = False) -> dict[str, str]:
     """Return the measures that have a change, with the column of their standard error (None: not known).
 
     ``indices``: names of methylation indices. Beta and M value of each, log cortisol, and with ``series`` those of
@@ -20,12 +22,19 @@ def measures(indices, series=False):
     return {name: f"{name}_se" for name in [*scales, "log_cortisol", *(OF_SERIES if series else ())]}
 
 
-def timepoint_columns(indices, series=False):
+def timepoint_columns(indices: Iterable[str], series: bool = False) -> list[str]:
     """Return the columns that a baseline adds to one participant's row, in order."""
     return [*(f"{name}_{suffix}" for name in measures(indices, series) for suffix in SUFFIXES), PLATES]
 
 
-def with_baseline(table, saliva, cortisol, indices, plates, series=None):
+def with_baseline(
+    table: pd.DataFrame,
+    saliva: pd.DataFrame,
+    cortisol: pd.DataFrame,
+    indices: Iterable[str],
+    plates: Mapping[str, str],
+    series: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Add the baseline columns to the follow-up's ``table`` (one row per participant).
 
     ``saliva``, ``cortisol`` and ``series`` (None without) hold the baseline's measures, one row per participant;
@@ -39,7 +48,7 @@ def with_baseline(table, saliva, cortisol, indices, plates, series=None):
         before = before.merge(series, on="participant_id", how="outer")
     before = before.set_index("participant_id")
     before = before.reindex(table["participant_id"])
-    added = {}
+    added: dict[str, np.ndarray] = {}
     for name, error in measures(indices, series is not None).items():
         now, then = (_numbers(frame, name) for frame in (table, before))
         now_se, then_se = (_numbers(frame, error) for frame in (table, before))
@@ -53,7 +62,7 @@ def with_baseline(table, saliva, cortisol, indices, plates, series=None):
     return pd.concat([table, pd.DataFrame(added, index=table.index)], axis=1)
 
 
-def shared_plates(libraries, timepoint, baseline):
+def shared_plates(libraries: pd.DataFrame, timepoint: str, baseline: str) -> dict[str, str]:
     """Return, by participant, ``same`` or ``different``: the plates of the libraries of both timepoints.
 
     A participant with no plate named at either end is not in the result.
@@ -64,5 +73,5 @@ def shared_plates(libraries, timepoint, baseline):
     return {p: "same" if at[timepoint][p] == at[baseline][p] else "different" for p in both}
 
 
-def _numbers(frame, name):
+def _numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
     return frame[name].to_numpy(float) if name in frame else np.full(len(frame), np.nan)

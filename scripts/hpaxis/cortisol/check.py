@@ -111,15 +111,15 @@ def _check_plates(study):
     return problems
 
 
-def check_files(study, made=None, checked=None):
+def check_files(study, elsewhere, checked=None):
     """Return the problems of the files that plates.tsv names: missing, damaged, or at odds with layout, kit and hair.
 
-    ``made``: prefix of paths that the workflow itself makes; ``checked`` is not used, these files are small.
+    ``elsewhere``: the `Elsewhere` of files that are not asked for; ``checked`` is not used, these files are small.
     """
     unknown_kits, problems = {p.row for p in _check_plates(study)}, []
     known = None if study.laboratory else extracts(study.hair, study.saliva_cortisol)
     for row in study.plates.itertuples():
-        names = [n for n in (row.reader_file, row.layout_file) if pd.notna(n) and not (made and n.startswith(made))]
+        names = [n for n in (row.reader_file, row.layout_file) if pd.notna(n) and not elsewhere.holds(n)]
         absent = [n for n in names if not os.path.isfile(n)]
         for name in absent:
             problems.append(

@@ -156,10 +156,10 @@ def _fractions(table):
     return set(standards["row"])
 
 
-def check_files(study, made=None, checked=None):
+def check_files(study, elsewhere, checked=None):
     """Return the problems of the files that libraries.tsv names: missing, damaged, empty, or at odds with the sheet.
 
-    ``made``: prefix of paths that the workflow itself makes; ``checked``: the `CheckedFiles` to skip and fill.
+    ``elsewhere``: the `Elsewhere` of files that are not asked for; ``checked``: the `CheckedFiles` to skip and fill.
     """
     problems, sheet, read = [], study.config["sheets"]["libraries"], []
     for row in study.libraries.itertuples():
@@ -168,7 +168,7 @@ def check_files(study, made=None, checked=None):
             cell = getattr(row, column)
             names = [] if pd.isna(cell) else [cell] if column in ("bam", "counts") else paths_of(cell)
             for name in names:
-                if made and name.startswith(made):
+                if elsewhere.holds(name):
                     continue
                 if not (os.path.isfile(name) or (column == "counts" and os.path.isdir(name))):
                     problems.append(Problem(sheet, "does not exist", "correct the path", row.row, column, name))

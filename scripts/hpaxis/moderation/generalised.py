@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from scipy import optimize
 from scipy.special import expit
+from statsmodels.genmod import families
+from statsmodels.genmod.generalized_linear_model import GLM
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
@@ -28,9 +29,9 @@ from hpaxis.problems import InputError, Problem, raise_if_any
 
 KINDS = ("continuous", "binary", "count", "ordered")
 FAMILIES = {
-    "continuous": sm.families.Gaussian,
-    "binary": sm.families.Binomial,
-    "count": sm.families.Poisson,
+    "continuous": families.Gaussian,
+    "binary": families.Binomial,
+    "count": families.Poisson,
 }
 LINKS = {"continuous": "identity", "binary": "logit", "count": "log", "ordered": "cumulative logit"}
 SCALES = {"continuous": "outcome", "binary": "probability", "count": "rate", "ordered": "mean score"}
@@ -70,7 +71,7 @@ def fit_generalised(design: Design, kind: str = "binary", cov_kind: str = "HC3")
     w = design.root**2
     if kind == "ordered":
         return _fit_ordered(design, w)
-    model = sm.GLM(design.y, design.X, family=FAMILIES[kind](), freq_weights=w)
+    model = GLM(design.y, design.X, family=FAMILIES[kind](), freq_weights=w)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PerfectSeparationWarning)  # refused below, with a remedy
         result = model.fit(tol=1e-12, maxiter=200)

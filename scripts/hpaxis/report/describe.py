@@ -7,9 +7,9 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from hpaxis.labels import column_label
+from hpaxis.quantiles import normal_quantile
 from hpaxis.report.privacy import WITHHELD, Cells, shown_flow
 
 TABLE1 = ["population", "arm", "measure", "level", "n", "withheld", "mean", "sd", "q25", "median", "q75", "share"]
@@ -47,7 +47,7 @@ def arm_differences(analysis, arms, cells, level=0.95):
     both arms; ``smallest`` the least difference beyond it at the level given; ``larger`` whether the arms differ by
     more. What all libraries share (curve, over-conversion) moves both means alike and is left out.
     """
-    rows, z = [], stats.norm.ppf((1 + level) / 2)
+    rows, z = [], normal_quantile((1 + level) / 2)
     measures = [
         c for c in analysis if f"{c}_se" in analysis and c.endswith(("_beta", "_beta_baseline", "_beta_change"))
     ]
@@ -165,7 +165,7 @@ def correlations(analysis, models, columns, cells, level=0.95):
                 if n < max(4, cells.smallest) or (pair.std() == 0).any():
                     continue
                 r = float(np.corrcoef(pair[first], pair[second])[0, 1])
-                half = stats.norm.ppf((1 + level) / 2) / np.sqrt(n - 3)
+                half = normal_quantile((1 + level) / 2) / np.sqrt(n - 3)
                 low, high = np.tanh(np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)) + np.array([-half, half]))
                 hidden = cells.known(n, len(people)) == WITHHELD
                 rows.append(

@@ -31,7 +31,6 @@ PACKAGES = (
     "python-docx",
     "pyyaml",
     "scipy",
-    "seaborn",
     "snakemake",
     "statsmodels",
     "xopen",
@@ -48,16 +47,18 @@ def sha256(path):
     return digest.hexdigest()
 
 
-def checksum_table(files, code=None):
+def checksum_table(files, code=None, places=None):
     """Return one row per file: role, file (as named), bytes, sha256.
 
     ``files`` is an iterable of (role, path). Sorted by role, in the order of first mention, then by name. What
     lies in the resources of the folder ``code`` is named from there: the table is the same wherever hpaxis stands.
+    ``places``: name to the path at which a file is opened, where that differs.
     """
     files = list(dict.fromkeys((role, str(path)) for role, path in files))
     rank = {role: i for i, role in enumerate(dict.fromkeys(role for role, _ in files))}
     named = sorted(((role, _name(path, code), path) for role, path in files), key=lambda f: (rank[f[0]], f[1]))
-    rows = [(role, name, Path(path).stat().st_size, sha256(path)) for role, name, path in named]
+    opened = ((role, name, (places or {}).get(path, path)) for role, name, path in named)
+    rows = [(role, name, Path(path).stat().st_size, sha256(path)) for role, name, path in opened]
     return pd.DataFrame(rows, columns=["role", "file", "bytes", "sha256"])
 
 

@@ -1,7 +1,5 @@
 """What the report's rules need to know of a study when the workflow is planned; light to import."""
 
-import os
-
 from hpaxis.methylation.panels.panel import panel_folder
 from hpaxis.sheets import paths_of
 
@@ -29,13 +27,6 @@ def input_files(sheet, *columns):
 def panel_folders(libraries):
     """Return the folders of the panels that a sheet of libraries names, sorted, each once."""
     return sorted({panel_folder(name) for name in libraries["panel"].dropna().unique()})
-
-
-def panel_files(libraries):
-    """Return the files of those panels, sorted, as paths from the working folder."""
-    return sorted(
-        os.path.relpath(path) for folder in panel_folders(libraries) for path in folder.iterdir() if path.is_file()
-    )
 
 
 def masked_positions(libraries):

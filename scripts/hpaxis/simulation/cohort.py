@@ -4,17 +4,18 @@ Everything is drawn on standardised scales, where the effects are stated, and th
 instrument. Each table has its own random stream, so that one more covariate changes no read.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr
-from scipy.stats import gamma
+from scipy.special import gammaincinv, ndtr
 
 from hpaxis import schemas
 from hpaxis.problems import Problem, raise_if_any
-from hpaxis.simulation.reads import Library, random_stream
+from hpaxis.simulation.reads import Amplicon, Library, random_stream
 
 HAPLOID_COPIES_PER_NG = 303
 READS = "results/simulation/reads"
@@ -64,12 +65,19 @@ class Cohort:
     coefficients: pd.DataFrame
 
 
-def default_settings(**changes):
+def default_settings(**changes: Any) -> dict[str, Any]:
     """Return the config section ``simulation`` with its defaults, and ``changes``."""
     return schemas.with_defaults(changes, schemas.load("config/simulation"))
 
 
-def simulate_cohort(settings, seed, amplicon, arms=("control", "treatment"), timepoint="month12", reads=READS):
+def simulate_cohort(
+    settings: Mapping[str, Any],
+    seed: int,
+    amplicon: Amplicon,
+    arms: Sequence[str] = ("control", "treatment"),
+    timepoint: str = "month12",
+    reads: str = READS,
+) -> Cohort:
     """Simulate a study up to the tubes: sheets and truth, no reads and no plates yet.
 
     ``settings``: the config section `simulation`; ``amplicon``: see `reads.panel_amplicon`; ``reads``: the
@@ -101,7 +109,7 @@ def simulate_cohort(settings, seed, amplicon, arms=("control", "treatment"), tim
     )  # fmt: skip
 
 
-def check_settings(settings, arms):
+def check_settings(settings: Mapping[str, Any], arms: Sequence[str]) -> list[Problem]:
     """Return what is wrong with the settings beyond their schema, as problems."""
     problems = []
     for key in ("slopes", "cortisol_slopes"):
@@ -120,7 +128,7 @@ def check_settings(settings, arms):
     return problems
 
 
-def arm_effects(settings, arms):
+def arm_effects(settings: Mapping[str, Any], arms: Sequence[str]) -> np.ndarray:
     """Standardised effect of each arm on competence at mean methylation, spaced evenly, mean 0.
 
     Their variance is what ``r_squared`` leaves after the slopes.
@@ -130,7 +138,7 @@ def arm_effects(settings, arms):
     return spaced * np.sqrt(max(left, 0) / np.mean(spaced**2)) if len(arms) > 1 else spaced
 
 
-def true_coefficients(settings, arms):
+def true_coefficients(settings: Mapping[str, Any], arms: Sequence[str]) -> pd.DataFrame:
     """True coefficients of the demo's child models, one row per term, outcome and predictor standardised.
 
     ``per_percent`` is the same in the outcome's own unit (score points, or log pg/mg) for a difference of one
@@ -162,7 +170,7 @@ def true_coefficients(settings, arms):
     return pd.DataFrame(rows, columns=["model", "term", "standardised", "per_percent"])
 
 
-def simulate_people(settings, seed, arms):
+def simulate_people(settings: Mapping[str, Any], seed: int, arms: Sequence[str]) -> pd.DataFrame:
     """Dyads, arms in permuted blocks, and the latent scores of everyone (``*_z``: standard normal)."""
     rng, dyads = random_stream(seed, "people"), settings["dyads"]
     width = max(3, len(str(dyads)))
@@ -196,7 +204,9 @@ def simulate_people(settings, seed, arms):
     return pd.concat(tables).sort_values("participant_id", ignore_index=True)
 
 
-def simulate_outcomes(settings, seed, people, arms):
+def simulate_outcomes(
+    settings: Mapping[str, Any], seed: int, people: pd.DataFrame, arms: Sequence[str]
+) -> pd.DataFrame:
     """Add cortisol, caregiver sensitivity and competence, which follow from true methylation and arm.
 
     The predictor is the true region mean, standardised by the population's mean and SD; competence is on the
@@ -232,24 +242,24 @@ def simulate_outcomes(settings, seed, people, arms):
     )
 
 
-def library_plan(tube, levels):
+def library_plan(tube: Mapping[str, Any], levels: np.ndarray) -> Library:
     """Turn a row of ``tubes`` and its levels into a `reads.Library`."""
     names = {f.name for f in fields(Library)} - {"levels"}
     return Library(levels=np.asarray(levels), **{n: tube[n] for n in names})
 
 
-def _centred_arms(arms):
+def _centred_arms(arms: Sequence[str]) -> np.ndarray:
     treated = (np.arange(len(arms)) > 0).astype(float)
     return treated - treated.mean()
 
 
-def _pair(rng, size, correlation):
+def _pair(rng: np.random.Generator, size: int, correlation: float) -> np.ndarray:
     """Two rows of standard normals with the given correlation."""
     first, second = rng.standard_normal((2, size))
     return np.stack([first, correlation * first + np.sqrt(1 - correlation**2) * second])
 
 
-def _profile(amplicon, seed):
+def _profile(amplicon: Amplicon, seed: int) -> np.ndarray:
     """Relative level of each CpG, mean 1: neighbours are alike, and some CpGs stand out."""
     rng = random_stream(seed, "profile", amplicon.name)
     kept = np.exp(-np.diff(amplicon.offsets) / 30)
@@ -260,20 +270,20 @@ def _profile(amplicon, seed):
     return profile / profile.mean()
 
 
-def _person_levels(settings, seed, people, profile):
+def _person_levels(settings: Mapping[str, Any], seed: int, people: pd.DataFrame, profile: np.ndarray) -> np.ndarray:
     """True level of every CpG of everyone, a fraction: the person's mean × profile × the person's own pattern.
 
     Means are gamma distributed, which is positive and a little skewed, as small percentages are.
     """
     rng = random_stream(seed, "levels")
     mean, sd = settings["region_mean_percent"] / 100, settings["region_sd_percent"] / 100
-    region = gamma.ppf(ndtr(people["methylation_z"].to_numpy()), (mean / sd) ** 2, scale=sd**2 / mean)
+    region = gammaincinv((mean / sd) ** 2, ndtr(people["methylation_z"].to_numpy())) * (sd**2 / mean)
     shape = profile * np.exp(rng.normal(0, 0.15, (len(people), profile.size)))
     shape /= shape.mean(axis=1, keepdims=True)
     return np.minimum(region[:, None] * shape, settings["highest_percent"] / 100)
 
 
-def _missing(settings, seed, people):
+def _missing(settings: Mapping[str, Any], seed: int, people: pd.DataFrame) -> dict[str, set]:
     """Which dyads lack what, or have a sample spoilt: name of the fault to dyad ids, no dyad twice.
 
     Faults are dealt to the arms in turn, so that what is missing does not differ by arm.
@@ -300,7 +310,7 @@ def _missing(settings, seed, people):
     return {name: set(part) for name, part in zip(counts, np.split(order, ends)[:-1])}
 
 
-def _lacks(people, lacking, sample):
+def _lacks(people: pd.DataFrame, lacking: dict[str, set[int]], sample: str) -> np.ndarray:
     """True where a participant has no sample of this kind."""
     role = people["role"].to_numpy()
     dyad = people["dyad_id"]
@@ -308,7 +318,7 @@ def _lacks(people, lacking, sample):
     return np.where(role == "child", absent["child"], absent["parent"])
 
 
-def _participants(seed, people, lacking):
+def _participants(seed: int, people: pd.DataFrame, lacking: dict[str, set[int]]) -> pd.DataFrame:
     """The sheet: what a study knows of its participants."""
     rng = random_stream(seed, "covariates")
     child = (people["role"] == "child").to_numpy()
@@ -337,7 +347,15 @@ def _participants(seed, people, lacking):
     })  # fmt: skip
 
 
-def _libraries(settings, seed, people, levels, lacking, timepoint, reads):
+def _libraries(
+    settings: Mapping[str, Any],
+    seed: int,
+    people: pd.DataFrame,
+    levels: np.ndarray,
+    lacking: dict[str, set[int]],
+    timepoint: str,
+    reads: str,
+) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
     """The sheet, the tubes and the levels (libraries × CpGs) of everyone's saliva and of the controls."""
     have = ~_lacks(people, lacking, "saliva")
     child = (people["role"] == "child").to_numpy()
@@ -379,7 +397,7 @@ def _libraries(settings, seed, people, levels, lacking, timepoint, reads):
     return sheet, tubes.drop(columns="input_ng"), matrix
 
 
-def _tube(settings, seed, row):
+def _tube(settings: Mapping[str, Any], seed: int, row: Any) -> dict[str, Any]:
     """What is in one tube: DNA, templates, conversion, and how many read pairs of each kind come of it."""
     rng = random_stream(seed, "tube", row["library_id"])
     share = {k: settings[f"{k}_percent"] / 100 for k in ("dimers", "off_target", "hopped")}
@@ -416,7 +434,7 @@ def _tube(settings, seed, row):
     }
 
 
-def _wells(table, plates, seed):
+def _wells(table: pd.DataFrame, plates: int, seed: int) -> tuple[list[str], list[str]]:
     """Plate and well of each library: both members of a dyad anywhere, each plate with its own controls."""
     rng = random_stream(seed, "wells")
     plate = np.empty(len(table), int)
@@ -432,7 +450,7 @@ def _wells(table, plates, seed):
     return [f"B{p + 1:02d}" for p in plate], well
 
 
-def _hair(seed, people, lacking, timepoint):
+def _hair(seed: int, people: pd.DataFrame, lacking: dict[str, set[int]], timepoint: str) -> pd.DataFrame:
     """Hair samples with the columns of the sheet and the true cortisol."""
     have = people[~_lacks(people, lacking, "hair")]
     rows = []

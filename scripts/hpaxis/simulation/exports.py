@@ -1,10 +1,12 @@
 """A pyrosequencer's export of simulated tubes: percentages by position with the instrument's error."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from hpaxis.methylation.panels.panel import Panel
 from hpaxis.simulation.reads import random_stream
 from hpaxis.tables import whole_file, write_table
 
@@ -16,7 +18,7 @@ LIBRARIES_A_PLATE = 96 // RUNS
 CHECKED, FAILED = 0.01, 0.003
 
 
-def export_assays(panel):
+def export_assays(panel: Panel) -> dict[str, list[str]]:
     """Assays of the simulated instrument: name → CpGs. The 13 CpGs of Oberlander in two, else the panel's first ten."""
     thirteen = panel.aliases[panel.aliases["scheme"] == "oberlander_2008"]
     if len(thirteen):
@@ -25,7 +27,14 @@ def export_assays(panel):
     return {"first": list(panel.cpgs["cpg_id"][:10])}
 
 
-def simulate_readings(levels, tubes, assays, seed, position_sd=POSITION_SD, shared_sd=SHARED_SD):
+def simulate_readings(
+    levels: pd.DataFrame,
+    tubes: pd.DataFrame,
+    assays: Mapping[str, Sequence[str]],
+    seed: int,
+    position_sd: float = POSITION_SD,
+    shared_sd: float = SHARED_SD,
+) -> pd.DataFrame:
     """Draw every run: one row per library, assay and run with the columns sample, assay, run, readings, qualities.
 
     ``levels`` (library_id, cpg_id, level) and ``tubes`` (library_id, non_conversion, over_conversion, templates) are
@@ -51,7 +60,9 @@ def simulate_readings(levels, tubes, assays, seed, position_sd=POSITION_SD, shar
     return pd.DataFrame(rows, columns=["sample", "assay", "run", "readings", "qualities"])
 
 
-def write_exports(levels, tubes, panel, seed, folder, **errors):
+def write_exports(
+    levels: pd.DataFrame, tubes: pd.DataFrame, panel: Panel, seed: int, folder: str | Path, **errors: float
+) -> dict[str, list[str]]:
     """Write one export a plate and assay, and ``positions.tsv``; returns library_id → its exports' paths."""
     folder, assays = Path(folder), export_assays(panel)
     runs = simulate_readings(levels, tubes, assays, seed, **errors)
@@ -71,7 +82,7 @@ def write_exports(levels, tubes, panel, seed, folder, **errors):
     return found
 
 
-def _export_text(rows, positions):
+def _export_text(rows: pd.DataFrame, positions: int) -> str:
     """Semicolons, decimal commas and a few lines above the header, as an instrument set to a European locale writes."""
     names = [f"Pos. {i}" for i in range(1, positions + 1)] + ["Bisulfite control"]
     header = ["Well", "Assay", "Sample ID", "Note"]

@@ -5,12 +5,14 @@ wells, a low and a high control, samples in duplicate in shuffled order, error t
 signal, a gradient over the plate, pipetting and weighing error, and one well gone wrong.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hpaxis.cortisol.kits import PG_PER_ML
+from hpaxis.cortisol.kits import PG_PER_ML, Kit
 
 ROWS, COLUMNS = "ABCDEFGH", range(1, 13)
 CONTENTS = ("role", "sample", "nominal", "concentration")
@@ -55,7 +57,9 @@ class SimulatedPlate:
     truth: pd.DataFrame
 
 
-def simulate_plates(hair, kit, seed, design=None, prefix="P"):
+def simulate_plates(
+    hair: pd.DataFrame, kit: Kit, seed: int, design: PlateDesign | None = None, prefix: str = "P"
+) -> list[SimulatedPlate]:
     """Simulate the plates that measure a study's hair samples.
 
     Parameters
@@ -90,7 +94,7 @@ def simulate_plates(hair, kit, seed, design=None, prefix="P"):
     ]
 
 
-def _checked(hair):
+def _checked(hair: pd.DataFrame) -> pd.DataFrame:
     needed = [
         "hair_id",
         "mass_mg",
@@ -110,7 +114,7 @@ def _checked(hair):
     return hair
 
 
-def _deal(hair, n_plates, rng):
+def _deal(hair: pd.DataFrame, n_plates: int, rng: np.random.Generator) -> np.ndarray:
     """Number of each sample's plate: every arm is shuffled, and the arms are dealt like cards."""
     arms = hair["arm"].astype(str) if "arm" in hair else pd.Series("", index=hair.index)
     order = np.concatenate([rng.permutation(np.flatnonzero(arms == arm)) for arm in sorted(arms.unique())])
@@ -119,7 +123,9 @@ def _deal(hair, n_plates, rng):
     return numbers
 
 
-def _plate(plate_id, hair, kit, design, rng):
+def _plate(
+    plate_id: str, hair: pd.DataFrame, kit: Kit, design: PlateDesign, rng: np.random.Generator
+) -> SimulatedPlate:
     contents = _contents(hair.sample(frac=1, random_state=rng), kit, design, rng)
     return simulate_plate(plate_id, pd.DataFrame(contents, columns=list(CONTENTS)), kit, design, rng)
 
@@ -169,7 +175,7 @@ def simulate_plate(plate_id, contents, kit, design, rng, effect=None):
     )
 
 
-def _contents(hair, kit, design, rng):
+def _contents(hair: pd.DataFrame, kit: Kit, design: PlateDesign, rng: np.random.Generator) -> list[tuple]:
     """What stands in each well, in pipetting order: role, sample, nominal, true concentration (kit's unit)."""
     rows = [("nsb", None, np.nan, 0.0)] * 2 + [("b0", None, np.nan, 0.0)] * 2
     for number, nominal in enumerate(kit.standards, start=1):
@@ -185,7 +191,7 @@ def _contents(hair, kit, design, rng):
     return rows
 
 
-def well_concentration(hair, kit, design, rng):
+def well_concentration(hair: pd.DataFrame, kit: Kit, design: PlateDesign, rng: np.random.Generator) -> np.ndarray:
     """Return the true concentration in the wells of each hair sample, in the kit's unit.
 
     The chemistry of `hpaxis.cortisol.assay.hair_cortisol` backwards, with the laboratory's errors: what was weighed
@@ -203,11 +209,11 @@ def well_concentration(hair, kit, design, rng):
     return (pg_per_ml / PG_PER_ML[kit.unit]).to_numpy()
 
 
-def gen5_export(plate_id, wells, kit):
+def gen5_export(plate_id: str, wells: pd.DataFrame, kit: Kit) -> str:
     """Write wells (well, role, sample, nominal, signal) as the text that BioTek's Gen5 exports for one plate."""
     by_well = wells.set_index("well")
 
-    def line(label, text):
+    def line(label: str, text: Iterable[str]) -> str:
         return "\t".join([label, *text])
 
     header = line("", [str(c) for c in COLUMNS])
@@ -232,7 +238,7 @@ def gen5_export(plate_id, wells, kit):
     return "\r\n".join([*head, *layout, "", *results, ""])
 
 
-def _gen5_name(well):
+def _gen5_name(well: Any) -> str:
     if well.role == "standard":
         return f"STD{well['sample'][1:]}"
     if well.role in ("b0", "nsb"):

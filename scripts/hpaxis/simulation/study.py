@@ -1,9 +1,11 @@
 """A simulated study on disk: sheets, reads, plates and truth, the same bytes from the same settings and seed."""
 
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -14,8 +16,16 @@ from hpaxis.methylation.panels.panel import panel_folder, read_panel
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.simulation.cohort import Cohort, default_settings, library_plan, simulate_cohort
 from hpaxis.simulation.exports import export_assays, write_exports
-from hpaxis.simulation.plates import simulate_plates
-from hpaxis.simulation.reads import Amplicon, Chemistry, panel_amplicon, random_stream, simulate_reads, write_fastq
+from hpaxis.simulation.plates import SimulatedPlate, simulate_plates
+from hpaxis.simulation.reads import (
+    Amplicon,
+    Chemistry,
+    Library,
+    panel_amplicon,
+    random_stream,
+    simulate_reads,
+    write_fastq,
+)
 from hpaxis.tables import whole_file, write_table
 
 SHEETS = ("participants", "libraries", "hair", "plates")
@@ -35,20 +45,20 @@ class Simulation:
     folder: str
 
     @cached_property
-    def plates(self):
+    def plates(self) -> list[SimulatedPlate]:
         """The plates that measure the hair samples, as `plates.SimulatedPlate`."""
         arms = self.cohort.people[["participant_id", "arm"]]
         hair = self.cohort.hair.merge(self.cohort.samples, on=["hair_id", "participant_id"])
         return simulate_plates(hair.merge(arms, on="participant_id"), kit_named(self.settings["kit"]), self.seed)
 
     @property
-    def libraries(self):
+    def libraries(self) -> list[Library]:
         """Every library as `reads.Library`, in the order of the sheet."""
         tubes = self.cohort.tubes.to_dict("records")
         levels = self.cohort.levels["level"].to_numpy().reshape(len(tubes), -1)
         return [library_plan(tube, row) for tube, row in zip(tubes, levels, strict=True)]
 
-    def sheet(self, name):
+    def sheet(self, name: str) -> pd.DataFrame:
         """Return one of the `SHEETS`."""
         if name != "plates":
             return getattr(self.cohort, name)
@@ -61,7 +71,7 @@ class Simulation:
         })  # fmt: skip
 
 
-def simulate(config, folder="results/simulation"):
+def simulate(config: Mapping[str, Any], folder: str = "results/simulation") -> Simulation:
     """Simulate the study of a config that has a section ``simulation``, up to the tubes.
 
     Raises `InputError` as `simulate_cohort` does.
@@ -74,7 +84,13 @@ def simulate(config, folder="results/simulation"):
     return Simulation(settings, config["seed"], amplicon, cohort, folder)
 
 
-def with_size(config, config_file, dyads=None, pairs=None, seed=None):
+def with_size(
+    config: Mapping[str, Any],
+    config_file: str,
+    dyads: int | None = None,
+    pairs: int | None = None,
+    seed: int | None = None,
+) -> dict[str, Any]:
     """Return a config, checked and with its defaults, for a study of another size or seed; None keeps the config's.
 
     Raises `InputError` where it has no section ``simulation``, or the schema forbids a value.
@@ -88,7 +104,7 @@ def with_size(config, config_file, dyads=None, pairs=None, seed=None):
     return checked_config(config, config_file)
 
 
-def check_sheets(simulation, paths):
+def check_sheets(simulation: Simulation, paths: Mapping[str, str | Path]) -> None:
     """Raise `InputError` for every sheet in ``paths`` (name to path) that these settings did not write."""
     problems = []
     for name, path in paths.items():
@@ -100,13 +116,13 @@ def check_sheets(simulation, paths):
     raise_if_any(problems)
 
 
-def write_sheets(simulation, paths):
+def write_sheets(simulation: Simulation, paths: Mapping[str, str | Path]) -> None:
     """Write the sheets to ``paths`` (name to path)."""
     for name, path in paths.items():
         write_table(simulation.sheet(name), path)
 
 
-def write_reads(simulation, folder, cores=1):
+def write_reads(simulation: Simulation, folder: str | Path, cores: int = 1) -> None:
     """Write ``{library_id}_R1.fastq.gz`` and ``_R2`` of every library; the bytes are the same for any ``cores``."""
     libraries = simulation.libraries
     write = partial(
@@ -124,7 +140,9 @@ def write_reads(simulation, folder, cores=1):
         list(pool.map(write, range(len(libraries)), chunksize=4))
 
 
-def _write_library(index, libraries, amplicon, chemistry, seed, folder):
+def _write_library(
+    index: int, libraries: list[Library], amplicon: Amplicon, chemistry: Chemistry, seed: int, folder: Path
+) -> None:
     library = libraries[index]
     others = sorted(libraries, key=lambda d: d.library_id)
     donors = [d for d in others if d.library_id != library.library_id and d.own]
@@ -132,7 +150,7 @@ def _write_library(index, libraries, amplicon, chemistry, seed, folder):
     write_fastq(blocks, *(folder / f"{library.library_id}_R{mate}.fastq.gz" for mate in (1, 2)))
 
 
-def write_plates(simulation, folder):
+def write_plates(simulation: Simulation, folder: str | Path) -> None:
     """Write what the plate reader exports, and each plate's layout."""
     for plate in simulation.plates:
         with whole_file(Path(folder) / f"{plate.plate_id}.txt") as part:
@@ -140,13 +158,13 @@ def write_plates(simulation, folder):
         write_table(plate.layout, Path(folder) / f"{plate.plate_id}_layout.tsv")
 
 
-def write_truth(simulation, folder):
+def write_truth(simulation: Simulation, folder: str | Path) -> None:
     """Write what the pipeline never reads; only tests and the curious do."""
     for name, table in truth_tables(simulation).items():
         write_table(table, Path(folder) / f"{name}.tsv")
 
 
-def truth_tables(simulation):
+def truth_tables(simulation: Simulation) -> dict[str, pd.DataFrame]:
     """Return the truth by table: people, levels, indices, tubes, samples, wells, coefficients."""
     cohort = simulation.cohort
     panel = read_panel(panel_folder(simulation.settings["panel"]))
@@ -164,7 +182,7 @@ def truth_tables(simulation):
     }
 
 
-def write_study(config, folder, cores=1, assay="amplicon"):
+def write_study(config: Mapping[str, Any], folder: str | Path, cores: int = 1, assay: str = "amplicon") -> None:
     """Write a whole study to ``folder``: config.yaml, sheets, reads (or exports), plates and truth.
 
     ``config``: a config with a section ``simulation``; the one that is written has none, since its reads are
@@ -186,7 +204,7 @@ def write_study(config, folder, cores=1, assay="amplicon"):
         part.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
 
 
-def _pyrosequenced(simulation, config, folder):
+def _pyrosequenced(simulation: Simulation, config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Write the exports, name them in the sheet of libraries, and return a config that reads them."""
     panel = read_panel(panel_folder(simulation.settings["panel"]))
     cohort, sheet = simulation.cohort, simulation.cohort.libraries
@@ -209,7 +227,7 @@ def _pyrosequenced(simulation, config, folder):
     return {**config, "methylation": methylation, "models": models, "moderation": moderation}
 
 
-def chemistry(settings):
+def chemistry(settings: Mapping[str, Any]) -> Chemistry:
     """Return what all libraries of a run share, from the config section."""
     return Chemistry(
         molecule_correlation_bp=settings["molecule_correlation_bp"],

@@ -1,15 +1,16 @@
 """All that is wrong with a study, before anything runs: each stage is asked about what it will read.
 
-A stage has ``check_sheets(study)`` for what its sheets say, and ``check_files(study, made, checked)``
+A stage has ``check_sheets(study)`` for what its sheets say, and ``check_files(study, elsewhere, checked)``
 for the files that they name; both return problems and never raise for a fault of the inputs.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from hpaxis.identifying import identifying_problems
 from hpaxis.problems import Problem, raise_if_any
-from hpaxis.study.checked import CheckedFiles
+from hpaxis.study.checked import CheckedFiles, Elsewhere
 from hpaxis.study.study import Study, read_study
 
 
@@ -18,11 +19,14 @@ def load_study(
     config_file: str = "config",
     made_by_workflow: str | Path | None = None,
     cache: str | Path | None = None,
+    stored: bool = False,
 ) -> Study:
     """Read a study and check all of it.
 
     ``made_by_workflow``: a folder whose files the workflow itself makes (the demo's reads), which are not
     asked for. ``cache``: a file that remembers which input files were read through without a problem.
+    ``stored``: files that are not here are kept in a storage (of Snakemake's), where the jobs that read them check
+    them; said in one line.
     Raises `InputError` with every problem of the config, the sheets, the panels and the files.
     """
     from hpaxis.cohort import check as cohort
@@ -39,10 +43,16 @@ def load_study(
         if not identifying:
             for stage in (cohort, methylation, cortisol):
                 problems += stage.check_sheets(study)
-            made = f"{Path(made_by_workflow)}/" if made_by_workflow else None
+            elsewhere = Elsewhere(made_by_workflow, stored)
             checked = CheckedFiles(cache)
             for stage in (methylation, cortisol):
-                problems += stage.check_files(study, made, checked)
+                problems += stage.check_files(study, elsewhere, checked)
+            if elsewhere.stored:
+                print(
+                    f"{len(elsewhere.stored)} input files are not here: they are taken from the storage, "
+                    "and checked by the jobs that read them",
+                    file=sys.stderr,
+                )
             checked.save()
     raise_if_any(problems)
     assert study is not None  # without one there are problems

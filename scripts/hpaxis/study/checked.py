@@ -1,6 +1,7 @@
-"""Which input files were read through before without a problem, so that planning again is quick."""
+"""Which input files need not be read when a study is planned: known ones, and those that are not here yet."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,6 +31,26 @@ class CheckedFiles:
         if self._cache is not None and self._known:
             with whole_file(self._cache) as part:
                 part.write_text(json.dumps(self._known, indent=0, sort_keys=True), encoding="utf-8")
+
+
+class Elsewhere:
+    """Paths that planning does not ask for: below ``made``, which the workflow makes, and what only a storage has.
+
+    ``stored`` holds those that were asked about and that a storage should have.
+    """
+
+    def __init__(self, made: str | Path | None = None, in_storage: bool = False):
+        self._made = f"{Path(made)}/" if made else None
+        self._in_storage = in_storage
+        self.stored: set[str] = set()
+
+    def holds(self, path: str) -> bool:
+        """Whether a path is one of them."""
+        if self._made is not None and path.startswith(self._made):
+            return True
+        if self._in_storage and not os.path.exists(path):
+            self.stored.add(path)
+        return path in self.stored
 
 
 def _signature(path: str) -> list[int]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import log_ndtr, logsumexp
-from scipy.stats import chi2
+
+from hpaxis.quantiles import student_quantile
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 LOG_WEIGHTS = np.log(WEIGHTS / WEIGHTS.sum())
@@ -194,6 +195,4 @@ def shrunken_rates(libraries, values, below, variances):
 
 def drop_for(confidence, df=np.inf):
     """How far a log likelihood falls to the ends of an interval: half the squared quantile of Student's t."""
-    from scipy.stats import t as student
-
-    return float(chi2.ppf(confidence, 1) / 2 if np.isinf(df) else student.ppf(0.5 + confidence / 2, df) ** 2 / 2)
+    return float(student_quantile(0.5 + confidence / 2, df)) ** 2 / 2

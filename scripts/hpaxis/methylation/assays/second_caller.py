@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pysam
-from scipy.stats import norm
 
+from hpaxis.quantiles import normal_quantile
 from hpaxis.shipped import ROOT
 
 SHIMS = ROOT / "scripts" / "shims"
@@ -138,7 +138,7 @@ def compare_callers(
     table = pd.DataFrame(rows).reindex(columns=list(COMPARED))
     table["passed"] = [passed[library] for library in table["library_id"]]
     table["compared"] = table["passed"].clip(upper=sampled)
-    z = norm.ppf(1 - (1 - confidence) / (2 * max(len(rows), 1)))
+    z = normal_quantile(1 - (1 - confidence) / (2 * max(len(rows), 1)))
     differs = table["difference"].abs() > z * table["difference_se"]
     lost = table["methylpy_depth"] < SAME_DEPTH * table["hpaxis_depth"]
     table["flag"] = [

@@ -2,11 +2,11 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy.stats import norm
 
 from hpaxis.figures import COLOURS, GREY, MARKERS, use_style
 from hpaxis.methylation.levels.bias import CURVES
 from hpaxis.methylation.levels.measured import ALL
+from hpaxis.quantiles import normal_quantile
 
 LOW = 0.2  # studies of saliva lie below; a control at 100 % gets an axis of its own
 
@@ -25,7 +25,7 @@ def plot_calibration(standards, calibration, confidence):
     figure, axes = plt.subplots(
         1, len(shown), figsize=(6.4, 3.4), sharey=True, squeeze=False, width_ratios=(4, 1.4)[: len(shown)]
     )
-    z = norm.ppf(0.5 + confidence / 2)
+    z = normal_quantile(0.5 + confidence / 2)
     for i, curve in enumerate(chosen.to_dict("records")):
         style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
         mine = (standards["panel"] == curve["panel"]) & (standards["assay"] == curve["assay"])

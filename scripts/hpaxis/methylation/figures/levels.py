@@ -2,9 +2,9 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy import stats
 
 from hpaxis.figures import COLOURS, GREY, arm_styles, use_style
+from hpaxis.quantiles import student_quantile
 
 VERDICTS = {
     "pass": {"color": COLOURS[0], "marker": "o"},
@@ -133,7 +133,7 @@ def cpg_levels(calls, people, level=0.95):
     merged = calls.merge(people, on="library_id").dropna(subset=["beta"])
     persons = merged.groupby([*keys, "participant_id"])["beta"].mean()
     levels = persons.groupby(keys).agg(n="size", mean="mean", sd="std").reset_index()
-    half = stats.t.ppf((1 + level) / 2, (levels["n"] - 1).where(levels["n"] > 1)) * levels["sd"] / np.sqrt(levels["n"])
+    half = student_quantile((1 + level) / 2, levels["n"] - 1) * levels["sd"] / np.sqrt(levels["n"])
     levels = levels.assign(low=levels["mean"] - half, high=levels["mean"] + half, place=levels["cpg_id"].map(order))
     levels = levels.sort_values(["population", "place", "arm"], ignore_index=True)
     return levels[[*keys, "n", "mean", "low", "high"]]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq, curve_fit
-from scipy.stats import norm
+
+from hpaxis.quantiles import normal_quantile
 
 METHODS = ("none", "minmax", "hyperbolic", "cubic")
 COLUMNS = (
@@ -168,7 +169,7 @@ def calibrate(found, curve, confidence):
     """
     if curve.method == "none":
         return found
-    z = norm.ppf(0.5 + confidence / 2)
+    z = normal_quantile(0.5 + confidence / 2)
     rows = []
     for y, se, low, high in zip(found.beta, found.se, found.low, found.high):
         if not np.isfinite(y):

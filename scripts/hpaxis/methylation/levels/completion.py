@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.measured import ALL, Measured, level
+from hpaxis.quantiles import student_quantile
 
 # Fewer complete libraries do not tell by how much they scatter.
 FEWEST = 4
@@ -58,7 +58,7 @@ class Completion:
         if known is None:
             return estimate.Estimate(*(np.array([np.nan]) for _ in range(5)))
         ratio, scatter, number = known
-        reach = student.ppf(0.5 + settings["confidence"] / 2, number - 1) ** 2 * scatter
+        reach = student_quantile(0.5 + settings["confidence"] / 2, number - 1) ** 2 * scatter
         beta = ratio * found.beta
         return estimate.Estimate(
             raw=found.raw,

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2, poisson
 
 from hpaxis.methylation.levels.estimate import duplication
+from hpaxis.quantiles import chi2_quantile, poisson_tail
 
 CROSSTALK_COLUMNS = (
     "plate", "n_no_template", "molecules", "leaked", "leaked_low", "leaked_high", "level", "non_conversion",
@@ -48,8 +48,8 @@ def leaked_molecules(counts, confidence):
     """Mean number of molecules in no-template controls, its variance, and exact Poisson limits (Garwood, 1936)."""
     n, total = len(counts), int(np.sum(counts))
     tail = (1 - confidence) / 2
-    low = chi2.ppf(tail, 2 * total) / 2 / n if total else 0.0
-    return total / n, total / n**2, low, chi2.ppf(1 - tail, 2 * total + 2) / 2 / n
+    low = chi2_quantile(tail, 2 * total) / 2 / n if total else 0.0
+    return total / n, total / n**2, low, chi2_quantile(1 - tail, 2 * total + 2) / 2 / n
 
 
 def find_leaks(samples, typical, settings):
@@ -157,7 +157,7 @@ def subtract_leak(shares, sample, weights, confidence):
         for w, m, part in zip(weights, leak.products, sample.parts)
     )
     unseen = np.maximum(c * squares - shares.variance, 0)
-    reach = chi2.ppf(confidence, 1) * unseen
+    reach = chi2_quantile(confidence, 1) * unseen
     more, less = away * (leak.high - c), away * (c - leak.low)
     # Where foreign molecules are the less methylated, more of them mean a higher own level.
     up, down = np.where(away > 0, less, -more), np.where(away > 0, more, -less)
@@ -233,7 +233,7 @@ def carry_over(samples, confidence):
         judged = s.row.kind in ("study", "control_0") and k >= LEAST_FULL and rest > 0
         # Copies of one template come together; at least one molecule is expected, since few others tell little.
         copies = max(duplication(m, s.templates) for m in s.parts)
-        if not judged or poisson.sf(k / copies - 1, max(expected, 1) / copies) >= RARE:
+        if not judged or poisson_tail(k / copies - 1, max(expected, 1) / copies) >= RARE:
             found.append(s)
             continue
         found.append(_without_carried(s, k, expected, n, copies, rest, confidence))
@@ -243,7 +243,7 @@ def carry_over(samples, confidence):
 def _without_carried(sample, number, expected, molecules, copies, rest, confidence):
     share = (number - expected) / molecules
     tail, effective = (1 - confidence) / 2, number / copies
-    low, high = (chi2.ppf(tail, 2 * effective) / 2, chi2.ppf(1 - tail, 2 * effective + 2) / 2)
+    low, high = (chi2_quantile(tail, 2 * effective) / 2, chi2_quantile(1 - tail, 2 * effective + 2) / 2)
     variance = (number * copies + expected * molecules / rest) / molecules**2
     low, high = (max((end * copies - expected) / molecules, 0.0) for end in (low, high))
     carried = Carried(number, expected, share, low, min(high, 1.0), variance, share <= MOST_CARRIED)

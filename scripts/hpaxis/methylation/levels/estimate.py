@@ -8,9 +8,9 @@ b = (p - e) / (1 - e - g). e comes from each library's own cytosines outside CpG
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import t as student
 
 from hpaxis.methylation.counting.calls import METHYLATED, UNMETHYLATED
+from hpaxis.quantiles import student_quantile
 
 LEAST_DF = 3.0
 LIBRARY_COLUMNS = ("pairs_in", "on_target", "merged", "passed")
@@ -163,7 +163,7 @@ def joined_df(df, spread):
 
 def quantile(confidence, df):
     """Two-sided quantile of Student's t."""
-    return student.ppf(0.5 + confidence / 2, df)
+    return student_quantile(0.5 + confidence / 2, df)
 
 
 def equivalent_trials(p, variance, nominal):

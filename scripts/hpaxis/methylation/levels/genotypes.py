@@ -6,9 +6,10 @@ average where homozygous (errors, carry-over), a half where heterozygous, give o
 
 import numpy as np
 import pandas as pd
-from scipy.stats import betabinom, norm, poisson
+from scipy.special import betaln
 
 from hpaxis.methylation.levels.estimate import wilson
+from hpaxis.quantiles import normal_quantile, poisson_tail
 
 COLUMNS = ("library_id", "amplicon", "chrom", "pos", "ref", "alt", "depth", "alt_share", "genotype", "error")
 IDENTITY = ("library_id", "n_variants", "carry_over", "carry_over_low", "carry_over_high", "n_compared", "flags")
@@ -36,7 +37,8 @@ def call_genotypes(alleles):
     for key, group in totals.groupby(VARIANT, sort=True):
         counts = group.set_index("allele")["molecules"].astype(int)
         n, alt = int(counts["ref"] + counts["alt"]), int(counts["alt"])
-        weight = np.array([betabinom.logpmf(alt, n, a, b) for a, b in SHAPES])
+        # Log of the beta-binomial, without its factor that all shapes share.
+        weight = np.array([betaln(alt + a, n - alt + b) - betaln(a, b) for a, b in SHAPES])
         posterior = np.exp(weight - weight.max())
         posterior /= posterior.sum()
         best, error = int(posterior.argmax()), float(1 - posterior.max())
@@ -72,7 +74,7 @@ def identity_table(genotypes, alleles, people, confidence=0.95):
         expected = (both["error_1"] + both["error_2"]).sum()
         for library in (one, two):
             compared[library] += len(both)
-            if wrong.any() and poisson.sf(wrong.sum() - 1, expected) < CHANCE:
+            if wrong.any() and poisson_tail(wrong.sum() - 1, expected) < CHANCE:
                 flags[library].add(kind)
     rows, common = [], _alternate_shares(genotypes)
     for library, table in sorted(genotypes.items()):
@@ -117,7 +119,7 @@ def _carry_over(table, totals, common, confidence):
     if exposed < 1:
         return np.nan, np.nan, np.nan
     # The difference of two shares: their Wilson limits are joined as in `estimate.correct`.
-    z = norm.ppf(0.5 + confidence / 2)
+    z = normal_quantile(0.5 + confidence / 2)
     seen, wrong = foreign / exposed, error / exposed
     weight = error / neither if neither else 1.0
     (low, high), (low_error, high_error) = wilson(seen, exposed, z), wilson(wrong / weight, exposed, z)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
+
+from hpaxis.quantiles import binomial_tail
 
 # Share of pairs whose mates are of two molecules: by how much mates disagree at CpGs. Told when as sure as this.
 BROKEN, SURE = 0.2, 1e-6
@@ -60,7 +61,7 @@ def broken_pairs(sample) -> tuple[float, float] | None:
         return None
     share = (differ / both - error) / by_chance
     # CpGs of a pair are not independent: as sure as a fifth of their number makes it.
-    if share < BROKEN or binom.sf(differ / 5 - 1, both / 5, min(error + BROKEN * by_chance / 2, 1)) > SURE:
+    if share < BROKEN or binomial_tail(differ / 5 - 1, both / 5, min(error + BROKEN * by_chance / 2, 1)) > SURE:
         return None
     return differ / both, min(share, 1.0)
 

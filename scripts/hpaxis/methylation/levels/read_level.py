@@ -2,9 +2,9 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
 
 from hpaxis.methylation.levels.estimate import read_molecules
+from hpaxis.quantiles import binomial_tail
 
 WINDOW = 4
 MANY = 3
@@ -104,7 +104,7 @@ def many_methylated(molecules, e, copies=1.0):
     if total == 0:
         return {"share_many": np.nan, "share_many_se": np.nan, "share_many_by_chance": np.nan}
     many = molecules.methylated.sum(axis=1) >= MANY
-    chance = binom.sf(MANY - 1, molecules.known.sum(axis=1), e)
+    chance = binomial_tail(MANY - 1, molecules.known.sum(axis=1), e)
     share = molecules.count[many].sum() / total
     return {
         "share_many": share,

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import chi2
+
+from hpaxis.quantiles import chi2_quantile
 
 # At 0 and 100 % a beta distribution has no spread to learn from.
 INSIDE = 0.002
@@ -68,7 +69,7 @@ def estimate_overdispersion(groups, setting, confidence):
         return MOST if squares(MOST) >= target else float(brentq(lambda rho: squares(rho) - target, 0.0, MOST))
 
     tail = (1 - confidence) / 2
-    low, high = solve(chi2.ppf(1 - tail, df)), solve(chi2.ppf(tail, df))
+    low, high = solve(chi2_quantile(1 - tail, df)), solve(chi2_quantile(tail, df))
     return Overdispersion(solve(df), low, high, df, "replicates")
 
 
@@ -76,7 +77,7 @@ def widen(found, rho, confidence):
     """An `estimate.Estimate` whose errors hold rho's part too."""
     level = np.clip(found.beta, 0, 1)
     extra = rho * level * (1 - level)
-    reach = chi2.ppf(confidence, 1) * extra
+    reach = chi2_quantile(confidence, 1) * extra
     return type(found)(
         raw=found.raw,
         beta=found.beta,
