@@ -72,7 +72,7 @@ def read_sheet(path: str, schema: Schema) -> tuple[pd.DataFrame, list[Problem]]:
     )
     records = []
     for number, cells in rows:
-        record = {"row": number}
+        record: dict[str, Any] = {"row": number}
         for column, part in schema["properties"].items():
             text = cells.get(column, "")
             if text in MISSING or _is_code(text, part.get("missing", ())):

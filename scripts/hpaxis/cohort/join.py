@@ -22,9 +22,20 @@ class Cohort:
 
 
 def build_cohort(
-    participants: pd.DataFrame, libraries: pd.DataFrame, hair: pd.DataFrame, plates: pd.DataFrame, quality: pd.DataFrame | None, indices: pd.DataFrame | None, samples: pd.DataFrame | None, settings: Mapping[str, Any], arms: Sequence[str], cell_mix: pd.DataFrame | None=None,
-    saliva_cortisol: pd.DataFrame | None=None, tubes: pd.DataFrame | None=None, series: Any=None,
-) -> Cohort:  # fmt: skip
+    participants: pd.DataFrame,
+    libraries: pd.DataFrame,
+    hair: pd.DataFrame,
+    plates: pd.DataFrame,
+    quality: pd.DataFrame | None,
+    indices: pd.DataFrame | None,
+    samples: pd.DataFrame | None,
+    settings: Mapping[str, Any],
+    arms: Sequence[str],
+    cell_mix: pd.DataFrame | None = None,
+    saliva_cortisol: pd.DataFrame | None = None,
+    tubes: pd.DataFrame | None = None,
+    series: Any = None,
+) -> Cohort:
     """Join the stages' tables on participant and timepoint.
 
     ``participants``, ``libraries``, ``hair`` and ``plates`` are the sheets as `hpaxis.sheets.read_sheet` gives
@@ -148,7 +159,7 @@ def _cell_mix(cell_mix: pd.DataFrame | None, timepoint: str) -> tuple[pd.DataFra
         return pd.DataFrame(columns=["participant_id"]).astype("str"), []
     here, kinds = cell_mix[cell_mix["timepoint"] == timepoint], sorted(cell_mix["cell_type"].unique())
     wide = here.pivot(index="participant_id", columns="cell_type", values=list(CELL_PARTS))
-    wide.columns = [f"{kind}_{part}" for part, kind in wide.columns]
+    wide.columns = [f"{kind}_{part}" for part, kind in wide.columns.to_list()]
     return wide.reset_index(), kinds
 
 
