@@ -159,7 +159,7 @@ def _cell_mix(cell_mix: pd.DataFrame | None, timepoint: str) -> tuple[pd.DataFra
         return pd.DataFrame(columns=["participant_id"]).astype("str"), []
     here, kinds = cell_mix[cell_mix["timepoint"] == timepoint], sorted(cell_mix["cell_type"].unique())
     wide = here.pivot(index="participant_id", columns="cell_type", values=list(CELL_PARTS))
-    wide.columns = [f"{kind}_{part}" for part, kind in wide.columns.to_list()]
+    wide.columns = ["_".join(reversed(pair)) for pair in wide.columns.to_list()]
     return wide.reset_index(), kinds
 
 

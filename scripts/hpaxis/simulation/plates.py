@@ -130,7 +130,14 @@ def _plate(
     return simulate_plate(plate_id, pd.DataFrame(contents, columns=list(CONTENTS)), kit, design, rng)
 
 
-def simulate_plate(plate_id, contents, kit, design, rng, effect=None):
+def simulate_plate(
+    plate_id: str,
+    contents: pd.DataFrame,
+    kit: Kit,
+    design: PlateDesign,
+    rng: np.random.Generator,
+    effect: Any = None,
+) -> SimulatedPlate:
     """Simulate the readings of one plate whose wells hold what is given.
 
     ``contents``: DataFrame of `CONTENTS`, one row per well in pipetting order, and ``dilution`` where some have one;
