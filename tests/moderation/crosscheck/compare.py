@@ -15,13 +15,13 @@ from hpaxis.moderation.compliance import complier_table
 from hpaxis.moderation.design import Spec, build_design
 from hpaxis.moderation.imputation import PooledCovariance
 from hpaxis.moderation.influence import influence_table
-from hpaxis.moderation.mediation import build_paths
+from hpaxis.moderation.mediation import PROCESS, build_paths
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "data" / "moderation"
 KINDS = ("OLS", "HC0", "HC1", "HC2", "HC3", "HC4")
-# survreg and lavaan stop at their own tolerance; all else is closed form.
-TOLERANCE = {"tobit": 1e-6, "mediation": 1e-5}
+# survreg stops at its own tolerance; all else is closed form, or (lavaan) driven to its end.
+TOLERANCE = {"tobit": 1e-6}
 
 
 def quantities():
@@ -35,6 +35,7 @@ def quantities():
     found |= continuous("states+HS", states, "Income", "Illiteracy", "Murder", ("HS",), [3, 7, 11])
     found |= continuous("cars", cars, "mpg", "hp", "wt", (), [2, 3, 4])
     found |= arms(anorexia) | clustered(cars) | special(cars)
+    found |= mediations(cars) | equivalence(cars)
     return found
 
 
@@ -93,28 +94,55 @@ def clustered(cars):
 
 
 def special(cars):
-    """Censored outcome, complier effect, mediation, Rubin's rules."""
+    """Censored outcome, complier effect, Rubin's rules."""
     limited = cars.assign(mpg=cars["mpg"].clip(upper=24))
     design = build_design(limited, Spec("mpg", "hp", "wt"))
     tobit = fit_tobit(design, np.where(cars["mpg"] < 24, 0, 1), "OLS")
     design = build_design(cars, Spec("mpg", "hp", "arm"))
     received = cars["am"].to_numpy(float)
     two_stage = {kind: complier_table(design, received, kind) for kind in ("OLS", "HC1")}
-    hundred = build_design(cars.assign(h=cars["hp"] / 100), Spec("mpg", "h", "arm"))
-    paths = build_paths(hundred, cars["wt"].to_numpy(), "first")
-    one = np.ones((1, len(cars)))
-    effects = paths.effects(
-        weighted_coefficients(paths.A, paths.mediator, one), weighted_coefficients(paths.B, paths.outcome, one), [0.0]
-    )[0]
     q, u = np.array([1.1, 0.9, 1.4, 1.2, 0.7]), np.array([0.20, 0.25, 0.22, 0.18, 0.24])
     pooled = PooledCovariance("OLS", np.array([[u.mean()]]), np.array([[q.var(ddof=1)]]), 5, 40)
     return {
         "tobit estimate": tobit.beta, "tobit se": np.sqrt(np.diag(tobit.cov.matrix)),
         "complier estimate": two_stage["OLS"]["estimate"], "complier se": two_stage["OLS"]["se"],
         "complier HC1 se": two_stage["HC1"]["se"],
-        "mediation": effects[[0, 1, 2, 4, 5]], "paths": effects[[0, 1, 2, 4, 5]],
         "rubin": [q.mean(), pooled.matrix[0, 0], pooled.df(np.eye(1))[0]],
     }  # fmt: skip
+
+
+def mediations(cars):
+    """PROCESS 4, 5, 7, 8, 14, 15, 58 and 59, the arm as cause and the predictor as cause."""
+    design = build_design(cars.assign(h=cars["hp"] / 100), Spec("mpg", "h", "arm", reference="four"))
+    one, found = np.ones((1, len(cars))), {}
+    for question, cause in (("arm", "moderator"), ("predictor", "predictor")):
+        for (stage, direct), model in PROCESS.items():
+            paths = build_paths(design, cars["wt"].to_numpy(), stage, direct, cause)
+            a = weighted_coefficients(paths.A, paths.mediator, one)
+            names, values = paths.effects(a, weighted_coefficients(paths.B, paths.outcome, one))
+            value = dict(zip(names, values[0], strict=True))
+            parts = {
+                "paths": [v for k, v in value.items() if " on " in k or (k.startswith("direct") and not direct)],
+                "indirect": [v for k, v in value.items() if k.startswith("indirect")],
+                "direct": [v for k, v in value.items() if k.startswith("direct")] if direct else [],
+                "index": [v for k, v in value.items() if k.startswith("index")],
+            }
+            found |= {f"mediation {question} {model} {part}": v for part, v in parts.items() if v}
+    return found
+
+
+def equivalence(cars):
+    """Two one-sided tests of both slopes and of their difference."""
+    found = {}
+    for kind in ("OLS", "HC3"):
+        for margin in (2, 6):
+            data = cars.assign(hundreds=cars["hp"] / 100)
+            r = fit(
+                data, outcome="mpg", predictor="hundreds", moderator="arm", reference="four", covariance=kind,
+                margin=margin,
+            )  # fmt: skip
+            found[f"tost {kind} {margin}"] = r.verdict.loc[0, ["tost_reference_p", "tost_arm_p", "tost_difference_p"]]
+    return found
 
 
 def main():

@@ -80,13 +80,44 @@ iv <- ivreg(mpg ~ hp + am + hp:am | hp + arm + hp:arm, data = cars)
 put("complier estimate", coef(iv)); put("complier se", sqrt(diag(vcov(iv))))
 put("complier HC1 se", sqrt(diag(vcovHC(iv, "HC1"))))
 
-cars$four <- as.numeric(cars$arm == "more"); cars$mx <- cars$four * cars$hp / 100; cars$h <- cars$hp / 100
-path <- sem("wt ~ a1*four + h + a3*mx\n mpg ~ b1*wt + c1*four + h\n index := a3*b1", cars, fixed.x = TRUE,
-            meanstructure = TRUE, control = list(rel.tol = 1e-14, x.tol = 1e-14, iter.max = 10000))
-estimates <- coef(path)
-put("mediation", c(estimates["b1"], estimates["a1"], estimates["a3"], estimates["a3"] * estimates["b1"], estimates["c1"]))
-a <- coef(lm(wt ~ four + h + mx, cars)); b <- coef(lm(mpg ~ wt + four + h, cars))
-put("paths", c(b["wt"], a["four"], a["mx"], a["mx"] * b["wt"], b["four"]))
+# Mediation by PROCESS's number: x the cause, m the mediator, w the moderator, y the outcome. One path model each.
+paths <- function(name, model, frame) {
+  first <- model %in% c(7, 8, 58, 59); second <- model %in% c(14, 15, 58, 59); direct <- model %in% c(5, 8, 15, 59)
+  frame$xw <- frame$x * frame$w; frame$mw <- frame$m * frame$w
+  syntax <- c(
+    paste("m ~ a*x", if (first) "+ w + aw*xw"),
+    paste("y ~ b*m + c*x", if (second || direct || !first) "+ w", if (direct) "+ cw*xw", if (second) "+ bw*mw"))
+  # Where the moderator is 0 and 1 (arms), or at its mean and one SD on either side.
+  at <- if (all(frame$w %in% 0:1)) c(0, 1) else mean(frame$w) + c(-1, 0, 1) * sd(frame$w)
+  for (i in seq_along(at)) {
+    z <- sprintf("%.15g", at[i])
+    syntax <- c(syntax, sprintf("i%d := (a %s) * (b %s)", i, if (first) paste("+ aw *", z) else "", if (second) paste("+ bw *", z) else ""))
+    if (direct) syntax <- c(syntax, sprintf("d%d := c + cw * %s", i, z))
+  }
+  if (first != second) syntax <- c(syntax, if (first) "index := aw * b" else "index := a * bw")
+  # Centred columns have the same paths and another intercept; the optimiser comes nearer.
+  fitted <- sem(paste(gsub("+ + ", "+ ", syntax, fixed = TRUE), collapse = "\n"), as.data.frame(scale(frame, scale = FALSE)), fixed.x = TRUE, meanstructure = TRUE,
+                control = list(rel.tol = 1e-14, x.tol = 1e-14, iter.max = 10000))
+  e <- parameterEstimates(fitted); value <- setNames(e$est, e$label)
+  put(paste("mediation", name, model, "paths"), value[c("b", if (second) "bw", "a", if (first) "aw", if (!direct) "c")])
+  put(paste("mediation", name, model, "indirect"), value[paste0("i", if (first || second) seq_along(at) else 1)])
+  if (direct) put(paste("mediation", name, model, "direct"), value[paste0("d", seq_along(at))])
+  if (first != second) put(paste("mediation", name, model, "index"), value["index"])
+}
+more <- as.numeric(cars$arm == "more"); hundreds <- cars$hp / 100
+for (model in c(4, 5, 7, 8, 14, 15, 58, 59)) {
+  paths("arm", model, data.frame(x = more, m = cars$wt, w = hundreds, y = cars$mpg))
+  paths("predictor", model, data.frame(x = hundreds, m = cars$wt, w = more, y = cars$mpg))
+}
+
+# Two one-sided tests of both slopes and of their difference, at two margins.
+m <- lm(mpg ~ hundreds * arm, transform(cars, hundreds = hp / 100))
+for (kind in c("OLS", "HC3")) for (margin in c(2, 6)) {
+  trend <- emtrends(m, ~arm, var = "hundreds", vcov. = covariances(m)[[kind]])
+  put(paste("tost", kind, margin), c(
+    test(trend, delta = margin, side = "equivalence")$p.value,
+    test(pairs(trend, reverse = TRUE), delta = margin, side = "equivalence")$p.value))
+}
 
 pooled <- pool.scalar(c(1.1, 0.9, 1.4, 1.2, 0.7), c(.20, .25, .22, .18, .24), n = 44, k = 4)
 put("rubin", c(pooled$qbar, pooled$t, pooled$df))
