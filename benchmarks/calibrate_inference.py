@@ -9,6 +9,7 @@ import argparse
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,25 +18,25 @@ import pandas as pd
 from hpaxis.moderation.design import Spec, build_design
 from hpaxis.moderation.linear import fit_linear
 from hpaxis.moderation.mediation import mediation_table
-from hpaxis.moderation.multiverse import OUTLIERS, joint_tests, without_outliers
+from hpaxis.moderation.multiverse import OUTLIERS, joint_tests, tamed
 from hpaxis.moderation.region import region_table
 from hpaxis.moderation.seeds import generator
-from hpaxis.moderation.verdict import verdict_table
+from hpaxis.moderation.verdict import arm_contrasts, intervals, judge
 from hpaxis.tables import whole_file
 
-ALPHA, SEED, DRAWS = 0.05, 20240112, 499
+ALPHA, SEED, DRAWS = 0.05, 20240112, 199
 ARMS = ["control", "treatment"]
 MARGIN = 0.3
 
 
-# What is simulated: every study is a data frame of its own seed.
+# What is simulated. A cell's arms and families are always the same, so that its design is built once, by `template`,
+# and each study puts its own predictor and outcome into it.
 
 
-def independent(cell, rng, n=44):
-    """Two arms, no interaction and no slope: error SD 1 or 0.1 + |predictor|; predictor normal or exponential."""
+def numbers(cell, rng, n=44):
+    """Predictor (normal or exponential) and outcome (n,), no interaction or slope; error SD 1 or 0.1 + |predictor|."""
     z = rng.exponential(1, n) if "skewed" in cell else rng.normal(0, 1, n)
-    error = rng.normal(0, 1, n) * (0.1 + np.abs(z) if "unequal" in cell else 1)
-    return people(z, error, np.tile(ARMS, n // 2))
+    return z, rng.normal(0, 1, n) * (0.1 + np.abs(z) if "unequal" in cell else 1)
 
 
 def clustered(cell, rng):
@@ -43,25 +44,35 @@ def clustered(cell, rng):
 
     Partially nested: the 24 people of the control arm have no family.
     """
-    family = np.repeat(np.arange(12), 4)
-    z = rng.normal(size=12)[family] * 0.8 + rng.normal(size=48) * 0.6
-    y = rng.normal(size=12)[family] * 0.8 + rng.normal(size=48) * 0.6
-    arm = np.array(ARMS)[family % 2]
-    names = np.array([f"f{k}" for k in family], dtype=object)
+    family = FAMILIES
+    z, y = (rng.normal(size=12)[family] * 0.8 + rng.normal(size=48) * 0.6 for _ in range(2))
     if "nested" in cell:
-        alone = arm == "control"
-        z[alone], y[alone], names[alone] = rng.normal(size=24), rng.normal(size=24), None
-    return people(z, y, arm).assign(family=names)
+        alone = family % 2 == 0
+        z[alone], y[alone] = rng.normal(size=24), rng.normal(size=24)
+    return z, y
 
 
-def people(z, y, arm):
-    """The analysis table of children with a predictor as share and as M value."""
-    x = np.clip(0.03 + 0.004 * z, 0.002, 0.5)
-    n = len(z)
-    return pd.DataFrame({
-        "participant_id": [f"{k:03d}" for k in range(n)], "dyad_id": [f"d{k}" for k in range(n)], "role": "child",
-        "arm": arm, "y": y, "x_beta": x, "x_m": np.log2(x / (1 - x)),
-    })  # fmt: skip
+FAMILIES = np.repeat(np.arange(12), 4)
+
+
+@cache
+def template(n, families=""):
+    """The design of n people in two arms, alternating; or of the 12 families, partially nested if they are."""
+    arm = np.array(ARMS)[FAMILIES % 2 if families else np.arange(n) % 2]
+    data = pd.DataFrame({"y": np.arange(n) % 7 * 1.0, "x": np.arange(n) % 5 * 1.0, "arm": arm})
+    if families:
+        alone = "nested" in families and arm == "control"
+        data["family"] = np.where(alone, None, np.char.add("f", FAMILIES.astype(str)).astype(object))
+    spec = Spec("y", "x", "arm", reference="control", cluster="family" if families else None)
+    return build_design(data.set_index(pd.Index([f"{k:03d}" for k in range(n)], name="participant_id")), spec)
+
+
+def filled(design, x, y, kept=slice(None)):
+    """A template with a study's own predictor and outcome, on the rows ``kept``."""
+    treated = design.X[:, design.moderator_columns[0]]
+    x, y, arm = x[kept], y[kept], treated[kept]
+    X = np.column_stack([np.ones(len(x)), x, arm, x * arm])
+    return replace(design, X=X, y=y, data=design.data if isinstance(kept, slice) else design.data[kept])
 
 
 # What is asked of each study: a dictionary of events that happened.
@@ -70,54 +81,48 @@ def people(z, y, arm):
 def multiverse_study(cell, rng, seed):
     """Joint tests over 2 scales, 2 covariances and 3 outlier rules (CR2 alone with clusters)."""
     with_clusters = "families" in cell
-    table = clustered(cell, rng) if with_clusters else independent(cell, rng)
-    spec = Spec("y", "x_beta", "arm", reference="control", cluster="family" if with_clusters else None)
-    template = build_design(table.set_index("participant_id"), spec)
-    fits = [
-        fit_linear(design, kind)
-        for design in variants(template, table)
-        for kind in (["CR2"] if with_clusters else ["HC3", "HC4"])
-    ]
+    z, y = clustered(cell, rng) if with_clusters else numbers(cell, rng)
+    design = template(len(z), cell if with_clusters else "")
+    kinds = ["CR2"] if with_clusters else ["HC3", "HC4"]
+    fits = [fit_linear(version, kind) for version in versions(design, z, y) for kind in kinds]
     joint = joint_tests(fits, DRAWS, generator(SEED, "joint", seed), ALPHA)
     events = {f"joint: {s}": p <= ALPHA for s, p in zip(joint["statistic"], joint["p"], strict=True)}
     own = fits[0].contrasts(np.eye(4)[fits[0].design.interactions])["p"].iloc[0]
     return events | {"the model's own test": own < ALPHA}
 
 
-def variants(template, table):
-    """The designs of 2 scales x 3 outlier rules, standardised as the multiverse does, on a template's coding."""
-    treated = template.X[:, template.moderator_columns[0]]
-    for column in ("x_beta", "x_m"):
+def versions(design, z, y):
+    """The designs of 2 scales x 3 outlier rules, standardised as the multiverse does."""
+    beta = np.clip(0.03 + 0.004 * z, 0.002, 0.5)
+    for x in (beta, np.log2(beta / (1 - beta))):
         for rule in OUTLIERS:
-            changed = without_outliers(table[["y", column]], ("y", column), rule)
-            kept = changed.notna().all(axis=1).to_numpy()
-            y, x = (standardised(changed[c].to_numpy()[kept]) for c in ("y", column))
-            arm = treated[kept]
-            X = np.column_stack([np.ones(len(x)), x, arm, x * arm])
-            yield replace(template, X=X, y=y, data=template.data[kept])
+            own_y, own_x = tamed(y, rule), tamed(x, rule)
+            kept = np.isfinite(own_y) & np.isfinite(own_x)
+            kept = slice(None) if kept.all() else kept
+            own_y, own_x = standardised(own_y, kept), standardised(own_x, kept)
+            yield filled(design, own_x, own_y, kept)
 
 
-def standardised(values):
-    """z scores, SD with n - 1."""
-    return (values - values.mean()) / values.std(ddof=1)
+def standardised(values, kept):
+    """z scores of the rows kept, SD with n - 1."""
+    return (values - values[kept].mean()) / values[kept].std(ddof=1)
 
 
 def mediation_study(cell, rng, seed):
     """The mediator does nothing (b = 0); the arm moderates its own direct effect and the mediator."""
     n = int(cell.split()[-1])
-    treated, w = np.tile([0.0, 1.0], n // 2), rng.normal(size=n)
+    design = template(n)
+    treated, w = design.X[:, design.moderator_columns[0]], rng.normal(size=n)
     mediator = 0.8 * treated * w + rng.normal(size=n)
     y = -0.4 * w + 0.8 * treated * w + rng.normal(0, 0.9, n)
-    data = pd.DataFrame({"y": y, "x": w, "arm": np.where(treated == 1, "treatment", "control")})
-    design = build_design(data, Spec("y", "x", "arm", reference="control"))
-    table = mediation_table(design, mediator, "first", 999, np.random.default_rng(seed))
+    table = mediation_table(filled(design, w, y), mediator, "first", 999, np.random.default_rng(seed))
     index = table[table["quantity"].str.startswith("index")]
     return {f"index of PROCESS 8: {r.method}": r.low > 0 or r.high < 0 for r in index.itertuples()}
 
 
 def region_study(cell, rng, seed):
     """Is any of the observed range significant where the arms are alike?"""
-    linear = fit_linear(build_design(independent(cell, rng), Spec("y", "x_beta", "arm")), "HC3")
+    linear = fit_linear(filled(template(44), *numbers(cell, rng)), "HC3")
     return {
         name: region_table(linear, adjustment, seed)["observed_kind"].iloc[0] != "none"
         for name, adjustment in (("simultaneous", "simultaneous"), ("pointwise", "none"), ("FDR", "fdr"))
@@ -141,10 +146,12 @@ def verdict_study(cell, rng, seed):
     """Normal predictor and error, n people in two arms, margin .3: the verdict, and whether it is wrong."""
     truth, n = cell.rsplit(", n ", 1)
     control, treatment, right = TRUTHS[truth]
-    arm, z = np.tile(ARMS, int(n) // 2), rng.normal(size=int(n))
-    y = np.where(arm == "control", control, treatment) * z + rng.normal(size=int(n))
-    design = build_design(pd.DataFrame({"y": y, "x": z, "arm": arm}), Spec("y", "x", "arm", reference="control"))
-    said = verdict_table(fit_linear(design, "HC3"), MARGIN)["verdict"].iloc[0]
+    design, z = template(int(n)), rng.normal(size=int(n))
+    y = np.where(design.arm == "control", control, treatment) * z + rng.normal(size=int(n))
+    fit = fit_linear(filled(design, z, y), "HC3")
+    contrasts = arm_contrasts(design, "treatment", "control")
+    contrasts["difference"] = contrasts["arm"] - contrasts["reference"]
+    said = judge(intervals(fit, contrasts, ALPHA, MARGIN), ALPHA)
     true = right | SILENT | ({DIFFER} if control != treatment else set())
     return {"wrong": said not in true, said: True}
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpaxis.moderation.covariance import cr2_scores, cross_inverse, hc_weights
+from hpaxis.moderation.covariance import cr2_scores, hc_weights
 
 # Cross products in the basis have a mean eigenvalue near 1: above this determinant none of them is near zero.
 CERTAIN = 1e-10
@@ -49,8 +49,9 @@ def studentiser(design, kind, columns=None, C=None):
     X, _ = design.weighted
     n, k = X.shape
     C = np.eye(k)[columns] if C is None else np.atleast_2d(C)
-    bread = cross_inverse(X)
-    basis, _ = np.linalg.qr(X)
+    basis, R = np.linalg.qr(X)
+    half = np.linalg.inv(R)
+    bread = half @ half.T
     influence = C @ bread @ X.T
     parts = {}
     if kind == "CR2":

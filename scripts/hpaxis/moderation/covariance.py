@@ -152,17 +152,26 @@ def cr2_scores(X, clusters, bread):
     """
     groups = _groups(clusters)
     adjusted = np.zeros((len(groups), *X.shape))
-    for g, rows in enumerate(groups):
+    sizes = np.array([len(rows) for rows in groups])
+    for size in np.unique(sizes):
+        # All clusters of one size at once: (m, size) rows, (m, size, k) of the design.
+        same = np.flatnonzero(sizes == size)
+        rows = np.array([groups[g] for g in same])
         Xg = X[rows]
-        values, vectors = np.linalg.eigh(np.eye(len(rows)) - Xg @ bread @ Xg.T)
+        weighted = Xg @ bread
+        values, vectors = np.linalg.eigh(np.eye(size) - weighted @ np.swapaxes(Xg, 1, 2))
         kept = values > 1e-10
-        A = (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T
-        adjusted[g][rows] = A @ Xg @ bread
+        roots = np.where(kept, 1 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
+        A = (vectors * roots[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+        adjusted[same[:, None], rows] = A @ weighted
     return adjusted
 
 
 def _groups(clusters):
-    return [np.flatnonzero(clusters == g) for g in sorted(set(clusters.tolist()), key=str)]
+    members = {}
+    for i, name in enumerate(clusters.tolist()):
+        members.setdefault(name, []).append(i)
+    return [np.array(members[name]) for name in sorted(members, key=str)]
 
 
 def _satterthwaite(products, C):

@@ -24,7 +24,7 @@ from hpaxis.moderation.design import Design
 from hpaxis.moderation.linear import STATISTICS, LinearFit, t_table
 from hpaxis.moderation.region import observed_region, region_table
 from hpaxis.moderation.slopes import quantities, simultaneous
-from hpaxis.moderation.verdict import equivalence_p, judge, verdict_table
+from hpaxis.moderation.verdict import interval, judge, verdict_table
 from hpaxis.problems import InputError, Problem, raise_if_any
 
 KINDS = ("continuous", "binary", "count", "ordered")
@@ -159,13 +159,14 @@ def generalised_verdicts(fit: GeneralisedFit, margin: float | None = None) -> pd
             arm, reference = (_marginal_slope(fit, beta, v) for v in (a, b))
             return np.array([arm, reference, arm - reference, arm + reference])
 
-        found = _delta(fit, slopes, alpha).set_index(pd.Index(["arm", "reference", "difference", "sum"]))
-        tost = {part: equivalence_p(*found.loc[part, ["estimate", "se", "df"]], margin) for part in found.index}
+        parts = _delta(fit, slopes, alpha)[["estimate", "se", "df"]].to_numpy(float)
+        names = ("arm", "reference", "difference", "sum")
+        found = {part: interval(*values, alpha, margin) for part, values in zip(names, parts, strict=True)}
         row = {"scale": SCALES[fit.kind], "contrast": f"{a} - {b}", "margin": margin, "level": 1 - alpha}
-        row |= {"verdict": judge(found, tost, alpha), "difference": found.loc["difference", "estimate"]}
-        row |= {f"{part}_slope": found.loc[part, "estimate"] for part in ("arm", "reference")}
-        row |= {f"{part}_{end}": found.loc[part, end] for part in ("arm", "reference", "difference")
-                for end in ("low", "high")}  # fmt: skip
+        row |= {"verdict": judge(found, alpha), "difference": found["difference"].estimate}
+        row |= {f"{part}_slope": found[part].estimate for part in ("arm", "reference")}
+        for part in ("arm", "reference", "difference"):
+            row |= {f"{part}_low": found[part].low, f"{part}_high": found[part].high}
         rows.append(pd.DataFrame([row | _read_region(fit, a, b)]))
     return pd.concat(rows, ignore_index=True).reindex(columns=VERDICT_COLUMNS)
 

@@ -65,14 +65,18 @@ def without_outliers(data, columns, rule):
     """Return the data with values beyond 3 SD of a column's mean dropped (as missing) or pulled in to 3 SD."""
     if rule == "none":
         return data
-    changed = {}
-    for name in columns:
-        values = data[name].to_numpy(float)
-        middle, reach = np.nanmean(values), 3 * np.nanstd(values, ddof=1)
-        low, high = middle - reach, middle + reach
-        within = (values >= low) & (values <= high)
-        changed[name] = np.clip(values, low, high) if rule == "winsorise" else np.where(within, values, np.nan)
-    return data.assign(**changed)
+    return data.assign(**{name: tamed(data[name].to_numpy(float), rule) for name in columns})
+
+
+def tamed(values: np.ndarray, rule: str) -> np.ndarray:
+    """Return values (n,) without outliers: beyond 3 SD of their mean NaN (drop_3sd), or at 3 SD (winsorise)."""
+    if rule == "none":
+        return values
+    middle, reach = np.nanmean(values), 3 * np.nanstd(values, ddof=1)
+    low, high = middle - reach, middle + reach
+    if rule == "winsorise":
+        return np.clip(values, low, high)
+    return np.where((values >= low) & (values <= high), values, np.nan)
 
 
 def multiverse(table, entry, grid, arms, settings, draws, seed, name=""):

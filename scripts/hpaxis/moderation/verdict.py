@@ -5,12 +5,13 @@ verdict is a conjunction of intervals, each at its own level, so that a wrong on
 likely part. Where two lines cross has Fieller's (1954) interval: the values at which the arms are not shown to differ.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from hpaxis.moderation.design import Design
 from hpaxis.moderation.linear import LinearFit
 from hpaxis.moderation.region import own_unit, region_table
 from hpaxis.moderation.slopes import slope_differences
@@ -50,55 +51,71 @@ def verdict_table(fit: LinearFit, margin: float | None = None, method: str = "co
         contrasts = {"difference": difference}
         if arm is not None:
             row |= {"arm": str(arm), "reference": str(reference)}
-            contrasts |= {"arm": design.slope_contrast(arm), "reference": design.slope_contrast(reference)}
-            contrasts["sum"] = contrasts["arm"] + contrasts["reference"]
-        found = fit.contrasts(np.array(list(contrasts.values())), alpha).set_index(pd.Index(list(contrasts)))
-        tost = {part: equivalence_p(*found.loc[part, ["estimate", "se", "df"]], margin) for part in found.index}
+            contrasts |= arm_contrasts(design, arm, reference)
+        found = intervals(fit, contrasts, alpha, margin)
         if arm is not None:
-            row["verdict"] = judge(found, tost, alpha)
+            row["verdict"] = judge(found, alpha)
         else:
-            row["verdict"] = CHANGES if _side(found, "difference") else NOTHING
+            row["verdict"] = CHANGES if found["difference"].side else NOTHING
         for part in ("difference", "arm", "reference"):
-            if part in found.index:
+            if part in found:
+                own = found[part]
                 row |= {
-                    "difference" if part == "difference" else f"{part}_slope": found.loc[part, "estimate"],
-                    f"{part}_low": found.loc[part, "low"],
-                    f"{part}_high": found.loc[part, "high"],
-                    f"tost_{part}_p": tost[part],
-                    f"largest_{part}": found.loc[part, ["low", "high"]].abs().max(),
-                }
+                    "difference" if part == "difference" else f"{part}_slope": own.estimate, f"{part}_low": own.low,
+                    f"{part}_high": own.high, f"tost_{part}_p": own.tost,
+                    f"largest_{part}": max(abs(own.low), abs(own.high)),
+                }  # fmt: skip
         row |= _crossing(fit, name, arm, reference, regions) if arm is not None else {"n": design.n}
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def equivalence_p(estimate: float, se: float, df: float, margin: float | None) -> float:
-    """Return p of the two one-sided tests that a quantity lies within ``margin`` of zero; NaN without a margin."""
-    if margin is None:
-        return np.nan
-    return float(stats.t.sf((margin - abs(estimate)) / se, df))
+@dataclass(frozen=True)
+class Interval:
+    """An estimate, the ends of its interval, and p of the two one-sided tests that it lies within the margin."""
+
+    estimate: float
+    low: float
+    high: float
+    tost: float
+
+    @property
+    def side(self) -> int:
+        """The side of zero on which the whole interval lies: 1 or -1, or 0 where it holds zero."""
+        return int(self.low > 0) - int(self.high < 0)
 
 
-def _side(found, part):
-    """The side of zero on which the whole interval lies: 1 or -1, or 0 where it holds zero."""
-    return int(found.loc[part, "low"] > 0) - int(found.loc[part, "high"] < 0)
+def arm_contrasts(design: Design, arm, reference) -> dict[str, np.ndarray]:
+    """Return the contrasts (k,) of two arms' slopes and of their sum."""
+    own, other = design.slope_contrast(arm), design.slope_contrast(reference)
+    return {"arm": own, "reference": other, "sum": own + other}
 
 
-def judge(found: pd.DataFrame, tost: Mapping[str, float], alpha: float) -> str:
-    """Return the verdict on a pair of arms, from the sides of the intervals and the equivalence tests.
+def intervals(fit: LinearFit, contrasts: dict, alpha: float, margin: float | None) -> dict[str, Interval]:
+    """Return the `Interval` of each of several named contrasts (k,), at level 1 - ``alpha``."""
+    C = np.array(list(contrasts.values()))
+    found = C @ fit.beta, np.sqrt(fit.cov.variance(C)), fit.cov.df(C)
+    return {name: interval(*row, alpha, margin) for name, row in zip(contrasts, zip(*found, strict=True), strict=True)}
 
-    ``found``: low and high of arm, reference, difference and sum (the two slopes added); ``tost``: their
-    equivalence p.
-    """
-    if tost["difference"] <= alpha:
+
+def interval(estimate: float, se: float, df: float, alpha: float, margin: float | None) -> Interval:
+    """Return the `Interval` of an estimate with Student's t on ``df`` degrees of freedom; no test without a margin."""
+    half = stats.t.isf(alpha / 2, df) * se
+    tost = np.nan if margin is None else stats.t.sf((margin - abs(estimate)) / se, df)
+    return Interval(*map(float, (estimate, estimate - half, estimate + half, tost)))
+
+
+def judge(found: dict[str, Interval], alpha: float) -> str:
+    """Return the verdict on a pair of arms, from its intervals: ``difference``, ``arm``, ``reference``, ``sum``."""
+    if found["difference"].tost <= alpha:
         return ALIKE
-    differ, arm, reference, total = (_side(found, part) for part in ("difference", "arm", "reference", "sum"))
+    differ, arm, reference, total = (found[part].side for part in ("difference", "arm", "reference", "sum"))
     if not differ:
         return NOTHING
     if reference and arm == -reference:
         return REVERSED
     if reference and differ == -reference:
-        if tost["arm"] <= alpha:
+        if found["arm"].tost <= alpha:
             return BUFFERED
         # |treatment| < |control| needs the difference and the sum of the slopes on opposite sides.
         if total == reference:
