@@ -180,22 +180,26 @@ def simulate(job):
     return counts
 
 
-def shares(part, studies, cores):
-    """Return the share of each event in each cell of a part: a frame of cells by events."""
-    chunk = max(studies // 8, 1)
-    jobs = [
-        (part, cell, start, min(start + chunk, studies))
-        for cell in PARTS[part][1]
-        for start in range(0, studies, chunk)
-    ]
+def shares(part, studies, cores, kept):
+    """Write the share of each event in each cell of a part to ``kept``: cells by events, with the studies done.
+
+    Written after every round of CHUNK studies in each cell, so that a run that is stopped leaves equal cells.
+    """
+    cells = PARTS[part][1]
+    totals = {cell: Counter() for cell in cells}
     with ProcessPoolExecutor(cores) as pool:
-        found = list(pool.map(simulate, jobs))
-    totals = {}
-    for (_, cell, _, _), counts in zip(jobs, found, strict=True):
-        totals.setdefault(cell, Counter()).update(counts)
-    return pd.DataFrame(totals).T.fillna(0) / studies
+        for start in range(0, studies, CHUNK):
+            stop = min(start + CHUNK, studies)
+            done = pool.map(simulate, [(part, cell, start, stop) for cell in cells])
+            for cell, counts in zip(cells, done, strict=True):
+                totals[cell].update(counts)
+            found = (pd.DataFrame(totals).T.fillna(0) / stop).assign(studies=stop)
+            with whole_file(kept) as written:
+                found.to_csv(written, sep="\t", index_label="cell")
+    print(found.round(3).to_string(), flush=True)
 
 
+CHUNK = 100
 TEXT = {
     "multiverse": (
         "Joint tests over a multiverse, where there is no interaction",
@@ -249,9 +253,7 @@ def main():
     kept = Path("build/calibration")
     kept.mkdir(parents=True, exist_ok=True)
     for part in [arguments.only] if arguments.only else PARTS:
-        found = shares(part, arguments.studies, arguments.cores).assign(studies=arguments.studies)
-        found.to_csv(kept / f"{part}.tsv", sep="\t", index_label="cell")
-        print(found.round(3).to_string(), flush=True)
+        shares(part, arguments.studies, arguments.cores, kept / f"{part}.tsv")
     files = {part: kept / f"{part}.tsv" for part in PARTS if (kept / f"{part}.tsv").exists()}
     results = {part: pd.read_csv(path, sep="\t", index_col="cell") for part, path in files.items()}
     with whole_file(arguments.out) as written:

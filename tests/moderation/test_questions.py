@@ -10,6 +10,7 @@ from hpaxis.moderation import fit
 from hpaxis.moderation.compliance import complier_table, dose_table
 from hpaxis.moderation.design import Spec, build_design
 from hpaxis.moderation.diagnostics import warning_table
+from hpaxis.moderation.entries import measured_after
 from hpaxis.moderation.influence import influence_table
 from hpaxis.moderation.lock import (
     log_path,
@@ -25,6 +26,7 @@ from hpaxis.moderation.multiverse import multiverse, versions, without_outliers
 from hpaxis.moderation.power import design_power, detectable_f2, detectable_table, exact_power, power_table
 from hpaxis.moderation.run import run_model
 from hpaxis.moderation.statistics_check import check_statistics
+from hpaxis.moderation.units import restricted_residuals
 from hpaxis.problems import InputError
 from hpaxis.schemas import load, with_defaults
 
@@ -124,6 +126,28 @@ def test_the_mechanism_is_the_indirect_effect_in_each_arm_by_itself(dyads):
         b = np.linalg.lstsq(np.column_stack([np.ones(len(x)), x, m]), y, rcond=None)[0]
         assert found[f"indirect[region_mean_beta] at {arm}"] == pytest.approx(a * b[2], rel=1e-6)
         assert found[f"direct[region_mean_beta] at {arm}"] == pytest.approx(b[1], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("mediator", "said"),
+    [
+        ("four", "is constant"),
+        ("in_treatment", "follows from the arm"),
+        ("percent", "follows from the arm"),
+        ("doubled", "determines the outcome competence"),
+        ("ranked", "determines the outcome competence"),
+    ],
+)
+def test_a_mediator_that_cannot_mediate_is_refused_and_the_model_stands(dyads, mediator, said):
+    data = dyads.assign(
+        four=4.0, in_treatment=(dyads["arm"] == "treatment") * 1.0, percent=100 * dyads["region_mean_beta"] + 3,
+        doubled=2 * dyads["competence"] + 1, ranked=np.exp(dyads["competence"] / 10),
+    )  # fmt: skip
+    tables = run_model("m", data, entry(mediator=mediator, mechanism=mediator), settings(), ARMS, 1)
+    assert len(tables["coefficients"]) == 8
+    assert tables["mediation"].empty
+    refused = tables["warnings"].query("code == 'part_refused'")["what"]
+    assert refused.str.contains(f"{mediator}: {said}").sum() == 2
 
 
 def test_confounding_that_undoes_the_mediator_makes_its_effect_zero(dyads):
@@ -268,6 +292,33 @@ def test_a_clustered_model_keeps_its_clusters_in_every_version(dyads):
     assert curve["own"].eq(True).sum() == 1
     row = joint.set_index("statistic").loc["mean t"]
     assert row["p"] == pytest.approx(curve["p"].iloc[0], abs=0.15)
+
+
+def test_with_clusters_one_version_has_the_p_of_its_own_satterthwaite_test(dyads):
+    # Nine families in an arm and people on their own in the other: a wild bootstrap alone rejects too often there.
+    children = dyads[dyads["role"] == "child"]
+    family = np.where(children["arm"] == "treatment", [f"f{i // 5}" for i in range(len(children))], None)
+    one = grid(scales=["beta"], outliers=["none"])
+    curve, joint = multiverse(
+        children.assign(family=family), entry(covariance="CR2", cluster="family"), one, ARMS, settings(), 4999, 1
+    )
+    assert len(curve) == 1
+    # Ranks of 4,999 draws: two simulation errors of a p of .5 are .014.
+    assert joint["p"].to_list() == pytest.approx([curve.loc[0, "p"]] * 3, abs=0.015)
+
+
+def test_a_clusters_residuals_are_those_of_the_fit_without_it(dyads):
+    children = dyads[dyads["role"] == "child"].dropna(subset=["competence"])
+    family = np.array([f"f{i // 4}" for i in range(len(children))])
+    data = children.assign(family=family)
+    design = build_design(data, Spec("competence", "region_mean_beta", "arm", reference="control", cluster="family"))
+    product = np.eye(4)[design.interactions]
+    found = restricted_residuals(design, product, 1.0)
+    X = np.delete(design.X, design.interactions, axis=1)
+    for name in np.unique(family):
+        inside = family == name
+        beta = np.linalg.lstsq(X[~inside], design.y[~inside], rcond=None)[0]
+        np.testing.assert_allclose(found[inside], design.y[inside] - X[inside] @ beta, rtol=1e-9)
 
 
 def test_every_pair_of_arms_has_its_own_joint_test(dyads):
@@ -547,6 +598,13 @@ def quiet(n=80, seed=2):
 
 def test_sound_data_warn_only_of_what_cannot_be_tested():
     assert codes(quiet()) == {"predictor_after_randomisation"}
+
+
+def test_only_what_the_pipeline_measured_is_said_to_be_measured_after_the_arms_were_drawn():
+    columns = ["y_m", "income_fraction", "region_mean_beta", "region_mean_m", "region_mean_beta_se", "log_cortisol"]
+    after = {c for c in columns if measured_after(c, {**settings(), "after_randomisation": ["stress"]}, columns)}
+    assert after == {"region_mean_beta", "region_mean_m", "region_mean_beta_se", "log_cortisol"}
+    assert measured_after("stress", {**settings(), "after_randomisation": ["stress"]}, columns)
 
 
 def test_each_trouble_has_its_warning():

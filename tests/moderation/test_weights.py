@@ -14,7 +14,7 @@ from hpaxis.moderation.linear import fit_linear
 from hpaxis.moderation.mediation import mediation_table
 from hpaxis.moderation.mixed import mixed_table
 from hpaxis.moderation.resample import resampling_table
-from hpaxis.moderation.units import restricted_to
+from hpaxis.moderation.units import restricted_residuals
 from hpaxis.problems import InputError
 
 
@@ -61,7 +61,7 @@ def test_redrawn_outcomes_are_fitted_with_the_weights(kind):
     changes = {"covariance": kind, "cluster": "family"} if kind == "CR2" else {}
     one = weighted_fit(data, **changes).linear
     c = np.eye(4)[3]
-    residuals, _ = restricted_to(one.design, c)
+    residuals = restricted_residuals(one.design, c, 0.0)
     b, V = studentiser(one.design, kind, C=c)(np.vstack([residuals, one.design.y]))
     X, root = one.design.X[:, :3], np.sqrt(data["w"].to_numpy())
     without = np.linalg.lstsq(X * root[:, None], data["y"] * root, rcond=None)[0]

@@ -30,14 +30,21 @@ def spec_of(entry, arms=(), alpha=0.05, minimum_per_arm=MINIMUM_PER_ARM):
 
 
 # What the pipeline measures in saliva and hair, which were taken when the config says so.
-_MEASURED = re.compile(r".*(_beta|_m|_se|_fraction)(_change)?|.*cortisol.*")
+_MEASURED = re.compile(r"(.+)_(beta|m|se|fraction)(?:_change)?|.*cortisol.*")
 
 
-def measured_after(column, settings):
-    """Whether a column was measured after the arms were drawn: by the config's list, or in a sample taken then."""
-    listed = column in settings["after_randomisation"]
-    measured = _MEASURED.fullmatch(column) is not None and not at_baseline(column)
-    return listed or (settings["predictor_after_randomisation"] and measured)
+def measured_after(column, settings, columns=()):
+    """Whether a column was measured after the arms were drawn: by the config's list, or in a sample taken then.
+
+    Names such as y_m are of a sample only where ``columns`` hold the index that they belong to.
+    """
+    if column in settings["after_randomisation"]:
+        return True
+    found = _MEASURED.fullmatch(column)
+    if not settings["predictor_after_randomisation"] or found is None or at_baseline(column):
+        return False
+    stem, form = found.groups()
+    return form in (None, "beta") or bool({stem, f"{stem}_beta"} & set(columns))
 
 
 def at_baseline(column):

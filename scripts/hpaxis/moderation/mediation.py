@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from hpaxis.moderation.batches import weighted_coefficients
 from hpaxis.moderation.covariance import cross_inverse
-from hpaxis.moderation.design import Design
+from hpaxis.moderation.design import NEARLY, Design
 from hpaxis.moderation.linear import least_squares
 from hpaxis.moderation.resample import COLUMNS, bootstrap_counts, interval_rows, left_out_counts, units
+from hpaxis.problems import Problem
 
 STAGES = ("none", "first", "second", "both")
 # PROCESS's number of (stage that is moderated, whether the direct effect is moderated too).
@@ -124,6 +126,25 @@ class Paths:
 def process_model(stage: str, direct: bool) -> int:
     """Return the number that PROCESS gives to a mediation."""
     return PROCESS[stage, direct]
+
+
+def mediator_problems(design: Design, mediator: np.ndarray, name: str = "mediator") -> list[Problem]:
+    """Return the problems of a mediator (n,): constant, a copy of the model's terms, or the outcome in another form."""
+    centred = mediator - mediator.mean()
+    spread = centred @ centred
+    if spread <= (NEARLY * np.abs(mediator).max()) ** 2:
+        return [Problem("data", "is constant, so it cannot mediate", "choose another mediator", column=name)]
+    _, beyond = least_squares(design.X, mediator)
+    if beyond @ beyond < NEARLY**2 * spread:
+        what = "follows from the arm, the predictor and the covariates, so that it has no effect of its own"
+        return [Problem("data", what, "choose another mediator, or leave that covariate out", column=name)]
+    _, left = least_squares(np.column_stack([design.X, mediator]), design.y)
+    outcome = design.y - design.y.mean()
+    ordered = len(np.unique(design.y)) > 2 and abs(stats.spearmanr(mediator, design.y).statistic) > 1 - 1e-12
+    if ordered or left @ left < NEARLY**2 * (outcome @ outcome):
+        what = f"determines the outcome {design.spec.outcome}: the same quantity in another form"
+        return [Problem("data", what, "choose another mediator", column=name)]
+    return []
 
 
 def mediation_table(

@@ -20,7 +20,7 @@ from hpaxis.moderation.linear import fit_linear
 from hpaxis.moderation.resample import share_reaching
 from hpaxis.moderation.seeds import generator
 from hpaxis.moderation.slopes import slope_differences
-from hpaxis.moderation.units import restricted_to, unit_labels
+from hpaxis.moderation.units import restricted_residuals, unit_labels
 from hpaxis.problems import InputError
 
 OUTLIERS = ("none", "drop_3sd", "winsorise")
@@ -142,14 +142,15 @@ def joint_tests(fits, draws, rng, alpha):
     for key, (design, same) in versions_of.items():
         own_signs = signs[:, [position[u] for u in labels[key]]]
         for name, c in zip(*slope_differences(design), strict=True):
-            residuals, hat = restricted_to(design, c)
-            redrawn = own_signs * (residuals / np.sqrt(1 - np.minimum(hat, 1 - 1e-9)))
+            redrawn = own_signs * restricted_residuals(design, c, 0.5)
             outcomes = np.vstack([design.y, redrawn])
             for fit in same:
                 b, V = studentiser(design, fit.cov.kind, C=c)(outcomes)
-                found.setdefault(name, []).append(
-                    (b[:, 0], t_and_f(b, V)[0][:, 0], fit.cov.critical(c[None], alpha)[0])
-                )
+                t = t_and_f(b, V)[0][:, 0]
+                df = fit.cov.df(c[None])[0]
+                if fit.cov.kind == "CR2":
+                    t = _student(t, df)
+                found.setdefault(name, []).append((b[:, 0], t, stats.t.isf(alpha / 2, df)))
     rows = []
     for name, drawn in found.items():
         estimates, t, critical = (np.array(part).T for part in zip(*drawn, strict=True))

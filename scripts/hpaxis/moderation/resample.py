@@ -14,7 +14,7 @@ from statsmodels.stats.multitest import multipletests
 from hpaxis.moderation.batches import studentiser, t_and_f, weighted_coefficients
 from hpaxis.moderation.seeds import generator
 from hpaxis.moderation.slopes import quantities
-from hpaxis.moderation.units import restricted, units
+from hpaxis.moderation.units import restricted, restricted_residuals, units
 
 COLUMNS = ["method", "quantity", "estimate", "statistic", "p", "se", "low", "high", "draws", "failed"]
 # A redrawn statistic equal to the observed one counts as reaching it, whatever the order of summation.
@@ -41,19 +41,20 @@ def resampling_table(fit, draws, seed, name="", at="mean_sd"):
 def wild_outcomes(fit, draws, rng):
     """Return outcomes (draws, n) with no interaction: restricted residuals, signs drawn at random.
 
-    Residuals are divided by 1 - h of the restricted model, as HC3 does. With clusters a cluster shares its
-    sign.
+    Residuals are divided by 1 - h of the restricted model, as HC3 does. A cluster shares its sign, and its residuals
+    are those of the cluster left out.
     """
     design = fit.design
-    fitted, residuals, hat = restricted(design)
+    fitted, _ = restricted(design)
+    residuals = restricted_residuals(design, np.eye(design.X.shape[1])[design.interactions], 1.0)
     group, _ = units(design)
     signs = rng.integers(0, 2, (draws, group.max() + 1)) * 2 - 1
-    return fitted + signs[:, group] * (residuals / (1 - np.minimum(hat, 1 - 1e-9)))
+    return fitted + signs[:, group] * residuals
 
 
 def permuted_outcomes(fit, draws, rng):
     """Return outcomes (draws, n) with no interaction: restricted residuals in a random order."""
-    fitted, residuals, _ = restricted(fit.design)
+    fitted, residuals = restricted(fit.design)
     return fitted + residuals[rng.random((draws, len(residuals))).argsort(axis=1)]
 
 
@@ -154,7 +155,7 @@ def family_table(fits, draws, seed, name=""):
     for predictor, fit in fits.items():
         design = fit.design
         student = studentiser(design, fit.cov.kind, design.interactions)
-        fitted, residuals, _ = restricted(design)
+        fitted, residuals = restricted(design)
         drawn.append(np.abs(t_and_f(*student(fitted + residuals[order]))[0]))
         table = fit.contrasts(np.eye(len(fit.beta))[design.interactions])
         table.insert(0, "term", design.interaction_terms)

@@ -13,7 +13,13 @@ from hpaxis.moderation.entries import at_baseline, measured_after, model_rows, s
 from hpaxis.moderation.influence import influence_table, region_without_table
 from hpaxis.moderation.linear import coefficient_table, fit_linear
 from hpaxis.moderation.lock import plan_table, shuffle_arms
-from hpaxis.moderation.mediation import ARM_THROUGH, PREDICTOR_THROUGH, mediation_table, process_model
+from hpaxis.moderation.mediation import (
+    ARM_THROUGH,
+    PREDICTOR_THROUGH,
+    mediation_table,
+    mediator_problems,
+    process_model,
+)
 from hpaxis.moderation.model import fit_spec
 from hpaxis.moderation.multiverse import multiverse
 from hpaxis.moderation.power import detectable_table, power_table
@@ -99,7 +105,7 @@ def _fitted(name, table, entry, settings, arms, seed, context):
     tables |= {"multiverse": curve, "multiverse_joint": joint}
     trial, refused = parts.get("trial questions", lambda: trial_tables(result, data, entry, context), ({}, []))
     tables |= trial
-    after = {c for c in spec.covariates if measured_after(c, settings)}
+    after = {c for c in spec.covariates if measured_after(c, settings, data.columns)}
     postbaseline = settings["predictor_after_randomisation"] and not at_baseline(entry["predictor"])
     warned = warning_table(result, tables["influence"], tables["reliability"], postbaseline, after, parts.refused)
     tables["warnings"] = pd.concat([warned, _refused_parts(refused)], ignore_index=True) if refused else warned
@@ -219,8 +225,9 @@ def _mediation(name, data, spec, column, stage, direct, cause, question, draws, 
         raise InputError(
             Problem("data", "is text, but a mediator must be a number", "give a numeric column", column=column)
         )
-    design = build_design(data.dropna(subset=[column]), spec)
+    design = build_design(data[np.isfinite(data[column].to_numpy(float, na_value=np.nan))], spec)
     mediator = design.data[column].to_numpy(float)
+    raise_if_any(mediator_problems(design, mediator, column))
     rng = generator(seed, name, "mediation" if cause == "moderator" else "mechanism")
     found = mediation_table(design, mediator, stage, draws, rng, direct, cause)
     return found.assign(

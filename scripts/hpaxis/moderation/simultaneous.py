@@ -12,7 +12,7 @@ from scipy import optimize, stats
 from hpaxis.moderation.batches import studentiser
 from hpaxis.moderation.covariance import KINDS
 from hpaxis.moderation.seeds import generator
-from hpaxis.moderation.units import restricted_to, unit_labels
+from hpaxis.moderation.units import restricted_residuals, unit_labels
 
 DRAWS = 4999
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(64)
@@ -76,10 +76,10 @@ def simulated_critical(fit, start: np.ndarray, end: np.ndarray, alpha: float, se
     if fit.cov.kind not in KINDS or fit.cov.kind == "OLS":
         return critical_over(fit.cov, start, end, alpha)
     design, C = fit.design, np.array([start, end])
-    residuals, hat = restricted_to(design, C)
+    residuals = restricted_residuals(design, C, 0.5)
     unit = np.unique(unit_labels(design), return_inverse=True)[1]
     signs = generator(seed, name, "band").integers(0, 2, (DRAWS, unit.max() + 1)) * 2.0 - 1
-    b, V = studentiser(design, fit.cov.kind, C=C)(signs[:, unit] * (residuals / np.sqrt(1 - np.minimum(hat, 1 - 1e-9))))
+    b, V = studentiser(design, fit.cov.kind, C=C)(signs[:, unit] * residuals)
     return float(np.quantile(np.sqrt(largest_square(b, V)), 1 - alpha, method="higher"))
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hpaxis.moderation.covariance import cross_inverse, hat_values
+from hpaxis.moderation.covariance import cross_inverse
 from hpaxis.moderation.linear import least_squares
 
 
@@ -30,21 +30,43 @@ def unit_labels(design):
 
 
 def restricted(design):
-    """Return ``(fitted, residuals, hat)`` of the model without its product terms, each (n,)."""
+    """Return ``(fitted, residuals)`` of the model without its product terms, each (n,)."""
     X, y = design.weighted
-    X = np.delete(X, design.interactions, axis=1)
-    _, residuals = least_squares(X, y)
-    return (y - residuals) / design.root, residuals / design.root, hat_values(X)
+    _, residuals = least_squares(np.delete(X, design.interactions, axis=1), y)
+    return (y - residuals) / design.root, residuals / design.root
 
 
-def restricted_to(design, C):
-    """Return ``(residuals, hat)`` of the fit in which contrasts ``C``, (k,) or (q, k), are 0, each (n,)."""
+def restricted_residuals(design, C, power):
+    """Return residuals (n,) of the fit in which contrasts ``C``, (k,) or (q, k), are 0, as large as errors are.
+
+    Each is divided by (1 - h) ** ``power``, h its leverage in that fit; with clusters each cluster's are multiplied by
+    (I - H_gg) ** -power (power 1: what the cluster would have were it left out; MacKinnon, Nielsen & Webb, 2023).
+    """
     C = np.atleast_2d(C)
     X, y = design.weighted
     beta, residuals = least_squares(X, y)
     bread = cross_inverse(X)
-    W, inner = X @ (bread @ C.T), C @ bread @ C.T
-    return (
-        (residuals + W @ np.linalg.solve(inner, C @ beta)) / design.root,
-        hat_values(X) - np.einsum("nq,qn->n", W, np.linalg.solve(inner, W.T)),
-    )
+    inner = C @ bread @ C.T
+    W = X @ (bread @ C.T)
+    restricted = residuals + W @ np.linalg.solve(inner, C @ beta)
+    half = np.linalg.cholesky(inner)
+    # The hat matrix without the contrasts is Q Q' - P P'.
+    Q, P = np.linalg.qr(X)[0], np.linalg.solve(half, W.T).T
+    if design.spec.cluster is None:
+        hat = (Q**2).sum(axis=1) - (P**2).sum(axis=1)
+        return restricted / (1 - np.minimum(hat, 1 - 1e-9)) ** power / design.root
+    scaled = np.empty_like(restricted)
+    for rows in clusters(design):
+        hat = Q[rows] @ Q[rows].T - P[rows] @ P[rows].T
+        values, vectors = np.linalg.eigh(np.eye(len(rows)) - hat)
+        kept = values > 1e-9
+        scaled[rows] = (vectors[:, kept] * values[kept] ** -power) @ (vectors[:, kept].T @ restricted[rows])
+    return scaled / design.root
+
+
+def clusters(design):
+    """Return the rows of each cluster, in the order of its first."""
+    members = {}
+    for i, name in enumerate(unit_labels(design)):
+        members.setdefault(name, []).append(i)
+    return [np.array(rows) for rows in members.values()]
