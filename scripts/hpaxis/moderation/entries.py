@@ -33,10 +33,10 @@ def spec_of(entry, arms=(), alpha=0.05, minimum_per_arm=MINIMUM_PER_ARM):
 _MEASURED = re.compile(r"(.+)_(beta|m|se|fraction)(?:_change)?|.*cortisol.*")
 
 
-def measured_after(column, settings, columns=()):
+def measured_after(column, settings, columns=None):
     """Whether a column was measured after the arms were drawn: by the config's list, or in a sample taken then.
 
-    Names such as y_m are of a sample only where ``columns`` hold the index that they belong to.
+    Where the table's ``columns`` are given, names such as y_m are of a sample only if the index they belong to is there.
     """
     if column in settings["after_randomisation"]:
         return True
@@ -44,7 +44,7 @@ def measured_after(column, settings, columns=()):
     if not settings["predictor_after_randomisation"] or found is None or at_baseline(column):
         return False
     stem, form = found.groups()
-    return form in (None, "beta") or bool({stem, f"{stem}_beta"} & set(columns))
+    return form in (None, "beta") or columns is None or bool({stem, f"{stem}_beta"} & set(columns))
 
 
 def at_baseline(column):
