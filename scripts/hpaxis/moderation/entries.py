@@ -36,7 +36,7 @@ _MEASURED = re.compile(r"(.+)_(beta|m|se|fraction)(?:_change)?|.*cortisol.*")
 def measured_after(column, settings, columns=None):
     """Whether a column was measured after the arms were drawn: by the config's list, or in a sample taken then.
 
-    Where the table's ``columns`` are given, names such as y_m are of a sample only if the index they belong to is there.
+    Where the table's ``columns`` are given, names such as y_m are of a sample only if their index is among them.
     """
     if column in settings["after_randomisation"]:
         return True
