@@ -38,6 +38,15 @@ def term_label(term: str) -> str:
     return " × ".join(_factor_label(part) for part in _parts(term))
 
 
+def quantity_label(quantity: str) -> str:
+    """Return a quantity in words: a contrast of arms, a term, or ``slope[a]`` (also a difference of such) of an arm."""
+    if " - " in quantity:
+        return contrast_label(re.sub(r"slope\[(.*?)\]", r"slope in \1", quantity))
+    if quantity.startswith("slope["):
+        return f"slope in {quantity[6:-1]}"
+    return term_label(quantity)
+
+
 def population_label(name: str) -> str:
     """Return a population in words: ``child`` is ``children``."""
     return POPULATIONS.get(name, f"{name}s" if name else "participants")

@@ -59,7 +59,11 @@ def test_pooled_studies_in_words():
     section = programme_section({"pooled": pooled, "differences": differences}, {"forest": "<svg/>"}, ALL)
     said = text_of(section.blocks)
     row = pooled[pooled["study"] == "pooled"].iloc[0]
-    assert f"{row['estimate']:.2f}" in said
+    assert f"{row['estimate']:.2f}" in said and "The pooled difference of slopes, treatment\u00a0−\u00a0control" in said
+    assert {b.title: b.source for b in section.blocks if b.kind in ("table", "figure")} == {
+        "Studies side by side": ("programme/pooled.tsv",), "Studies and their summary": ("programme/pooled.tsv",),
+        "In what the studies differ": ("programme/differences.tsv",),
+    }  # fmt: skip
     assert "a: amplicon; b: levels" in said
 
 
@@ -150,4 +154,4 @@ def test_few_people_in_an_account_or_without_costs_are_not_counted(people):
     assert "control: 38 of 40; treatment: 40 of 40" in text_of(shown)
     assert "control: 36–39 of 40; treatment: 40 of 40" in text_of(hidden)
     (table,) = [b for b in hidden if getattr(b, "title", "") == "The account"]
-    assert [row[1] for row in table.rows] == ["1–4", "40.0"] and [row[-2] for row in table.rows] == ["withheld"] * 2
+    assert [row[1] for row in table.rows] == ["1–4", "40"] and [row[-2] for row in table.rows] == ["withheld"] * 2

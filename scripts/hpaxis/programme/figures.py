@@ -39,7 +39,7 @@ def plot_forest(pooled: pd.DataFrame) -> plt.Figure:
         axis.set_title(f"Difference of slopes, {contrast_label(quantity)}")
         axis.spines["left"].set_visible(False)
         axis.tick_params(axis="y", length=0)
-    axes[-1, 0].set_xlabel("Difference of slopes (95 % interval; thin line: interval for a new study)")
+    axes[-1, 0].set_xlabel("Difference of slopes")
     return figure
 
 

@@ -1,8 +1,6 @@
 """The section on the programme: studies pooled, and what the treatment is worth. It stands only where asked."""
 
-from dataclasses import replace
-
-from hpaxis.labels import contrast_label
+from hpaxis.labels import contrast_label, quantity_label, term_label
 from hpaxis.moderation.design import INTERCEPT
 from hpaxis.programme.worth import SHARES
 from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
@@ -17,18 +15,17 @@ def programme_section(tables, figures, cells):
     """
     blocks = []
     if "pooled" in tables:
-        files = ("programme/pooled.tsv", "programme/differences.tsv")
-        blocks += _sourced(_pooled(tables["pooled"], tables["differences"], figures), files)
+        blocks += _pooled(tables["pooled"], tables["differences"], figures)
     if "cost_effectiveness" in tables:
-        blocks += _sourced(_worth(tables, figures, cells), ("programme/cost_effectiveness.tsv",))
+        blocks += _worth(tables, figures, cells)
     if "social_return" in tables:
-        blocks += _sourced(_social(tables, figures, cells), ("programme/social_return.tsv",))
+        blocks += _social(tables, figures, cells)
     return Section("programme", "The programme", tuple(blocks)) if blocks else None
 
 
-def _sourced(blocks, files):
-    """The blocks, each table and figure with the files of its numbers."""
-    return [replace(b, source=files) if b is not None and b.kind in ("table", "figure") else b for b in blocks]
+def _from(*names):
+    """The files that a block's numbers come from."""
+    return tuple(f"programme/{name}.tsv" for name in names)
 
 
 def _pooled(pooled, differences, figures):
@@ -36,7 +33,7 @@ def _pooled(pooled, differences, figures):
     for r in pooled.to_dict("records"):
         digits = digits_for(r["se"])
         numbers = fixed(r["estimate"], digits), interval(r["low"], r["high"], digits), p_value(r["p"])
-        name = f"{contrast_label(r['quantity'])}: {r['study']}"
+        name = f"{quantity_label(r['quantity'])}: {r['study']}"
         rows.append((name, r["design"], count(r["n"]), *numbers, bounded(r["weight"])))
     blocks = [
         Heading("pooled", "Several studies"),
@@ -51,6 +48,7 @@ def _pooled(pooled, differences, figures):
             "Each study's difference of slopes with its interval, and the pooled one.",
             figures["forest"],
             "The diamond is the random-effects summary, the thin line the interval for a new study.",
+            source=_from("pooled"),
         ),
         Table(
             "Studies and their summary",
@@ -59,21 +57,24 @@ def _pooled(pooled, differences, figures):
             frozenset({"Design"}),
             "Random effects after Paule and Mandel, interval after Hartung and Knapp. Studies of "
             "different designs are pooled only where the config asks for it.",
+            source=_from("pooled"),
         ),
     ]
     if len(differences):
         said = differences.groupby("differs_in", sort=False).apply(
             lambda g: "; ".join(f"{s}: {v}" for s, v in zip(g["study"], g["value"], strict=True)), include_groups=False
         )
-        rows = tuple((str(k).replace("_", " "), v) for k, v in said.items())
-        blocks.append(Table("In what the studies differ", ("What", "By study"), rows, frozenset({"By study"})))
+        names = {"outcome_sd": "SD of the outcome", "predictor_sd": "SD of the predictor"}
+        rows = tuple((names.get(k, str(k).capitalize()), v) for k, v in said.items())
+        title, columns = "In what the studies differ", ("What", "By study")
+        blocks.append(Table(title, columns, rows, frozenset({"By study"}), source=_from("differences")))
     return blocks
 
 
 def _summary_sentence(row):
     digits = digits_for(row["se"])
     text = (
-        f"{contrast_label(row['quantity'])} ({row['design'].replace('_', '-')}): the pooled difference of slopes is "
+        f"The pooled difference of slopes, {quantity_label(row['quantity'])} ({row['design'].replace('_', '-')}), is "
         f"{fixed(row['estimate'], digits)} {interval(row['low'], row['high'], digits)}, p {p_phrase(row['p'])}, over "
         f"{count(row['n'])} people; τ² = {significant(row['tau2'])}, I² = {percent(row['i2'], 0)}."
     )
@@ -103,7 +104,7 @@ def _worth(tables, figures, cells):
     )
     regression = tables["net_benefit"]
     benefit = tuple(
-        (significant(r["willingness"]), contrast_label(r["term"]), significant(r["estimate"]),
+        (significant(r["willingness"]), term_label(r["term"]), significant(r["estimate"]),
          f"[{significant(r['low'])}, {significant(r['high'])}]", p_value(r["p"]))
         for r in regression[regression["term"] != INTERCEPT].to_dict("records")
     )  # fmt: skip
@@ -116,6 +117,7 @@ def _worth(tables, figures, cells):
             "Bootstrap draws of incremental cost and effect, and the probability that the treatment is worth its cost.",
             figures["plane"],
             f"{count(draws['draw'].max())} draws within arm; the cross is the data themselves.",
+            source=_from("plane", "acceptability"),
         ),
         Table(
             "Cost and effect",
@@ -123,6 +125,7 @@ def _worth(tables, figures, cells):
             rows,
             frozenset({"Note"}),
             f"Percentile intervals of the bootstrap. People with cost and effect: {'; '.join(counted)}.",
+            source=_from("cost_effectiveness"),
         ),
         Table(
             "Net-benefit regression",
@@ -133,6 +136,7 @@ def _worth(tables, figures, cells):
             "is worth "
             "more, or less, for those with more of the predictor.",
             folded=True,
+            source=_from("net_benefit"),
         ),
     ]
 
@@ -145,7 +149,7 @@ def _social(tables, figures, cells):
     rows = tuple(
         (
             r["outcome"],
-            cells.people(r["quantity"]) if cells.small(r["quantity"]) else significant(r["quantity"]),
+            cells.people(r["quantity"]) if r["quantity"] == int(r["quantity"]) else significant(r["quantity"]),
             significant(r["value"]),
             count(r["years"]),
             *(percent(r[s], 0) for s in SHARES),
@@ -170,6 +174,7 @@ def _social(tables, figures, cells):
             "The ratio when one input alone goes to its low and to its high.",
             figures["tornado"],
             "The widest bar is the input on which the answer rests most.",
+            source=_from("tornado"),
         ),
         Table(
             "The account",
@@ -187,5 +192,6 @@ def _social(tables, figures, cells):
             "Deadweight would have happened anyway, attribution was brought about by others, displacement moved "
             "elsewhere, drop-off is lost each year after the first.",
             folded=True,
+            source=_from("social_return"),
         ),
     ]

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from hpaxis.labels import column_label, contrast_label
+from hpaxis.labels import column_label, contrast_label, quantity_label
 from hpaxis.report.blocks import Table
 from hpaxis.report.numbers import MISSING, bounded, count, digits_for, fixed, interval, p_value, significant
 from hpaxis.report.privacy import WITHHELD
@@ -97,7 +97,7 @@ def _generalised(table, result, cells):
     return Table(
         f"The same question for a {kind} outcome",
         ("Scale", "Quantity", "Estimate", "SE", "CI", "p"),
-        tuple((r["scale"], contrast_label(r["quantity"]), *_estimates(r)) for r in table.to_dict("records")),
+        tuple((r["scale"], quantity_label(r["quantity"]), *_estimates(r)) for r in table.to_dict("records")),
         frozenset({"Quantity"}),
         f"Robust errors ({table['covariance'].iloc[0]}), n = {people}{weighted}. Slopes on the scale people read are "
         "averages over everyone, moved to each arm; on that scale the product term is not the interaction, the "
@@ -141,7 +141,7 @@ def _mixed(table, result, cells):
     return Table(
         f"A random effect of {column_label(first['group'])}",
         ("Quantity", "b", "SE", "CI", "p", "df"),
-        tuple((contrast_label(r["quantity"]), *_estimates(r), fixed(r["df"], 1)) for r in table.to_dict("records")),
+        tuple((quantity_label(r["quantity"]), *_estimates(r), fixed(r["df"], 1)) for r in table.to_dict("records")),
         note=f"Mixed model (REML) with {count(first['groups'])} groups in {inside}, n = "
         f"{_people(first['n'], result, cells)}; degrees of freedom after Satterthwaite. Intraclass correlation "
         f"{bounded(first['icc'])} {interval(first['icc_low'], first['icc_high'])}.{note}",
