@@ -1,6 +1,6 @@
 """How a pyrosequencer's levels keep their promises: simulated readings with a floor, and real titrations.
 
-usage: python benchmarks/pyrosequencing.py 25              (studies; prints a table for docs/calibration_methylation.md)
+usage: python benchmarks/pyrosequencing.py 25              (studies; prints the table of docs/methylation.md)
        python benchmarks/pyrosequencing.py DATA_FOLDER     (tables of Bock and others 2016: the public repository
                                                            epigen/methylation-biomarker-benchmark)
 """
@@ -11,9 +11,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
+from scipy.stats import t as student
 
 from hpaxis.methylation.assays.instrument import band, instrument_error, usable
 from hpaxis.methylation.levels import estimate
+from hpaxis.methylation.levels.bias import excess_scatter
 from hpaxis.methylation.levels.readings import Readings
 
 SETTINGS = {"position_sd": None, "shared_sd": None, "floor": None}
@@ -59,31 +62,53 @@ def calibrate(studies):
 
 
 def titrations(folder):
-    """Linear mixing between the ends of two titrations, by assay, with the error of the replicated run."""
+    """Linear mixing between the ends of two titrations, by assay: with the error of repeats, and with accuracy too.
+
+    Repeats of a run share conversion and PCR. What samples differ by beyond them, kappa p (1 - p), is estimated from
+    every second locus of an assay's titration, as hpaxis does from standards (`bias.excess_scatter`), and tried on the
+    others; the interval is Student's t by the loci that it comes from.
+    """
     first, second = (_levels(folder, name) for name in ("Pyroseq_1", "Pyroseq_1_replicate"))
     both = pd.concat([first["meth"], second["meth"]], axis=1, join="inner").dropna()
     mean, difference = both.mean(axis=1), both.iloc[:, 0] - both.iloc[:, 1]
     at = band(mean / 100)
     sd = np.array([np.sqrt((difference[at == b] ** 2).mean() / 2) for b in range(4)])
     print("SD of a reading by band, points:", sd.round(2), "n", np.bincount(at, minlength=4))
-    print("| assay | titration | mixtures compared | within the 95 % interval | mean difference, points |")
-    print("| --- | --- | --- | --- | --- |")
+    columns = ("assay", "titration", "loci", "mixtures", "held, repeats' error", "held, with accuracy",
+               "accuracy, SD at 50 %", "mean difference, points")  # fmt: skip
+    print(f"| {' | '.join(columns)} |\n| {' | '.join('---' for _ in columns)} |")
     for assay in ASSAYS:
         values = _levels(folder, assay)["meth"].unstack()
         for title, (names, shares) in TITRATIONS.items():
-            known = [n for n in names if n in values.columns]
-            table = values.reindex(columns=names).dropna()
-            if len(known) < len(names) or table.empty:
+            if not set(names) <= set(values.columns) or values[names].dropna().empty:
                 continue
-            low, high = table[names[0]], table[names[-1]]
-            off, held = [], []
-            for name, share in zip(names[1:-1], shares[1:-1]):
-                expected = (1 - share) * low + share * high
-                error = np.sqrt(sum((w * sd[band(v / 100)]) ** 2 for w, v in
-                                    ((1, table[name]), (1 - share, low), (share, high))))  # fmt: skip
-                off += list(table[name] - expected)
-                held += list((table[name] - expected).abs() <= 1.96 * error)
-            print(f"| {assay} | {title} | {len(held)} | {np.mean(held):.2f} | {np.mean(off):+.2f} |")
+            d, v, w = _deviations(values[names].dropna().to_numpy() / 100, np.array(shares), sd / 100)
+            plain = np.abs(d) <= norm.ppf(0.975) * np.sqrt(v)
+            half, wide, kappas = np.arange(len(d)) % 2, np.zeros_like(plain), []
+            for i in (0, 1):
+                mine, others = half == i, half != i
+                kappas.append(excess_scatter(d[others].ravel(), v[others].ravel(), w[others].ravel(), d[others].size))
+                t = student.ppf(0.975, others.sum() - 1)
+                reach = norm.ppf(0.975) ** 2 * v[mine] + t**2 * kappas[-1] * w[mine]
+                wide[mine] = np.abs(d[mine]) <= np.sqrt(reach)
+            accuracy = 100 * np.sqrt(np.mean(kappas)) / 2
+            print(f"| {assay[-1]} | {title} | {len(d)} | {d.size} | {plain.mean():.2f} | {wide.mean():.2f} | "
+                  f"{accuracy:.1f} | {100 * d.mean():+.2f} |")  # fmt: skip
+
+
+def _deviations(values, shares, sd):
+    """Mixtures less linear mixing (loci × mixtures), its variance by repeats, and p (1 - p) of mixture and ends."""
+    inner = shares[1:-1]
+    each = [
+        values[:, 1:-1],
+        np.repeat(values[:, :1], len(inner), axis=1),
+        np.repeat(values[:, -1:], len(inner), axis=1),
+    ]
+    weights = [np.ones_like(inner), 1 - inner, inner]
+    d = each[0] - weights[1] * each[1] - weights[2] * each[2]
+    v = sum(w**2 * sd[band(x)] ** 2 for w, x in zip(weights, each))
+    # A sample at 0 % has some error too.
+    return d, v, sum(w**2 * np.maximum(x * (1 - x), 0.0005) for w, x in zip(weights, each))
 
 
 def _levels(folder, name):

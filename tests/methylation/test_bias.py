@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from hpaxis.methylation.levels.bias import calibrate, choose, fit_curves
+from hpaxis.methylation.levels.bias import NONE, calibrate, choose, fit_curves, with_scatter
 from hpaxis.methylation.levels.estimate import Estimate
 from hpaxis.methylation.levels.libraries import estimate_study
+from hpaxis.methylation.levels.replicates import widen
 from hpaxis.methylation.panels.panel import read_panel
 from hpaxis.schemas import load, with_defaults
 from hpaxis.simulation.reads import biased_levels, panel_amplicon
@@ -117,3 +118,35 @@ def test_the_table_is_as_its_schema_says(study):
     for row in table.astype(object).where(table.notna(), None).to_dict("records"):
         jsonschema.validate({k: v.item() if hasattr(v, "item") else v for k, v in row.items()}, schema)
     assert (table.groupby("index")["chosen"].apply(lambda c: (c == "yes").sum()) == 1).all()
+
+
+@pytest.mark.parametrize("kappa", [0.0, 0.01])
+def test_what_standards_scatter_by_beyond_their_errors_is_in_every_interval(kappa):
+    """Ten standards, each off by its preparation (SD 5 points at 50 %) and by a reading: as libraries are."""
+    rng, error = np.random.default_rng(6), 0.01
+    x = np.array([0.02, 0.02, 0.05, 0.05, 0.1, 0.1, 0.25, 0.25, 0.5, 0.5])
+    held, narrow, found = [], [], []
+    for _ in range(600):
+        y = x + np.sqrt(kappa * x * (1 - x) + error**2) * rng.normal(size=len(x))
+        none = fit_curves(x, y, np.full(len(x), error))[0]
+        curve = with_scatter(none, x, y, np.full(len(x), error))
+        found.append(curve.scatter)
+        level = rng.uniform(0.02, 0.5)
+        seen = level + np.sqrt(kappa * level * (1 - level) + error**2) * rng.normal()
+        plain = one(seen, error, seen - 1.96 * error, seen + 1.96 * error)
+        wide = widen(plain, curve.scatter, 0.95, curve.scatter_df)
+        for list_, e in ((held, wide), (narrow, plain)):
+            list_.append(e.low[0] <= level <= e.high[0])
+    if kappa:
+        assert np.mean(found) == pytest.approx(kappa, rel=0.1)
+        # Student's t for a variance from ten standards; binomial SD .009, and what depends on the level.
+        assert 0.92 < np.mean(held) < 0.985 and np.mean(narrow) < 0.6
+    else:
+        assert np.mean(np.array(found) > 0) < 0.08 and 0.93 < np.mean(held) < 0.975
+
+
+def test_few_standards_or_exact_ones_tell_no_scatter():
+    x = np.array([0, 0.1, 0.2, 1])
+    assert with_scatter(NONE, x, x + 0.05, np.full(4, 0.001)).scatter == 0  # two between 0 and 100 %
+    x = np.array([0, 0.05, 0.1, 0.25, 0.5, 1])
+    assert with_scatter(NONE, x, x, np.full(6, 0.001)).scatter == 0

@@ -365,6 +365,27 @@ def test_standards_take_pcr_bias_out_of_its_levels(panel, bias):
     assert 100 * (people - mean[people.index]).mean() == pytest.approx(0, abs=0.25)
 
 
+def test_what_preparations_differ_by_is_in_the_intervals_of_readings(panel):
+    """Each library's conversion and PCR are its own, which wells of one preparation do not show: standards do."""
+    known = [2, 2, 5, 5, 10, 10, 25, 25, 50, 50]
+    readings, truth, _, sheet = simulated(panel, 60 + len(known), 0.4, 0.2, known=known, unconverted=(0.002, 0.01))
+    rng = np.random.default_rng(12)
+    mean = truth.groupby("library_id")["level"].mean()
+    off = {name: 100 * np.sqrt(0.004 * p * (1 - p)) * rng.normal() for name, p in mean.items()}
+    moved = (readings["percent"] + readings["library_id"].map(off)).where(
+        readings["cpg_id"] != "control", readings["percent"]
+    )
+    kinds = ["study"] * 60 + ["standard"] * len(known)
+    sheet = sheet.assign(kind=kinds, expected_percent=[float("nan")] * 60 + [float(k) for k in known])
+    found = measure(readings.assign(percent=moved.clip(lower=0)), sheet, panel, position_sd=None, shared_sd=None)
+    table = found.libraries.set_index("library_id").join(mean)
+    table = table[(table["kind"] == "study") & table["region_mean_beta"].notna()]
+    assert len(table) > 50
+    held = table["level"].between(table["region_mean_beta_low"], table["region_mean_beta_high"]).sum()
+    assert held >= binom.ppf(0.005, len(table), 0.95)
+    assert (table["overdispersion"] > 0).all() or "preparations differ" in table["reasons"].iloc[0]
+
+
 def test_what_is_said_of_reads_is_said_of_readings(panel, tmp_path):
     """No 100 % control is a note; an index that the study's assays never read is one too, and no warning."""
     sheet = sheet_of(tmp_path / "e.txt", "L1")

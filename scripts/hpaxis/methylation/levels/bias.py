@@ -6,22 +6,25 @@ highest standard (``minmax``); (a x + b) / (c x + 1) (``hyperbolic``; Warnecke e
 weights, and compared by AICc; one that costs more than it explains is not used.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq, curve_fit
 
-from hpaxis.quantiles import normal_quantile
+from hpaxis.quantiles import chi2_quantile, normal_quantile
 
 METHODS = ("none", "minmax", "hyperbolic", "cubic")
 COLUMNS = (
     "panel", "index", "assay", "method", "a", "b", "c", "d", "a_se", "b_se", "c_se", "d_se", "chi_square", "aicc", "n",
-    "lowest", "highest", "chosen", "reason",
+    "lowest", "highest", "scatter", "scatter_df", "chosen", "reason",
 )  # fmt: skip
 LEAST_POINTS = 4
 # A curve must be this much better than none (difference of AICc) to be believed.
 BETTER = 2.0
 FLATTEST = 0.05
+# Standards scatter beyond their errors where χ² is that improbable; then levels do too (see `with_scatter`).
+IMPROBABLE = 0.05
+LEAST_INNER, LARGEST_SCATTER = 3, 0.5
 GRID = np.linspace(0, 1, 1001)
 
 
@@ -43,7 +46,11 @@ CURVES = {"minmax": (_minmax, (1.0, 0.0)), "hyperbolic": (_hyperbolic, (1.0, 0.0
 
 @dataclass(frozen=True)
 class Curve:
-    """A fitted curve: parameters with their covariance, χ², AICc, the standards' range, and why it cannot be used."""
+    """A fitted curve: parameters with their covariance, χ², AICc, the standards' range, and why it cannot be used.
+
+    ``scatter``: what standards, and so levels, differ by beyond their errors, as a share of p (1 - p) (see
+    `with_scatter`), known from ``scatter_df`` degrees of freedom.
+    """
 
     method: str
     values: np.ndarray
@@ -54,6 +61,8 @@ class Curve:
     lowest: float
     highest: float
     fault: str | None = None
+    scatter: float = 0.0
+    scatter_df: float = np.inf
 
     def at(self, x):
         """Observed level for a true one."""
@@ -161,6 +170,37 @@ def choose(curves, setting):
     return best, f"AICc lower by {gain:.3g} than without a curve"
 
 
+def excess_scatter(deviations, variances, weights, df):
+    """Kappa for which Σ d² / (v + kappa w) equals ``df`` (Paule and Mandel, 1982); 0 where it is no larger at 0."""
+    d, v, w = (np.asarray(a, dtype=float) for a in (deviations, variances, weights))
+
+    def cost(kappa):
+        return float((d**2 / (v + kappa * w)).sum()) - df
+
+    if cost(0.0) <= 0:
+        return 0.0
+    return LARGEST_SCATTER if cost(LARGEST_SCATTER) >= 0 else float(brentq(cost, 0.0, LARGEST_SCATTER))
+
+
+def with_scatter(curve, known, observed, errors):
+    """The curve with what its standards scatter by beyond their errors: the accuracy that repeats cannot show.
+
+    A standard goes through conversion and PCR of its own, as every library does. Where χ² of those between 0 and 100 %
+    is improbable, variance kappa p (1 - p) makes up for it. Without enough of them, or where their errors suffice,
+    there is none.
+    """
+    x, y, error = (np.asarray(v, dtype=float) for v in (known, observed, errors))
+    inner = (x > 0) & (x < 1)
+    df = inner.sum() * (1 - len(curve.values) / len(x))
+    if inner.sum() < LEAST_INNER or df < 1:
+        return curve
+    d, v = (y - curve.at(x))[inner], error[inner] ** 2
+    if (d**2 / v).sum() <= chi2_quantile(1 - IMPROBABLE, df):
+        return curve
+    weights = x[inner] * (1 - x[inner])
+    return replace(curve, scatter=excess_scatter(d, v, weights, df), scatter_df=float(df))
+
+
 def calibrate(found, curve, confidence):
     """An `estimate.Estimate` through the inverse of a curve.
 
@@ -192,9 +232,19 @@ def table_rows(panel, index, curves, chosen, reason):
         row = {"panel": panel, "index": index, "method": curve.method}
         row |= dict(zip("abcd", curve.values)) | {f"{n}_se": e for n, e in zip("abcd", errors)}
         row |= {"chi_square": curve.chi_square, "aicc": curve.aicc, "n": curve.n, "lowest": curve.lowest,
-                "highest": curve.highest, "chosen": "yes" if curve is chosen else "no"}  # fmt: skip
-        rows.append(row | {"reason": reason if curve is chosen else curve.fault})
+                "highest": curve.highest, "chosen": "yes" if curve.method == chosen.method else "no"}  # fmt: skip
+        if curve.method == chosen.method and chosen.scatter:
+            row |= {"scatter": chosen.scatter, "scatter_df": chosen.scatter_df}
+        rows.append(row | {"reason": reason if curve.method == chosen.method else curve.fault})
     return rows
+
+
+def scatter_note(curve):
+    """A note where standards scatter beyond their errors, which intervals then hold."""
+    if not curve.scatter:
+        return []
+    what = "standards scatter beyond their errors: what preparations differ by"
+    return [("pass", f"{what} is in every interval ({100 * np.sqrt(curve.scatter) / 2:.2g} points at 50 %)")]
 
 
 def extrapolated(curve, value):

@@ -104,9 +104,8 @@ def estimate_study(
     for (name, assay), group in _groups(panels, [*samples, *others]).items():
         panel, faults = panels[name], exchanged_controls(group, settings)
         over = _over_conversion([s for s in group if s.row.library_id not in faults], settings)
-        rho = _overdispersion(group, panel, over, settings) if assay in ("reads", "levels") else None
-        if rho is not None:
-            group = [replace(s, rho=rho.rho) for s in group]
+        rho = _overdispersion(group, panel, over, settings)
+        group = [replace(s, rho=rho.rho) for s in group]
         points_of = standard_points(group, over, settings)
         curves, rows, points = calibration(name, panel, assay, points_of, settings)
         curve_rows, standard_rows = curve_rows + rows, standard_rows + points

@@ -115,7 +115,9 @@ def corrected(
     """`Estimate` of weighted sets of CpGs: corrected, calibrated, with what replicates differ by in its errors."""
     confidence = settings["confidence"]
     found = sample.levels(weights, over, confidence)
-    return calibrate(widen(found, sample.rho, confidence), sample.curves.get(name, NONE), confidence)
+    curve = sample.curves.get(name, NONE)
+    found = widen(widen(found, sample.rho, confidence), curve.scatter, confidence, curve.scatter_df)
+    return calibrate(found, curve, confidence)
 
 
 def unmeasured(sample: Measured, settings: dict) -> list[str]:

@@ -117,8 +117,8 @@ class Readings:
         return flags
 
     def summary(self, settings):
-        """No molecules: nothing of its own."""
-        return dict.fromkeys(estimate.LIBRARY_COLUMNS, pd.NA)
+        """No molecules: only overdispersion is its own."""
+        return dict.fromkeys(estimate.LIBRARY_COLUMNS, pd.NA) | {"overdispersion": self.rho}
 
     def blank(self, typical, settings):
         """A control without template should read nothing."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from hpaxis.quantiles import chi2_quantile
+from hpaxis.quantiles import chi2_quantile, student_quantile
 
 # At 0 and 100 % a beta distribution has no spread to learn from.
 INSIDE = 0.002
@@ -73,11 +73,11 @@ def estimate_overdispersion(groups, setting, confidence):
     return Overdispersion(solve(df), low, high, df, "replicates")
 
 
-def widen(found, rho, confidence):
-    """An `estimate.Estimate` whose errors hold rho's part too."""
+def widen(found, rho, confidence, df=np.inf):
+    """An `estimate.Estimate` whose errors hold rho's part too; ``df``: degrees of freedom from which rho is known."""
     level = np.clip(found.beta, 0, 1)
     extra = rho * level * (1 - level)
-    reach = chi2_quantile(confidence, 1) * extra
+    reach = student_quantile(0.5 + confidence / 2, df) ** 2 * extra
     return type(found)(
         raw=found.raw,
         beta=found.beta,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hpaxis.methylation.levels.bias import LEAST_POINTS, NONE, choose, fit_curves, table_rows
+from hpaxis.methylation.levels.bias import LEAST_POINTS, NONE, choose, fit_curves, table_rows, with_scatter
 from hpaxis.methylation.levels.estimate import Rate
 from hpaxis.methylation.levels.measured import ALL, Measured, level
 
@@ -41,6 +41,7 @@ def calibration(name, panel, assay, points_of, settings):
         else:
             fitted = fit_curves(*np.transpose(points))
             curve, reason = choose(fitted, settings["calibration"])
+            curve = with_scatter(curve, *np.transpose(points))
             found = table_rows(name, index, fitted, curve, reason)
         curves[index] = curve
         rows += [row | {"assay": assay} for row in found]

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from hpaxis.methylation.levels.bias import NONE, extrapolated
+from hpaxis.methylation.levels.bias import NONE, extrapolated, scatter_note
 from hpaxis.methylation.levels.estimate import Rate
 from hpaxis.methylation.levels.gates import gate
 from hpaxis.methylation.levels.measured import ALL, Measured, unmeasured
@@ -33,6 +33,7 @@ def verdict(
     found += [("pass", note) for note in sample.notes]
     if sample.row.kind == "study":
         found += extrapolated(sample.curves.get(ALL, NONE), row["region_mean_beta"])
+        found += scatter_note(sample.curves.get(ALL, NONE))
     if names := unmeasured(sample, settings):
         found.append(("pass", f"not measured by its assays: {', '.join(names)}"))
     found += _control_reasons(sample, row, over, settings)
