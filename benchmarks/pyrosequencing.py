@@ -51,7 +51,18 @@ def calibrate(studies):
         readings, truth = simulate(np.random.default_rng(seed))
         error = instrument_error(readings, SETTINGS)
         for name, rows in usable(readings, error.floor).groupby("library_id"):
-            sample = Readings(None, panel, rows, [], error, estimate.ASSUMED, None, None, None, [])
+            sample = Readings(
+                row=None,
+                panel=panel,
+                rows=rows,
+                qualities=[],
+                error=error,
+                conversion=estimate.ASSUMED,
+                covered=None,
+                masked=None,
+                excluded=None,
+                notes=[],
+            )
             e = sample.levels(np.full((N_CPGS, 1), 1 / N_CPGS), estimate.ASSUMED, 0.95)
             mean, level = truth[name]
             found[mean].append((100 * e.beta[0] - level, e.low[0] <= level / 100 <= e.high[0]))

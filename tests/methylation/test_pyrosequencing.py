@@ -475,7 +475,18 @@ def test_zeros_are_below_the_floor_and_bias_neither_mean_nor_error():
     panel = SimpleNamespace(cpgs=pd.DataFrame({"cpg_id": [f"c{i}" for i in range(8)]}))
     held, off = [], []
     for _, rows in usable(readings, error.floor).groupby("library_id"):
-        sample = Readings(None, panel, rows, [], error, estimate.ASSUMED, None, None, None, [])
+        sample = Readings(
+            row=None,
+            panel=panel,
+            rows=rows,
+            qualities=[],
+            error=error,
+            conversion=estimate.ASSUMED,
+            covered=None,
+            masked=None,
+            excluded=None,
+            notes=[],
+        )
         found = sample.levels(np.full((8, 1), 1 / 8), estimate.ASSUMED, 0.95)
         off.append(100 * found.beta[0] - 0.4)
         held.append(found.low[0] <= 0.004 <= found.high[0])

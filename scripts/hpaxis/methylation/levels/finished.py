@@ -1,17 +1,17 @@
 """One library of levels that another laboratory finished. It fulfils `measured.Measured`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from hpaxis.methylation.levels import estimate
-from hpaxis.methylation.panels.panel import Panel
+from hpaxis.methylation.levels.uncounted import Uncounted
 from hpaxis.methylation.panels.variants import mask_notes, masked_cpgs
 
 
-@dataclass(frozen=True)
-class Finished:
+@dataclass(frozen=True, kw_only=True)
+class Finished(Uncounted):
     """One library of finished levels: what `measured.Measured` asks for, and its units.
 
     ``units``: CpGs × units, what share of a CpG's level is the unit's (1, or less where several units hold the CpG);
@@ -19,27 +19,13 @@ class Finished:
     them.
     """
 
-    row: object
-    panel: Panel
     units: np.ndarray
     values: np.ndarray
     variances: np.ndarray
     df: np.ndarray
-    conversion: estimate.Rate
-    covered: np.ndarray
-    masked: np.ndarray
-    excluded: np.ndarray
-    notes: list
-    rho: float = 0.0
-    curves: dict = field(default_factory=dict)
     assay: str = "levels"
     lacking: str = "have a level"
     unknown: str = "no level is known"
-
-    @property
-    def depth(self):
-        """Finished levels have no depth."""
-        return np.full(len(self.panel.cpgs), np.nan)
 
     def usable(self, settings):
         """CpGs with a level."""
@@ -65,27 +51,10 @@ class Finished:
         reach = estimate.quantile(confidence, shares.df) * se
         return estimate.Estimate(shares.p, beta, se, beta - reach, beta + reach)
 
-    def table(self):
-        """One row per CpG; counts and depth are NA."""
-        table = self.panel.cpgs[["amplicon", "cpg_id", "chrom", "pos", "strand"]].copy()
-        table.insert(0, "library_id", self.row.library_id)
-        for column in ("methylated", "unmethylated", "other", "depth"):
-            table[column] = pd.array([pd.NA] * len(table), dtype="Int64")
-        return table
-
     def flags(self, settings):
         """CpGs without a level, and those whose level is the mean of a unit of several."""
         several = self.units[:, self.units.astype(bool).sum(axis=0) > 1].any(axis=1)
         return list(np.select([~self.usable(settings), several], ["not_measured", "unit_mean"], default=""))
-
-    def summary(self, settings):
-        """No molecules: only overdispersion is its own."""
-        return dict.fromkeys(estimate.LIBRARY_COLUMNS, pd.NA) | {"overdispersion": self.rho}
-
-    def blank(self, typical, settings):
-        """A control without template should have no level."""
-        n = int(self.usable(settings).sum())
-        return ("warn", f"CpGs with a level in a control without template: {n}") if n else ("pass", None)
 
     def stop(self, summary):
         """There is no level."""

@@ -1,6 +1,6 @@
 """One library that a pyrosequencer read: readings with the instrument's error. It fulfils `measured.Measured`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,15 +9,15 @@ from hpaxis.methylation.assays import censored
 from hpaxis.methylation.assays.instrument import ERROR_COLUMNS, InstrumentError, instrument_error, usable
 from hpaxis.methylation.assays.pyrosequencer_export import CONTROL_LABEL
 from hpaxis.methylation.levels import estimate
-from hpaxis.methylation.panels.panel import Panel
+from hpaxis.methylation.levels.uncounted import Uncounted
 from hpaxis.methylation.panels.variants import mask_notes, masked_cpgs
 
 INSTRUMENT_COLUMNS = ("panel", *ERROR_COLUMNS, "floor", "censored_share", "n_controls", "conversion_mean",
                       "conversion_sd")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Readings:
+@dataclass(frozen=True, kw_only=True)
+class Readings(Uncounted):
     """One library of readings: what `measured.Measured` asks for, and what the instrument wrote.
 
     ``rows``: its readings that count (`instrument.usable`) at the panel's CpGs; ``qualities``: all words of quality at
@@ -25,26 +25,13 @@ class Readings:
     read.
     """
 
-    row: object
-    panel: Panel
     rows: pd.DataFrame
     qualities: list
     error: InstrumentError
-    conversion: estimate.Rate
-    covered: np.ndarray
-    masked: np.ndarray
-    excluded: np.ndarray
-    notes: list
-    rho: float = 0.0
-    curves: dict = field(default_factory=dict)
     assay: str = "pyrosequencing"
     lacking: str = "have a reading"
     unknown: str = "too few readings stand above the instrument's floor to tell the level"
-
-    @property
-    def depth(self):
-        """A light signal has no depth."""
-        return np.full(len(self.panel.cpgs), np.nan)
+    measured_as: str = "positions with a reading"
 
     def usable(self, settings):
         """CpGs with a reading that counts."""
@@ -97,14 +84,6 @@ class Readings:
         down, up = (np.sqrt(side**2 + more) for side in (found.level - found.low, found.high - found.level))
         return found.level, found.se**2 + shared, down, up, df
 
-    def table(self):
-        """One row per CpG; there are no molecules, so counts and depth are NA."""
-        table = self.panel.cpgs[["amplicon", "cpg_id", "chrom", "pos", "strand"]].copy()
-        table.insert(0, "library_id", self.row.library_id)
-        for column in ("methylated", "unmethylated", "other", "depth"):
-            table[column] = pd.array([pd.NA] * len(table), dtype="Int64")
-        return table
-
     def flags(self, settings):
         """CpGs that were not read, and what the instrument says of those that were."""
         flags, below = [], set(self.rows.loc[self.rows["censored"], "cpg_id"])
@@ -115,15 +94,6 @@ class Readings:
             here += ["below_floor"] if cpg in below else []
             flags.append(";".join(here))
         return flags
-
-    def summary(self, settings):
-        """No molecules: only overdispersion is its own."""
-        return dict.fromkeys(estimate.LIBRARY_COLUMNS, pd.NA) | {"overdispersion": self.rho}
-
-    def blank(self, typical, settings):
-        """A control without template should read nothing."""
-        n = int(self.usable(settings).sum())
-        return ("warn", f"positions with a reading in a control without template: {n}") if n else ("pass", None)
 
     def stop(self, summary):
         """No reading counts."""
