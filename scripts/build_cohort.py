@@ -18,7 +18,7 @@ with logged(snakemake.log[0]) as log:
 
     tables = {
         name: read_table(snakemake.input[name]) if snakemake.input.get(name) else None
-        for name in ("quality", "indices", "samples", "cell_mix", "tubes", "series")
+        for name in ("quality", "indices", "samples", "cell_mix", "tubes", "series", "trajectories")
     }
     cohort = build_cohort(
         **sheets,

@@ -6,6 +6,7 @@ from typing import Any
 
 WORDS = {
     "log_cortisol": "log hair cortisol",
+    "log_cortisol_slope": "change of log hair cortisol per month",
     "cortisol_pg_per_mg": "hair cortisol (pg/mg)",
     "saliva_auc_g": "area under saliva cortisol (ground)",
     "saliva_log_auc_g": "log area under saliva cortisol (ground)",

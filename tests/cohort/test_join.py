@@ -272,3 +272,15 @@ def test_saliva_of_two_platforms_is_not_pooled():
     more["series"].loc[3, "platform"] = "finished"
     with pytest.raises(InputError, match="would pool platforms"):
         build_cohort(**inputs(), **more)
+
+
+def test_hair_in_segments_gives_a_slope_of_log_cortisol():
+    data = inputs()
+    slopes = pd.DataFrame({
+        "participant_id": ["0011"], "timepoint": ["t1"], "platform": ["elisa"], "slope": [0.1], "slope_se": [0.02],
+    })  # fmt: skip
+    data["hair"]["segment_to_cm"] = data["hair"]["segment_from_cm"] + 3
+    table = build_cohort(**data, trajectories=slopes).analysis.set_index("participant_id")
+    assert table.loc["0011", "log_cortisol_slope"] == 0.1 and math.isnan(table.loc["0021", "log_cortisol_slope"])
+    data["hair"]["segment_to_cm"] = 3.0
+    assert "log_cortisol_slope" not in build_cohort(**data, trajectories=slopes).analysis

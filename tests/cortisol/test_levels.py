@@ -3,11 +3,13 @@
 import importlib.util
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from hpaxis.cortisol import quality, samples
 from hpaxis.cortisol.curve import respond
 from hpaxis.cortisol.finished import read_finished, read_other_analytes
 from hpaxis.cortisol.kits import Kit, pg_per_ml, ranges_of, read_kits, read_ranges
@@ -311,3 +313,30 @@ def test_what_the_report_shows_names_no_hair_sample(settings):
     checks = check_quality(result, settings)
     reason = checks.loc[checks["check"] == "masked_well", "reason"].iloc[0]
     assert "spilt" in reason and "H1" not in reason
+
+
+def test_a_plate_run_after_its_lot_expired_is_told():
+    for day, state in (("2026-03-01", "pass"), ("2026-03-31", "pass"), ("2026-04-02", "warn")):
+        plate = SimpleNamespace(date=day, expiry="2026-03-31", lot="L7")
+        (row,) = quality._expiry(plate)
+        assert row[4] == state
+    assert "lot L7 expired on 2026-03-31, 2 days before the plate was run" in row[5]
+    assert quality._expiry(SimpleNamespace(date="2026-03-01", expiry=float("nan"))) == [] == quality._expiry(None)
+
+
+def test_extraction_blanks_are_subtracted_with_their_error():
+    estimates = pd.DataFrame({
+        "plate_id": "P", "role": "extraction_blank", "sample": ["E1", "E2", "E3"], "dilution": [np.nan, 2.0, np.nan],
+        "concentration": [30.0, 20.0, 5.0], "se": [3.0, 2.0, 1.0], "censored": "none",
+    })  # fmt: skip
+    plates = pd.DataFrame({"unit": ["pg/mL"], "lod": [10.0]}, index=["P"])
+    mean, error = samples.extraction_blanks(estimates, plates)["P"]
+    # 30 and 2 × 20; the third lies below the LOD and counts as nothing.
+    assert mean == pytest.approx(70 / 3) and error == pytest.approx(np.std([30, 40, 0], ddof=1) / np.sqrt(3))
+    found = {"estimate": 100.0, "low": 90.0, "high": 112.0, "log_se": 0.05, "flags": [], "censored": "none", "limit": 0}
+    net = samples.less_blank(found, 20.0, 3.0)
+    assert net["estimate"] == 80.0 and net["log_se"] == pytest.approx(np.hypot(5, 3) / 80)
+    assert net["low"] == pytest.approx(80 - np.hypot(10, 1.96 * 3), abs=0.01)
+    gone = samples.less_blank(found, 120.0, 3.0)
+    assert gone["censored"] == "below" and np.isnan(gone["estimate"]) and gone["flags"] == ["blank_subtracted"]
+    assert gone["limit"] == 0.0 or gone["limit"] < 12

@@ -247,3 +247,82 @@ def test_the_command_lists_every_reading_and_what_would_be_taken(tmp_path, capsy
     assert main(["readers", str(path), "--reading", "450"]) == 0
     assert "takes: Raw Data (450)" in capsys.readouterr().out
     assert main(["readers", str(tmp_path / "absent.txt")]) == 1
+
+
+def test_multiskan_text_has_no_row_letters_and_empty_rows_stay(tmp_path):
+    lines = ["Results of Photometric1", ""]
+    for nm, shift in ((450, 0.0), (620, -0.05)):
+        lines += [f"\tPlate:1 - Wavelength:{nm}", "", "\tIteration: 1"]
+        for i in range(8):
+            cells = ["" if i == 2 else f"{0.1 * (i + 1) + 0.01 * j + shift:.4f}" for j in range(12)]
+            lines.append("\t" + "\t".join(cells))
+        lines.append("")
+    path = put(tmp_path, "\r\n".join(lines))
+    assert {(r.reading, r.wavelength) for r in read_reader_file(path)} == {("450", "450"), ("620", "620")}
+    read = choose_read(read_reader_file(path), str(path), "1", reading="450-620")
+    found = values(read)
+    assert found["A1"] == pytest.approx(0.05) and found["H12"] == pytest.approx(0.05)
+    assert dict(zip(read.wells["well"], read.wells["status"]))["C5"] == "blank"
+    short = put(tmp_path, "\r\n".join(lines[:9]), "short.txt")
+    assert "which are missing is not known" in refusal(short, plate_id="1")
+
+
+def test_tecan_cycles_below_each_other_with_wells_beside(tmp_path):
+    text = "Application: SparkControl\n\nMeasurement wavelength\t420\tnm\n\nLabel 1\n"
+    text += "Cycle Nr.\tTime [s]\tTemp. [°C]\tA1\tA2\tB7\n1\t0\t24.7\t0.10\t0.20\t0.70\n"
+    text += "2\t30.5\t24.6\t0.11\t0.21\t0.71\n\nEnd Time\t12:00\n"
+    reads = read_reader_file(put(tmp_path, text))
+    assert [r.time for r in reads] == ["0 s", "30.5 s"]
+    assert values(reads[1]) == {"A1": 0.11, "A2": 0.21, "B7": 0.71}
+
+
+def test_softmax_kinetic_with_its_columns_named_again_before_the_reduced_rows(tmp_path):
+    def block(time, shift):
+        rows = []
+        for i in range(8):
+            cells = [f"{0.1 * (i + 1) + shift + 0.001 * j:.3f}" for j in range(12)]
+            rows.append("\t".join([time if i == 0 else "", "37.0" if i == 0 else "", *cells]))
+        return rows
+
+    header = "\t".join(["Time(hh:mm:ss)", "Temperature(C)", *map(str, range(1, 13))])
+    first = "Plate:\tP1\t1.1\tPlateFormat\tKinetic\tAbsorbance\tRaw\tFALSE\t2\t20\t20\t\t\t\t1\t450\t1\t12\t96"
+    lines = ["##BLOCKS= 1", first, header, *block("0:00", 0.0), "\t\t", *block("0:20", 0.5), "\t\t", header]
+    lines += [*block("", 9.0), "~End"]
+    reads = [r for r in read_reader_file(put(tmp_path, "\n".join(lines))) if not r.derived]
+    assert [r.reading for r in reads] == ["450 at 0:00", "450 at 0:20"]
+    assert values(reads[1])["H1"] == pytest.approx(1.3)
+
+
+def test_a_gen5_workbook_may_leave_its_first_column_empty(tmp_path):
+    from openpyxl import Workbook
+
+    book = Workbook()
+    sheet = book.active
+    for row in (
+        ["Software Version", "3.08.01"], ["Plate Number", "Plate 1"], ["630"], [],
+        [None, "Time", "T° 630", "A1", "A2", "A3", "A4"], [None, None, 36.9, 0.1, 0.2, 0.3, 0.4],
+        [None, "0:15:00", 36.9, 0.5, 0.6, 0.7, 0.8], [], ["Results"],
+    ):  # fmt: skip
+        sheet.append(row)
+    book.save(tmp_path / "k.xlsx")
+    reads = read_reader_file(tmp_path / "k.xlsx")
+    # Excel keeps midnight as 0, which comes back as an empty cell.
+    assert [(r.wavelength, r.time) for r in reads] == [("630", "0:00:00"), ("630", "0:15:00")]
+    assert values(reads[1])["A4"] == 0.8
+
+
+def test_a_long_table_in_which_each_well_has_its_own_times(tmp_path):
+    text = "Well\tWavelength(s) [nm]\tRaw absorbance\tMeasurement time(s)\n"
+    for k, well in enumerate(("A 1", "A 2", "B 1")):
+        for turn in range(3):
+            text += f"{well}\t450\t{0.1 * (k + 1) + 0.01 * turn:.2f}\t{turn * 30 + k * 0.4:.1f}\n"
+    reads = read_reader_file(put(tmp_path, text))
+    assert [r.reading for r in reads] == [f"450 at cycle {n}" for n in (1, 2, 3)]
+    assert values(reads[1]) == {"A1": 0.11, "A2": 0.21, "B1": 0.31}
+
+
+def test_columns_about_the_plate_are_no_readings(tmp_path):
+    text = "readerfile_name,geometry,absorbance_wavelength_nm,well_name,reader_temperature,absorbance_value\n"
+    text += "".join(f"a.txt,96,450,{r}{c:02d},23.1,0.{c:02d}\n" for r in ROWS for c in COLUMNS)
+    (read,) = read_reader_file(put(tmp_path, text, "p.csv"))
+    assert read.wavelength == "450" and values(read)["H12"] == 0.12

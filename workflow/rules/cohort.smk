@@ -10,6 +10,7 @@ rule build_cohort:
         cell_mix="<results>/methylation/cell_mix.tsv" if cell_mixed else [],
         saliva_cortisol=SHEETS["saliva_cortisol"],
         samples="<results>/cortisol/samples.tsv" if study.config["sheets"]["hair"] else [],
+        trajectories="<results>/cortisol/trajectories.tsv" if study.config["sheets"]["hair"] else [],
         tubes="<results>/cortisol/saliva_tubes.tsv" if with_series else [],
         series="<results>/cortisol/saliva_series.tsv" if with_series else [],
         code=code_of("build_cohort"),

@@ -64,6 +64,7 @@ rule collect_cortisol:
         plate_by_arm="<results>/cortisol/plate_by_arm.tsv",
         variance="<results>/cortisol/variance.tsv",
         analytes="<results>/cortisol/analytes.tsv",
+        trajectories="<results>/cortisol/trajectories.tsv",
     log:
         "<logs>/collect_cortisol.log",
     benchmark:

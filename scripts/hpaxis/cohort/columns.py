@@ -27,11 +27,21 @@ SERIES = (
     *(f"saliva_{name}{part}" for name in ("auc_g", "log_auc_g", "auc_i", "awakening", "rise") for part in ("", "_se")),
     "saliva_days",
 )
+# Of hair in several segments: change of log cortisol per month.
+TRAJECTORY = ("log_cortisol_slope", "log_cortisol_slope_se")
 INDEX_PARTS = ("beta", "beta_se", "beta_low", "beta_high", "m", "m_se")
 METHYLATION_EXTRA = ("methylation_depth", "methylation_verdict")
 CELL_PARTS = ("fraction", "fraction_se")
 # What a member of a dyad lends to the other's row, under the lender's role.
 ROLES = {"child": "parent", "parent": "child"}
+
+
+def segmented(hair: pd.DataFrame) -> bool:
+    """Whether somebody's hair of one timepoint was measured in several segments (rows of hair.tsv)."""
+    if "segment_to_cm" not in hair:
+        return False
+    ends = hair.dropna(subset=["segment_to_cm"])
+    return bool((ends.groupby(["participant_id", "timepoint"])["segment_to_cm"].nunique() > 1).any())
 
 
 def index_columns(indices: Iterable[str]) -> list[str]:
@@ -45,14 +55,17 @@ def member_columns(
     cell_types: Iterable[str] = (),
     baseline: bool = False,
     series: bool = False,
+    segments: bool = False,
 ) -> list[str]:
     """Return the columns that describe one participant, ids and arm aside.
 
-    ``baseline``: with those of a change; ``series``: with those of saliva cortisol series.
+    ``baseline``: with those of a change; ``series``: with those of saliva cortisol series;
+    ``segments``: with those of hair in several segments.
     """
     mix = [f"{name}_{part}" for name in cell_types for part in CELL_PARTS]
+    more = [*(TRAJECTORY if segments else ()), *(SERIES if series else ())]
     changes = timepoint_columns(indices, series) if baseline else []
-    return [*own, *index_columns(indices), *METHYLATION_EXTRA, *mix, *CORTISOL, *(SERIES if series else ()), *changes]
+    return [*own, *index_columns(indices), *METHYLATION_EXTRA, *mix, *CORTISOL, *more, *changes]
 
 
 def read_analysis(path: str | Path, own: Mapping[str, str]) -> pd.DataFrame:
@@ -87,5 +100,7 @@ def analysis_columns(study: Any) -> list[str] | None:
     settings = study.config["cohort"]
     two = settings["baseline"] != "NA"
     series = study.config["sheets"]["saliva_cortisol"] is not None
-    member = member_columns(settings["columns"], indices, cell_types(study.libraries), baseline=two, series=series)
+    member = member_columns(
+        settings["columns"], indices, cell_types(study.libraries), two, series, segmented(study.hair)
+    )
     return [*KEYS, *member, *(f"{role}_{c}" for role in sorted(ROLES.values()) for c in member)]

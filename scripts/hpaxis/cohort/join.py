@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpaxis.cohort.columns import CELL_PARTS, CORTISOL, KEYS, METHYLATION_EXTRA, ROLES, SERIES, member_columns
+from hpaxis.cohort.columns import (
+    CELL_PARTS,
+    CORTISOL,
+    KEYS,
+    METHYLATION_EXTRA,
+    ROLES,
+    SERIES,
+    TRAJECTORY,
+    member_columns,
+    segmented,
+)
 from hpaxis.cohort.timepoints import shared_plates, with_baseline
 from hpaxis.problems import InputError, Problem
 
@@ -35,6 +45,7 @@ def build_cohort(
     saliva_cortisol: pd.DataFrame | None = None,
     tubes: pd.DataFrame | None = None,
     series: Any = None,
+    trajectories: pd.DataFrame | None = None,
 ) -> Cohort:
     """Join the stages' tables on participant and timepoint.
 
@@ -43,7 +54,8 @@ def build_cohort(
     methylation/indices.tsv (both None in a study without saliva), ``samples`` cortisol/samples.tsv (None in a study
     without hair). ``settings`` is the config's cohort section and ``arms`` its list of arms; ``cell_mix`` is
     methylation/cell_mix.tsv, None without. ``saliva_cortisol`` is the sheet of tubes, ``tubes`` and ``series`` are
-    cortisol/saliva_tubes.tsv and saliva_series.tsv (both None in a study without saliva cortisol).
+    cortisol/saliva_tubes.tsv and saliva_series.tsv (both None in a study without saliva cortisol), ``trajectories``
+    cortisol/trajectories.tsv, which is used where hair has segments.
 
     Every participant keeps a row in ``analysis``; what is missing is NA, and why is in ``join_audit``.
     Raises `InputError` when a key does not match or cortisol of two platforms would be pooled.
@@ -61,6 +73,10 @@ def build_cohort(
     table = participants.assign(timepoint=timepoint)
     table = table.merge(saliva, on="participant_id", how="left", validate="one_to_one")
     table = table.merge(cortisol, on="participant_id", how="left", validate="one_to_one")
+    with_segments = trajectories is not None and segmented(hair)
+    if with_segments:
+        table = table.merge(_slopes(trajectories, timepoint, settings), on="participant_id", how="left",
+                            validate="one_to_one")  # fmt: skip
     with_series = tubes is not None
     if with_series:
         table = table.merge(_at(series, timepoint), on="participant_id", how="left", validate="one_to_one")
@@ -74,7 +90,8 @@ def build_cohort(
         hair_audit = _two_timepoints(hair_audit, hair_before_audit)
     mix, kinds = _cell_mix(cell_mix, timepoint)
     table = table.merge(mix, on="participant_id", how="left", validate="one_to_one")
-    member = member_columns(own, names, kinds, baseline=baseline != "NA", series=with_series)
+    member = member_columns(own, names, kinds, baseline=baseline != "NA", series=with_series,
+                            segments=with_segments)  # fmt: skip
     analysis = _with_partner(table.reindex(columns=[*KEYS, *member]), member)
     analysis = analysis.sort_values("participant_id", ignore_index=True)
 
@@ -121,6 +138,15 @@ def _series(
             status = "used" if row.used == "yes" else "left out"
         rows.append(("saliva_cortisol", lines[row.saliva_id], row.saliva_id, row.participant_id, status, reason))
     return series, _audit(rows)
+
+
+def _slopes(trajectories: pd.DataFrame, timepoint: str, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """Each participant's slope of log cortisol over segments, of the platform that is analysed."""
+    here = trajectories[trajectories["timepoint"] == timepoint]
+    if settings.get("platform", "NA") != "NA":
+        here = here[here["platform"] == settings["platform"]]
+    named = {"slope": "log_cortisol_slope", "slope_se": "log_cortisol_slope_se"}
+    return here.rename(columns=named)[["participant_id", *TRAJECTORY]]
 
 
 def _at(series: Any, timepoint: str) -> pd.DataFrame:

@@ -4,6 +4,7 @@ Does a plate's reader file agree with its layout, its kit and the hair sheet?
 """
 
 import os
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -105,10 +106,24 @@ def _check_plates(study):
     except InputError as error:
         return [*problems, *error.problems]
     for row in study.plates.itertuples():
+        for column in ("date", "expiry"):
+            value = getattr(row, column)
+            if isinstance(value, str) and not _is_day(value):
+                problems.append(
+                    Problem(sheets["plates"], "is no day of the calendar", "correct it", row.row, column, value)
+                )
         if pd.notna(row.kit) and row.kit not in kits:
             remedy = f"use a row of the kit table ({', '.join(sorted(kits))}) or add one{closest(row.kit, kits)}"
             problems.append(Problem(sheets["plates"], "is not a known kit", remedy, row.row, "kit", row.kit))
     return problems
+
+
+def _is_day(text):
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_files(study, elsewhere, checked=None):

@@ -1,5 +1,7 @@
 """Is the plate good? Each check gives a verdict, a reason and a remedy; and a table of what to run again."""
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -19,12 +21,13 @@ NOT_PARALLEL_P = 0.01  # of a dilution series whose concentrations differ beyond
 MASK_REMEDY = "mask it in the layout (column mask) with the reason that the bench notes give; without a reason keep it"
 
 
-def check_quality(result, settings, ranges=None, explain=True):
+def check_quality(result, settings, ranges=None, explain=True, plate=None):
     """Run every check of one plate.
 
     ``result``: hpaxis.cortisol.plate.PlateResult; ``settings``: the config's cortisol section; ``ranges``: DataFrame
     control, low, high (in the kit's unit) of the plate's lot, or None; ``explain``: whether a plate that fails is
-    evaluated again without each of its standard wells in turn, to name the one that explains the failure.
+    evaluated again without each of its standard wells in turn, to name the one that explains the failure; ``plate``:
+    the plate's row of plates.tsv, or None.
     Returns DataFrame, one row per check and subject: plate_id, check, subject, value, limit, verdict (pass, warn,
     fail), reason, remedy, wells.
     """
@@ -44,7 +47,7 @@ def check_quality(result, settings, ranges=None, explain=True):
             *_parallelism(result, settings),
             *_position(result, settings),
         ]
-    rows += [*_masked(result), *_duplicates(result, settings)]
+    rows += [*_masked(result), *_duplicates(result, settings), *_expiry(plate)]
     if explain and any(row[4] == "fail" for row in rows):
         rows.append(_one_bad_well(result, settings, ranges))
     table = pd.DataFrame(rows, columns=COLUMNS[1:])
@@ -148,6 +151,19 @@ def _masked(result):
     return rows
 
 
+def _expiry(plate):
+    """Whether the lot had expired when the plate was run; nothing where the sheet does not give both days."""
+    day, end = (getattr(plate, name, None) for name in ("date", "expiry"))
+    if not (isinstance(day, str) and isinstance(end, str)):
+        return []
+    late = (date.fromisoformat(day) - date.fromisoformat(end)).days
+    lot = getattr(plate, "lot", None)
+    named = f"lot {lot}" if isinstance(lot, str) else "the lot"
+    reason = f"{named} expired on {end}, {late} days before the plate was run"
+    remedy = "use a lot in date, or show by controls that it still reads right"
+    return [_row("lot_expiry", None, float(late), 0.0, "warn" if late > 0 else "pass", reason, remedy)]
+
+
 def _limits(result, settings):
     """Whether the plate has limits of quantification at all."""
     summary = result.summary.iloc[0]
@@ -166,7 +182,8 @@ def _extraction_blanks(result):
         rows.append(_row(
             "extraction_blank", row.sample, row.concentration, lod, "warn" if high else "pass",
             f"extraction blank {row.sample} reads {row.concentration:.3g} {row.unit}, above the limit of detection",
-            "look for carry-over, dirty tubes or cross-reacting residue; samples are not corrected for it", row.wells,
+            "look for carry-over, dirty tubes or cross-reacting residue; cortisol.extraction_blank says whether it is "
+            "subtracted", row.wells,
         ))  # fmt: skip
     return rows
 

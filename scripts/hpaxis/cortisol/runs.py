@@ -42,11 +42,20 @@ class RunVariance:
         """Variance that runs add to the mean of ``measurements`` in ``runs`` runs."""
         return self.shared / runs + self.own / measurements
 
-    def half_width(self, runs: int, measurements: int, level: float = 0.95) -> float:
-        """Half the width (ln) that runs add to an interval, to be combined with the rest in quadrature."""
-        own = stats.t.ppf((1 + level) / 2, self.own_df) if self.own_df > 0 else 0.0
+    def half_width(self, runs: int, measurements: int, level: float = 0.95, known: float = 0.0) -> float:
+        """Half the width (ln) that runs add to an interval, to be combined with the rest in quadrature.
+
+        ``known``: the variance of wells and curve. What an item has of its own between runs is estimated with few
+        degrees of freedom, but it is one part of an error that is otherwise known: together they have those that
+        Satterthwaite's formula gives. What a run shares keeps its own quantile.
+        """
+        normal = stats.norm.ppf((1 + level) / 2)
+        own, part = 0.0, self.own / measurements
+        if part > 0 and self.own_df > 0:
+            df = self.own_df * ((known + part) / part) ** 2
+            own = stats.t.ppf((1 + level) / 2, df) ** 2 * (known + part) - normal**2 * known
         shared = self.shared_quantile(runs, level)
-        return float(np.sqrt(shared**2 * self.shared / runs + own**2 * self.own / measurements))
+        return float(np.sqrt(shared**2 * self.shared / runs + own))
 
     def shared_quantile(self, runs: int, level: float = 0.95) -> float:
         """Quantile by which the SD of what a run shares is multiplied, for something measured in ``runs`` runs."""

@@ -13,6 +13,7 @@ from hpaxis.cortisol.kits import pg_per_ml
 from hpaxis.cortisol.plate import ESTIMATE_COLUMNS
 from hpaxis.cortisol.reliability import reliability_table
 from hpaxis.cortisol.runs import run_variance
+from hpaxis.cortisol.segments import months, trajectories
 from hpaxis.problems import InputError, Problem
 
 MEASUREMENT_COLUMNS = (
@@ -20,9 +21,9 @@ MEASUREMENT_COLUMNS = (
     "n_wells", "censored", "limit_pg_per_mg", "flags", "run",
 )  # fmt: skip
 SAMPLE_COLUMNS = (
-    "hair_id", "participant_id", "timepoint", "segment", "segment_from_cm", "segment_to_cm", "platform", "plate_id",
-    "measurements", "runs", "n_wells", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se",
-    "log_se_within_run", "cv_percent", "censored", "limit_pg_per_mg", "flags",
+    "hair_id", "participant_id", "timepoint", "segment", "segment_from_cm", "segment_to_cm", "month_from", "month_to",
+    "platform", "plate_id", "measurements", "runs", "n_wells", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high",
+    "log_se", "log_se_within_run", "cv_percent", "censored", "limit_pg_per_mg", "flags",
 )  # fmt: skip
 VARIANCE_COLUMNS = ("platform", "level", "variance", "cv_percent", "df", "groups", "note")
 BRIDGING_COLUMNS = (
@@ -51,6 +52,7 @@ class CortisolTables:
     plate_by_arm: pd.DataFrame
     variance: pd.DataFrame
     analytes: pd.DataFrame
+    trajectories: pd.DataFrame
 
 
 def collect(plates, finished, hair, participants, arms, settings, others=None):
@@ -82,6 +84,8 @@ def collect(plates, finished, hair, participants, arms, settings, others=None):
     measurements = pd.concat([t for t in (measured, finished) if len(t)] or [measured], ignore_index=True)
     people = hair[["hair_id", "participant_id", "timepoint", "segment_from_cm", "segment_to_cm"]].copy()
     people["segment"] = [segment_name(a, b) for a, b in zip(people["segment_from_cm"], people["segment_to_cm"])]
+    for end in ("from", "to"):
+        people[f"month_{end}"] = months(people[f"segment_{end}_cm"], settings["hair_growth_cm_per_month"])
     people = people.merge(participants[["participant_id", "arm"]], on="participant_id", how="left")
     measurements = measurements.merge(people, on="hair_id", how="left")
     counts = quality.plate_by_arm(measurements[measurements["plate_id"].isin(plates["summary"]["plate_id"])], arms)
@@ -114,6 +118,7 @@ def collect(plates, finished, hair, participants, arms, settings, others=None):
         plate_by_arm=counts,
         variance=variance_table(between, plates["summary"]),
         analytes=analyte_table(samples, rest, plates, settings),
+        trajectories=trajectories(samples, between),
     )
 
 
@@ -306,10 +311,13 @@ def hair_measurements(estimates, summary, checks, hair, settings):
     sheet = hair.set_index("hair_id")
     failed = set(checks.loc[checks["verdict"] == "fail", "plate_id"])
     samples = estimates[(estimates["role"] == "sample") & estimates["sample"].isin(sheet.index)]
+    blanks = extraction_blanks(estimates, plates)
     for (plate_id, hair_id), group in samples.groupby(["plate_id", "sample"], sort=True):
         extract = sheet.loc[hair_id]
         plate = plates.loc[plate_id]
         found = _neat(group, extract["dilution"], plate, settings)
+        if settings["extraction_blank"] == "subtract" and plate_id in blanks:
+            found = less_blank(found, *blanks[plate_id])
         row = {"plate_id": plate_id, "hair_id": hair_id, "platform": plate["kit"], **_in_hair(found, extract, settings)}
         row |= {"cv_percent": found["cv_percent"], "n_wells": found["n_wells"]}
         row["flags"] = ";".join(_flags(row, found, plate, plate_id in failed, settings))
@@ -323,6 +331,42 @@ def hair_measurements(estimates, summary, checks, hair, settings):
     words = [c for c in MEASUREMENT_COLUMNS if c not in numbers]
     table = pd.DataFrame(rows, columns=list(MEASUREMENT_COLUMNS)).astype(dict.fromkeys(numbers, float))
     return table if len(table) else table.astype(dict.fromkeys(words, "str"))
+
+
+def extraction_blanks(estimates, plates):
+    """Return ``{plate_id: (mean, standard error)}`` of extracts of no hair, in pg/mL of the undiluted extract.
+
+    Only plates with such extracts above the LOD; one below it or below the standards counts as nothing. The error is
+    that of the mean: of wells and curve, and of what blanks differ by where there are several.
+    """
+    found = {}
+    here = estimates[estimates["role"] == "extraction_blank"]
+    for plate_id, group in here.groupby("plate_id", sort=True):
+        plate = plates.loc[plate_id]
+        scale = (group["dilution"].fillna(1) * pg_per_ml(plate["unit"], plate.get("analyte", "cortisol"))).to_numpy()
+        inside = (group["censored"] == "none").to_numpy() & (group["concentration"] > plate["lod"]).to_numpy()
+        values = np.where(inside, group["concentration"].to_numpy() * scale, 0.0)
+        errors = np.where(inside, group["se"].to_numpy() * scale, 0.0)
+        n = len(values)
+        scatter = np.var(values, ddof=1) / n if n > 1 else 0.0
+        if values.mean() > 0:
+            found[plate_id] = (float(values.mean()), float(np.sqrt(max(np.sum(errors**2) / n**2, scatter))))
+    return found
+
+
+def less_blank(found, blank, error):
+    """Return what `_neat` gives less the blank of its plate (pg/mL), with the blank's error; flag blank_subtracted."""
+    if np.isnan(found["estimate"]):
+        return found
+    net = found["estimate"] - blank
+    flags = [*found["flags"], "blank_subtracted"]
+    down, up = found["estimate"] - found["low"], found["high"] - found["estimate"]
+    low, high = max(net - np.hypot(down, Z * error), 0.0), net + np.hypot(up, Z * error)
+    if net <= 0:
+        nothing = dict.fromkeys(("estimate", "low", "high", "log_se"), np.nan)
+        return found | nothing | {"censored": "below", "limit": max(high, 0.0), "flags": flags}
+    log_se = float(np.hypot(found["log_se"] * found["estimate"], error)) / net
+    return found | {"estimate": net, "low": low, "high": high, "log_se": log_se, "flags": flags}
 
 
 def sample_table(measurements, settings, between=None):
@@ -583,7 +627,8 @@ def _with_runs(row, between, runs, measurements):
     """The interval and the error of a value, with what runs differ by."""
     if between is None or between.total == 0 or np.isnan(row["log_se"]):
         return {}
-    extra = between.half_width(runs, measurements) / Z
+    known = float(np.nan_to_num(row["log_se_within_run"])) ** 2
+    extra = between.half_width(runs, measurements, known=known) / Z
     low, high = assay.widen(row["cortisol_pg_per_mg"], row["cortisol_low"], row["cortisol_high"], extra)
     error = float(np.sqrt(row["log_se"] ** 2 + between.variance(runs, measurements)))
     return {"cortisol_low": float(low), "cortisol_high": float(high), "log_se": error}

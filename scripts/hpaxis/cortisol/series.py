@@ -328,7 +328,7 @@ def collect_series(plates, sheet, participants, arms, settings):
 
     # Saliva is neither weighed nor taken up in a volume, and what is usual in hair says nothing of it.
     own = {**settings, "mass_sd_mg": 0.0, "low_mass_mg": 0.0, "usual_low_pg_per_mg": 0.0}
-    own |= {"usual_high_pg_per_mg": np.inf}
+    own |= {"usual_high_pg_per_mg": np.inf, "extraction_blank": "warn"}
     extracts = neutral_extracts(sheet)
     measured = samples.hair_measurements(plates["estimates"], plates["summary"], plates["quality"], extracts, own)
     people = sheet[["saliva_id", "participant_id"]].merge(participants[["participant_id", "arm"]], how="left")

@@ -21,6 +21,7 @@ CHECKS = {
     "spike_recovery": "spike recovery",
     "parallelism": "parallelism",
     "position": "position on the plate",
+    "lot_expiry": "lot within its expiry",
     "duplicate_cv": "CV of replicate wells",
     "inter_assay_cv": "inter-assay CV",
     "sample_on_no_plate": "sample on no plate",

@@ -11,13 +11,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from hpaxis.cortisol.readers import envision, gen5, grid, magellan, mars, skanit, softmax
+from hpaxis.cortisol.readers import envision, gen5, grid, magellan, mars, multiskan, skanit, softmax
 from hpaxis.cortisol.readers.cells import PlateRead, load_sheets
 from hpaxis.names import harmless
 from hpaxis.problems import InputError, Problem, closest, raise_if_any
 
 # The plain grid last: others hold grids too.
-FORMATS = (gen5, softmax, mars, envision, skanit, magellan, grid)
+FORMATS = (gen5, softmax, mars, envision, skanit, multiskan, magellan, grid)
 GENERIC_NAME = re.compile(r"^(plate|sheet|platte|blatt)?[ _#-]*\d*$", re.I)
 SHOWN = 12  # readings that an error line lists
 

@@ -368,12 +368,14 @@ def find_well_tables(sheet: Sheet, start: int = 0, end: int | None = None) -> li
             continue
         above = (sheet.rows[k] for k in range(i - 1, max(start - 1, i - 5), -1))
         title = next((next(c for c in cells if c) for cells in above if any(cells)), "")
+        # A workbook may leave the first columns empty.
+        at = next((k for k in range(begin) if row[k]), 0)
         body, j = [], i + 1
         while j < end and any(sheet.rows[j]):
             line = sheet.rows[j]
-            body.append((line[:begin], {well: line[k] if k < len(line) else "" for k, well in columns.items()}))
+            body.append((line[at:begin], {well: line[k] if k < len(line) else "" for k, well in columns.items()}))
             j += 1
-        tables.append(WellTable(i, row[0], columns, title, body))
+        tables.append(WellTable(i, row[at], columns, title, body))
         i = j
     return tables
 

@@ -109,7 +109,9 @@ def _tables(sheet, path, start, end, names, declared) -> list[PlateRead]:
         title, kind = table.title or "reading", table.first.lower()
         if kind not in ("time", "wavelength"):
             continue
-        for before, cells in table.rows:
+        for number, (before, cells) in enumerate(table.rows):
+            if kind == "time" and number == 0 and before and not before[0] and any(before[1:]):
+                before = ["0:00:00", *before[1:]]  # midnight is an empty cell in a workbook
             if not any(cells.values()) or not before or not before[0]:
                 continue
             if kind == "time":

@@ -23,11 +23,25 @@ DERIVED = re.compile(
     r"|corrected|calc\w*|percent|% ?b|b/b0|recovery|result|dilution|dil|unknowns?|pg/ml|ng/ml)\b", re.I,
 )  # fmt: skip
 AVERAGED = re.compile(r"\b(mean|average|avg)\b", re.I)
-WELLS = ("well", "wells", "well id", "well name", "wellname", "well position", "well no.", "position", "wellid")
+WELLS = (
+    "well", "wells", "well id", "well_id", "well name", "well_name", "wellname", "well position", "well_position",
+    "well no.", "position", "wellid",
+)  # fmt: skip
 PLATE = ("plate", "plate id", "plate_id", "plateid", "plate name", "plate number", "barcode")
 REPEAT = ("repeat",)
-WAVE = ("wavelength", "wavelength [nm]", "wavelength (nm)", "lambda", "filter")
-TIME = ("time", "time [s]", "time (s)", "cycle")
+WAVE = (
+    "wavelength", "wavelength [nm]", "wavelength (nm)", "wavelength_nm", "wavelength(s)", "wavelength(s) [nm]",
+    "wavelength(s) (nm)", "absorbance_wavelength_nm", "lambda", "filter",
+)  # fmt: skip
+TIME = (
+    "kinetic_step", "time", "time [s]", "time (s)", "time_s", "cycle", "kinetic_sec", "measurement time",
+    "measurement time (s)", "measurement time(s)", "measurement time [s]",
+)  # fmt: skip
+# Where a column has such a name, other columns of numbers are about the plate.
+VALUE = re.compile(
+    r"^(raw |mean |average )?(od|abs|absorbance|optical density|signal|value|raw data)"
+    r"([ _](value|\d+)| ?\(.*\))?$", re.I,
+)  # fmt: skip
 ABOUT = (
     "type", "sample", "sample id", "sample name", "content", "role", "name", "group", "row", "column", "col", "nominal",
     "temperature", "temp", "replicate", "dilution", "no", "no.", "number", "index",
@@ -103,7 +117,7 @@ def _well_column(words):
 
 
 def _well(row, at):
-    return well_name("".join(row[j] for j in at)) if max(at) < len(row) else None
+    return well_name("".join(row[j] for j in at).replace(" ", "")) if max(at) < len(row) else None
 
 
 def _long(sheet, head, path):
@@ -127,16 +141,19 @@ def _long(sheet, head, path):
         return holds_numbers({well: row[j] if j < len(row) else "" for _, row, well in body})
 
     columns = [j for j, word in enumerate(words) if word and j not in at and word not in ABOUT and holds_values(j)]
+    columns = [j for j in columns if VALUE.match(words[j])] or columns
     # The time of a single well is no time of a reading: only a time that all wells of a reading share is one.
     if keys["time"] is not None:
         wells = [w for _, _, w in body]
         if len(set(wells)) == len(wells) or _times_differ(body, keys):
             keys["time"] = None
+    turns = _turns(body, keys)
     reads = []
     for j in columns:
         parts: dict = {}
         for i, row, well in body:
             key = tuple((row[k] if k is not None and k < len(row) else "") for k in keys.values())
+            key = (*key[:-1], turns.get(i, key[-1]))
             cells = parts.setdefault(key, {})
             if well in cells:
                 what = f"comes twice (row {cells[well][0]} too)"
@@ -156,6 +173,26 @@ def _long(sheet, head, path):
             )  # fmt: skip
             reads.append(replace(read, problems=(*problems, *read.problems)))
     return reads
+
+
+def _turns(body, keys):
+    """Where a reader goes from well to well and notes each well's own time: which reading a line belongs to.
+
+    Returns ``{line: "cycle 1", ...}``, empty where most wells share the times.
+    """
+    if keys["time"] is None:
+        return {}
+    shared: dict = {}
+    seen: dict = {}
+    turns = {}
+    for i, row, well in body:
+        key = tuple(row[k] for name, k in keys.items() if k is not None and name != "time" and k < len(row))
+        seen[(key, well)] = seen.get((key, well), 0) + 1
+        turns[i] = f"cycle {seen[(key, well)]}"
+        shared.setdefault((key, row[keys["time"]] if keys["time"] < len(row) else ""), set()).add(well)
+    wells = len({well for _, _, well in body})
+    sizes = sorted(len(found) for found in shared.values())
+    return turns if sizes and sizes[len(sizes) // 2] < wells / 2 else {}
 
 
 def _times_differ(body, keys):

@@ -170,10 +170,30 @@ def _wavelength(rows):
     return ""
 
 
+def _cycles_below(sheet, start, names, path, across, label):
+    """Wells as columns, and each cycle a line of its own, with its time where there is one."""
+    header, reads = [cell.lower() for cell in sheet.rows[start]], []
+    at = next((j for j, cell in enumerate(header) if cell.startswith("time")), None)
+    above = next((r[0] for r in sheet.rows[start - 1 : max(start - 4, -1) : -1] if r and r[0]), "")
+    nm = _wavelength([[cell, ""] for row in sheet.rows[max(0, start - 12) : start] for cell in row])
+    for row in sheet.rows[start + 1 :]:
+        if not any(row) or not re.fullmatch(r"\d+([.,]0)?", row[0]):
+            break
+        cells = {well: row[j] if j < len(row) else "" for j, well in across.items()}
+        time = f"{row[at]} s" if at is not None and row[at] else f"cycle {row[0]}"
+        if any(cells.values()):
+            reading = f"{label or above or nm or 'Raw data'} at {time}"
+            reads.append(make_read(NAME, names, reading, cells, path, sheet, wavelength=nm or None, time=time))
+    return reads
+
+
 def _kinetic(sheet, start, names, path):
-    """Cycles as columns, and wells (below lines of time and temperature) as rows."""
+    """Cycles as columns, and wells (below lines of time and temperature) as rows; or the other way round."""
     rows, times, wells = sheet.rows, {}, {}
     label, nm = _named_above(rows[max(0, start - 12) : start])
+    across = {j: well for j, cell in enumerate(rows[start]) if (well := well_name(cell))}
+    if across:
+        return _cycles_below(sheet, start, names, path, across, label or nm)
     for row in rows[start + 1 :]:
         if not any(row):
             break

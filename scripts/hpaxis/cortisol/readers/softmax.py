@@ -102,7 +102,7 @@ def _plate(sheet, start, end, declared, path):
             )
         return []
     spans = _spans(rows[columns], head.layout)
-    second = next((i for i in range(columns + 1, end) if _is_header(rows[i], spans[0])), None)
+    second = next((i for i in range(columns + 1, end) if _is_header(rows[i], spans[0], rows[columns][:2])), None)
     body, faults = rows[columns + 1 : second or end], []
     sections = [(body, head.reduced)]
     if second is not None:
@@ -224,10 +224,10 @@ def _filled(lines):
     return sum(1 for row in lines if any(row))
 
 
-def _is_header(row, span):
-    """Whether a line names the columns again: all of them, with nothing before."""
+def _is_header(row, span, before):
+    """Whether a line names the columns again: all of them, with nothing before, or what stood before them above."""
     return (
-        not any(row[:2])
+        (not any(row[:2]) or row[:2] == before)
         and any(row[2:])
         and all(j < len(row) and (well_name(row[j]) or row[j]) == (str(label)) for j, label in span.items())
     )
