@@ -1,9 +1,12 @@
-"""Do intervals hold the truth where reads stand for few templates? Studies by the second simulator, input unknown.
+"""Do intervals hold the truth where reads stand for few templates? Studies by both simulators, input unknown.
 
-python benchmarks/calibrate_templates.py --studies 2      writes docs/calibration_templates.md
+python benchmarks/calibrate_templates.py --studies 3      writes docs/calibration_templates.md
 """
 
 import argparse
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,86 +16,204 @@ from hpaxis.methylation.levels.libraries import estimate_study
 from hpaxis.methylation.panels.panel import read_panel
 from hpaxis.schemas import load, with_defaults
 from hpaxis.shipped import PANELS, ROOT
-from hpaxis.simulation.reads import panel_amplicon, random_stream
-from hpaxis.simulation.templates import Tube, simulate_calls
+from hpaxis.simulation.reads import Chemistry, Library, amplify_templates, panel_amplicon, random_stream
+from hpaxis.simulation.templates import Tube, calls_of, draw_reads, draw_templates, simulate_calls
 from hpaxis.tables import whole_file
 
+SIMULATORS = ("chain", "copula")
 TEMPLATES, FAILURES = (100, 300, 1000, 10_000), (0.0005, 0.003, 0.01, 0.03)
-SPREADS, LIBRARIES, READS, SEED = (0.3, 0.7, 1.0, 1.3), 16, 1700, 1
+SPREADS, LIBRARIES, READS, SEED, ERROR = (0.3, 0.7, 1.0, 1.3), 16, 1700, 1, 1e-3
+# Variants: studies of libraries of 100 templates, every second one heterozygous at a CpG.
+VARIANT_TEMPLATES, VARIANT_STUDIES = 100, 4
+MEASURED = ("level", "perfect", "drawn", "beta", "low", "high", "T", "e", "cv", "true", "estimated", "first", "warned",
+            "thin")  # fmt: skip
+
+
+class Bench:
+    """The panel, its amplicon and the settings."""
+
+    def __init__(self):
+        self.panel = read_panel(PANELS / "nr3c1_exon1f")
+        self.amplicon = panel_amplicon(self.panel)
+        # Libraries of few templates are too shallow to be used; here they are looked at nevertheless.
+        self.settings = with_defaults({}, load("config/methylation")) | {"depth_fail": 5}
+
+    def levels(self, rng, mean=0.05):
+        """A level for each CpG of one person."""
+        size = self.amplicon.offsets.size
+        return np.clip(rng.gamma(4, mean / 4, size), 0.002, 0.3) * rng.choice([0.4, 0.6, 1.0])
+
+    def estimate(self, calls):
+        """`StudyEstimates` of a study of these libraries, of which nothing else is known."""
+        names = list(calls)
+        sheet = pd.DataFrame({"library_id": names, "participant_id": names, "timepoint": "t", "kind": "study",
+                              "panel": self.panel.name, "expected_percent": np.nan, "plate": "p", "well": None,
+                              "input_ng": np.nan})  # fmt: skip
+        return estimate_study(sheet, {self.panel.name: self.panel}, calls, self.settings)
+
+    def chain(self, name, tube, stream):
+        """Calls of a library by `hpaxis.simulation.templates`, what a perfect caller reads, and the templates' mean."""
+        calls, drawn = simulate_calls(self.amplicon, self.panel, name, tube, stream())
+        # The same draws again: which template each read is a copy of.
+        rng = stream()
+        stays, methylated = draw_templates(self.amplicon, tube, rng)
+        _, chosen = draw_reads(stays, tube, rng)
+        return calls, float(methylated[chosen].mean()), drawn
+
+    def copula(self, name, tube, stream):
+        """The same by `hpaxis.simulation.reads`: gamma-distributed copies, a normal copula, even failures."""
+        sites = self.amplicon.offsets
+        made = []
+        for e, failed in ((tube.non_conversion, 0.002), (0.0, 0.0)):
+            library = Library(name, tube.levels, own=tube.reads, templates=tube.templates, non_conversion=e,
+                              failed=failed)  # fmt: skip
+            rng = stream()
+            products, copy_of = amplify_templates(self.amplicon, [library], tube.templates, tube.reads,
+                                                  Chemistry(amplification_cv=tube.copies_cv), rng)  # fmt: skip
+            made.append((products == ord("C"), copy_of, rng))
+        (stays, copy_of, rng), (truth, *_) = made
+        calls = calls_of(stays[copy_of], self.amplicon, self.panel, name, ERROR, rng)
+        # Without failures and losses the same draws leave the cytosines that are methylated.
+        return calls, float(truth[copy_of][:, sites].mean()), float(truth[:, sites].mean())
+
+
+def measure(cell, studies):
+    """One row per library of one simulator, number of templates and rate of failure (`MEASURED`, fractions)."""
+    simulator, templates, e = cell
+    bench, rows = Bench(), []
+    for study in range(studies):
+        seed = (SEED, simulator, templates, e, study)
+        rng = random_stream(*seed)
+        calls, known = {}, {}
+        for i in range(LIBRARIES):
+            name = f"L{i:03d}"
+            tube = Tube(bench.levels(rng), templates, READS, clump=0.6, copies_cv=SPREADS[i % len(SPREADS)],
+                        non_conversion=e, slope=2, chimeras=0.02, error=ERROR)  # fmt: skip
+            calls[name], perfect, drawn = getattr(bench, simulator)(name, tube, partial(random_stream, *seed, name))
+            known[name] = tube, perfect, drawn
+        found = bench.estimate(calls)
+        table = found.libraries.set_index("library_id")
+        for name, (tube, perfect, drawn) in known.items():
+            row = table.loc[name]
+            first = found.calls[name]["beta_unclipped"].iloc[:4].mean() - tube.levels[:4].mean()
+            reasons = row["reasons"] or ""
+            rows.append((tube.levels.mean(), perfect, drawn, row["region_mean_beta"], row["region_mean_beta_low"],
+                         row["region_mean_beta_high"], templates, e, tube.copies_cv,
+                         templates / (1 + tube.copies_cv**2), row["template_copies"], first, "variant" in reasons,
+                         "cannot be counted" in reasons))  # fmt: skip
+    print(f"{simulator}, {templates} templates, e {100 * e:g} %", flush=True)
+    return pd.DataFrame(rows, columns=list(MEASURED)).assign(simulator=simulator)
+
+
+def measure_variants(kind, mean, studies=VARIANT_STUDIES):
+    """How many of how many libraries with a variant are warned, and of those without: one row."""
+    bench, with_it, without = Bench(), [], []
+    for study in range(studies):
+        rng = random_stream(SEED, "variant", kind, mean, study)
+        calls = {}
+        # CpGs differ, people in all of them alike and in each a little.
+        profile = rng.gamma(20, mean / 20, bench.amplicon.offsets.size)
+        for i in range(LIBRARIES):
+            levels = np.clip(profile * rng.gamma(100, 1 / 100) * rng.gamma(400, 1 / 400, profile.size), 0.002, 0.95)
+            name, cpg = f"L{i:03d}", int(rng.integers(4, levels.size - 4))
+            tube = Tube(levels, VARIANT_TEMPLATES, READS, clump=0.6, copies_cv=SPREADS[i // 2 % len(SPREADS)],
+                        non_conversion=0.01, slope=2, chimeras=0.02, error=ERROR,
+                        **({kind: cpg} if i % 2 else {}))  # fmt: skip
+            calls[name], _ = simulate_calls(bench.amplicon, bench.panel, name, tube, rng)
+        reasons = bench.estimate(calls).libraries.set_index("library_id")["reasons"].fillna("")
+        for i, name in enumerate(calls):
+            (with_it if i % 2 else without).append("variant" in reasons[name])
+    print(f"variants: {kind} at {100 * mean:g} %", flush=True)
+    return {"kind": kind, "mean": mean, "n": len(with_it), "found": sum(with_it), "others": len(without),
+            "warned": sum(without)}  # fmt: skip
+
+
 PAGE = """# Intervals where reads stand for few templates
 
-*Written by `make calibration` (`benchmarks/calibrate_templates.py`): molecules straight from the second simulator
-(`hpaxis.simulation.templates`), {reads} a library, in studies of {libraries} without `input_ng`. PCR copies are log-normal with a CV
-of .3, .7, 1.0 or 1.3. Cells share their random streams, so their chance errors go together; failure of conversion differs by molecule and is twice as high at the start of the amplicon; 2 % of
-reads are chimeras. Region mean, in points of percent methylation.*
+*Written by `make calibration` (`benchmarks/calibrate_templates.py`). Molecules come straight from the two simulators, without reads:
+{reads} a library, studies of {libraries}, no `input_ng`, copies with a CV of .3, .7, 1.0 and 1.3. `chain` is `hpaxis.simulation.templates`:
+log-normal copies, a CpG repeats its left neighbour or not, failure of conversion differs by molecule and is twice as high at the start of
+the amplicon, 2 % of reads are chimeras. `copula` is `hpaxis.simulation.reads`: gamma copies, a normal copula, even failure, .2 % of molecules
+failed as a whole. Region mean, in points of percent methylation; every cell has streams of its own.*
 
-The 95 % interval holds the level of the DNA in **{coverage:.1f} %** of {n} libraries (by CV of copies: {by_cv}).
+The 95 % interval holds the level of the DNA in **{coverage:.1f} %** of {n} libraries (standard error {chance:.1f}).
 
-| templates | e, % | libraries | interval holds the level | holds the mean of the templates drawn | width | templates of even copies, true | estimated (median) | error of CpG 1-4 (± SE) |
-| --: | --: | --: | --: | --: | --: | --: | --: | --: |
+| part | libraries | interval holds the level |
+| --- | --: | --: |
+{parts}
+
+Error beside a caller that knows of each read which CpGs are methylated: mean absolute error {own:.3f} points, his {perfect:.3f}; {ratio:.2f} times as
+large ({ratios}). The level of the DNA is what errors are taken from; templates that happened to reach PCR are the larger part of either.
+
+| simulator | templates | e, % | libraries | interval holds the level | holds the mean of the templates drawn | width | templates of even copies, true | estimated (median) | cannot be counted | error beside a perfect caller's | error of CpG 1-4 (± SE) |
+| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |
 {rows}
+
+Where hardly a cytosine fails (e of .05 %: 99 cytosines and 100 templates make five failures in all) the molecules say little of how many
+templates there were. The posterior of their number is then wide, and so is the interval: it holds the truth more often than it says where
+templates were many. Such libraries say that their templates cannot be counted; `input_ng` or UMIs narrow them.
+
+## Variants
+Warnings of a variant in the {n} libraries above, none of which has one: **{false}** ({false_share:.2f} %).
+
+Studies of {libraries} libraries of {variant_templates} templates, e 1 %, every second library heterozygous at one CpG:
+
+| variant | level of the CpGs | found | warned without one |
+| --- | --: | --: | --: |
+{variants}
+
+A G that reads A shows on every molecule, at any level. A C that is a T reads as an unmethylated CpG: it shows only on molecules whose CpGs
+around are methylated, so not at a few percent.
 """  # noqa: E501
 
 
-def simulate(studies):
-    """One row per library: what was asked for, what was drawn, and the estimate; fractions."""
-    panel = read_panel(PANELS / "nr3c1_exon1f")
-    amplicon = panel_amplicon(panel)
-    # Libraries of few templates are too shallow to be used; here they are looked at nevertheless.
-    settings = with_defaults({}, load("config/methylation")) | {"depth_fail": 5}
-    tables = []
-    for templates in TEMPLATES:
-        for e in FAILURES:
-            for study in range(studies):
-                rng = np.random.default_rng([SEED, templates, int(e * 1e5), study])
-                tubes = {}
-                for i in range(LIBRARIES):
-                    levels = np.clip(rng.gamma(4, 0.0125, 47), 0.002, 0.3) * rng.choice([0.4, 0.6, 1.0])
-                    tubes[f"L{i:03d}"] = Tube(levels, templates, READS, clump=0.6, copies_cv=SPREADS[i % 4],
-                                              non_conversion=e, slope=2, chimeras=0.02)  # fmt: skip
-                tables.append(_measure(tubes, amplicon, panel, settings, study + 1000 * SEED))
-            print(f"{templates} templates, e {100 * e:g} %", flush=True)
-    return pd.concat(tables, ignore_index=True)
-
-
-def _measure(tubes, amplicon, panel, settings, seed):
-    calls, drawn = {}, {}
-    for name, tube in tubes.items():
-        calls[name], drawn[name] = simulate_calls(amplicon, panel, name, tube, random_stream(seed, "cover", name))
-    sheet = pd.DataFrame({"library_id": list(tubes), "participant_id": list(tubes), "timepoint": "t", "kind": "study",
-                          "panel": panel.name, "expected_percent": np.nan, "plate": "p", "well": None,
-                          "input_ng": np.nan})  # fmt: skip
-    found = estimate_study(sheet, {panel.name: panel}, calls, settings)
-    table = found.libraries.set_index("library_id").loc[list(tubes)]
-    first = {n: found.calls[n]["beta_unclipped"].iloc[:4].mean() - t.levels[:4].mean() for n, t in tubes.items()}
-    return pd.DataFrame({
-        "T": [t.templates for t in tubes.values()],
-        "e": [t.non_conversion for t in tubes.values()],
-        "cv": [t.copies_cv for t in tubes.values()],
-        "asked": [t.levels.mean() for t in tubes.values()],
-        "drawn": list(drawn.values()),
-        "low": table["region_mean_beta_low"].to_numpy(),
-        "high": table["region_mean_beta_high"].to_numpy(),
-        "true": [t.templates / (1 + t.copies_cv**2) for t in tubes.values()],
-        "estimated": table["template_copies"].to_numpy(),
-        "first": list(first.values()),
-    })  # fmt: skip
-
-
-def write_page(rows, path):
-    """Write the page from the rows of `simulate`."""
-    rows = rows.assign(**{f"holds_{n}": rows[n].between(rows["low"], rows["high"]) for n in ("asked", "drawn")})
+def write_page(rows, variants, path):
+    """Write the page from the rows of `measure` and of `measure_variants`."""
+    rows = rows.assign(**{f"holds_{n}": rows[n].between(rows["low"], rows["high"]) for n in ("level", "drawn")},
+                       own=100 * (rows["beta"] - rows["level"]).abs(),
+                       ideal=100 * (rows["perfect"] - rows["level"]).abs())  # fmt: skip
+    parts = []
+    for column, form in (
+        ("simulator", "{}"),
+        ("T", "{:,} templates"),
+        ("e", "e of {:.2%}"),
+        ("cv", "CV of copies {:g}"),
+    ):
+        for value, cell in rows.groupby(column, sort=True):
+            parts.append(f"| {form.format(value)} | {len(cell)} | {100 * cell['holds_level'].mean():.1f} % |")
+    ratios = {f"e of {100 * e:g} %": cell["own"].mean() / cell["ideal"].mean() for e, cell in rows.groupby("e")}
     lines = []
-    for (templates, e), cell in rows.groupby(["T", "e"]):
+    for (simulator, templates, e), cell in rows.groupby(["simulator", "T", "e"]):
         lines.append(
-            f"| {templates:,} | {100 * e:g} | {len(cell)} | {100 * cell['holds_asked'].mean():.0f} % | "
+            f"| {simulator} | {templates:,} | {100 * e:g} | {len(cell)} | {100 * cell['holds_level'].mean():.0f} % | "
             f"{100 * cell['holds_drawn'].mean():.0f} % | {100 * (cell['high'] - cell['low']).mean():.2f} | "
-            f"{cell['true'].median():,.0f} | {cell['estimated'].median():,.0f} | "
+            f"{cell['true'].median():,.0f} | {cell['estimated'].median():,.0f} | {100 * cell['thin'].mean():.0f} % | "
+            f"{cell['own'].mean() / cell['ideal'].mean():.2f} | "
             f"{100 * cell['first'].mean():+.2f} ± {100 * cell['first'].sem():.2f} |"
         )
-    by_cv = ", ".join(f"{cv:g}: {100 * c:.1f} %" for cv, c in rows.groupby("cv")["holds_asked"].mean().items())
-    text = PAGE.format(reads=READS, libraries=LIBRARIES, coverage=100 * rows["holds_asked"].mean(), n=len(rows),
-                       by_cv=by_cv, rows="\n".join(lines))  # fmt: skip
+    names = {"lacks_c": "C/T at the CpG's C", "lacks_g": "G/A at the CpG's G"}
+    found = [
+        f"| {names[v['kind']]} | {100 * v['mean']:g} % | {v['found']} of {v['n']} | {v['warned']} of {v['others']} |"
+        for v in variants
+    ]
+    held, n = rows["holds_level"].mean(), len(rows)
+    text = PAGE.format(
+        reads=f"{READS:,}",
+        libraries=LIBRARIES,
+        coverage=100 * held,
+        n=f"{n:,}",
+        chance=100 * np.sqrt(held * (1 - held) / n),
+        parts="\n".join(parts),
+        own=rows["own"].mean(),
+        perfect=rows["ideal"].mean(),
+        ratio=rows["own"].mean() / rows["ideal"].mean(),
+        ratios=", ".join(f"{name}: {ratio:.2f}" for name, ratio in ratios.items()),
+        rows="\n".join(lines),
+        false=int(rows["warned"].sum()),
+        false_share=100 * rows["warned"].mean(),
+        variant_templates=VARIANT_TEMPLATES,
+        variants="\n".join(found),
+    )
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
 
@@ -100,10 +221,19 @@ def write_page(rows, path):
 def main():
     """Simulate and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=2, help="studies in each cell")
+    parser.add_argument("--studies", type=int, default=3, help="studies in each cell")
+    parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "calibration_templates.md")
+    parser.add_argument("--rows", type=Path, help="keep every library's row in this table")
     given = parser.parse_args()
-    write_page(simulate(given.studies), given.out)
+    cells = list(product(SIMULATORS, TEMPLATES, FAILURES))
+    with ProcessPoolExecutor(given.cores) as pool:
+        rows = pd.concat(pool.map(measure, cells, [given.studies] * len(cells)), ignore_index=True)
+        kinds = [("lacks_g", 0.04), ("lacks_c", 0.6)]
+        variants = list(pool.map(measure_variants, *zip(*kinds)))
+    if given.rows:
+        rows.to_csv(given.rows, sep="\t", index=False)
+    write_page(rows, variants, given.out)
 
 
 if __name__ == "__main__":

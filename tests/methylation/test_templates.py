@@ -15,7 +15,13 @@ from hpaxis.methylation.levels.completion import Completion
 from hpaxis.methylation.levels.intact import copy_reasons, pair_reasons
 from hpaxis.methylation.levels.libraries import estimate_study
 from hpaxis.methylation.levels.profile import SiteCounts, fit_profile, site_factors
-from hpaxis.methylation.levels.templates import Barcode, count_templates, known_input
+from hpaxis.methylation.levels.templates import (
+    Barcode,
+    _log_bessel,
+    _poisson_inverse_gaussian,
+    count_templates,
+    known_input,
+)
 from hpaxis.methylation.panels.panel import read_panel
 from hpaxis.schemas import load, with_defaults
 from hpaxis.shipped import PANELS
@@ -81,8 +87,29 @@ def test_without_failures_little_is_known_and_an_input_helps():
     assert alone.effective < helped.effective < 3000
     assert count_templates([], np.nan, np.nan, 0.95).source == "unknown"
     assert known_input(303.0, 1.0).effective == pytest.approx(151.5)
-    # Nothing is lost where no molecule is a copy of another.
-    assert helped.factor_spread(1.0) == 0 and 0 < alone.factor_spread(5.0) < alone.spread
+    # Nothing is lost where no molecule is a copy of another, nor where the number is taken as known.
+    assert abs(helped.reach(1, 0.95) - 1) < 0.001 and known_input(303.0, 1.0).reach(1500, 0.95) == 1
+    # What is known of q says how far an error reaches: drawn from the mixture, so many lie beyond as are to.
+    rng = np.random.default_rng(5)
+    q, weight = alone.chances
+    error = rng.normal(size=400_000) * np.sqrt((1 + 1500 * rng.choice(q, 400_000, p=weight)) / 1500)
+    reach = alone.reach(1500, 0.95) * 1.959964 * np.sqrt((1 + 1500 / alone.effective) / 1500)
+    assert np.mean(np.abs(error) > reach) == pytest.approx(0.05, abs=0.002)
+
+
+def test_counts_with_long_tailed_copies_are_those_of_the_textbook():
+    """Poisson with an inverse Gaussian mean, by numerical integration; the Bessel functions against scipy's."""
+    from scipy.integrate import quad
+    from scipy.special import kve
+    from scipy.stats import invgauss, poisson
+
+    for mean, shape in ((3.0, 2.0), (40.0, 12.0), (0.4, 1.0)):
+        density = invgauss(mean / shape, scale=shape).pdf
+        for x in (0, 1, 2, 3, 7, 60):
+            true = quad(lambda m, x=x, f=density: poisson.pmf(x, m) * f(m), 0, np.inf, epsabs=1e-14, limit=500)[0]
+            assert np.exp(_poisson_inverse_gaussian(x, mean, shape)) == pytest.approx(true, rel=1e-4, abs=1e-12)
+    order, z = np.meshgrid(np.arange(12) + 0.5, [0.01, 0.3, 2.0, 40.0, 3000.0])
+    assert np.allclose(_log_bessel(order, z), np.log(kve(order, z)), atol=1e-4)
 
 
 def test_conversion_along_the_amplicon_is_learnt_where_it_is_uneven_and_flat_where_it_is_not():

@@ -17,7 +17,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpaxis.methylation.counting.calls import FATES, LibraryCalls, conversion_table, patterns_table
+from hpaxis.methylation.counting.calls import (
+    FATES,
+    OTHER,
+    UNMETHYLATED,
+    LibraryCalls,
+    conversion_table,
+    counts_table,
+    patterns_table,
+)
 from hpaxis.methylation.counting.sites import has_stretch
 
 ADAPTERS = (b"AGATCGGAAGAGCACACGTCTGAACTCCAGTCA", b"AGATCGGAAGAGCGTCGTGTAGGGAAAGAGTGT")
@@ -35,7 +43,8 @@ class Tube:
     unmethylated cytosine over the amplicon's cytosines, ``molecule_cv``: how it differs between molecules, ``slope``:
     how many times as high it is at the start of the amplicon as at its end, falling off within a fifth of it;
     ``stretches``: share of molecules that keep ``stretch`` bases; ``chimeras``, ``indels``: shares of reads; ``error``:
-    chance of a wrong base, for counts without reads.
+    chance of a wrong base, for counts without reads; ``lacks_c``, ``lacks_g``: the CpG (its number) whose C is a T, or
+    whose G is an A, on one of the two alleles.
     """
 
     levels: np.ndarray
@@ -52,6 +61,8 @@ class Tube:
     indels: float = 0.0
     error: float = 1e-3
     over_conversion: float = 0.0
+    lacks_c: int | None = None
+    lacks_g: int | None = None
 
 
 def failure_shape(length: int, slope: float) -> np.ndarray:
@@ -81,7 +92,14 @@ def draw_templates(amplicon, tube: Tube, rng: np.random.Generator):
         stays[row, first : first + tube.stretch] |= cytosine[first : first + tube.stretch]
     truth = methylated & (rng.random(methylated.shape) >= tube.over_conversion)
     stays[:, amplicon.offsets] |= truth & cytosine[amplicon.offsets]
+    if tube.lacks_c is not None:
+        stays[variant_alleles(tube), amplicon.offsets[tube.lacks_c]] = False
     return stays, methylated
+
+
+def variant_alleles(tube: Tube) -> np.ndarray:
+    """Which templates carry the variant: every second one, as alleles come in equal parts and in no order."""
+    return np.arange(tube.templates) % 2 == 1
 
 
 def _draw_methylation(levels, clump, n, rng):
@@ -118,37 +136,51 @@ def simulate_calls(amplicon, panel, library_id: str, tube: Tube, rng: np.random.
     The truth is the mean methylation of the templates (fraction). Fast: for studies of the estimate alone.
     """
     stays, methylated = draw_templates(amplicon, tube, rng)
-    reads, _ = draw_reads(stays, tube, rng)
-    reads = reads ^ (rng.random(reads.shape, np.float32) < tube.error / 3)
+    reads, chosen = draw_reads(stays, tube, rng)
+    lacking = None
+    if tube.lacks_g is not None:
+        lacking = np.zeros((len(reads), amplicon.offsets.size), bool)
+        lacking[:, tube.lacks_g] = variant_alleles(tube)[chosen]
+    calls = calls_of(reads, amplicon, panel, library_id, tube.error, rng, max_unconverted, lacking)
+    return calls, float(methylated.mean())
+
+
+def calls_of(reads, amplicon, panel, library_id: str, error: float, rng, max_unconverted=0.25, lacking=None):
+    """`LibraryCalls` of molecules as a caller counts them: those that keep a stretch, or too much, left out.
+
+    ``reads``: molecules × bases, whether a cytosine stays; ``error``: chance of a wrong base; ``lacking``: molecules ×
+    CpGs, whether another base than G stands beside it.
+    """
+    reads = reads ^ (rng.random(reads.shape, np.float32) < error / 3)
     others, name = amplicon.other_offsets, amplicon.name
     unconverted = np.count_nonzero(reads[:, others], axis=1)
     whole = ~has_stretch(reads[:, others].astype(np.uint8), (~reads[:, others]).astype(np.uint8))
     kept = whole & (unconverted <= max_unconverted * others.size)
-    passed, states = int(kept.sum()), reads[:, amplicon.offsets][kept]
-    names = [row.tobytes().decode() for row in (states + np.uint8(ord("0"))).astype(np.uint8)]
+    passed, states = int(kept.sum()), (reads[:, amplicon.offsets] + np.uint8(UNMETHYLATED))[kept]
+    if lacking is not None:
+        states[lacking[kept]] = OTHER
+    names = [row.tobytes().decode() for row in states]
     cells = Counter(zip(names, unconverted[kept].tolist()))
     patterns = patterns_table([(name, p, u, others.size, n) for (p, u), n in cells.items()], [name])
     conversion = conversion_table([(name, u, others.size, n) for u, n in Counter(unconverted[whole].tolist()).items()],
                                   [name])  # fmt: skip
-    counts = panel.cpgs[["amplicon", "cpg_id", "chrom", "pos", "strand"]].copy()
-    counts.insert(0, "library_id", library_id)
-    n = states.sum(axis=0)
-    counts = counts.assign(methylated=n, unmethylated=passed - n, other=0, depth=passed)
+    counts = counts_table(patterns, panel, library_id)
     x = reads[:, others][kept].sum(axis=0)
     sites = pd.DataFrame({"amplicon": name, "strand": "top", "offset": others, "context": "CHH", "unconverted": x,
                           "converted": passed - x, "clone": 0})  # fmt: skip
-    row = {"library_id": library_id, "pairs_in": tube.reads, **dict.fromkeys(FATES, 0), "passed": passed}
-    row |= {"unconverted": tube.reads - passed, "stretches": int((~whole).sum()), "on_target": tube.reads,
-            "merged": passed, "t_bases": 100_000, "t_read_as_c": round(100_000 * tube.error / 3)}  # fmt: skip
-    calls = LibraryCalls(counts, patterns, pd.DataFrame([row]), conversion, sites=sites)
-    return calls, float(methylated.mean())
+    row = {"library_id": library_id, "pairs_in": len(reads), **dict.fromkeys(FATES, 0), "passed": passed}
+    row |= {"unconverted": len(reads) - passed, "stretches": int((~whole).sum()), "on_target": len(reads),
+            "merged": passed, "t_bases": 100_000, "t_read_as_c": round(100_000 * error / 3)}  # fmt: skip
+    return LibraryCalls(counts, patterns, pd.DataFrame([row]), conversion, sites=sites)
 
 
 def simulate_files(amplicon, tube: Tube, paths, rng: np.random.Generator, length: int = 250) -> float:
     """Write a library's FASTQ files (two paths, gzip); returns the mean methylation of its templates."""
     stays, methylated = draw_templates(amplicon, tube, rng)
-    reads, _ = draw_reads(stays, tube, rng)
+    reads, chosen = draw_reads(stays, tube, rng)
     base = np.where(reads, amplicon.sequence, amplicon.converted).astype(np.uint8)
+    if tube.lacks_g is not None:
+        base[variant_alleles(tube)[chosen], amplicon.offsets[tube.lacks_g] + 1] = ord("A")
     texts = [row.tobytes() for row in base]
     for i in np.flatnonzero(rng.random(len(texts)) < tube.indels):
         at = int(rng.integers(30, len(texts[i]) - 30))

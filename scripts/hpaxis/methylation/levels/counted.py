@@ -75,11 +75,6 @@ class Counted:
             found.append(np.frombuffer(texts, dtype=np.uint8).reshape(part.known.shape) == OTHER)
         return found
 
-    def _spread(self):
-        """How well a variance over the molecules is known, as far as it hangs on the number of templates."""
-        copies = max(estimate.duplication(m, self.templates) for m in self.parts)
-        return self.counted.factor_spread(copies)
-
     def split(self, matrix):
         """Rows of a matrix, one a CpG of the panel, by amplicon."""
         return np.split(matrix, np.cumsum([m.known.shape[1] for m in self.parts])[:-1])
@@ -96,7 +91,8 @@ class Counted:
     def shares(self, weights, confidence):
         """`estimate.Shares` of weighted sets of CpGs, less what molecules of other libraries add."""
         split = self.split(weights)
-        shares = estimate.observed_shares(self.parts, split, self.conversion, self.templates, self._spread())
+        reach = _reach(self.counted, self.parts, confidence)
+        shares = estimate.observed_shares(self.parts, split, self.conversion, self.templates, reach)
         shares = subtract_leak(self._along(shares, split, confidence), self, split, confidence)
         return shares if self.carried is None else self.carried.add_error(shares, confidence)
 
@@ -278,9 +274,7 @@ def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None, no
     ]  # fmt: skip
     # With UMIs every family is a template of its own: nothing is counted twice.
     copies = np.inf if counted.source == "UMIs" else counted.effective
-    conversion = estimate.non_conversion(
-        whole, copies, counted.factor_spread(max(estimate.duplication(m, copies) for m in parts))
-    )
+    conversion = estimate.non_conversion(whole, copies, _reach(counted, parts, settings["confidence"]))
     untold = getattr(row, "assay", None) == "counts" or getattr(row, "chemistry", None) == NATIVE
     if np.isnan(conversion.value) and untold:
         stated = getattr(row, "conversion_percent", np.nan)
@@ -302,6 +296,11 @@ def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None, no
         excluded=masked & (settings["snp_action"] == "exclude"),
         notes=[*mask_notes(panel, settings), *notes],
     )
+
+
+def _reach(counted, parts, confidence):
+    """`TemplateCount.reach` of a library's deepest amplicon."""
+    return counted.reach(max((m.total for m in parts), default=0), confidence)
 
 
 def _all_molecules(cells, part, mixture):

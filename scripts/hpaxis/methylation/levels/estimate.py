@@ -12,7 +12,6 @@ import numpy as np
 from hpaxis.methylation.counting.calls import METHYLATED, UNMETHYLATED
 from hpaxis.quantiles import student_quantile
 
-LEAST_DF = 3.0
 LIBRARY_COLUMNS = ("pairs_in", "on_target", "merged", "passed")
 
 
@@ -43,7 +42,8 @@ class Molecules:
 class Rate:
     """An estimated share, its sampling variance, the independent trials that would give it, and its d.f..
 
-    ``sites``: of a non-conversion, the cytosines it comes from (0: those of the molecules at hand).
+    ``sites``: of a non-conversion, the cytosines it comes from (0: those of the molecules at hand); ``reach``: by what
+    quantiles are multiplied, since the number of templates is not certain (`templates.TemplateCount.reach`).
     """
 
     value: float
@@ -51,6 +51,7 @@ class Rate:
     trials: float
     df: float = np.inf
     sites: float = 0.0
+    reach: float = 1.0
 
     @property
     def assumed(self) -> bool:
@@ -60,9 +61,9 @@ class Rate:
     def limits(self, confidence):
         """Wilson score limits for the equivalent trials; without trials (NaN) value ± t × SD, within 0 and 1."""
         if np.isnan(self.trials):
-            reach = quantile(confidence, self.df) * np.sqrt(self.variance)
+            reach = self.reach * quantile(confidence, self.df) * np.sqrt(self.variance)
             return np.maximum(self.value - reach, 0.0), np.minimum(self.value + reach, 1.0)
-        return wilson(self.value, self.trials, quantile(confidence, self.df))
+        return wilson(self.value, self.trials, self.reach * quantile(confidence, self.df))
 
 
 ASSUMED = Rate(0.0, 0.0, np.inf)
@@ -109,10 +110,16 @@ def duplication(molecules, templates):
     return 1.0 if np.isnan(templates) else 1 + molecules.total / templates
 
 
-def non_conversion(parts, templates, spread=0.0):
-    """Share of unmethylated cytosines left unconverted in one library: `Rate`, with NaN when no site was read.
+def variance_factor(molecules, templates):
+    """`duplication`, and by what molecules that are copies of T templates scatter too little about their own mean.
 
-    ``spread``: how well ``templates`` are known (see `joined_df`).
+    As in a sample of T the sum of squares is divided by T - 1: T / (T - 1).
+    """
+    return duplication(molecules, templates) / (1.0 if np.isnan(templates) else 1 - 1 / max(templates, 2.0))
+
+
+def non_conversion(parts, templates, reach=1.0):
+    """Share of unmethylated cytosines left unconverted in one library: `Rate`, with NaN when no site was read.
 
     ``parts``: `Molecules` of each amplicon, best with those left out for their conversion, which the weights judge.
     Unconverted cytosines come in molecules, so the variance is that of a ratio over molecules, not of single sites.
@@ -121,13 +128,12 @@ def non_conversion(parts, templates, spread=0.0):
     if sites == 0:
         return Rate(np.nan, np.nan, 0.0)
     e = sum((m.count * m.weight * m.unconverted).sum() for m in parts) / sites
-    variance = sum((m.count * conversion_influence(m, e, sites) ** 2).sum() * duplication(m, templates) for m in parts)
+    factors = [variance_factor(m, templates) for m in parts]
+    variance = sum((m.count * conversion_influence(m, e, sites) ** 2).sum() * f for m, f in zip(parts, factors))
     nominal = sites / max(duplication(m, templates) for m in parts)
-    fourth = sum(
-        (m.count * conversion_influence(m, e, sites) ** 4).sum() * duplication(m, templates) ** 3 for m in parts
-    )
-    trials, df = equivalent_trials(e, variance, nominal), joined_df(degrees_of_freedom(variance, fourth), spread)
-    return Rate(e, variance, float(trials), float(df), float(sites))
+    fourth = sum((m.count * conversion_influence(m, e, sites) ** 4).sum() * f**3 for m, f in zip(parts, factors))
+    trials, df = equivalent_trials(e, variance, nominal), degrees_of_freedom(variance, fourth)
+    return Rate(e, variance, float(trials), float(df), float(sites), reach)
 
 
 def weighted_sites(parts):
@@ -149,16 +155,6 @@ def degrees_of_freedom(variance, fourth):
     variance, fourth = np.asarray(variance, dtype=float), np.asarray(fourth, dtype=float)
     known = (variance > 0) & (fourth > 0)
     return np.where(known, np.maximum(2 * variance**2 / np.where(known, fourth, 1), 1), np.inf)
-
-
-def joined_df(df, spread):
-    """Degrees of freedom of a variance that has a factor known only to ``spread``, its variance over its square.
-
-    The variance of a product of two independent factors is, relative to the square, the sum of theirs:
-    2 / df = 2 / df_1 + spread. At least 3: the interval of a variance that is hardly known at all is wide enough by
-    what is believed of the templates.
-    """
-    return np.maximum(2 / (2 / np.asarray(df, dtype=float) + spread), LEAST_DF) if spread else df
 
 
 def quantile(confidence, df):
@@ -188,7 +184,7 @@ class Shares:
 
     ``excess``: non-conversion beyond e on the molecules counted, from failed ones among them. ``shift``: what molecules
     of other libraries are expected to add, its variance, and the squares of how far b's limits move for it (on the
-    scale of p).
+    scale of p). ``reach``: by what quantiles are multiplied, since the number of templates is not certain.
     """
 
     p: np.ndarray
@@ -201,6 +197,7 @@ class Shares:
     shift_variance: np.ndarray | float = 0.0
     shift_down: np.ndarray | float = 0.0
     shift_up: np.ndarray | float = 0.0
+    reach: float = 1.0
 
     def widened(self, variance: np.ndarray, confidence: float, excess: np.ndarray | float = 0.0) -> "Shares":
         """The same shares with a further variance (on the scale of p) in their errors, and further non-conversion."""
@@ -214,11 +211,12 @@ class Shares:
         )
 
 
-def observed_shares(parts, weights, conversion, templates, spread=0.0):
-    """Observed share of each weighted set of CpGs; ``spread``: how well ``templates`` are known (see `joined_df`).
+def observed_shares(parts, weights, conversion, templates, reach=1.0):
+    """Observed share of each weighted set of CpGs.
 
     ``parts``: `Molecules` of each amplicon; ``weights``: for each amplicon a matrix CpGs × sets, whose columns sum to 1
-    over all amplicons. CpGs of one molecule are not independent: the variance is that of the molecules' contributions.
+    over all amplicons; ``reach``: see `Shares`. CpGs of one molecule are not independent: the variance is that of the
+    molecules' contributions.
     """
     sites = conversion.sites or weighted_sites(parts)
     n_sets = weights[0].shape[1]
@@ -235,7 +233,7 @@ def observed_shares(parts, weights, conversion, templates, spread=0.0):
         inverse = np.divide(1.0, n, out=np.zeros(len(n)), where=n > 0)
         influence = ((m.methylated - np.nan_to_num(share) * m.known) * inverse)[:, used] @ weight[used]
         influence *= np.broadcast_to(m.weight, m.count.shape)[:, None]
-        factor = duplication(m, templates)
+        factor = variance_factor(m, templates)
         p += np.where((weight > 0), weight * share[:, None], 0).sum(axis=0)
         excess += beyond @ weight
         variance += factor * (m.count @ influence**2)
@@ -247,8 +245,8 @@ def observed_shares(parts, weights, conversion, templates, spread=0.0):
     trials = equivalent_trials(p, variance, np.where(np.isfinite(depth), depth, 0))
     # The variance of a single CpG follows from its share; only that of several has to be learnt from the molecules.
     single = sum(np.count_nonzero(weight > 0, axis=0) for weight in weights) == 1
-    df = joined_df(np.where(single, np.inf, degrees_of_freedom(variance, fourth)), spread)
-    return Shares(p, variance, covariance, trials, df, excess)
+    df = np.where(single, np.inf, degrees_of_freedom(variance, fourth))
+    return Shares(p, variance, covariance, trials, df, excess, reach=reach)
 
 
 def correct(shares, conversion, over, confidence):
@@ -271,7 +269,7 @@ def correct(shares, conversion, over, confidence):
         + slope**2 * conversion.variance
         + from_over
     )
-    p_low, p_high = wilson(p, shares.trials, quantile(confidence, shares.df))
+    p_low, p_high = wilson(p, shares.trials, shares.reach * quantile(confidence, shares.df))
     e_low, e_high = conversion.limits(confidence)
     spread = np.sqrt(shares.variance * conversion.variance)
     rho = np.divide(shares.covariance, spread, out=np.zeros_like(p), where=spread > 0)

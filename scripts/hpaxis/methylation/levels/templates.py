@@ -2,11 +2,13 @@
 
 Failures of conversion mark templates. Where T templates with unequal numbers of copies give n molecules, the failures
 at a cytosine come in jumps: K of the templates failed there, Poisson with mean T c f, and each brings all its copies
-along. With gamma-distributed copies (coefficient of variation v) the number of molecules x that keep the cytosine is
-negative binomial given K, and what the sequencer adds is Poisson. The likelihood over all cytosines outside CpGs, on a
-grid of T, v and c, joined with what is believed of T beforehand (from the input where it is known), gives q, the
-chance that two molecules are copies of one template: q = (1 + v²) / T. A variance over n independent molecules grows
-by 1 + (n - 1) q.
+along. Numbers of copies have a coefficient of variation v; their distribution is taken to be gamma or, with a longer
+tail, inverse Gaussian, both equally likely beforehand. Sums of K of either are of the same kind, so the number of
+molecules x that keep the cytosine is, given K, negative binomial (Poisson with a gamma mean) or Poisson-inverse
+Gaussian (Holla, 1967; Willmot, 1987); what the sequencer adds is Poisson. The likelihood over all cytosines outside
+CpGs, on a grid of T, v and c, joined with what is believed of T beforehand (from the input where it is known), gives q,
+the chance that two molecules are copies of one template: q = (1 + v²) / T. A variance over n independent molecules
+grows by 1 + n q.
 
 Marking templates by chemical mutagenesis, to count them by their different sequences, is known (patent US 11,008,606).
 Here nothing is added: it is what conversion missed by itself that is read, and templates are not told apart one by one.
@@ -18,16 +20,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import gammaln, logsumexp, xlogy
+from scipy.optimize import brentq
+from scipy.special import gammaln, logsumexp, ndtr, ndtri, xlogy
 
 from hpaxis.methylation.levels.profile import SiteCounts, fit_profile, flat_profile, site_factors
 
 # Templates that are thought of, where nothing is known of the input: equally likely on the logarithmic scale.
 FEWEST, MOST = 15, 300_000
-GRID = np.geomspace(FEWEST, MOST, 56)
-# Coefficients of variation of the number of copies, and how likely each is beforehand.
-SPREADS = np.array([0.2, 0.5, 0.8, 1.1, 1.5, 2.0])
-SPREAD_WEIGHTS = np.array([1.0, 1.0, 1.0, 1.0, 0.7, 0.3])
+GRID = np.geomspace(FEWEST, MOST, 44)
+# Coefficients of variation of the number of copies, whether their tail is long, and how likely each is beforehand.
+# Where copies vary little the two distributions are one.
+SPREADS = np.array([0.3, 0.7, 1.2, 1.8, 0.8, 1.4, 2.4])
+LONG_TAIL = np.array([False, False, False, False, True, True, True])
+SPREAD_WEIGHTS = np.array([1.0, 1.0, 0.5, 0.3, 0.5, 0.5, 0.2])
 # A library's rate of failure over the one that its counts show: few templates tell it poorly.
 RATES = np.array([0.5, 0.7, 1.0, 1.4, 2.0])
 MOST_JUMPS, BINS = 40, 20
@@ -41,24 +46,35 @@ THIN = 10.0
 class TemplateCount:
     """Templates of one library.
 
-    ``effective``: 1 / mean of q, with limits ``low`` and ``high``; ``spread``: variance of q over its squared mean;
-    ``source``: ``reads``, ``reads and input``, ``input``, ``UMIs`` or ``unknown``; ``thin``: whether the failures of
-    conversion are too few to say much.
+    ``effective``: 1 / mean of q, with limits ``low`` and ``high``; ``source``: ``reads``, ``reads and input``,
+    ``input``, ``UMIs`` or ``unknown``; ``thin``: whether the failures of conversion are too few to say much;
+    ``chances``: values of q and how likely each is (2 × values), None where q is taken as known.
     """
 
     effective: float
     low: float
     high: float
-    spread: float
     source: str
     thin: bool = False
+    chances: np.ndarray | None = None
 
-    def factor_spread(self, copies: float) -> float:
-        """Variance over its square of the factor 1 + n q by which copies raise a variance, here ``copies``."""
-        return self.spread * (1 - 1 / copies) ** 2 if copies > 1 else 0.0
+    def reach(self, molecules: float, confidence: float) -> float:
+        """By what a normal quantile is multiplied where a variance of ``molecules`` is that of the mean q.
+
+        The error is normal given q, so over what is known of q it is a mixture of normals; 1 where q is known or
+        hardly matters.
+        """
+        if self.chances is None:
+            return 1.0
+        q, weight = self.chances
+        sd = np.sqrt((1 + molecules * q) / (1 + molecules / self.effective))
+        tail, z = (1 - confidence) / 2, -ndtri((1 - confidence) / 2)
+        if np.ptp(sd) < 1e-9:
+            return 1.0
+        return float(brentq(lambda r: weight @ ndtr(-z * r / sd) - tail, sd.min(), sd.max()))
 
 
-UNKNOWN = TemplateCount(np.nan, np.nan, np.nan, 0.0, "unknown")
+UNKNOWN = TemplateCount(np.nan, np.nan, np.nan, "unknown")
 
 
 @dataclass(frozen=True)
@@ -90,13 +106,22 @@ def count_templates(barcodes: list[Barcode], expected: float, most: float, confi
     posterior = np.exp(log - logsumexp(log)).sum(axis=2)
     q = (1 + SPREADS**2) / GRID[:, None]
     mean = float((posterior * q).sum())
-    spread = float((posterior * q**2).sum() / mean**2 - 1)
     order = np.argsort(q, axis=None)
     share = np.cumsum(posterior.ravel()[order])
     tail = (1 - confidence) / 2
     high, low = (1 / float(q.ravel()[order][min(np.searchsorted(share, p), share.size - 1)]) for p in (tail, 1 - tail))
     source = "reads and input" if known and barcodes else "input" if known else "reads"
-    return TemplateCount(1 / mean, low, high, spread, source, thin=bool(barcodes) and high / low > THIN**2)
+    thin = bool(barcodes) and high / low > THIN**2
+    return TemplateCount(1 / mean, low, high, source, thin, _binned(q.ravel(), posterior.ravel()))
+
+
+def _binned(q, weight):
+    """Values of q and their weights, those within a tenth of each other as one: 2 × values."""
+    place = np.floor(np.log(q) / 0.1).astype(int)
+    place -= place.min()
+    weights, sums = np.bincount(place, weight), np.bincount(place, weight * q)
+    kept = weights > 1e-12
+    return np.array([sums[kept] / weights[kept], weights[kept] / weights[kept].sum()])
 
 
 def _log_likelihood(barcode):
@@ -118,24 +143,36 @@ def _log_likelihood(barcode):
     cell_x, cell_n = cells[:, 0], cells[:, 1] * typical
     nothing = xlogy(cell_x, cell_n * noise) - cell_n * noise - gammaln(cell_x + 1)
     for i, templates in enumerate(GRID):
-        each = cell_n / templates
+        # Few jumps are counted one by one; of many the sum of all is of the same kind.
+        many = [templates * (c * rate * f).max() > MOST_JUMPS / 2 for rate in RATES]
+        given = None
+        if not all(many):
+            mean = cell_n[:, None] / templates * jumps
+            total = mean + cell_n[:, None] * noise
+            given = [
+                np.exp(np.column_stack([nothing, _counts(cell_x[:, None], total, mean**2 * v**2 / jumps, long)]))
+                for v, long in zip(SPREADS, LONG_TAIL)
+            ]
         for k, rate in enumerate(RATES):
-            expected = templates * c * rate * f
-            if expected.max() > MOST_JUMPS / 2:
-                for j, v in enumerate(SPREADS):
-                    mean = n * (noise + c * rate * f)
+            if many[k]:
+                mean = n * (noise + c * rate * f)
+                for j, (v, long) in enumerate(zip(SPREADS, LONG_TAIL)):
                     extra = n**2 * c * rate * f * (1 + v**2) / templates + wide * (n * c * rate * f) ** 2
-                    found[i, j, k] = _negative_binomial(x, mean, mean**2 / extra).sum()
+                    found[i, j, k] = _counts(x, mean, extra, long).sum()
                 continue
             # Jumps at each site: Poisson, or negative binomial where the site's own rate is not certain.
-            weight = np.exp(_negative_binomial(np.r_[0, jumps][None, :], expected[:, None], 1 / wide[:, None]))
-            for j, v in enumerate(SPREADS):
-                mean = each[:, None] * jumps
-                extra = mean**2 * v**2 / jumps
-                total = mean + cell_n[:, None] * noise
-                given = np.exp(np.column_stack([nothing, _negative_binomial(cell_x[:, None], total, total**2 / extra)]))
-                found[i, j, k] = np.log((weight * given[cell]).sum(axis=1) + 1e-300).sum()
+            expected = (templates * c * rate * f)[:, None]
+            weight = np.exp(_negative_binomial(np.r_[0, jumps][None, :], expected, 1 / wide[:, None]))
+            for j, of_cell in enumerate(given):
+                found[i, j, k] = np.log(np.einsum("sk,sk->s", weight, of_cell[cell]) + 1e-300).sum()
     return found
+
+
+def _counts(x, mean, extra, long):
+    """Log probability of counts whose own mean varies by ``extra``: as a gamma, or as an inverse Gaussian if long."""
+    if long:
+        return _poisson_inverse_gaussian(x, mean, mean**3 / extra)
+    return _negative_binomial(x, mean, mean**2 / extra)
 
 
 def _negative_binomial(x, mean, size):
@@ -145,6 +182,42 @@ def _negative_binomial(x, mean, size):
         gammaln(x + size) - gammaln(size) - gammaln(x + 1)
         + size * np.log(size / (size + mean)) + xlogy(x, mean / (size + mean))
     )  # fmt: skip
+
+
+def _poisson_inverse_gaussian(x, mean, shape):
+    """Log probability of counts whose mean is inverse Gaussian (variance mean³ / shape)."""
+    order = np.abs(x - 0.5)
+    root = np.sqrt(shape * (2 + shape / mean**2))
+    # shape / mean - root, without the loss of digits where both are large.
+    away = -2 * shape / (shape / mean + root)
+    return (
+        0.5 * np.log(2 * shape / np.pi) + away - gammaln(x + 1)
+        + 0.5 * (x - 0.5) * np.log(shape / (2 + shape / mean**2)) + _log_bessel(order, root)
+    )  # fmt: skip
+
+
+def _log_bessel(order, z):
+    """log (K(z) e^z), K the modified Bessel function of the second kind, of orders 1/2, 3/2, ...
+
+    Exact for the first three, beyond that the uniform expansion in the order (Debye; DLMF 10.41.4), right to 1e-4.
+    """
+    order, z = np.broadcast_arrays(order, z)
+    found = np.empty(z.shape)
+    for i, factor in enumerate((lambda z: np.ones(z.shape), lambda z: 1 + 1 / z, lambda z: 1 + 3 / z + 3 / z**2)):
+        here = order == i + 0.5
+        found[here] = 0.5 * np.log(np.pi / (2 * z[here])) + np.log(factor(z[here]))
+    here = order > 3
+    order, z = order[here], z[here]
+    r = np.sqrt(order * order + z * z)
+    t = order / r
+    s, each = t * t, 1 / r
+    u1 = (3 - 5 * s) / 24
+    u2 = (81 - s * (462 - 385 * s)) / 1152
+    u3 = (30375 - s * (369603 - s * (765765 - 425425 * s))) / 414720
+    series = 1 - each * (u1 - each * (u2 - each * u3))
+    # order asinh(order / z) - r + z, without the loss of digits where z is large.
+    found[here] = order * np.log((order + r) / z) - order**2 / (r + z) + np.log(series * np.sqrt(np.pi / 2 * each))
+    return found
 
 
 def rounded(number: float) -> str:
@@ -219,7 +292,7 @@ def _study_barcodes(rows, panel, tables):
 def _library_templates(row, tables, barcodes, settings):
     families = umi_families(tables.reads.iloc[0])
     if families is not None:
-        return TemplateCount(float(families), float(families), float(families), 0.0, "UMIs")
+        return TemplateCount(float(families), float(families), float(families), "UMIs")
     most = float(row.input_ng) * settings["copies_per_ng"]
     found = barcodes.get(row.library_id, [])
     if not found:
@@ -232,4 +305,4 @@ def known_input(templates: float, amplification_cv: float) -> TemplateCount:
     if not np.isfinite(templates):
         return UNKNOWN
     effective = templates / (1 + amplification_cv**2)
-    return TemplateCount(effective, effective, effective, 0.0, "input")
+    return TemplateCount(effective, effective, effective, "input")
