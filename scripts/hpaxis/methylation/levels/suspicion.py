@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq, minimize
 from scipy.special import betainc, betaln, expit, logit
+from scipy.stats import beta
 
 from hpaxis.methylation.levels.estimate import duplication
 
@@ -17,10 +18,13 @@ COLUMNS = ("library_id", "cpg_id", "sign", "molecules", "methylated", "share", "
 APART, LEAST_SHARE, LEAST_GAIN = 0.4, 0.1, 10
 FEWEST, FEWEST_CPGS = 100, 8
 # A suspected CpG: on molecules of which the CpGs around say methylated, at most this part of what other libraries
-# show there, by so many standard errors, on as many templates. Libraries differ in one CpG beside others by `UNLIKE` at
-# least (relative SD); `HALF_WAY` is the median of a squared standard normal deviate.
-AROUND, BINS, LEAST_ELSEWHERE = 4, 4, 0.5
-FEWEST_BESIDE, PART, BELOW, UNLIKE, FEWEST_PAIRS = 15, 0.7, 3.6, 0.03, 20
+# show there, on so many templates, where half is `GAIN` times (log) as likely as all. CpGs beside count once, those
+# beyond them half. Templates of either allele are copied unequally (`ALLELES`, SD of an allele's share of a half);
+# libraries differ in one CpG beside others by `UNLIKE` at least (relative SD); `HALF_WAY` is the median of a squared
+# standard normal deviate.
+WEIGHTS, BINS, LEAST_ELSEWHERE = (1.0, 0.5), 8, 0.5
+FEWEST_BESIDE, FEWEST_JUDGED, PART, GAIN, ALLELES = 15, 8, 0.75, 6.0, 0.08
+UNLIKE, FEWEST_PAIRS, UNKNOWN_UNLIKE = 0.03, 20, 0.2
 HALF_WAY = 0.455
 CHANCE = 1e-4
 # A CpG that molecules lack: so large a share of them, where errors give hardly any.
@@ -83,9 +87,10 @@ def suspected_variants(samples):
     ``samples``: library_id → (panel's name, ids of its CpGs by amplicon, `Molecules` by amplicon, which of them show
     another base at which CpGs, and how many molecules tell as much as one template). Two signs. ``lacking``: on
     `LACKING` of the molecules no G stands beside the cytosine. ``neighbours``: molecules are sorted by the share of
-    methylated CpGs among the `AROUND` on either side; where the panel's other libraries given show a CpG methylated on
-    half of such molecules or more, one that an allele has lost shows half of what they do. How much libraries differ
-    there anyway is learnt from all of them. Templates count, not their copies.
+    methylated CpGs among the two on either side; where the panel's other libraries given show a CpG methylated on
+    enough of such molecules, one that an allele has lost shows half of what they do. Both are held against each other,
+    with what is known of how much libraries differ there anyway, learnt from all of them, and of the shares of two
+    alleles after PCR. Templates count, not their copies.
     """
     around = {name: [_around(m) for m in sample[2]] for name, sample in samples.items()}
     rows = []
@@ -100,30 +105,64 @@ def suspected_variants(samples):
                 judged.append((name, ids, *_beside_others(mine, total - mine, copies)))
         unlike = _unlike(judged)
         for name, ids, n, m, expected, variance, enough in judged:
-            error = np.sqrt(variance + (unlike * expected) ** 2)
-            low = enough & (m <= PART * expected) & (expected - m > BELOW * error)
-            for i in np.flatnonzero(low):
-                rows.append((name, ids[i], "neighbours", int(n[i]), int(m[i]), m[i] / n[i], expected[i] / n[i],
-                             np.nan, np.nan))  # fmt: skip
+            for i in np.flatnonzero(enough & (m <= PART * expected)):
+                if _gain(n[i], m[i], expected[i], variance[i], unlike) > GAIN:
+                    rows.append((name, ids[i], "neighbours", int(n[i]), int(m[i]), m[i] / n[i], expected[i] / n[i],
+                                 np.nan, np.nan))  # fmt: skip
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.astype({"molecules": "Int64", "methylated": "Int64"})
 
 
 def _beside_others(mine, others, copies):
-    """Of each CpG: molecules judged, methylated, what others lead to expect, its variance, and whether they suffice."""
-    share = np.divide(others[1], others[0], out=np.zeros(others[0].shape), where=others[0] >= FEWEST_BESIDE)
+    """Of each CpG: molecules judged, methylated, what others lead to expect, its variance, and whether they suffice.
+
+    What others lead to expect is scaled by how the library stands to them over all its CpGs (weighted median).
+    """
+    share = np.divide(others[1], others[0], out=np.zeros(others[0].shape), where=others[0] >= FEWEST_BESIDE * copies)
     judged = share >= LEAST_ELSEWHERE
     n, m = (np.where(judged, numbers, 0).sum(axis=1) for numbers in mine)
     expected = np.where(judged, mine[0] * share, 0).sum(axis=1)
-    variance = copies * np.where(judged, mine[0] * share * (1 - share), 0).sum(axis=1)
-    return n, m, expected, variance, n >= FEWEST_BESIDE * copies
+    enough = n >= FEWEST_JUDGED * copies
+    expected = np.minimum(expected * min(_typical_ratio(m[enough], expected[enough]), 1.1), 0.995 * n)
+    level = np.divide(expected, n, out=np.zeros(len(n)), where=n > 0)
+    beside = np.where(judged, others[0], 0).sum(axis=1)
+    of_others = np.divide(n**2, beside, out=np.zeros(len(n)), where=beside > 0)
+    variance = copies * (n + of_others) * level * (1 - level)
+    return n, m, expected, variance, enough
+
+
+def _typical_ratio(m, expected):
+    """Weighted median of m / expected; 1 for too few."""
+    if len(m) < 3:
+        return 1.0
+    ratio = m / expected
+    order = np.argsort(ratio)
+    share = np.cumsum(expected[order])
+    return float(ratio[order][np.searchsorted(share, share[-1] / 2)])
+
+
+def _gain(n, m, expected, variance, unlike):
+    """Log of how much likelier m of n is where an allele lacks the CpG than where none does (beta densities)."""
+    level = expected / n
+    spread = (unlike * level) ** 2
+    # What a variance at this level is at another, as of a binomial.
+    single = variance / n**2 / (level * (1 - level))
+    half = level / 2
+    shown = np.clip(m / n, single / 4, 1 - single / 4)
+
+    def log_density(mean, var):
+        size = max(mean * (1 - mean) / var - 1, 0.05)
+        return beta.logpdf(shown, mean * size, (1 - mean) * size)
+
+    lacks = log_density(half, single * half * (1 - half) + spread + (ALLELES * level) ** 2)
+    return float(lacks - log_density(level, single * level * (1 - level) + spread))
 
 
 def _unlike(judged):
     """By how much libraries of a panel differ in one CpG beside others: relative SD, from the median of all pairs."""
     m, expected, variance = (np.concatenate([row[i][row[6]] for row in judged] or [np.zeros(0)]) for i in (3, 4, 5))
     if len(m) < FEWEST_PAIRS:
-        return PART / BELOW
+        return UNKNOWN_UNLIKE
 
     def middle(sd):
         return np.median((m - expected) ** 2 / (variance + (sd * expected) ** 2)) - HALF_WAY
@@ -181,15 +220,11 @@ def _around(molecules):
     found = np.zeros((2, size, BINS))
     if size < 3:
         return found
-    known, methylated = (
-        np.pad(np.cumsum(x, axis=1), ((0, 0), (1, 0))) for x in (molecules.known, molecules.methylated)
-    )
+    weight = sum(w * (np.eye(size, k=d) + np.eye(size, k=-d)) for d, w in enumerate(WEIGHTS, start=1))
+    known, methylated = molecules.known @ weight, molecules.methylated @ weight
     for i in range(size):
-        low, high = max(i - AROUND, 0), min(i + AROUND + 1, size)
-        n = known[:, high] - known[:, low] - molecules.known[:, i]
-        k = methylated[:, high] - methylated[:, low] - molecules.methylated[:, i]
-        rows = (n >= 2) & (molecules.known[:, i] > 0)
-        place = np.minimum((BINS * k[rows] / n[rows]).astype(int), BINS - 1)
+        rows = (known[:, i] >= 1) & (molecules.known[:, i] > 0)
+        place = np.minimum((BINS * methylated[rows, i] / known[rows, i]).astype(int), BINS - 1)
         found[0, i] = np.bincount(place, molecules.count[rows], BINS)
         found[1, i] = np.bincount(place, molecules.count[rows] * molecules.methylated[rows, i], BINS)
     return found
