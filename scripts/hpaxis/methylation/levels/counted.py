@@ -198,8 +198,18 @@ class Counted:
                 what = f"conversion failed on {100 * summary['failed_molecules']:.3g} % of the molecules"
                 found.append((rank, f"{what}, above {100 * settings[f'failed_molecules_{rank}']:.3g} %"))
                 break
-        found += gate(summary["effective_depth"], "depth", settings, lambda v: f"{v:.4g} molecules")
+        found += gate(self._judged_depth(summary), "depth", settings, lambda v: f"{v:.4g} molecules")
         return found + self._template_reasons(summary)
+
+    def _judged_depth(self, summary):
+        """The effective depth; where templates cannot be counted, that of a number as likely too small as too large.
+
+        The mean of q is then all but that of what is believed beforehand. It widens the interval; it is no verdict.
+        """
+        if not self.counted.thin:
+            return summary["effective_depth"]
+        factors = [np.full(len(m.known.T), estimate.duplication(m, self.counted.middle)) for m in self.parts]
+        return float(np.median(self.counts["depth"] / np.concatenate(factors)))
 
     def _template_reasons(self, summary):
         """What the molecules stand for, in words."""

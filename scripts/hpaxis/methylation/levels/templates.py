@@ -48,7 +48,8 @@ class TemplateCount:
 
     ``effective``: 1 / mean of q, with limits ``low`` and ``high``; ``source``: ``reads``, ``reads and input``,
     ``input``, ``UMIs`` or ``unknown``; ``thin``: whether the failures of conversion are too few to say much;
-    ``chances``: values of q and how likely each is (2 × values), None where q is taken as known.
+    ``chances``: values of q and how likely each is (2 × values), None where q is taken as known; ``middle``: templates
+    that are as likely fewer as more, None where they are taken as known.
     """
 
     effective: float
@@ -57,6 +58,7 @@ class TemplateCount:
     source: str
     thin: bool = False
     chances: np.ndarray | None = None
+    middle: float | None = None
 
     def reach(self, molecules: float, confidence: float) -> float:
         """By what a normal quantile is multiplied where a variance of ``molecules`` is that of the mean q.
@@ -109,10 +111,12 @@ def count_templates(barcodes: list[Barcode], expected: float, most: float, confi
     order = np.argsort(q, axis=None)
     share = np.cumsum(posterior.ravel()[order])
     tail = (1 - confidence) / 2
-    high, low = (1 / float(q.ravel()[order][min(np.searchsorted(share, p), share.size - 1)]) for p in (tail, 1 - tail))
+    high, middle, low = (
+        1 / float(q.ravel()[order][min(np.searchsorted(share, p), share.size - 1)]) for p in (tail, 0.5, 1 - tail)
+    )
     source = "reads and input" if known and barcodes else "input" if known else "reads"
     thin = bool(barcodes) and high / low > THIN**2
-    return TemplateCount(1 / mean, low, high, source, thin, _binned(q.ravel(), posterior.ravel()))
+    return TemplateCount(1 / mean, low, high, source, thin, _binned(q.ravel(), posterior.ravel()), middle)
 
 
 def _binned(q, weight):
