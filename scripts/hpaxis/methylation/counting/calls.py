@@ -186,11 +186,12 @@ class _Caller:
         self.fates["unconverted"] += int(np.count_nonzero(whole & ~left))
         self.fates["passed"] += int(np.count_nonzero(left))
         flags = methylated, converted, molecules.good
+        totals = [planes.column_counts(shown[left], len(target)) for shown in (methylated, converted)]
         if umis is None:
             self._tally_conversion(target, unconverted[whole], sites[whole])
             self._tally(target, _states(flags, left, target.cpgs), unconverted[left], sites[left])
             self._tally_alleles(target, molecules, methylated, converted, left)
-            self.sites.add(target, methylated, converted, left)
+            self.sites.add(target, methylated, totals, left)
         else:
             # Failed conversion is judged of families, not of the molecules they are of.
             cytosines = np.concatenate([target.cpgs, target.others])
@@ -198,7 +199,7 @@ class _Caller:
             self.families.add(target, umis, rows[whole], _states(flags, whole, cytosines), alleles)
         self.passing["non_cpg_unconverted"] += int(unconverted[left].sum())
         self.passing["non_cpg_converted"] += int((sites - unconverted)[left].sum())
-        self.tally.add(target, molecules, methylated, converted, left)
+        self.tally.add(target, molecules, totals, left)
         self.cycles.add(target, molecules.mates, [anchor for *_, anchor in mates], left & ~molecules.gapped)
         self.passing["merged"] += int(np.count_nonzero(molecules.merged[left]))
         self.passing["gapped"] += int(np.count_nonzero(molecules.gapped[left]))

@@ -68,9 +68,9 @@ class Mate:
         last = (int(np.clip(self.right[placed], 1, size).max(initial=1)) - 1) // planes.WORD
         return slice(first, max(first, last) + 1)
 
-    def over(self, name):
-        """Flags of all words of the reference, none set where no read reaches."""
-        flags, size = getattr(self, name), planes.padded(len(self.target)) // planes.WORD
+    def over(self, name, rows=slice(None)):
+        """Flags of all words of the reference (of some rows), none set where no read reaches."""
+        flags, size = getattr(self, name)[rows], planes.padded(len(self.target)) // planes.WORD
         if flags.shape[1] == size:
             return flags
         whole = np.zeros((len(flags), size), dtype=np.uint64)
@@ -103,12 +103,12 @@ class Mate:
         n_known = planes.count(known)
         poor = np.flatnonzero(n_known - planes.count(match) > 1 + n_known // 100)
         if len(poor):
-            shown = self.over("present")[poor] & self.over("good")[poor]
+            shown = self.over("present", poor) & self.over("good", poor)
             self._mend(poor, known[poor], match[poor])
             # An insertion lets the read end earlier: beyond its new end nothing was cut.
             before = planes.prefixes(len(self.target))
             left, right = (np.clip(end[poor], 0, len(self.target)) for end in (self.left, self.right))
-            self.cut = poor, shown & before[right] & ~before[left] & ~self.over("covered")[poor]
+            self.cut = poor, shown & before[right] & ~before[left] & ~self.over("covered", poor)
 
     def _mend(self, rows, known, match):
         size = planes.WORD * known.shape[1]
@@ -210,7 +210,7 @@ class Mate:
             i = np.searchsorted(rows, row)
             if i < len(rows) and rows[i] == row:
                 found[i] = quality[:size]
-        found *= planes.unpack(self.over("present")[rows], size)
+        found *= planes.unpack(self.over("present", rows), size)
         return found
 
     def _quality(self, rows, columns):

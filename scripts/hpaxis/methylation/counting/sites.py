@@ -51,12 +51,13 @@ class SiteTally:
         self.prints: dict = {}
         self.left = COMPARED
 
-    def add(self, target, methylated: np.ndarray, converted: np.ndarray, passing: np.ndarray) -> None:
-        """Take a block of molecules: flags (see `planes`) of what is methylated and converted; ``passing``: rows."""
+    def add(self, target, methylated: np.ndarray, totals: list, passing: np.ndarray) -> None:
+        """Take a block of molecules: flags (see `planes`) of what is methylated, and the rows that pass.
+
+        ``totals``: how many of these are methylated, and converted, at each offset.
+        """
         rows = np.flatnonzero(passing)
-        size = len(target)
-        found = [planes.column_counts(flags[rows], size)[target.others] for flags in (methylated, converted)]
-        self._add(target, np.array(found))
+        self._add(target, np.array([total[target.others] for total in totals]))
         if self.left > 0 and len(rows):
             kept = methylated[rows[: self.left]] & (target.cpg_flags | target.other_flags)
             self.left -= len(kept)

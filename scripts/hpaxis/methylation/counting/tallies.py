@@ -19,31 +19,33 @@ class Tally:
         self.sums = dict.fromkeys(COLUMNS, 0)
         self.qualities = np.zeros(256, dtype=np.int64)
 
-    def add(self, target, molecules, methylated, converted, passing):
-        """Take a block of molecules.
+    def add(self, target, molecules, totals, passing):
+        """Take a block of molecules: those that are ``passing`` (rows).
 
-        ``methylated``, ``converted``: flags of the good bases that read methylated and unmethylated (see `planes`);
-        ``passing``: their rows.
+        ``totals``: how many of these read methylated, and unmethylated, at each offset, of the good bases.
         """
         sums, rows = self.sums, np.flatnonzero(passing)
+        methylated, converted = totals
 
         def number(flags, sites):
-            return int(planes.count(flags & planes.for_rows(sites, len(flags)))[rows].sum())
+            return int(np.bitwise_count(flags & planes.for_rows(sites, len(flags))).sum(dtype=np.int64))
 
-        for name, sites in (("chg", target.chg_flags), ("chh", target.chh_flags)):
-            sums[f"{name}_unconverted"] += number(methylated, sites)
-            sums[f"{name}_converted"] += number(converted, sites)
+        for name, sites in (("chg", target.chg), ("chh", target.chh)):
+            sums[f"{name}_unconverted"] += methylated[sites].sum()
+            sums[f"{name}_converted"] += converted[sites].sum()
         matches, mismatches = int(molecules.matches[rows].sum()), int(molecules.mismatches[rows].sum())
         sums["known_bases"] += matches + mismatches
         sums["mismatches"] += mismatches
-        known = number(molecules.good, target.thymine_flags)
         as_t, as_c = (methylated, converted) if target.methylated == target.converted else (converted, methylated)
+        known = number(molecules.good[rows], target.thymine_flags)
         sums["t_bases"] += known
-        sums["t_mismatches"] += known - number(as_t, target.thymine_flags)
+        sums["t_mismatches"] += known - as_t[target.thymines].sum()
+        both = molecules.both[rows]
+        differ = both & molecules.differ[rows]
         for name, sites in (("overlap_cpgs", target.cpg_flags), ("overlap_t", target.thymine_flags)):
-            sums[name] += number(molecules.both, sites)
-            sums[f"{name}_differ"] += number(molecules.both & molecules.differ, sites)
-        sums["t_read_as_c"] += number(as_c, target.thymine_flags)
+            sums[name] += number(both, sites)
+            sums[f"{name}_differ"] += number(differ, sites)
+        sums["t_read_as_c"] += as_c[target.thymines].sum()
         sites = target.thymines[:: max(1, len(target.thymines) // QUALITY_SITES)]
         quality = molecules.qualities(rows, sites) * planes.unpack_columns(molecules.good, sites)[rows]
         self.qualities += np.bincount(quality.ravel(), minlength=256)

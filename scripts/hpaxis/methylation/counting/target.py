@@ -18,11 +18,11 @@ class Target:
     that reads as G or A). ``allowed`` are flags (see `planes`) of the offsets that A, C, T and G match; none is set
     under a primer and where the reference is unknown, which then count neither way: ``compared`` has the offsets that
     do. ``cpgs`` are the offsets that tell of the amplicon's CpGs, in their order, also as flags; ``others`` those of
-    cytosines that are certainly in no CpG, also as flags, of the contexts CHG and CHH alone too; ``thymines`` those of
-    bases that show what a converted cytosine shows, whatever conversion did. ``cytosine`` and ``converted`` are the
-    letters that a cytosine shows as it was and once converted; ``methylated`` and ``unmethylated`` those that a
-    methylated and an unmethylated one show: the same, unless the chemistry converts methylated ones. ``context`` is
-    Bismark's letter of each offset in lower
+    cytosines that are certainly in no CpG, also as flags, ``chg`` and ``chh`` those of the two contexts alone;
+    ``thymines`` those of bases that show what a converted cytosine shows, whatever conversion did. ``cytosine`` and
+    ``converted`` are the letters that a cytosine shows as it was and once converted; ``methylated`` and ``unmethylated``
+    those that a methylated and an unmethylated one show: the same, unless the chemistry converts methylated ones.
+    ``context`` is Bismark's letter of each offset in lower
     case (``z``, ``x``, ``h``, ``u``), ``.`` where there is no cytosine.
     """
 
@@ -37,8 +37,8 @@ class Target:
     cpg_flags: np.ndarray
     others: np.ndarray
     other_flags: np.ndarray
-    chg_flags: np.ndarray
-    chh_flags: np.ndarray
+    chg: np.ndarray
+    chh: np.ndarray
     thymines: np.ndarray
     thymine_flags: np.ndarray
     cytosine: str
@@ -100,8 +100,8 @@ def _target(panel, amplicon, strand, turned):
         cpg_flags=planes.columns(cpgs, len(reference)),
         others=np.array(others, dtype=np.int64),
         other_flags=planes.columns(others, len(reference)),
-        chg_flags=planes.columns(chg, len(reference)),
-        chh_flags=planes.columns(chh, len(reference)),
+        chg=np.array(chg, dtype=np.int64),
+        chh=np.array(chh, dtype=np.int64),
         thymines=np.array(thymines, dtype=np.int64),
         thymine_flags=planes.columns(thymines, len(reference)),
         cytosine=cytosine,

@@ -213,7 +213,9 @@ class Counted:
 
     def _template_reasons(self, summary):
         """What the molecules stand for, in words."""
-        counted, molecules = self.counted, f"{summary['median_depth']:,.0f} molecules"
+        # Where most CpGs are not read, those of the deepest one.
+        number = summary["median_depth"] or max(m.total for m in self.parts)
+        counted, molecules = self.counted, f"{number:,.0f} molecules"
         if counted.source == "unknown":
             if self.row.kind != "study":
                 return []
