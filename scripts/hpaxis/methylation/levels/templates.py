@@ -203,14 +203,15 @@ def _poisson_inverse_gaussian(x, mean, shape):
 def _log_bessel(order, z):
     """log (K(z) e^z), K the modified Bessel function of the second kind, of orders 1/2, 3/2, ...
 
-    Exact for the first three, beyond that the uniform expansion in the order (Debye; DLMF 10.41.4), right to 1e-4.
+    Exact for the first four, beyond that the uniform expansion in the order (Debye; DLMF 10.41.4), right to 1e-4.
     """
     order, z = np.broadcast_arrays(order, z)
     found = np.empty(z.shape)
-    for i, factor in enumerate((lambda z: np.ones(z.shape), lambda z: 1 + 1 / z, lambda z: 1 + 3 / z + 3 / z**2)):
+    # Coefficients of the polynomials in 1 / z of the orders 1/2 to 7/2.
+    for i, factors in enumerate(((1,), (1, 1), (3, 3, 1), (15, 15, 6, 1))):
         here = order == i + 0.5
-        found[here] = 0.5 * np.log(np.pi / (2 * z[here])) + np.log(factor(z[here]))
-    here = order > 3
+        found[here] = 0.5 * np.log(np.pi / (2 * z[here])) + np.log(np.polyval(factors, 1 / z[here]))
+    here = order > 4
     order, z = order[here], z[here]
     r = np.sqrt(order * order + z * z)
     t = order / r
