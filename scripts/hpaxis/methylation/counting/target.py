@@ -20,9 +20,9 @@ class Target:
     do. ``cpgs`` are the offsets that tell of the amplicon's CpGs, in their order, also as flags; ``others`` those of
     cytosines that are certainly in no CpG, also as flags, ``chg`` and ``chh`` those of the two contexts alone;
     ``thymines`` those of bases that show what a converted cytosine shows, whatever conversion did. ``cytosine`` and
-    ``converted`` are the letters that a cytosine shows as it was and once converted; ``methylated`` and ``unmethylated``
-    those that a methylated and an unmethylated one show: the same, unless the chemistry converts methylated ones.
-    ``context`` is Bismark's letter of each offset in lower
+    ``converted`` are the letters that a cytosine shows as it was and once converted; ``methylated`` and
+    ``unmethylated`` those that a methylated and an unmethylated one show: the same, unless the chemistry converts
+    methylated ones. ``context`` is Bismark's letter of each offset in lower
     case (``z``, ``x``, ``h``, ``u``), ``.`` where there is no cytosine.
     """
 
