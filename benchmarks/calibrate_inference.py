@@ -95,7 +95,7 @@ def multiverse_study(cell, rng, seed):
 
 
 def versions(design, z, y):
-    """The designs of 2 scales x 3 outlier rules, standardised as the multiverse does; the same where a rule finds none."""
+    """The designs of 2 scales x 3 outlier rules, standardised as the multiverse does; one design where none is out."""
     beta = np.clip(0.03 + 0.004 * z, 0.002, 0.5)
     for x in (beta, np.log2(beta / (1 - beta))):
         untouched = None

@@ -186,6 +186,33 @@ def test_the_strip_says_what_speaks_against_the_answer(fitted):
     assert named["Influence"].verdict == "warn"
 
 
+def test_the_strip_has_every_check_of_robustness_of_the_answer(fitted):
+    results = fitted()
+    main = next(r for r in results if r.entry["primary"])
+    rows = main.tables["robustness"].set_index("check")
+    named = {c.name: c for c in next(b for b in answer(results, True) if b.kind == "strip").checks}
+    lost, versions = rows.loc["single_deletions"], rows.loc["multiverse_share"]
+    changed = f"{lost['count']:.0f} of {lost['total']:.0f}" if lost["count"] else "none of them"
+    assert f"left out alone, {changed} " in named["Influence"].said
+    assert f"{versions['count']:.0f} of {versions['total']:.0f} significant in its direction" in named["All versions"].said
+    assert named["Predictor by arm"].said.startswith("p ")
+    assert {"Resampling", "Region", "Power"} <= set(named)
+    # Single deletions that lose significance and an empty region speak against an answer that is shown.
+    own = main.tables["slope_differences"].iloc[0]
+    shown = own["low"] > 0 or own["high"] < 0
+    table = main.tables["robustness"].copy()
+    table.loc[table["check"] == "single_deletions", "count"] = 8
+    table.loc[table["check"] == "region", "count"] = 0
+    family = {"contrast": own["contrast"], "check": "family_p", "total": 7, "p": 0.2 if shown else 0.01, "detail": ""}
+    table = pd.concat([table, pd.DataFrame([family])], ignore_index=True)
+    changed = with_tables(results, robustness=table)
+    named = {c.name: c for c in next(b for b in answer(changed, True) if b.kind == "strip").checks}
+    assert named["Influence"].verdict == named["Family"].verdict == "warn"
+    assert "8 of " in named["Influence"].said and "adjusted over 7 predictors" in named["Family"].said
+    assert named["Region"].verdict == ("warn" if shown else "pass")
+    assert "nowhere in the observed range" in named["Region"].said
+
+
 def test_a_baseline_predictor_was_measured_before_randomisation(fitted):
     results = fitted()
     before = tuple(dataclasses.replace(r, entry=r.entry | {"predictor": "region_mean_beta_baseline"}) for r in results)

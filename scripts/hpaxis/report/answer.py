@@ -1,5 +1,6 @@
 """The question's answer in plain words, with its uncertainty, from the primary model alone: what fits on one screen."""
 
+import numpy as np
 import pandas as pd
 
 from hpaxis.labels import column_label, contrast_label
@@ -123,8 +124,9 @@ def _truth(result, truth):
 
 def checks(result, libraries, curves, cells):
     """Return the strip of checks: what speaks for and against the answer, each with the place of its numbers."""
-    found = [_planned(result), _same_predictor(result), _treatments(result), _resampled(result), _versions(result)]
-    found += [_influence(result, cells) if "influence" in result.tables else None, _warned(result)]
+    found = [_planned(result), _same_predictor(result), _treatments(result), _resampled(result), _family(result)]
+    found += [_versions(result), _influence(result, cells) if "influence" in result.tables else None]
+    found += [_region(result, cells), _power(result), _warned(result)]
     if libraries is not None and len(libraries):
         found.append(_libraries(libraries, cells))
     if curves is not None and len(curves):
@@ -138,7 +140,7 @@ def checks(result, libraries, curves, cells):
 def _planned(result):
     status, reason = result.standing
     verdict = {"confirmatory": "pass", "exploratory": "warn"}.get(status, "fail")
-    return Check("Plan", verdict, f"{status}: {reason}", f"model-{result.name.replace('_', '-')}")
+    return Check("Plan", verdict, f"{status}: {reason}", _place(result))
 
 
 def _same_predictor(result):
@@ -147,8 +149,55 @@ def _same_predictor(result):
     if tests.empty:
         return None
     differs = any(excludes_zero(r) for _, r in tests.iterrows())
-    said = "the arms differ in it" if differs else "no difference shown"
+    said = f"p {words(p_phrase(p) for p in tests['p'])}: "
+    said += "the arms differ in it" if differs else "no difference shown"
     return Check("Predictor by arm", "warn" if differs else "pass", said, "predictor-by-arm")
+
+
+def _robust(result, check):
+    """A check's row of the first difference of slopes in the table of robustness; None where the model has none."""
+    table = result.tables.get("robustness", pd.DataFrame())
+    if table.empty:
+        return None
+    rows = table[(table["check"] == check) & (table["contrast"] == result.differences.iloc[0]["contrast"])]
+    return None if rows.empty else rows.iloc[0]
+
+
+def _agrees(result, p):
+    """Whether a p value says of the first difference of slopes what its interval says."""
+    return (p < float(result.tables["region"]["alpha"].iloc[0])) == excludes_zero(result.differences.iloc[0])
+
+
+def _family(result):
+    row = _robust(result, "family_p")
+    if row is None:
+        return None
+    said = f"p {p_phrase(row['p'])}, adjusted over {count(int(row['total']))} predictors"
+    return Check("Family", "pass" if _agrees(result, row["p"]) else "warn", said, _place(result))
+
+
+def _region(result, cells):
+    row = _robust(result, "region")
+    if row is None:
+        return None
+    where = f"{cells.part(row['count'], row['total'])} people lie where the arms are shown to differ"
+    said = where if row["count"] else "the arms are shown to differ nowhere in the observed range"
+    same = bool(row["count"]) == excludes_zero(result.differences.iloc[0])
+    return Check("Region", "pass" if same else "warn", said, _place(result))
+
+
+def _power(result):
+    row = _robust(result, "power")
+    if row is None or not np.isfinite(row["value"]):
+        return None
+    own = result.fit("f2")
+    said = f"80% for f\u00b2 = {fixed(row['value'])}; observed {fixed(own)}"
+    return Check("Power", "pass" if own >= row["value"] else "warn", said, _place(result))
+
+
+def _place(result):
+    """The anchor of a model's own section."""
+    return f"model-{result.name.replace('_', '-')}"
 
 
 def _treatments(result):
@@ -171,8 +220,7 @@ def _resampled(result):
     tests = table[(table["quantity"] == term.iloc[0]) & table["p"].notna()] if len(term) else table.iloc[:0]
     if tests.empty:
         return None
-    alpha = float(result.tables["region"]["alpha"].iloc[0])
-    same = [(p < alpha) == excludes_zero(result.differences.iloc[0]) for p in tests["p"]]
+    same = [_agrees(result, p) for p in tests["p"]]
     said = "p " + words(p_phrase(p) for p in tests["p"])
     return Check("Resampling", "pass" if all(same) else "warn", said, f"{result.name}-resampling")
 
@@ -183,8 +231,11 @@ def _versions(result):
     if median.empty:
         return None
     row = median.iloc[0]
-    same = (row["observed"] > 0) == (result.differences.iloc[0]["estimate"] > 0)
+    same = (row["observed"] > 0) == (result.differences.iloc[0]["estimate"] > 0) and _agrees(result, row["p"])
     said = f"median {fixed(row['observed'])}, joint p {p_phrase(row['p'])}"
+    share = _robust(result, "multiverse_share")
+    if share is not None:
+        said += f"; {count(int(share['count']))} of {count(int(share['total']))} significant in its direction"
     return Check("All versions", "pass" if same else "warn", said, f"{result.name}-versions")
 
 
@@ -192,13 +243,19 @@ def _influence(result, cells):
     table = result.tables["influence"]
     flips = int(table.loc[table["term"] == table["term"].iloc[0], "sign_flips"].sum()) if len(table) else 0
     said = "no one person turns the sign" if not flips else f"{cells.people(flips)} people turn the sign"
-    return Check("Influence", "warn" if flips else "pass", said, f"{result.name}-influence")
+    row = _robust(result, "single_deletions")
+    if row is not None:
+        verb = "loses" if excludes_zero(result.differences.iloc[0]) else "gains"
+        changed = cells.part(int(row["count"]), int(row["total"])) if row["count"] else "none of them"
+        said += f"; left out alone, {changed} {verb} significance"
+    changed = bool(flips) or (row is not None and row["count"] > 0)
+    return Check("Influence", "warn" if changed else "pass", said, f"{result.name}-influence")
 
 
 def _warned(result):
     rows = result.tables["warnings"]
     said = "none" if rows.empty else words(dict.fromkeys(str(c).replace("_", " ") for c in rows["code"]))
-    return Check("Model warnings", "pass" if rows.empty else "warn", said, f"model-{result.name.replace('_', '-')}")
+    return Check("Model warnings", "pass" if rows.empty else "warn", said, _place(result))
 
 
 def _libraries(libraries, cells):
