@@ -4,6 +4,7 @@ from job import logged
 
 with logged(snakemake.log[0]) as log:
     from hpaxis.cohort import build_cohort
+    from hpaxis.moderation.lock import masked_table
     from hpaxis.problems import raise_if_any
     from hpaxis.sheets import empty_sheet, participants_schema, read_sheet, sheet_schema
     from hpaxis.tables import read_table, write_table
@@ -28,5 +29,8 @@ with logged(snakemake.log[0]) as log:
     )
     for name in ("analysis", "attrition", "join_audit"):
         table = getattr(cohort, name)
+        if name == "analysis" and snakemake.params.mask is not None:
+            table = masked_table(table, snakemake.params.mask)
+            log.warning("no lock yet: arms in analysis.tsv are shuffled, with all columns that tell them")
         write_table(table, snakemake.output[name])
         log.info("%s: %d rows", name, len(table))

@@ -14,6 +14,7 @@ from hpaxis.moderation.entries import measured_after
 from hpaxis.moderation.influence import influence_table
 from hpaxis.moderation.lock import (
     log_path,
+    masked_table,
     plan_table,
     read_lock,
     record_run,
@@ -497,6 +498,26 @@ def test_masking_shuffles_arms_between_dyads_and_keeps_numbers(dyads):
     assert shuffled["arm"].value_counts().to_dict() == dyads["arm"].value_counts().to_dict()
     assert shuffled.drop(columns="arm").equals(dyads.drop(columns="arm"))
     assert shuffled.equals(shuffle_arms(dyads, seed=3))
+
+
+def test_a_masked_studys_table_does_not_tell_who_is_in_which_arm(dyads):
+    rng = np.random.default_rng(4)
+    treated = (dyads["arm"] == "treatment").to_numpy()
+    table = dyads.assign(
+        sessions=np.where(treated, rng.integers(3, 12, len(dyads)), 0), therapist=np.where(treated, "Ann", None),
+        mood=rng.normal(size=len(dyads)),
+    )  # fmt: skip
+    # Two equal values in one arm are chance: that column stays with its people.
+    table.loc[table.index[treated][[0, 4]], "mood"] = 0.5
+    masked = masked_table(table, 7)
+    moved = (masked["arm"] != table["arm"]).mean()
+    assert 0.25 < moved < 0.75
+    assert masked["arm"].value_counts().to_dict() == table["arm"].value_counts().to_dict()
+    # The columns that tell the arm tell the shuffled one.
+    assert ((masked["sessions"] > 0) == (masked["arm"] == "treatment")).all()
+    assert (masked["therapist"].notna() == (masked["arm"] == "treatment")).all()
+    own = ["participant_id", "dyad_id", "role", "mood", "competence", "region_mean_beta"]
+    assert masked[own].equals(table[own])
 
 
 def test_a_masked_run_says_so_and_does_not_show_the_real_slopes(dyads, tmp_path):

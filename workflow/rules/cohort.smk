@@ -27,6 +27,7 @@ rule build_cohort:
     params:
         settings=settings_of("build_cohort", study.config["cohort"]),
         arms=study.config["arms"],
+        mask=mask(study),
         content=content(*study.config["sheets"].values(), study.config["cohort"]["dictionary"]),
     script:
         "../../scripts/build_cohort.py"

@@ -42,7 +42,7 @@ from hpaxis.problems import InputError
 from hpaxis.report import settings as report_settings
 from hpaxis.study import load_study, read_study
 from hpaxis.study.contents import content_of
-from hpaxis.study.plan import facts
+from hpaxis.study.plan import facts, mask
 
 RESULTS = workflow.pathvars.get("results")
 CONFIG_FILE = ", ".join(os.path.relpath(f) for f in workflow.overwrite_configfiles) or "config/config.yaml"

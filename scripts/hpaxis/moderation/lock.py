@@ -33,6 +33,8 @@ SHOWN = (
 )  # fmt: skip
 # Columns of an entry that may tell the arm by themselves, and go with it under a mask.
 TELLING = ("moderator", "dose", "received", "cluster", "group")
+# Equal values that lie in one arm each by chance: fewer than so many say nothing of who is in which arm.
+CHANCE = 10
 
 
 def digest(value: object) -> str:
@@ -236,10 +238,15 @@ def shuffle_arms(table, seed, entry=None):
     ``entry``, what could tell the arm goes with it: a moderator of any kind, dose, treatment received, clusters, kept
     rows, and every column of the model whose values do not overlap between arms.
     """
-    unit = table["dyad_id"].where(table["dyad_id"].notna(), table["participant_id"]).to_numpy()
-    order = np.unique(unit)
-    source = dict(zip(order, generator(seed, "mask").permutation(order), strict=True))
     columns = ["arm"] if entry is None else telling_columns(table, entry)
+    return _shuffled(table, generator(seed, "mask"), columns)
+
+
+def _shuffled(table, rng, columns):
+    """The table with ``columns`` moved between dyads."""
+    unit = dyads(table).to_numpy()
+    order = np.unique(unit)
+    source = dict(zip(order, rng.permutation(order), strict=True))
     role = table["role"].to_numpy() if "role" in table else np.full(len(table), "")
     of_member, of_unit = {}, {}
     for i, (u, r) in enumerate(zip(unit, role, strict=True)):
@@ -249,17 +256,41 @@ def shuffle_arms(table, seed, entry=None):
     return table.assign(**{c: table[c].to_numpy()[rows] for c in columns})
 
 
+def dyads(table: pd.DataFrame) -> pd.Series:
+    """Return what is shuffled as one: each row's dyad, or the participant who has none."""
+    return table["dyad_id"].where(table["dyad_id"].notna(), table["participant_id"])
+
+
+def masked_table(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the participants' table with arms shuffled, and with them every column that tells who is in which.
+
+    What a masked study writes for people to read holds this table: with the arms as they are, anyone could look.
+    """
+    named = ("arm", "participant_id", "dyad_id", "role")
+    telling = [c for c in table if c not in named and tells_arm(table[c], table["arm"], dyads(table))]
+    return _shuffled(table, generator(seed, "mask", "table"), ["arm", *telling])
+
+
 def telling_columns(table, entry) -> list:
     """Return the columns that go with the arm under a mask, arm first."""
     named = ["arm", *(entry[key] for key in TELLING if entry.get(key)), *entry["keep"]]
-    others = [*entry["covariates"], *entry["auxiliary"], *(entry[k] for k in ("mediator", "mechanism") if entry[k])]
-    named += [c for c in others if c in table and tells_arm(table[c], table["arm"])]
+    single = (entry.get(key) for key in ("mediator", "mechanism", "weights"))
+    others = [*entry["covariates"], *entry["auxiliary"], *(c for c in single if c)]
+    named += [c for c in others if c in table and tells_arm(table[c], table["arm"], dyads(table))]
     return [c for c in dict.fromkeys(named) if c in table]
 
 
-def tells_arm(column, arm) -> bool:
-    """Whether a column's values do not overlap between arms, so that it says who is in which."""
+def tells_arm(column, arm, unit=None) -> bool:
+    """Whether a column says who is in which arm: its values do not overlap between arms, or one arm has none.
+
+    A value that members of a dyad share (``unit``) counts once.
+    """
+    there = column.notna().groupby(arm, observed=True).mean()
+    if (there == 0).any() and (there > 0).any():
+        return True
     known = column.notna() & arm.notna()
+    if unit is not None:
+        known &= ~pd.DataFrame({"unit": unit, "value": column}).duplicated()
     column, arm = column[known], arm[known]
     if column.nunique() < 2 or arm.nunique() < 2:
         return False
@@ -268,5 +299,8 @@ def tells_arm(column, arm) -> bool:
         if all(a[1] < b[0] for a, b in pairwise(ranges)):
             return True
     several = column.value_counts()
-    common = column.isin(several.index[several > 1])
-    return bool(common.any() and (arm[common].groupby(column[common], observed=True).nunique() == 1).all())
+    several = several[several > 1]
+    if (several - 1).sum() < min(CHANCE, len(column) / 2):
+        return False
+    common = column.isin(several.index)
+    return bool((arm[common].groupby(column[common], observed=True).nunique() == 1).all())

@@ -49,6 +49,12 @@ def facts(study: Study) -> dict[str, Any]:
     return {"study": config["study"]["title"], "settings": settings, "inputs": inputs, "code": version("hpaxis")}
 
 
+def mask(study: Study) -> int | None:
+    """Return the seed by which arms are shuffled while a lock is asked for and not there; None where they are shown."""
+    lock = study.config["moderation"]["lock"]
+    return None if lock is None or Path(lock).exists() else study.config["seed"]
+
+
 def _folder(folder: Path) -> str:
     files = sorted(p for p in folder.iterdir() if p.is_file())
     return hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in files)).hexdigest()
