@@ -57,6 +57,7 @@ MADE = {
     "calibration_methylation.md": "calibration",
     "calibration_templates.md": "calibration",
     "calibration_moderation.md": "calibration",
+    "calibration_inference.md": "calibration",
     "calibration_cortisol.md": "calibration-cortisol",
     "published.md": "published",
     "rebuilt.md": "rebuilt",
