@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from hpaxis.report.answer import answer as answered
+from hpaxis.report.moderation import model_blocks
 from hpaxis.report.numbers import fixed, significant
 from hpaxis.report.privacy import Cells
 
@@ -194,7 +195,9 @@ def test_the_strip_has_every_check_of_robustness_of_the_answer(fitted):
     lost, versions = rows.loc["single_deletions"], rows.loc["multiverse_share"]
     changed = f"{lost['count']:.0f} of {lost['total']:.0f}" if lost["count"] else "none of them"
     assert f"left out alone, {changed} " in named["Influence"].said
-    assert f"{versions['count']:.0f} of {versions['total']:.0f} significant in its direction" in named["All versions"].said
+    assert (
+        f"{versions['count']:.0f} of {versions['total']:.0f} significant in its direction" in named["All versions"].said
+    )
     assert named["Predictor by arm"].said.startswith("p ")
     assert {"Resampling", "Region", "Power"} <= set(named)
     # Single deletions that lose significance and an empty region speak against an answer that is shown.
@@ -211,6 +214,26 @@ def test_the_strip_has_every_check_of_robustness_of_the_answer(fitted):
     assert "8 of " in named["Influence"].said and "adjusted over 7 predictors" in named["Family"].said
     assert named["Region"].verdict == ("warn" if shown else "pass")
     assert "nowhere in the observed range" in named["Region"].said
+
+
+def test_a_model_says_which_slopes_are_not_excluded_and_where_the_lines_cross(fitted):
+    results = fitted()
+    main = next(r for r in results if r.entry["primary"])
+    row = main.tables["verdict"].iloc[0]
+
+    def said(**changes):
+        changed = dataclasses.replace(main, tables=main.tables | {"verdict": pd.DataFrame([{**row, **changes}])})
+        return text_of(b for b in model_blocks(changed, Cells(0), whole=False) if b is not None)
+
+    bounded = {"crossing_kind": "bounded", "crossing": 0.5, "crossing_low": -0.25, "crossing_high": 1.5}
+    text = said(**bounded, margin=float("nan"))
+    assert f"do not exclude are {row['largest_arm']:.2f} in treatment" in text
+    assert "No smallest slope of interest was declared" in text
+    assert f"The lines cross at {main.on_predictor(0.5)}" in text and f"CI from {main.on_predictor(-0.25)}" in text
+    assert f"{row['n_below']:.0f} of {row['n']:.0f} people lie below" in text
+    text = said(crossing_kind="outside", margin=0.3, tost_arm_p=0.02, tost_reference_p=0.4, tost_difference_p=0.6)
+    assert "0.30, by two one-sided tests: treatment p = .020, control p = .400, difference p = .600" in text
+    assert "its interval has no two ends" in text
 
 
 def test_a_baseline_predictor_was_measured_before_randomisation(fitted):

@@ -5,7 +5,18 @@ import pandas as pd
 from hpaxis.labels import column_label, contrast_label, model_title, population_label, term_label
 from hpaxis.report.blocks import Figure, Fold, Heading, Items, Notice, Paragraph, Section, Table
 from hpaxis.report.models import difference_sentence, in_order, pair_of
-from hpaxis.report.numbers import MISSING, bounded, count, digits_for, fixed, interval, p_value, significant, words
+from hpaxis.report.numbers import (
+    MISSING,
+    bounded,
+    count,
+    digits_for,
+    fixed,
+    interval,
+    p_phrase,
+    p_value,
+    significant,
+    words,
+)
 from hpaxis.report.scrutiny import scrutiny_blocks
 from hpaxis.report.trial import trial_blocks
 
@@ -193,6 +204,7 @@ def model_blocks(result, cells, whole):
     return [
         heading,
         Paragraph(text),
+        _bounds(result, cells),
         _treatment(result, hidden),
         _left_out(result, cells),
         *(_figures(result, cells) if whole and not hidden else ()),
@@ -203,6 +215,42 @@ def model_blocks(result, cells, whole):
         *scrutiny_blocks(result, cells, whole),
         *trial_blocks(result, cells),
     ]
+
+
+def _bounds(result, cells):
+    """The largest slopes that the data do not exclude, and where the lines cross; None without arms."""
+    parts = []
+    for _, row in result.differences.iterrows():
+        found = result.verdict_of(row["contrast"])
+        if not result.counts or not found:
+            continue
+        arm, reference = pair_of(result, row["contrast"])
+        digits = digits_for(row["se"])
+        largest = {part: fixed(found[f"largest_{part}"], digits) for part in ("arm", "reference", "difference")}
+        parts.append(
+            f"The largest slopes, up or down, that these data do not exclude are {largest['arm']} in {arm} and "
+            f"{largest['reference']} in {reference}; the largest difference is {largest['difference']}."
+        )
+        if found["margin"] != found["margin"]:
+            parts.append("No smallest slope of interest was declared, so that no slope can be called absent.")
+        else:
+            margin = fixed(found["margin"], digits)
+            tests = ", ".join(
+                f"{who} p {p_phrase(found[f'tost_{part}_p'])}"
+                for part, who in (("arm", arm), ("reference", reference), ("difference", "difference"))
+            )
+            parts.append(f"Within the smallest slope of interest, {margin}, by two one-sided tests: {tests}.")
+        parts.append(_crossing(result, found, cells))
+    return Paragraph(" ".join(parts)) if parts else None
+
+
+def _crossing(result, found, cells):
+    """Where two arms' lines cross, with the interval, and the people below."""
+    if found["crossing_kind"] != "bounded":
+        return "Where the two lines cross, these data do not tell: its interval has no two ends."
+    place, low, high = (result.on_predictor(found[c]) for c in ("crossing", "crossing_low", "crossing_high"))
+    below = cells.part(int(found["n_below"]), int(found["n"]))
+    return f"The lines cross at {place} ({result.confidence} CI from {low} to {high}); {below} people lie below."
 
 
 def _treatment(result, hidden):
