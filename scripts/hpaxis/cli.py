@@ -357,6 +357,23 @@ def real(
     print(f"\nwritten to {out / 'estimates.tsv'}")
 
 
+@command(app, "genome", "hpaxis genome reads.bam hg38.fa --spike-in lambda --all-cpgs cpgs.tsv.gz")
+def genome(
+    bam: Annotated[Path, typer.Argument(help="aligned bisulfite reads, BAM or CRAM, of any aligner")],
+    fasta: Annotated[Path, typer.Argument(help="FASTA that they are aligned to")],
+    spike_in: Annotated[str | None, typer.Option(help="contig of unmethylated spike-in DNA")] = None,
+    methylated_spike_in: Annotated[str | None, typer.Option(help="contig of fully methylated spike-in DNA")] = None,
+    chemistry: Annotated[str, typer.Option(help="bisulfite, em-seq, taps or 5-base")] = "bisulfite",
+    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="keep them, as for RRBS")] = False,
+    all_cpgs: Annotated[Path | None, typer.Option(help="write every CpG with its counts (gzip)")] = None,
+) -> None:
+    """Figures of a whole genome library, without a panel: where reads went, methylation and conversion."""
+    from hpaxis.methylation.assays.genome import whole_genome
+
+    spikes = {"spike_in": spike_in, "methylated_spike_in": methylated_spike_in}
+    print(whole_genome(bam, fasta, chemistry, all_cpgs, remove_duplicates=not keep_duplicates, **spikes))
+
+
 @command(app, "bundle", "hpaxis bundle my_study.yaml --participants")
 def bundle(
     config_path: Study = None,

@@ -11,6 +11,7 @@ import pandas as pd
 import pysam
 import pytest
 
+from hpaxis.cli import main
 from hpaxis.methylation.assays.aligner import align_reads, index_genome, run_program, trim_reads
 from hpaxis.methylation.assays.genome import call_genome, open_genome, place_panel
 from hpaxis.methylation.assays.genome_bam import check_bam
@@ -449,3 +450,18 @@ def test_ignored_cycles_do_not_count(genome):
     assert counted(genome.call(alone, remove_duplicates=False)[0])[place] == [5, 0]
     left = genome.call(alone, remove_duplicates=False, ignored_cycles=[2, 0, 0, 0])[0]
     assert counted(left)[place] == [0, 0] and sum(map(sum, counted(left))) > 0
+
+
+def test_a_whole_genome_library_needs_no_panel(genome, tmp_path, capsys):
+    """The command's figures are those of the same reads with a panel, and every CpG is written."""
+    bam = genome.write(simple(genome)[0])
+    _, summary = call_genome(bam, genome.panel, genome.path, "L1", SETTINGS | {"remove_duplicates": True}, 20)
+    table = tmp_path / "cpgs.tsv.gz"
+    assert main(["genome", str(bam), str(genome.path), "--all-cpgs", str(table)]) == 0
+    shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    for column in ("reads_in", "passed", "cpgs", "cpg_calls", "cpg_methylated", "control_converted"):
+        assert int(shown[column]) == summary[column].iloc[0] > 0
+    with gzip.open(table, "rt") as file:
+        assert len(file.readlines()) == int(shown["cpgs"]) + 1
+    assert main(["genome", str(bam), str(genome.path), "--chemistry", "native"]) == 1
+    assert "cannot be counted over a whole genome" in capsys.readouterr().err

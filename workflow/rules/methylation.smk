@@ -461,7 +461,7 @@ rule write_multiqc:
 rule write_tracks:
     input:
         calls=rules.estimate_methylation.output.calls,
-        genome=study.config["methylation"]["genome"]["fasta"] or [],
+        genome=here(study.config["methylation"]["genome"]["fasta"]),
         code=code_of("write_tracks"),
     output:
         counts=expand("<results>/methylation/browser/{library}.bedmethyl.gz", library=study.library_ids()),

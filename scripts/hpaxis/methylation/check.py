@@ -82,7 +82,9 @@ def check_sheets(study):
         if row.kind == "standard" and pd.isna(row.expected_percent):
             add("is missing", "a standard needs its known methylation", "expected_percent")
         if pd.isna(row.panel):
-            add("is missing", "name the panel", "panel")
+            remedy = "name the panel"
+            remedy += "; for figures of the whole genome alone, run hpaxis genome" if row.assay == "genome" else ""
+            add("is missing", remedy, "panel")
         if pd.notna(row.umi) and row.assay != "amplicon":
             add(f"is given, but assay {row.assay} has no reads", "write NA or correct the assay", "umi", row.umi)
         elif pd.notna(row.umi) and "," in row.umi and pd.isna(row.fastq_2) and row.interleaved != "yes":

@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 import pysam
 
-from hpaxis.methylation.assays.genome_bam import FATES, Strands, prepare_bam
+from hpaxis.methylation.assays.genome_bam import FATES, Strands, check_bam, prepare_bam
 from hpaxis.methylation.assays.modbam import call_modified
 from hpaxis.methylation.assays.release import counts_of_cpgs
 from hpaxis.methylation.assays.second_caller import ALLC_COLUMNS, run_methylpy, turn
 from hpaxis.methylation.counting.calls import LibraryCalls
-from hpaxis.methylation.counting.chemistry import NATIVE, is_turned
+from hpaxis.methylation.counting.chemistry import CONVERTED, NATIVE, is_turned
 from hpaxis.problems import Problem, raise_if_any
+from hpaxis.schemas import load, with_defaults
 
 CHUNK = 500_000
 SUMMARY = (
@@ -78,10 +79,13 @@ def call_genome(bam, panel, genome_path, library_id, settings, min_base_quality,
     name one (all its cytosines), else from all cytosines outside CpGs. With a spike-in and no ``all_cpgs`` only reads
     of the panel and the spike-ins are called. ``chemistry``: where methylated cytosines read T, methylpy's counts are
     turned; native reads are called by their tags (`modbam`). CpGs of a fully methylated spike-in tell over-conversion.
-    Raises `InputError`.
+    Without a panel (None) only the summary of the whole genome is made: ``(None, summary)``. Raises `InputError`.
     """
     genome = open_genome(genome_path)
-    places = place_panel(panel, genome, genome_path)
+    if panel is None:
+        places = pd.DataFrame({"cpg_id": [], "chrom": [], "pos": []}).astype({"chrom": "str", "pos": "int64"})
+    else:
+        places = place_panel(panel, genome, genome_path)
     if chemistry == NATIVE:
         return _call_native(bam, panel, places, genome, library_id, settings)
     control, full = settings["spike_in"], settings.get("methylated_spike_in")
@@ -90,7 +94,8 @@ def call_genome(bam, panel, genome_path, library_id, settings, min_base_quality,
         if name not in genome.references:
             remedy = "correct methylation.genome.spike_in and methylated_spike_in"
             raise_if_any([Problem(str(genome_path), "has no such contig", remedy, value=name)])
-    regions = _regions(places, genome, spikes) if control is not None and all_cpgs is None else None
+    limited = control is not None and all_cpgs is None and panel is not None
+    regions = _regions(places, genome, spikes) if limited else None
     with tempfile.TemporaryDirectory() as work:
         clean = Path(work) / "reads.bam"
         fates, strands = prepare_bam(
@@ -113,7 +118,26 @@ def call_genome(bam, panel, genome_path, library_id, settings, min_base_quality,
                 if len(chunk):
                     tally.add(turn(chunk) if is_turned(chemistry) else chunk, sink)
             tally.end(sink)
-    return _library_calls(library_id, panel, fates, tally), _summary(library_id, fates, tally, control, strands)
+    calls = None if panel is None else _library_calls(library_id, panel, fates, tally)
+    return calls, _summary(library_id, fates, tally, control, strands)
+
+
+def whole_genome(bam, fasta, chemistry="bisulfite", all_cpgs=None, **settings):
+    """Figures of a whole genome library as text: the columns of methylation/genome/, and spike-ins, one a line.
+
+    ``settings``: keys of the config's section methylation.genome that differ from their defaults. Raises
+    `InputError` for files that cannot be read or a chemistry that is none.
+    """
+    if chemistry not in CONVERTED:
+        remedy = f"give one of {', '.join(CONVERTED)}"
+        raise_if_any([Problem("chemistry", "cannot be counted over a whole genome", remedy, value=chemistry)])
+    genome = open_genome(fasta)
+    raise_if_any(check_bam(bam, genome))
+    section = with_defaults({}, load("config/methylation"))
+    quality = section["min_base_quality"]
+    _, summary = call_genome(bam, None, fasta, Path(bam).stem, section["genome"] | settings, quality, all_cpgs,
+                             chemistry=chemistry)  # fmt: skip
+    return summary.iloc[0].to_string(na_rep="-")
 
 
 class _GzipText:

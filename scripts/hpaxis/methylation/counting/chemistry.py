@@ -7,6 +7,7 @@ not converted at all; their basecaller says how likely each cytosine is methylat
 
 TURNED = ("taps", "5-base")
 NATIVE = "native"
+CONVERTED = ("bisulfite", "em-seq", *TURNED)
 
 
 def is_turned(chemistry: str) -> bool:
