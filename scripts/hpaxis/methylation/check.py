@@ -193,7 +193,8 @@ def check_files(study, elsewhere, checked=None):
             if checked is not None and not found:
                 checked.add(paths)
     problems += _same_reads(read, sheet)
-    return problems + check_library_files(study.libraries, study.config["methylation"], sheet)
+    problems += check_library_files(study.libraries, study.config["methylation"], sheet)
+    return list(dict.fromkeys(problems))  # a table that many libraries name is at fault once
 
 
 def _same_reads(read, sheet):
