@@ -1,5 +1,6 @@
 """How hpaxis carries a load: `make load`, or parts of it with  python benchmarks/load.py plan run deep.
 
+submissions   1,000 libraries (--libraries) under profiles/slurm, small ones in batches and large ones by themselves
 plan   2,000 libraries and 100 plates with their files: checked, planned and dry-run
 run    1,000 libraries of 2,000 read pairs (--libraries, --pairs): the methylation stage, memory of its jobs
 deep   one library of 20 million read pairs (--deep): memory and time of its job
@@ -9,6 +10,7 @@ Each part prints one line for docs/reliability.md. Times are of this machine, so
 
 import argparse
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -173,7 +175,31 @@ def deep(given):
     )
 
 
-PARTS = {"plan": plan, "run": run, "deep": deep}
+def submissions(given):
+    """Count what the SLURM profile would submit for a study, by a dry-run with the profile's groups."""
+    config = settings(round(given.libraries / (2 * 96 / 89)), given.pairs)
+    Path("study").mkdir()
+    simulation = simulate(config)
+    write_sheets(simulation, config["sheets"])
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.yaml").read_text(encoding="utf-8"))
+    groups = ["--groups", *(f"{k}={v}" for k, v in profile["groups"].items())]
+    groups += ["--group-components", *(f"{k}={v}" for k, v in profile["group-components"].items())]
+    for what, most in (("small", 12), ("small", 50), ("large", 1)):
+        config["methylation"]["libraries_per_job"] = most
+        Path("study/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        command = [sys.executable, "-m", "snakemake", "--dry-run", "-s", str(ROOT / "Snakefile"), "--cores", "4"]
+        command += ["--configfile", "study/config.yaml", *groups]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(done.stdout[-2000:] + done.stderr[-3000:])
+        jobs = len(re.findall(r"^ *rule (?!all:)", done.stdout, flags=re.MULTILINE))
+        alone = len(re.findall(r"^rule (?!all:)", done.stdout, flags=re.MULTILINE))
+        together = len(re.findall(r"Group job ", done.stdout))
+        study = f"{len(simulation.libraries)} {what} libraries, {len(simulation.plates)} plates"
+        print(f"submissions: {study}, {most} a job: {jobs} jobs in {alone + together} submissions", flush=True)
+
+
+PARTS = {"submissions": submissions, "plan": plan, "run": run, "deep": deep}
 
 
 def main():

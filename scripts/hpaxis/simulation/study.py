@@ -117,9 +117,9 @@ def check_sheets(simulation: Simulation, paths: Mapping[str, str | Path]) -> Non
 
 
 def write_sheets(simulation: Simulation, paths: Mapping[str, str | Path]) -> None:
-    """Write the sheets to ``paths`` (name to path)."""
-    for name, path in paths.items():
-        write_table(simulation.sheet(name), path)
+    """Write the `SHEETS` to ``paths`` (name to path, as the config has them)."""
+    for name in SHEETS:
+        write_table(simulation.sheet(name), paths[name])
 
 
 def write_reads(simulation: Simulation, folder: str | Path, cores: int = 1) -> None:
