@@ -49,7 +49,9 @@ def snakemake(folder, *arguments, cores=2, **environment):
         command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stdout[-2000:]}{done.stderr[-6000:]}")
+        logs = sorted(Path(folder).rglob(".snakemake/log/*.log"))
+        said = logs[-1].read_text(encoding="utf-8")[-6000:] if logs else ""
+        sys.exit(f"{' '.join(command)}\n{done.stdout[-2000:]}{done.stderr[-3000:]}{said}")
 
 
 def write_study(design, folder):

@@ -28,7 +28,6 @@ WORDS = (
     ("out_of_range", re.compile(r"^#?(range\?|path\?|out ?of ?range|invalid)$", re.I)),
     ("read_error", re.compile(r"^#?(missed|err(or)?|fail(ed)?|n/d|no ?read|#n/a|#value!|#div/0!)$", re.I)),
 )  # fmt: skip
-NO_VALUE = ("blank", "overflow", "underflow", "masked", "out_of_range", "read_error")
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Sheet:
 class PlateRead:
     """One reading of one plate: (plate, wavelength, time, raw or derived).
 
-    ``wells``: DataFrame well, value, status (ok, or one of `NO_VALUE`). ``plates``: names the file gives the plate.
+    ``wells``: DataFrame well, value, status (ok, or why there is none). ``plates``: names the file gives the plate.
     ``reading``: the file's name of this reading, unique for its plate. ``derived``: computed by the reader's software
     from another reading. ``averaged``: a mean over replicate wells, which hides their scatter. ``declared``: what
     the file itself says the wells hold (well, name, concentration), or None. ``wavelength``: in nm, as text; empty
@@ -179,11 +178,6 @@ def read_wells(cells: dict, path: str, where: str, comma_separated: bool = False
 def holds_numbers(cells):
     """Whether any of ``{well: text}`` is a number: a grid of names is a layout, not a reading."""
     return any(NUMBER.match(text) or COMMA_NUMBER.match(text) for text in cells.values())
-
-
-def only_numbers(cells):
-    """Whether every filled cell of ``{well: text}`` is a number."""
-    return holds_numbers(cells) and all(NUMBER.match(t) or COMMA_NUMBER.match(t) or t == "" for t in cells.values())
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ ABOUT = (
 RAW = re.compile(r"^(raw data|label ?\d+|value|od|\d{3,4} ?(nm)?)\b", re.I)
 WAVELENGTH = re.compile(r"^(?:measurement wavelength:?\s*)?(\d{3,4})\s*nm$", re.I)
 PER_LABEL = re.compile(r"^(label ?\d+)\s*[=:]\s*(\d{3,4})(?!\d)", re.I)
-UNIT = re.compile(r"^[-\d.,]+\s*(s|ms|min|°c|c)?$", re.I)
 
 
 def recognise(sheets):

@@ -5,7 +5,6 @@ Heger and Sudbery (2017): a UMI one base from another that was read at least twi
 its copy. Every family then speaks by the majority of its molecules, cytosine by cytosine.
 """
 
-import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy as np
 from hpaxis.methylation.counting.reads import windows
 from hpaxis.problems import InputError, Problem
 
-PATTERN = re.compile(r"name|N{4,16}(,N{4,16})?|,N{4,16}")
 LONGEST = 32  # two bits a base
 CODE = np.full(256, 4, dtype=np.uint8)
 for _letters in (b"ACGT", b"acgt"):
