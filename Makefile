@@ -128,6 +128,7 @@ site: $(VENV)/.site  ## the documentation as a site: build/site/docs/index.html
 
 reference: $(VENV)/.run
 	$(BIN)/python -m hpaxis.reference > config/README.md
+	$(BIN)/python -m hpaxis.reference outputs > docs/outputs.md
 
 house: $(VENV)/.run  ## draw CONTRIBUTING.md's pictures of the library from its imports
 	$(BIN)/python docs/house.py

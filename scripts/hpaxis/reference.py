@@ -1,11 +1,13 @@
-"""config/README.md, written from the schemas: `python -m hpaxis.reference > config/README.md`."""
+"""References written from the schemas: of the config, by `python -m hpaxis.reference`; of tables, with `outputs`."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from hpaxis.schemas import config_schema, load
+from hpaxis.shipped import SCHEMAS
 
 SHEETS = ("libraries", "participants", "hair", "saliva_cortisol", "plates")
 
@@ -39,6 +41,40 @@ def reference() -> str:
             required = "yes" if column in schema["required"] else "no"
             meaning = _cell(part["description"]) + _bounds(part)
             lines.append(f"| {column} | {required} | {_type(part)} | {_default(part)} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def outputs() -> str:
+    """Return the Markdown of every table that a run writes, from its schema: file, a row, columns, missing values."""
+    schemas = [load(path.stem) for path in sorted(SCHEMAS.glob("*.schema.yaml"))]
+    lines = [
+        "# Outputs: a data dictionary",
+        "",
+        "Every table of the stages below `results/` that has a schema in `workflow/schemas`; it is checked against the",
+        "schema when it is written. `cohort/analysis.tsv` has the study's own columns. Tables are tab-separated UTF-8",
+        "text with a header row; `NA` stands for missing. Numbers have ten significant digits. `{library}`,",
+        "`{plate}` and `{model}` stand for names of the study. Written by `python -m hpaxis.reference outputs`.",
+    ]
+    stages: dict[str, list[dict[str, Any]]] = {}
+    for schema in schemas:
+        title = str(schema["title"])
+        stages.setdefault(title.split("/")[0] if "/" in title else "other", []).append(schema)
+    for stage, found in stages.items():
+        lines += ["", f"## {stage[0].upper()}{stage[1:]}"]
+        for schema in sorted(found, key=lambda s: str(s["title"])):
+            lines += ["", f"### `{schema['title']}`", "", _cell(schema.get("description", "")), ""]
+            lines += ["| column | type | may be missing | meaning |", "| --- | --- | --- | --- |"]
+            for column, part in schema["properties"].items():
+                kinds = part.get("type", [])
+                kinds = [kinds] if isinstance(kinds, str) else kinds
+                shown = " or ".join(k for k in kinds if k != "null") or _type(part)
+                missing = "yes" if "null" in kinds or None in part.get("enum", ()) else "no"
+                lines.append(
+                    f"| `{column}` | {shown} | {missing} | {_cell(part.get('description', ''))}{_bounds(part)} |"
+                )
+            for pattern, part in schema.get("patternProperties", {}).items():
+                meaning = _cell(part.get("description", ""))
+                lines.append(f"| names like `{_cell(pattern)}` | {_type(part)} | yes | {meaning} |")
     return "\n".join(lines) + "\n"
 
 
@@ -86,4 +122,4 @@ def _cell(text: object) -> str:
 
 
 if __name__ == "__main__":
-    print(reference(), end="")
+    print(outputs() if sys.argv[1:] == ["outputs"] else reference(), end="")

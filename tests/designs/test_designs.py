@@ -16,6 +16,10 @@ import yaml
 
 from hpaxis.cli import main
 from hpaxis.designs.catalogue import CONFIG, DESIGNS, write_design
+from hpaxis.study import load_study
+
+sys.path.insert(0, str(Path(__file__).parent))
+import tracing
 
 ROOT = Path(__file__).resolve().parents[2]
 HOWTO = ROOT / "docs" / "howto"
@@ -147,6 +151,18 @@ def test_a_design_runs_from_its_page_to_its_report(name, here, capsys):
             snakemake(*arguments, folder=Path.cwd())
     page = "validation" if name == "laboratory" else "report"
     read_page(name, Path(f"results/report/{page}.html").read_text(encoding="utf-8"))
+    if page == "report":
+        trace_pages(Path.cwd(), Path(CONFIG))
+
+
+def trace_pages(folder, path):
+    """Fail where a number of the page is in no table of the run, with every count shown and with few withheld."""
+    config = load_study(yaml.safe_load(path.read_text(encoding="utf-8"))).config
+    for smallest, page, trace in tracing.pages(folder, config):
+        looked, faults = tracing.page_faults(trace, page)
+        assert looked > 50 and not faults, (smallest, faults[:20])
+        if smallest:
+            assert not tracing.small_counts(page, smallest)
 
 
 def read_page(name, text):

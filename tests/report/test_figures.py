@@ -6,7 +6,15 @@ from scipy import stats
 
 from hpaxis.cohort.figures import measures, plot_distributions, plot_flow
 from hpaxis.figures import save
-from hpaxis.methylation.figures.levels import cpg_levels, plot_concordance, plot_conversion_depth, plot_cpg_levels
+from hpaxis.methylation.figures.gene import cpg_effects, plot_gene, read_features
+from hpaxis.methylation.figures.levels import (
+    cpg_levels,
+    cpg_persons,
+    plot_concordance,
+    plot_conversion_depth,
+    plot_cpg_levels,
+)
+from hpaxis.methylation.panels.panel import panel_folder, read_panel
 from hpaxis.report.privacy import WITHHELD, shown_flow
 
 ARMS = ["control", "treatment"]
@@ -145,3 +153,76 @@ def test_figures_are_the_same_bytes_each_time(libraries, levels, tmp_path):
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "a2.svg").read_bytes() == (tmp_path / "b2.svg").read_bytes()
     assert b"L10000" not in (tmp_path / "a.svg").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Calls of 40 people and their libraries: CpG 3 of the shipped panel differs by 8 points, the others do not."""
+    panel = read_panel(panel_folder("nr3c1_exon1f"))
+    rng = np.random.default_rng(11)
+    people = pd.DataFrame({"library_id": [f"L{i}" for i in range(40)], "participant_id": [f"P{i}" for i in range(40)],
+                           "role": "child", "arm": ARMS * 20})  # fmt: skip
+    ids = list(panel.cpgs["cpg_id"])
+    beta = rng.normal(0.2, 0.02, (40, len(ids)))
+    beta[1::2, 2] += 0.08
+    calls = pd.DataFrame({"library_id": np.repeat(people["library_id"], len(ids)), "cpg_id": ids * 40,
+                          "beta": beta.ravel()})  # fmt: skip
+    return panel, calls, people
+
+
+def test_differences_of_each_cpg_are_welchs_with_intervals_that_hold_together(measured):
+    _, calls, people = measured
+    effects = cpg_effects(cpg_persons(calls, people), ARMS)
+    wide = calls.pivot(index="library_id", columns="cpg_id", values="beta").loc[people["library_id"]]
+    treated = (people["arm"] == "treatment").to_numpy()
+    for row in effects.itertuples():
+        found = stats.ttest_ind(wide[row.cpg_id][treated], wide[row.cpg_id][~treated], equal_var=False)
+        own = found.confidence_interval(1 - 0.05 / 47)
+        assert (row.difference / row.se, row.df) == pytest.approx((found.statistic, found.df))
+        assert (row.low, row.high) == pytest.approx((own.low, own.high))
+    excluded = effects[(effects["low"] > 0) | (effects["high"] < 0)]
+    assert list(excluded["cpg_id"]) == ["NR3C1_1F_CpG03"] and set(effects["n"]) == {40}
+
+
+def test_simultaneous_intervals_hold_the_truth_together():
+    """200 studies of 12 correlated CpGs without an effect: all intervals hold zero in at least 95 % of them.
+
+    Tolerance: three binomial standard errors of 200 draws at 95 %.
+    """
+    rng = np.random.default_rng(5)
+    held = 0
+    half = np.sqrt(0.6) * rng.normal(size=(200, 20, 1)) + np.sqrt(0.4) * rng.normal(size=(200, 20, 12))
+    for study in half:
+        rows = [("child", f"c{j}", ARMS[i % 2], f"P{i}", study[i, j]) for j in range(12) for i in range(20)]
+        persons = pd.DataFrame(rows, columns=["population", "cpg_id", "arm", "participant_id", "beta"])
+        effects = cpg_effects(persons, ARMS)
+        held += ((effects["low"] <= 0) & (effects["high"] >= 0)).all()
+    assert held >= 200 * 0.95 - 3 * np.sqrt(200 * 0.95 * 0.05)
+
+
+def test_a_person_without_a_partner_in_the_other_arm_has_no_interval(measured):
+    _, calls, people = measured
+    few = people[(people["arm"] == "control") | (people["library_id"] == "L1")]
+    effects = cpg_effects(cpg_persons(calls, few), ARMS)
+    assert len(effects) == 47 and effects[["se", "low", "high"]].isna().all().all()
+    assert cpg_effects(cpg_persons(calls, people[people["arm"] == "control"]), ARMS).empty
+
+
+def test_the_gene_has_every_cpg_at_its_place_with_probes_and_names_of_the_literature(measured):
+    panel, calls, people = measured
+    features = read_features(panel_folder("nr3c1_exon1f"))
+    levels, effects = cpg_levels(calls, people), cpg_effects(cpg_persons(calls, people), ARMS)
+    figure = plot_gene(levels, effects, [(panel, features)], ARMS, {"child": "Children"})
+    top, differences, tracks = figure.axes
+    places = panel.cpgs["pos"].to_numpy(float)
+    assert set(points(top)[:, 0]) == set(places) and set(points(differences)[:, 0]) == set(places)
+    assert sorted(points(differences)[:, 1]) == pytest.approx(sorted(100 * effects["difference"]))
+    assert top.get_xlim()[0] > top.get_xlim()[1]  # minus strand: sense to the right
+    named = {t.get_text(): t.xy[0] for t in tracks.texts if t.get_text()}
+    probes = panel.aliases[panel.aliases["scheme"] == "illumina_probe"]
+    at = dict(zip(panel.cpgs["cpg_id"], places, strict=True))
+    assert {named[r.alias] for r in probes.itertuples()} == {at[r.cpg_id] for r in probes.itertuples()}
+    assert named["13"] == at["NR3C1_1F_CpG47"] and named["end of exon 1F"] == 143403986
+    rows = [t.get_text() for t in tracks.get_yticklabels()]
+    assert any("NGFI-A" in r or "Ngfi" in r for r in rows) and "Gene" in rows
+    assert "no library passed" in texts(plot_gene(levels.iloc[:0], effects.iloc[:0], [(panel, features)], ARMS))

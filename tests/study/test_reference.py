@@ -4,11 +4,20 @@ import jsonschema
 import yaml
 
 from hpaxis import schemas
-from hpaxis.reference import reference
+from hpaxis.reference import outputs, reference
 
 
 def test_config_readme_is_what_the_schemas_say(root):
     assert (root / "config" / "README.md").read_text() == reference(), "run `make reference`"
+
+
+def test_the_data_dictionary_is_what_the_schemas_say(root):
+    said = outputs()
+    assert (root / "docs" / "outputs.md").read_text() == said, "run `make reference`"
+    for path in (root / "workflow" / "schemas").glob("*.schema.yaml"):
+        schema = yaml.safe_load(path.read_text())
+        assert f"### `{schema['title']}`" in said
+        assert all(part.get("description") for part in schema["properties"].values()), path.name
 
 
 def test_every_key_and_column_is_described_and_every_default_is_valid():

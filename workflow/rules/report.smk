@@ -7,9 +7,11 @@ rule plot_methylation:
         standards=rules.estimate_methylation.output.standards,
         calibration=rules.estimate_methylation.output.calibration,
         analysis="<results>/cohort/analysis.tsv",
+        panels=report_settings.panel_files(study.libraries),
         code=code_of("plot_methylation"),
     output:
         levels="<results>/report/cpg_levels.tsv",
+        effects="<results>/report/cpg_effects.tsv",
         conversion=report(
             "<results>/report/figures/methylation/conversion.svg",
             caption="../report/conversion.rst",
@@ -21,6 +23,12 @@ rule plot_methylation:
             caption="../report/cpgs.rst",
             category="Methylation",
             labels={"figure": "Methylation of each CpG by arm"},
+        ),
+        gene=report(
+            "<results>/report/figures/methylation/gene.svg",
+            caption="../report/gene.rst",
+            category="Methylation",
+            labels={"figure": "CpGs on the gene"},
         ),
         concordance=report(
             "<results>/report/figures/methylation/concordance.svg",
@@ -212,6 +220,7 @@ rule write_report:
         libraries="<results>/methylation/libraries.tsv" if with_saliva else [],
         instrument="<results>/methylation/instrument.tsv" if pyrosequenced else [],
         levels=rules.plot_methylation.output.levels if with_saliva else [],
+        effects=rules.plot_methylation.output.effects if with_saliva else [],
         concordance="<results>/methylation/concordance.tsv" if with_saliva else [],
         analysis="<results>/cohort/analysis.tsv",
         attrition="<results>/cohort/attrition.tsv",
@@ -220,7 +229,11 @@ rule write_report:
         cortisol=rules.cortisol.input.tables,
         models=rules.moderation.input.tables,
         figures=[
-            *(path for name, path in rules.plot_methylation.output.items() if name != "levels" and with_saliva),
+            *(
+                path
+                for name, path in rules.plot_methylation.output.items()
+                if name not in ("levels", "effects") and with_saliva
+            ),
             *(rules.plot_patterns.output if with_saliva else []),
             *rules.plot_cohort.output,
             *rules.cortisol.input.figures,
@@ -266,7 +279,7 @@ rule write_quality:
         reads=rules.estimate_methylation.input.reads,
         cycles=rules.estimate_methylation.input.cycles,
         analysis="<results>/cohort/analysis.tsv",
-        figures=[path for name, path in rules.plot_methylation.output.items() if name != "levels"],
+        figures=[path for name, path in rules.plot_methylation.output.items() if name not in ("levels", "effects")],
         code=code_of("write_quality"),
     output:
         page=report(

@@ -44,6 +44,7 @@ def page_blocks(run):
             report["library_ids"],
             run.instrument,
             described["arm_differences"],
+            run.effects,
         ),
         run.cortisol is not None
         and cortisol_section(run.cortisol, run.figures["cortisol"], report["library_ids"], cells),

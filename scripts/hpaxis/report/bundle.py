@@ -19,7 +19,7 @@ from scipy import stats
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.report.privacy import Cells
 from hpaxis.report.provenance import sha256
-from hpaxis.sheets import read_sheet, sheet_schema
+from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
 from hpaxis.sizes import zip_problems
 from hpaxis.tables import FLOAT_FORMAT, read_table, whole_file
 
@@ -59,7 +59,7 @@ def bundle_files(config, tables, report, counts, participants):
     files = {"README.md": README.format(what=what + _left_out(withheld)).encode("utf-8")}
     if withheld:
         files[WITHHELD] = "".join(f"{name}\n" for name in ["table", *sorted(withheld)]).encode("utf-8")
-    sheet, _ = read_sheet(config["sheets"]["libraries"], sheet_schema("libraries"))
+    sheet = _libraries(config)
     own = sheet[sheet["kind"] == "study"]
     for name, path in report.items():
         files[f"report/{name}"] = Path(path).read_bytes()
@@ -110,6 +110,8 @@ def _left_out(withheld):
 
 def numbered(released, own):
     """Return the released tables with the libraries in ``own`` numbered, in an order that their ids do not tell."""
+    if "molecules" not in released:  # a study without saliva
+        return released
     content = {}
     for measured in (released["molecules"], released.get("pyrosequencing", released["molecules"])):
         for library, rows in measured[measured["library_id"].isin(own)].groupby("library_id"):
@@ -219,7 +221,7 @@ def _inputs(config):
     counted = {"assay": "counts", "counts": "counts/molecules.tsv"}
     # The table of readings names the well of an export, in which exports are one.
     measured = {"export": "counts/pyrosequencing.tsv", "well": "NA"}
-    sheet, _ = read_sheet(config["sheets"]["libraries"], sheet_schema("libraries"))
+    sheet = _libraries(config)
     panels = {}
     for panel in sheet["panel"].dropna().unique():
         if "/" in panel:
@@ -232,7 +234,8 @@ def _inputs(config):
         given = measured if row.get("assay") == "pyrosequencing" else counted
         return {**given, **unread, "panel": panels.get(row["panel"], row["panel"])}
 
-    files["sheets/libraries.tsv"] = _rewritten(files["sheets/libraries.tsv"], library)
+    if sheets["libraries"]:
+        files["sheets/libraries.tsv"] = _rewritten(files["sheets/libraries.tsv"], library)
     if sheets.get("plates"):
 
         def plate(row):
@@ -248,6 +251,12 @@ def _inputs(config):
     methylation = {**config["methylation"]}
     methylation["pyrosequencing"] = {**methylation["pyrosequencing"], "positions": None, "alias_scheme": None}
     return {**config, "sheets": sheets, "methylation": methylation}, files
+
+
+def _libraries(config):
+    schema = sheet_schema("libraries")
+    path = config["sheets"]["libraries"]
+    return read_sheet(path, schema)[0] if path else empty_sheet(schema)
 
 
 def _rewritten(data, change):

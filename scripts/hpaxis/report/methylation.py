@@ -2,6 +2,8 @@
 
 import re
 
+import pandas as pd
+
 from hpaxis.labels import column_label, population_label
 from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
 from hpaxis.report.numbers import (
@@ -28,15 +30,15 @@ VERDICTS = ("pass", "warn", "fail")
 
 
 def methylation_section(libraries, sheet, levels, concordance, gates, figures, cells, library_ids, instrument=None,
-                        differences=None):  # fmt: skip
+                        differences=None, effects=None):  # fmt: skip
     """Return the section on methylation.
 
     ``libraries`` is methylation/libraries.tsv, ``sheet`` the sheet of libraries, ``levels`` the CpG levels by arm
     (`hpaxis.methylation.figures.levels.cpg_levels`), ``concordance`` the table of both callers, ``gates`` maps
     ``conversion`` and ``depth`` to (fail, warn), ``figures`` maps ``conversion``, ``cpgs`` and ``concordance``
     to SVG text, ``instrument`` is methylation/instrument.tsv where a pyrosequencer was used,
-    ``differences`` the arms’ differences beside the error of measurement (`hpaxis.report.describe.arm_differences`).
-    Ids of study libraries
+    ``differences`` the arms’ differences beside the error of measurement (`hpaxis.report.describe.arm_differences`),
+    ``effects`` report/cpg_effects.tsv (what the arms differ by at each CpG). Ids of study libraries
     are shown only where ``library_ids``; ``cells`` is `hpaxis.report.privacy.Cells`.
     """
     study = libraries[libraries["kind"] == "study"]
@@ -51,7 +53,7 @@ def methylation_section(libraries, sheet, levels, concordance, gates, figures, c
         flagged_table(libraries, library_ids) if library_ids else reason_table(study, cells),
         control_table(libraries, sheet),
         Heading("cpgs", "Methylation of each CpG"),
-        *_level_figures(figures, levels),
+        _level_figure(figures, _shown(levels, cells), effects),
         *_level_tables(levels, cells),
         difference_table(differences),
         *(_molecule_figures(figures) if counted else ()),
@@ -62,39 +64,43 @@ def methylation_section(libraries, sheet, levels, concordance, gates, figures, c
     return Section("methylation", "Methylation", tuple(b for b in blocks if b is not None))
 
 
-def _level_figures(figures, levels):
-    """CpGs on the gene where the figure has been drawn, else in their order along the amplicon."""
-    blocks = []
-    if "gene" in figures:
-        blocks.append(
-            Figure(
-                "gene",
-                "Methylation of each CpG on the gene",
-                "Mean methylation of each CpG by arm with simultaneous intervals, over the amplicon’s genomic "
-                "position; "
-                "below it the CpGs, indices such as the NGFI-A sites, the array’s probes and the literature’s numbers.",
-                figures["gene"],
-                "Bands: simultaneous 95% intervals over all CpGs of an arm (Bonferroni t). Tracks below: CpGs in their "
-                "order, sites of the panel’s indices, Illumina probes, and names from the literature "
-                "(aliases.tsv of the panel).",
-                source=("report/figures/methylation/gene.svg", "report/cpg_levels.tsv"),
-                data=levels,
-            )
-        )
-    blocks.append(
-        Figure(
+def _level_figure(figures, levels, effects):
+    """CpGs on the gene; in their order along the amplicon where that figure has not been drawn."""
+    if "gene" not in figures:
+        return Figure(
             "levels",
             "Methylation of each CpG by arm",
             "Mean methylation of each CpG by arm with its interval; the numbers stand in the tables below.",
             figures["cpgs"],
             "Means over people with a 95% t interval, from libraries that did not fail, corrected for incomplete "
             "conversion; a corrected value may fall below zero.",
-            folded=bool(blocks),
             source=("report/figures/methylation/cpgs.svg", "report/cpg_levels.tsv"),
             data=levels,
         )
+    differs = effects[(effects["low"] > 0) | (effects["high"] < 0)] if effects is not None else []
+    said = (
+        "At no CpG does a simultaneous interval of the difference between arms exclude zero."
+        if not len(differs)
+        else f"Simultaneous intervals of the difference between arms exclude zero at {words(differs['cpg_id'])}."
     )
-    return blocks
+    return Figure(
+        "gene",
+        "Methylation of each CpG on the gene, and what the arms differ by",
+        "Mean methylation of each CpG by arm and differences between arms, over the place of each CpG; below them the "
+        f"sites of the indices, the array’s probes and names from the literature. {said}",
+        figures["gene"],
+        f"Means over people, from libraries that did not fail, corrected for incomplete conversion. Intervals hold for "
+        f"all CpGs together at 95% (Bonferroni; Welch for differences). {said} Names are those of the panel’s files.",
+        source=("report/figures/methylation/gene.svg", "report/cpg_levels.tsv", "report/cpg_effects.tsv"),
+        data=levels
+        if effects is None
+        else pd.concat([levels, effects[[c for c in effects if c in levels or c != "n"]]]),
+    )
+
+
+def _shown(table, cells):
+    """A table of levels without its n, from which it would follow how few people lack a level."""
+    return table if cells.all_shown else table.drop(columns="n")
 
 
 def _molecule_figures(figures):
@@ -252,6 +258,8 @@ def reason_table(study, cells):
     )
     said["reasons"] = said["reasons"].map(reason_kind)
     said = said[said["reasons"] != ""]
+    # A library with two reasons of one kind counts once.
+    said = said.reset_index(names="library").drop_duplicates(["library", "reasons"])
     counts = said.groupby(["reasons", "verdict"]).size().unstack(fill_value=0)
     rows = tuple(
         (reason, cells.people(row.get("fail", 0)), cells.people(row.get("warn", 0)))
@@ -423,7 +431,7 @@ def level_table(levels, population, cells):
         columns += [f"n ({arm})", f"Mean ({arm})", f"95% CI ({arm})"]
     title = f"Methylation of each CpG by arm, {population_label(population)}"
     note = None if cells.all_shown else "n is withheld: few people may lack a level (report.smallest_cell)."
-    data = levels if cells.all_shown else levels.drop(columns="n")
+    data = _shown(levels, cells)
     source = ("report/cpg_levels.tsv",)
     return Table(title, tuple(columns), tuple(rows), note=note, folded=True, source=source, data=data)
 

@@ -50,6 +50,7 @@ def read_run(files, config, snps=0, genome="unchecked"):
         instrument=read_table(files["instrument"]) if files.get("instrument") else None,
         programme={Path(path).stem: read_table(path) for path in files.get("programme", [])},
         truth=read_table(files["truth"]) if files.get("truth") else None,
+        effects=read_table(files["effects"]) if files.get("effects") else None,
     )
 
 

@@ -16,7 +16,7 @@ class Run:
     text; ``checksums`` and ``software`` say what went in; ``snps`` counts the panels' masked positions; ``genome``
     says whether they agree with a genome; ``instrument`` is the error of a pyrosequencer, None without one;
     ``programme`` holds that stage's tables, empty without; ``truth`` a simulation's true coefficients; ``series`` the
-    tables of saliva cortisol, None without.
+    tables of saliva cortisol, None without; ``effects`` what the arms differ by at each CpG.
     """
 
     config: dict
@@ -38,3 +38,4 @@ class Run:
     programme: dict = field(default_factory=dict)
     truth: pd.DataFrame | None = None
     series: dict | None = None
+    effects: pd.DataFrame | None = None

@@ -19,6 +19,7 @@ KINDS = {
     "no_template": "no\ntemplate",
 }
 
+LEVEL = 0.95  # of intervals
 HIGH = 20  # percent; the study's own libraries lie far below
 
 
@@ -119,24 +120,38 @@ def _name_kinds(axis, x, kinds):
         )
 
 
-def cpg_levels(calls, people, level=0.95):
+def cpg_persons(calls, people):
+    """Return the methylation of each person and CpG: population, cpg_id, arm, participant_id, beta.
+
+    Arguments as of `cpg_levels`. A person's libraries are averaged; CpGs stand in the order of ``calls``.
+    """
+    order = {cpg: i for i, cpg in enumerate(dict.fromkeys(calls["cpg_id"]))}
+    people = people[["library_id", "participant_id", "role", "arm"]].rename(columns={"role": "population"})
+    merged = calls.merge(people, on="library_id").dropna(subset=["beta"])
+    persons = merged.groupby(["population", "cpg_id", "arm", "participant_id"])["beta"].mean().reset_index()
+    persons["place"] = persons["cpg_id"].map(order)
+    keys = ["population", "place", "arm", "participant_id"]
+    return persons.sort_values(keys, ignore_index=True).drop(columns="place")
+
+
+def cpg_levels(calls, people, level=LEVEL):
     """Return the mean methylation of each CpG by population and arm, with a t interval over people.
 
     ``calls`` holds the per-CpG rows of libraries (library_id, cpg_id, beta as a fraction, NaN where uncalled),
     ``people`` one row per library: library_id, participant_id, role, arm. A person's libraries are averaged first, so
-    that n counts people. Returns population, cpg_id, arm, n, mean, low, high, CpGs in the order of ``calls``; the
-    interval is missing where n < 2.
+    that n counts people. Returns population, cpg_id, arm, n, mean, low, high, and the ends low_all and high_all of
+    intervals that hold for all CpGs of a population and arm together (Bonferroni). CpGs stand in the order of
+    ``calls``; intervals are missing where n < 2.
     """
-    order = {cpg: i for i, cpg in enumerate(dict.fromkeys(calls["cpg_id"]))}
-    people = people[["library_id", "participant_id", "role", "arm"]].rename(columns={"role": "population"})
+    persons = cpg_persons(calls, people)
     keys = ["population", "cpg_id", "arm"]
-    merged = calls.merge(people, on="library_id").dropna(subset=["beta"])
-    persons = merged.groupby([*keys, "participant_id"])["beta"].mean()
-    levels = persons.groupby(keys).agg(n="size", mean="mean", sd="std").reset_index()
-    half = student_quantile((1 + level) / 2, levels["n"] - 1) * levels["sd"] / np.sqrt(levels["n"])
-    levels = levels.assign(low=levels["mean"] - half, high=levels["mean"] + half, place=levels["cpg_id"].map(order))
-    levels = levels.sort_values(["population", "place", "arm"], ignore_index=True)
-    return levels[[*keys, "n", "mean", "low", "high"]]
+    levels = persons.groupby(keys, sort=False)["beta"].agg(n="size", mean="mean", sd="std").reset_index()
+    error = levels["sd"] / np.sqrt(levels["n"])
+    tested = levels.groupby(["population", "arm"])["cpg_id"].transform("size")
+    half, wide = (student_quantile(1 - (1 - level) / 2 / m, levels["n"] - 1) * error for m in (1, tested))
+    ends = {"low": levels["mean"] - half, "high": levels["mean"] + half}
+    ends |= {"low_all": levels["mean"] - wide, "high_all": levels["mean"] + wide}
+    return levels.assign(**ends)[[*keys, "n", "mean", *ends]]
 
 
 def plot_cpg_levels(levels, arms, titles=None):

@@ -117,8 +117,9 @@ def _analysis(run):
         "the difference of slopes alone [@gelman2006]."
     )
     region = (
-        "Regions of significance were computed in closed form [@johnson1936; @bauer2005], pointwise and with the false "
-        "discovery rate held [@esarey2018]."
+        "Regions of significance [@johnson1936; @bauer2005] hold over the whole observed range at once, by a simulated "
+        "critical value; beside them stand the pointwise regions and those with the false discovery rate held "
+        "[@esarey2018]."
     )
     parts = [model, region]
     methods_used = {m for r in results if not r.refused for m in r.tables["sensitivity"]["method"]}
@@ -138,8 +139,7 @@ def _analysis(run):
         f"Freedman–Lane permutation [@freedman1983], with {draws} draws each; by leaving out each person in turn; "
         "by simulated "
         "power at the study’s own design; and by a multiverse of the model’s choices [@steegen2016] with joint "
-        "permutation "
-        "tests [@simonsohn2020]."
+        "tests over its versions [@simonsohn2020], by a restricted wild bootstrap."
     )
     status = {r.standing[0] for r in results if not r.refused}
     locked = [r.title for r in results if not r.refused and r.standing[0] == "confirmatory"]

@@ -1,0 +1,198 @@
+"""CpGs where they lie on the gene: levels by arm, what the arms differ by, and who calls each CpG what."""
+
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hpaxis.figures import GREY, arm_styles, use_style
+from hpaxis.labels import column_label
+from hpaxis.methylation.figures.levels import LEVEL
+from hpaxis.methylation.panels.panel import Panel
+from hpaxis.quantiles import student_quantile
+from hpaxis.tables import read_table
+
+MOST_AMPLICONS = 3  # side by side; more would be too narrow to read
+BY_ORDER = re.compile(r"amplicon_\d+")  # a scheme that counts along the amplicon: the axis does so already
+COORDINATE = re.compile(r"[\w.]+:\d+")
+EFFECTS = ["population", "cpg_id", "contrast", "n", "difference", "se", "df", "low", "high"]
+
+
+def cpg_effects(persons: pd.DataFrame, arms: list[str], level: float = LEVEL) -> pd.DataFrame:
+    """Return what each arm differs by from the first in the methylation of each CpG, with simultaneous intervals.
+
+    ``persons`` has one row per person and CpG (population, cpg_id, arm, beta; a fraction). Intervals are Welch's t
+    intervals at Bonferroni's level over the CpGs of a population and contrast: they hold together at ``level`` or
+    more, whatever the CpGs' correlations. Returns ``EFFECTS``; differences, errors and ends are fractions, n counts
+    people of both arms. A CpG with fewer than two people in an arm has no interval.
+    """
+    rows = []
+    for population, here in persons.groupby("population", sort=False):
+        told = here.groupby(["cpg_id", "arm"], sort=False)["beta"].agg(["size", "mean", "var"])
+        for arm in (a for a in arms[1:] if a in set(here["arm"])):
+            places = [c for c in dict.fromkeys(here["cpg_id"]) if (c, arm) in told.index and (c, arms[0]) in told.index]
+            for cpg in places:
+                a, b = told.loc[(cpg, arm)], told.loc[(cpg, arms[0])]
+                va, vb = a["var"] / a["size"], b["var"] / b["size"]
+                total = va + vb
+                known = total > 0 and min(a["size"], b["size"]) > 1
+                df = total**2 / (va**2 / (a["size"] - 1) + vb**2 / (b["size"] - 1)) if known else np.nan
+                half = student_quantile(1 - (1 - level) / 2 / len(places), df) * np.sqrt(total) if known else np.nan
+                difference = a["mean"] - b["mean"]
+                n, se = int(a["size"] + b["size"]), np.sqrt(total) if known else np.nan
+                ends = (difference - half, difference + half)
+                rows.append((population, cpg, f"{arm} - {arms[0]}", n, difference, se, df, *ends))
+    return pd.DataFrame(rows, columns=EFFECTS)
+
+
+def read_features(folder: Path) -> pd.DataFrame | None:
+    """Return the places of the gene that a panel’s features.tsv names (amplicon, name, start, end, source), or None.
+
+    Positions are 1-based, in the genome of the panel. The file is for figures alone: no call depends on it.
+    """
+    path = Path(folder) / "features.tsv"
+    return read_table(path, text=("amplicon", "name", "source")) if path.is_file() else None
+
+
+def cpg_sites(panel: Panel, features: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return what is known of a panel’s places: amplicon, track, name, first, last (positions, 1-based).
+
+    Tracks are the panel's indices, other than those that hold every CpG of an amplicon; the names of other schemes in
+    ``aliases`` (coordinates and the amplicon's own order aside); and ``features`` (amplicon, name, start, end). Where
+    the panel has no coordinates, positions are offsets in the amplicon, from 1.
+    """
+    places = cpg_places(panel)
+    rows = []
+    for amplicon, own in places.groupby("amplicon", sort=False):
+        at = dict(zip(own["cpg_id"], own["place"], strict=True))
+        for index, members in panel.indices.groupby("index", sort=False):
+            inside = [at[c] for c in members["cpg_id"] if c in at]
+            if inside and len(inside) < len(at):
+                rows.append((amplicon, column_label(f"{index}_beta"), "", min(inside), max(inside)))
+        for scheme, named in panel.aliases.groupby("scheme", sort=False):
+            if (
+                BY_ORDER.fullmatch(scheme)
+                or named["alias"].astype(str).map(lambda a: bool(COORDINATE.fullmatch(a))).all()
+            ):
+                continue
+            rows += [(amplicon, scheme, str(r.alias), at[r.cpg_id], at[r.cpg_id])
+                     for r in named.itertuples() if r.cpg_id in at]  # fmt: skip
+    if features is not None and own_coordinates(panel):
+        rows += [(r.amplicon, "gene", r.name, r.start, r.end) for r in features.itertuples(index=False)]
+    return pd.DataFrame(rows, columns=["amplicon", "track", "name", "first", "last"])
+
+
+def own_coordinates(panel: Panel) -> bool:
+    """Whether every CpG of a panel has a position in a genome."""
+    return bool(len(panel.cpgs)) and panel.cpgs["pos"].notna().all()
+
+
+def cpg_places(panel: Panel) -> pd.DataFrame:
+    """Return each CpG’s amplicon, number along it (from 1) and place: its position, else its offset from 1."""
+    cpgs = panel.cpgs.copy()
+    cpgs["place"] = (cpgs["pos"] if own_coordinates(panel) else cpgs["offset"] + 1).astype(int)
+    cpgs["number"] = cpgs.groupby("amplicon").cumcount() + 1
+    return cpgs[["cpg_id", "amplicon", "number", "place"]]
+
+
+def plot_gene(
+    levels: pd.DataFrame, effects: pd.DataFrame, panels: list, arms: list[str], titles: dict[str, str] | None = None
+) -> Figure:
+    """Draw levels by arm, differences and names of CpGs over their places; one column per amplicon, sense to the right.
+
+    ``levels`` is from `cpg_levels`, ``effects`` from `cpg_effects`, ``panels`` holds pairs of a panel and its features
+    (None without). ``titles`` maps a population to its heading.
+    """
+    use_style()
+    columns = [(panel, features, amplicon) for panel, features in panels for amplicon in panel.amplicons["amplicon"]]
+    measured = set(levels["cpg_id"])
+    columns = [c for c in columns if measured & set(c[0].cpgs.loc[c[0].cpgs["amplicon"] == c[2], "cpg_id"])]
+    shown = columns[:MOST_AMPLICONS]
+    populations = list(dict.fromkeys(levels["population"]))
+    if not shown:
+        figure, axis = plt.subplots(figsize=(6.6, 1.6))
+        axis.text(0.5, 0.5, "no library passed", transform=axis.transAxes, ha="center", color=GREY)
+        axis.set_axis_off()
+        return figure
+    kinds = 2 if len(effects) else 1
+    tracks = [list(dict.fromkeys(cpg_sites(p, f).query("amplicon == @a")["track"])) for p, f, a in shown]
+    most = max(map(len, tracks))
+    heights = [2.0, 1.6][:kinds] * len(populations) + [0.34 * most + 0.3]
+    figure, axes = plt.subplots(len(heights), len(shown), figsize=(7.2, 0.7 + sum(heights)), squeeze=False,
+                                sharex="col", sharey="row", height_ratios=heights)  # fmt: skip
+    for column, (panel, features, amplicon) in enumerate(shown):
+        places = cpg_places(panel).query("amplicon == @amplicon")
+        at = dict(zip(places["cpg_id"], places["place"], strict=True))
+        for row, population in enumerate(populations):
+            top = axes[kinds * row, column]
+            _by_arm(top, levels[(levels["population"] == population) & levels["cpg_id"].isin(at)], at, arms)
+            title = (titles or {}).get(population, population)
+            top.set_title(title if len(columns) == 1 else f"{title}, {amplicon}", fontweight="bold")
+            if kinds == 2:
+                mine = effects[(effects["population"] == population) & effects["cpg_id"].isin(at)]
+                _differences(axes[kinds * row + 1, column], mine, at, arms)
+            if column == 0:
+                top.set_ylabel("Methylation (%)")
+                if kinds == 2:
+                    axes[kinds * row + 1, 0].set_ylabel(f"Minus {arms[0]}\n(points)")
+        _tracks(axes[-1, column], cpg_sites(panel, features).query("amplicon == @amplicon"), tracks[column])
+        minus = panel.amplicons.set_index("amplicon").loc[amplicon, "strand"] == "-" and own_coordinates(panel)
+        axes[-1, column].set_xlabel(_where(panel, amplicon, minus))
+        axes[-1, column].ticklabel_format(axis="x", style="plain", useOffset=False)
+        axes[-1, column].xaxis.set_major_locator(plt.MaxNLocator(4 if len(shown) == 1 else 2, integer=True))
+        if minus:
+            axes[-1, column].invert_xaxis()
+    for axis in axes[-1, 1:]:
+        axis.tick_params(labelleft=False)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=len(arms))
+    if len(columns) > len(shown):
+        figure.text(0, 0, f"The first {len(shown)} of {len(columns)} amplicons.", fontsize=8, color=GREY)
+    return figure
+
+
+def _by_arm(axis: Axes, levels: pd.DataFrame, at: dict, arms: list[str]) -> None:
+    axis.axhline(0, color=GREY, linewidth=0.8, zorder=0)
+    for arm, style in arm_styles(arms).items():
+        mine = levels[levels["arm"] == arm]
+        x = mine["cpg_id"].map(at).to_numpy(float)
+        axis.vlines(x, 100 * mine["low_all"], 100 * mine["high_all"], color=style["color"], linewidth=0.8, alpha=0.7)
+        axis.scatter(x, 100 * mine["mean"], s=14, color=style["color"], marker=style["marker"], linewidths=0,
+                     zorder=3, label=arm)  # fmt: skip
+
+
+def _differences(axis: Axes, effects: pd.DataFrame, at: dict, arms: list[str]) -> None:
+    axis.axhline(0, color=GREY, linewidth=0.8, zorder=0)
+    for arm, style in list(arm_styles(arms).items())[1:]:
+        mine = effects[effects["contrast"] == f"{arm} - {arms[0]}"]
+        x = mine["cpg_id"].map(at).to_numpy(float)
+        axis.vlines(x, 100 * mine["low"], 100 * mine["high"], color=style["color"], linewidth=0.8)
+        axis.scatter(x, 100 * mine["difference"], s=14, color=style["color"], marker=style["marker"], linewidths=0,
+                     zorder=3)  # fmt: skip
+
+
+def _tracks(axis: Axes, sites: pd.DataFrame, tracks: list[str]) -> None:
+    for row, track in enumerate(tracks):
+        mine = sites[sites["track"] == track].sort_values("first")
+        for i, site in enumerate(mine.itertuples()):
+            if site.last > site.first:
+                axis.hlines(row, site.first, site.last, color=GREY, linewidth=3)
+            else:
+                axis.scatter([site.first], [row], s=14, marker="|", color=GREY, linewidths=1)
+            # Names of neighbours stand on alternating heights, so that they can be read.
+            axis.annotate(site.name, (site.first, row), xytext=(0, 4 if i % 2 else -4), textcoords="offset points",
+                          fontsize=6, ha="center", va="bottom" if i % 2 else "top")  # fmt: skip
+    axis.set_yticks(range(len(tracks)), [t[0].upper() + t[1:].replace("_", " ") for t in tracks], fontsize=7.5)
+    axis.set_ylim(len(tracks) - 0.4, -0.6)
+    axis.spines["left"].set_visible(False)
+    axis.tick_params(axis="y", length=0)
+
+
+def _where(panel: Panel, amplicon: str, minus: bool) -> str:
+    if not own_coordinates(panel):
+        return "Base of the amplicon"
+    chrom = panel.amplicons.set_index("amplicon").loc[amplicon, "chrom"]
+    return f"Position on {chrom}{' (minus strand, sense to the right)' if minus else ''}"
