@@ -7,7 +7,7 @@ rule plot_methylation:
         standards=rules.estimate_methylation.output.standards,
         calibration=rules.estimate_methylation.output.calibration,
         analysis="<results>/cohort/analysis.tsv",
-        panels=report_settings.panel_files(study.libraries),
+        panels=panel_files(*study.library_ids()),
         code=code_of("plot_methylation"),
     output:
         levels="<results>/report/cpg_levels.tsv",
