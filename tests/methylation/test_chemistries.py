@@ -15,8 +15,10 @@ from hpaxis.methylation.check import check_sheets
 from hpaxis.methylation.counting.bam import BamWriter
 from hpaxis.methylation.counting.calls import count_library
 from hpaxis.methylation.levels.counted import spike_over_conversion
+from hpaxis.methylation.levels.libraries import estimate_study
 from hpaxis.methylation.panels.panel import make_panel, reverse_complement
 from hpaxis.problems import InputError
+from hpaxis.schemas import load, with_defaults
 
 SETTINGS = {"spike_in": None, "min_mapping_quality": 30, "remove_duplicates": False, "min_probability": 0.8}
 
@@ -180,6 +182,14 @@ def test_a_genome_library_of_taps_is_turned_with_both_its_spike_ins(contigs):
     assert 0 < summary["control_unconverted"].iloc[0] < 0.03 * summary["control_converted"].iloc[0]
     g, variance = spike_over_conversion(calls.reads.iloc[0])
     assert g == spike[1] / sum(spike) and abs(g - 0.1) < 4 * np.sqrt(variance)
+    # The study takes it for its over-conversion, beside 100 % controls, and says which chemistry it was.
+    row = {"library_id": "L1", "participant_id": "P", "timepoint": "t", "kind": "study", "panel": "p", "plate": None,
+           "well": None, "expected_percent": np.nan, "input_ng": 50, "assay": "genome",
+           "chemistry": "taps"}  # fmt: skip
+    settings = with_defaults({}, load("config/methylation"))
+    found = estimate_study(pd.DataFrame([row]), {"p": contigs.panel}, {"L1": calls}, settings).libraries.iloc[0]
+    assert found["over_conversion"] == pytest.approx(g) and found["over_conversion_se"] == pytest.approx(variance**0.5)
+    assert "a methylated cytosine reads T" in found["reasons"] and "no 100 % control" not in found["reasons"]
 
 
 def test_counts_of_a_library_without_a_methylated_spike_in_tell_no_over_conversion(bench):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpaxis.methylation.counting.apart import read_length
 from hpaxis.methylation.counting.calls import count_library
 from hpaxis.methylation.counting.reads import LONGEST_NAME, ahead, check_read_files, read_chunks
 from hpaxis.problems import InputError
@@ -252,6 +253,7 @@ def test_names_may_end_in_any_mark_of_the_mate_and_mates_may_be_interleaved(benc
     assert both(read_chunks(apart, chunk_bytes=chunk)) == wanted
     assert both(read_chunks([one], chunk_bytes=chunk, interleaved=True)) == wanted
     assert check_read_files([one], interleaved=True) == []
+    assert read_length([one], interleaved=True) == read_length(apart) == 100
     counts = [count_library(p, bench.panel(), "L1", interleaved=len(p) == 1).counts for p in (apart, [one])]
     assert counts[0].equals(counts[1])
 

@@ -237,7 +237,7 @@ def _real(path):
 
 def _check_apart(study, row, paths, lanes, sheet):
     """Problems of a library whose reads are too short to tell its panel's amplicons apart."""
-    length = read_length(paths[::lanes])
+    length = read_length(paths[::lanes], row.interleaved == "yes")
     # A UMI is no part of the amplicon.
     length -= max(umi_lengths(study.umi(row.library_id)), default=0)
     if not os.path.isdir(panel_folder(row.panel)):

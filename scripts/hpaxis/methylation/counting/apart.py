@@ -37,9 +37,9 @@ def confused_amplicons(panel: Panel, length: int, paired: bool) -> dict[str, str
     return found
 
 
-def read_length(paths: list[str]) -> int:
+def read_length(paths: list[str], interleaved: bool = False) -> int:
     """Longest of the first reads of a library's files; 0 without any."""
-    for reads in read_chunks(paths, chunk_bytes=1_000_000):
+    for reads in read_chunks(paths, chunk_bytes=1_000_000, interleaved=interleaved):
         return max(int(mate.length[:JUDGED].max(initial=0)) for mate in reads)
     return 0
 
