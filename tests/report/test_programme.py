@@ -16,6 +16,7 @@ from hpaxis.programme.worth import social_return, value_arms
 from hpaxis.report.privacy import Cells
 from hpaxis.report.programme import programme_section
 from hpaxis.report.trial import trial_blocks
+from hpaxis.tables import check_contract
 
 ALL = Cells(0)
 
@@ -76,6 +77,8 @@ def test_worth_and_social_return_say_what_the_tables_say(people):
                "displacement": 0.0, "drop_off": 0.3, "source": "by hand", "price_year": 2025}  # fmt: skip
     account, ratio, tornado = social_return(pd.DataFrame([outcome]), 20000, 0.035, 500, np.random.default_rng(1))
     tables |= {"social_return": account, "social_ratio": ratio, "tornado": tornado}
+    for name, table in tables.items():
+        check_contract(table, f"programme_{name}")
     section = programme_section(tables, {"plane": "<svg/>", "tornado": "<svg/>"}, ALL)
     said = text_of(section.blocks)
     assert f"{ratio['ratio'].iloc[0]:.2f}" in said
@@ -112,6 +115,8 @@ def trial_of(people):
 def test_each_question_of_a_trial_has_its_table(people):
     result = trial_of(people)
     blocks = trial_blocks(result, ALL)
+    for name, table in result.tables.items():
+        check_contract(table, f"moderation_{name}")
     assert [len(b.rows) for b in blocks] == [len(t) for t in result.tables.values()]
     said = text_of(blocks)
     for part in ("2 groups", "probability", "critical sceptical", "a source", "Reliability is the share"):

@@ -133,7 +133,8 @@ def treatments(fit, data, entry, settings, seed, name=""):
         except np.linalg.LinAlgError:
             found.append(Treatment(method, "sensitivity", None, note, "its equations have no single solution"))
 
-    note = "" if plain else "censored values left out"
+    weighted = f"rows weighted by {spec.weights}" if spec.weights else ""
+    note = weighted if plain else f"censored values left out{'; ' * bool(weighted)}{weighted}"
     add("complete cases", "primary" if plain else "sensitivity", note, lambda: fit)
     if censored is not None:
         limits[spec.outcome] = censoring_limits(data, spec.outcome)

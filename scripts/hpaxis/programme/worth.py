@@ -63,7 +63,7 @@ def value_arms(
     willingness = sorted(settings["willingness"])
     return {
         "cost_effectiveness": pd.concat(
-            [_people(arms, counts, enrolled), cost_effectiveness(draws)], ignore_index=True
+            [cost_effectiveness(draws), _people(arms, counts, enrolled)], ignore_index=True
         ),
         "plane": draws,
         "acceptability": acceptability(draws, willingness),
@@ -76,7 +76,7 @@ def value_arms(
 def _people(arms, counts, enrolled):
     """Rows of cost_effectiveness that say how many people of each arm have cost and effect."""
     return pd.DataFrame({
-        "contrast": list(arms), "quantity": "people with cost and effect", "estimate": [counts[a] for a in arms],
+        "contrast": list(arms), "quantity": "people with cost and effect", "estimate": [float(counts[a]) for a in arms],
         "note": [f"of {enrolled[a]}" for a in arms],
     })  # fmt: skip
 
