@@ -37,7 +37,7 @@ with logged(snakemake.log[0]) as log:
         )
         run = None if pd.isna(getattr(row, "run", None)) else row.run
         result = quantify_plate(row.plate_id, read, layout, kit, settings, run)
-        quality = check_quality(result, settings, ranges_of(row, known_ranges))
+        quality = check_quality(result, settings, ranges_of(row, known_ranges), plate=row)
         state, reasons = verdict(quality)
         log.info("%s: %s %s", row.plate_id, state, reasons or "")
         band = pd.DataFrame(columns=["concentration", "response", "low", "high"])

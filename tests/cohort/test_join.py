@@ -284,3 +284,8 @@ def test_hair_in_segments_gives_a_slope_of_log_cortisol():
     assert table.loc["0011", "log_cortisol_slope"] == 0.1 and math.isnan(table.loc["0021", "log_cortisol_slope"])
     data["hair"]["segment_to_cm"] = 3.0
     assert "log_cortisol_slope" not in build_cohort(**data, trajectories=slopes).analysis
+
+
+def test_the_flow_says_that_a_plate_failed(cohort):
+    parent = cohort.attrition.query("population == 'parent' and chain == 'cortisol' and step == 'cortisol'")
+    assert parent.set_index("arm")["reason"].to_dict() == {"control": "NA", "treatment": "hair plate failed quality"}

@@ -326,3 +326,22 @@ def test_columns_about_the_plate_are_no_readings(tmp_path):
     text += "".join(f"a.txt,96,450,{r}{c:02d},23.1,0.{c:02d}\n" for r in ROWS for c in COLUMNS)
     (read,) = read_reader_file(put(tmp_path, text, "p.csv"))
     assert read.wavelength == "450" and values(read)["H12"] == 0.12
+
+
+def test_a_plate_may_be_named_by_its_sheet(tmp_path):
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for name, shift in (("Absorbance 1_01", 0.0), ("Absorbance 1_02", 1.0)):
+        sheet = book.create_sheet(name)
+        sheet.append(["Measurement results"])
+        sheet.append(["Wavelength: 450 nm"])
+        sheet.append(["Plate 1" if shift == 0 else "Plate 2"])
+        sheet.append(["Abs", *COLUMNS])
+        for i, row in enumerate(ROWS):
+            sheet.append([row, *(0.1 * (i + 1) + 0.01 * c + shift for c in COLUMNS)])
+    del book["Sheet"]
+    book.save(tmp_path / "s.xlsx")
+    reads = read_reader_file(tmp_path / "s.xlsx")
+    for wanted in ("Absorbance 1_02", "Plate 2"):
+        assert values(choose_read(reads, "s.xlsx", "P01", plate=wanted))["A1"] == pytest.approx(1.11)

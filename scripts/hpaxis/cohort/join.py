@@ -21,6 +21,8 @@ from hpaxis.cohort.columns import (
 from hpaxis.cohort.timepoints import shared_plates, with_baseline
 from hpaxis.problems import InputError, Problem
 
+PLATE_FAILED = "hair plate failed quality"
+
 
 @dataclass(frozen=True)
 class Cohort:
@@ -294,7 +296,9 @@ def _cortisol(
             else:
                 status, reason = "left out", _why_none(row)
             audit.append(("hair", row.row, row.hair_id, participant, status, reason))
-        reason = "NA" if len(nearest) else ("no concentration" if len(at_time) else "no hair at this timepoint")
+        failed = at_time["flags"].fillna("").str.split(";").map(lambda names: "plate_failed" in names)
+        none = "plate failed" if len(at_time) and failed.all() else "no concentration"
+        reason = "NA" if len(nearest) else (none if len(at_time) else "no hair at this timepoint")
         used.append((participant, *_combine(nearest), reason))
     return pd.DataFrame(used, columns=columns), _audit(audit)
 
@@ -367,7 +371,8 @@ def _left_out(
     have_hair = set(hair.loc[hair["timepoint"] == timepoint, "participant_id"])
     passed = saliva.set_index("participant_id")["methylation_verdict"].fillna("fail").ne("fail")
     reasons = saliva.set_index("participant_id")["methylation_reasons"]
-    known = cortisol.set_index("participant_id")["cortisol_reason"].fillna("NA").eq("NA")
+    why = cortisol.set_index("participant_id")["cortisol_reason"].fillna("NA")
+    known = why.eq("NA")
     rows = []
     for person in participants["participant_id"]:
         steps = {"participant_id": person, "saliva": "", "methylation": "", "hair": "", "cortisol": ""}
@@ -378,7 +383,7 @@ def _left_out(
         if "cortisol" in chains and person not in have_hair:
             steps["hair"] = "no hair sample"
         elif "cortisol" in chains and not known.get(person, False):
-            steps["cortisol"] = "no cortisol concentration"
+            steps["cortisol"] = PLATE_FAILED if why.get(person) == "plate failed" else "no cortisol concentration"
         rows.append(steps)
     return pd.DataFrame(rows)
 
@@ -431,7 +436,10 @@ def _attrition(
                 here = people
                 for step in steps:
                     stay = here[here[step] == ""]
-                    reason = said[step] if len(stay) < len(here) else "NA"
+                    lost = set(here.loc[here[step] != "", step])
+                    reason = said[step] if lost else "NA"
+                    if PLATE_FAILED in lost:
+                        reason = "; ".join(sorted(lost))
                     rows.append((role, chain, step, arm, len(here), len(stay), reason))
                     here = stay
     return pd.DataFrame(rows, columns=["population", "chain", "step", "arm", "n_before", "n_after", "reason"])

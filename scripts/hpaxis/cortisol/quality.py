@@ -159,7 +159,7 @@ def _expiry(plate):
     late = (date.fromisoformat(day) - date.fromisoformat(end)).days
     lot = getattr(plate, "lot", None)
     named = f"lot {lot}" if isinstance(lot, str) else "the lot"
-    reason = f"{named} expired on {end}, {late} days before the plate was run"
+    reason = f"{named} expired on {end}, {late} day{'' if late == 1 else 's'} before the plate was run"
     remedy = "use a lot in date, or show by controls that it still reads right"
     return [_row("lot_expiry", None, float(late), 0.0, "warn" if late > 0 else "pass", reason, remedy)]
 

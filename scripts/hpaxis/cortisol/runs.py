@@ -45,17 +45,20 @@ class RunVariance:
     def half_width(self, runs: int, measurements: int, level: float = 0.95, known: float = 0.0) -> float:
         """Half the width (ln) that runs add to an interval, to be combined with the rest in quadrature.
 
-        ``known``: the variance of wells and curve. What an item has of its own between runs is estimated with few
-        degrees of freedom, but it is one part of an error that is otherwise known: together they have those that
-        Satterthwaite's formula gives. What a run shares keeps its own quantile.
+        ``known``: the variance of wells and curve. What an item has of its own between runs is one part of an error
+        that is otherwise known: together they have the degrees of freedom of Satterthwaite's formula. Their quantile
+        and that of what a run shares are averaged by the variances they belong to, as in Cochran and Cox's test of
+        means with unequal variances: each quantile by itself would take its part for the whole error.
         """
-        normal = stats.norm.ppf((1 + level) / 2)
-        own, part = 0.0, self.own / measurements
-        if part > 0 and self.own_df > 0:
-            df = self.own_df * ((known + part) / part) ** 2
-            own = stats.t.ppf((1 + level) / 2, df) ** 2 * (known + part) - normal**2 * known
-        shared = self.shared_quantile(runs, level)
-        return float(np.sqrt(shared**2 * self.shared / runs + own))
+        normal = float(stats.norm.ppf((1 + level) / 2))
+        own, shared = self.own / measurements, self.shared / runs
+        item = known + own
+        if item + shared == 0:
+            return 0.0
+        df = self.own_df * (item / own) ** 2 if own > 0 and self.own_df > 0 else np.inf
+        quantile = float(stats.t.ppf((1 + level) / 2, df)) if np.isfinite(df) else normal
+        whole = (quantile * item + self.shared_quantile(runs, level) * shared) ** 2 / (item + shared)
+        return float(np.sqrt(max(whole - normal**2 * known, 0.0)))
 
     def shared_quantile(self, runs: int, level: float = 0.95) -> float:
         """Quantile by which the SD of what a run shares is multiplied, for something measured in ``runs`` runs."""

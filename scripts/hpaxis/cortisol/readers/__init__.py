@@ -77,6 +77,7 @@ def choose_read(reads, path, plate_id, plate=None, reading=None) -> PlateRead:
     wanted = plate or plate_id
     plates = list(dict.fromkeys(r.plates for r in reads))
     matching = [r for r in reads if wanted.lower() in (name.lower() for name in r.plates)]
+    matching = matching or [r for r in reads if r.sheet and wanted.lower() == r.sheet.lower()]
     if not matching:
         shown = ", ".join(repr(" / ".join(names)) for names in plates if names)
         if plate and not shown:

@@ -48,7 +48,7 @@ class PlateRead:
     from another reading. ``averaged``: a mean over replicate wells, which hides their scatter. ``declared``: what
     the file itself says the wells hold (well, name, concentration), or None. ``wavelength``: in nm, as text; empty
     where the file does not say. ``time``: of a kinetic reading, as in the file. ``problems``: why the reading cannot
-    be used; raised when it is chosen.
+    be used; raised when it is chosen. ``sheet``: of the workbook, by which a plate may be named too.
     """
 
     reader: str
@@ -61,6 +61,7 @@ class PlateRead:
     wavelength: str = ""
     time: str = ""
     problems: tuple = field(default=(), repr=False)
+    sheet: str | None = None
 
     @property
     def kind(self) -> str:
@@ -87,7 +88,17 @@ def make_read(
     wells, problems = read_wells(cells, path, reading, sheet.comma_separated)
     found = wavelength_of(reading) if wavelength is None else wavelength
     return PlateRead(
-        reader, plates, reading, wells, derived or averaged, declared, averaged, found, time, (*faults, *problems)
+        reader,
+        plates,
+        reading,
+        wells,
+        derived or averaged,
+        declared,
+        averaged,
+        found,
+        time,
+        (*faults, *problems),
+        sheet.name,
     )
 
 
