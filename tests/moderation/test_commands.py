@@ -75,6 +75,7 @@ FIT = ["fit", "TABLE", "--outcome", "y", "--predictor", "x", "--moderator", "g"]
         ),
         (["power", "44"], "is one arm"),
         (["power", "2", "2"], "fewer than the 5 people"),
+        (["power", "22", "22", "--covariates", "40"], "more covariates than these people can carry"),
         (["power", "22", "22", "--reliability", "0"], "is no reliability"),
     ],
 )

@@ -88,13 +88,12 @@ def plan_problems(n_per_arm, draws, reliability, covariates, kind):
 
     if len(n_per_arm) < 2:
         add("is one arm", "give the people of each arm, such as 22 22", "n", n_per_arm[0])
-    for n in n_per_arm:
-        if n < MINIMUM_PER_ARM:
-            add(f"is fewer than the {MINIMUM_PER_ARM} people an arm needs", "plan more people", "n", n)
-    if covariates < 0 or sum(n_per_arm) <= 2 * len(n_per_arm) + covariates:
-        add(
-            "are more covariates than these people can carry, or fewer than none", "use fewer", "covariates", covariates
-        )
+    for n in dict.fromkeys(n for n in n_per_arm if n < MINIMUM_PER_ARM):
+        add(f"is fewer than the {MINIMUM_PER_ARM} people an arm needs", "plan more people", "n", n)
+    if covariates < 0:
+        add("is no number of covariates", "give 0 or more", "covariates", covariates)
+    elif covariates and sum(n_per_arm) <= 2 * len(n_per_arm) + covariates:
+        add("are more covariates than these people can carry", "use fewer", "covariates", covariates)
     if not 0 < reliability <= 1:
         add("is no reliability", "give a number above 0 and up to 1", "reliability", reliability)
     if draws < 100:
