@@ -137,6 +137,12 @@ def region_study(cell, rng, seed):
     }
 
 
+def family_region_study(cell, rng, seed):
+    """The same with families and CR2, simultaneous alone."""
+    linear = fit_linear(filled(template(48, cell), *clustered(cell, rng)), "CR2")
+    return {"simultaneous": region_table(linear, "simultaneous", seed)["observed_kind"].iloc[0] != "none"}
+
+
 # Slopes of (control, treatment) in SD per SD of the error, and the verdicts that are true of them.
 TRUTHS = {
     "perfect buffering (-.8, 0)": (-0.8, 0.0, {"buffered", "weaker with treatment"}),
@@ -173,6 +179,7 @@ PARTS = {
     "region": (region_study, (
         "normal predictor, equal variance", "normal predictor, unequal variance", "skewed predictor, equal variance",
     )),
+    "family_region": (family_region_study, ("12 families of 4", "12 families of 4, partially nested")),
     "verdict": (verdict_study, tuple(f"{truth}, n {n}" for truth in TRUTHS for n in (44, 100, 200))),
 }  # fmt: skip
 
@@ -222,6 +229,10 @@ TEXT = {
     "region": (
         "Region of significance that is not empty, where the arms are alike",
         "44 people, HC3. A share of .04 to .06 is wanted of the simultaneous region, which is the headline.",
+    ),
+    "family_region": (
+        "The same with families",
+        "48 people in 12 families (intraclass correlation .64), CR2. A share of .04 to .06 is wanted.",
     ),
     "verdict": (
         "Verdicts on known truths",

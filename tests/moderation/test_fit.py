@@ -3,9 +3,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from hpaxis.moderation import fit
 from hpaxis.moderation.region import johnson_neyman, observed_region
+from hpaxis.moderation.simultaneous import simulated_critical, simultaneous_critical
 from hpaxis.problems import InputError
 
 
@@ -219,3 +221,15 @@ def test_continuous_moderator_at_percentiles_and_values_asked_for(cars):
     asked = fit(cars, outcome="mpg", predictor="hp", moderator="wt", at=[2, 4])
     b = asked.coefficients.set_index("term")["estimate"]
     assert asked.slopes["estimate"].tolist() == pytest.approx([b["hp"] + 2 * b["hp:wt"], b["hp"] + 4 * b["hp:wt"]])
+
+
+def test_with_clusters_the_simultaneous_constant_is_the_integral_on_satterthwaites_degrees_of_freedom(cars):
+    clustered = fit(cars, outcome="mpg", predictor="hp", moderator="wt", covariance="CR2", cluster="carb").linear
+    ends = [clustered.design.slope_contrast(v) for v in (cars["wt"].min(), cars["wt"].max())]
+    found = simulated_critical(clustered, *ends, 0.05, seed=1)
+    V = np.array(ends) @ clustered.cov.matrix @ np.array(ends).T
+    line = np.array([(1 - s) * ends[0] + s * ends[1] for s in np.linspace(0, 1, 21)])
+    df = clustered.cov.df(line).min()
+    assert found == pytest.approx(simultaneous_critical(V[0, 1] / np.sqrt(V[0, 0] * V[1, 1]), df, 0.05))
+    # Never below the t of one value, never above Scheffe's constant of the whole line.
+    assert stats.t.isf(0.025, df) <= found <= np.sqrt(2 * stats.f.isf(0.05, 2, df))

@@ -3,7 +3,7 @@
 A line over a range is a two-dimensional problem: seen from the covariance, the range is an arc of directions. The
 critical constant for a restricted range is that of Liu, Jamshidian, Zhang, Bretz & Han (2007): under normal theory one
 integral, and with a robust covariance, whose t is not Student's at n = 44, by simulation: a restricted wild bootstrap
-of the largest |t| over the range.
+of the largest |t| over the range. With clusters it is the integral again, on Satterthwaite's degrees of freedom.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy import optimize, stats
 from hpaxis.moderation.batches import studentiser
 from hpaxis.moderation.covariance import KINDS
 from hpaxis.moderation.seeds import generator
-from hpaxis.moderation.units import restricted_residuals, unit_labels
+from hpaxis.moderation.units import restricted_residuals
 
 DRAWS = 4999
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(64)
@@ -68,18 +68,17 @@ def critical_over(cov, start: np.ndarray, end: np.ndarray, alpha: float) -> floa
 def simulated_critical(fit, start: np.ndarray, end: np.ndarray, alpha: float, seed: int = 0, name: str = "") -> float:
     """Return the constant for the line between two contrasts (k,) of a least-squares fit, by simulation.
 
-    Outcomes are redrawn with the whole line at zero: signs at random on the residuals of that fit over sqrt(1 - h), one
-    sign for a cluster; the constant is the 1 - alpha quantile of the largest |t| over the range, the line's own
-    covariance refitted in each of DRAWS draws. Classical errors, and fits that are no least squares, take
-    `critical_over`. The same ``seed`` and ``name`` give the same constant.
+    Outcomes are redrawn with the whole line at zero: signs at random on the residuals of that fit over sqrt(1 - h); the
+    constant is the 1 - alpha quantile of the largest |t| over the range, the line's own covariance refitted in each of
+    DRAWS draws. Classical errors, CR2 (few clusters have few sign patterns, and their constant is too small) and fits
+    that are no least squares take `critical_over`. The same ``seed`` and ``name`` give the same constant.
     """
-    if fit.cov.kind not in KINDS or fit.cov.kind == "OLS":
+    if fit.cov.kind not in KINDS or fit.cov.kind in ("OLS", "CR2"):
         return critical_over(fit.cov, start, end, alpha)
     design, C = fit.design, np.array([start, end])
     residuals = restricted_residuals(design, C, 0.5)
-    unit = np.unique(unit_labels(design), return_inverse=True)[1]
-    signs = generator(seed, name, "band").integers(0, 2, (DRAWS, unit.max() + 1)) * 2.0 - 1
-    b, V = studentiser(design, fit.cov.kind, C=C)(signs[:, unit] * residuals)
+    signs = generator(seed, name, "band").integers(0, 2, (DRAWS, design.n)) * 2.0 - 1
+    b, V = studentiser(design, fit.cov.kind, C=C)(signs * residuals)
     return float(np.quantile(np.sqrt(largest_square(b, V)), 1 - alpha, method="higher"))
 
 
