@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: calibration-cortisol check-haircort check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-deploy test-chaos load fuzz site lock reference house clean check-locks
+.PHONY: calibration-cortisol check-haircort check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-deploy test-chaos load fuzz site lock reference pictures house clean check-locks
 
 demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
@@ -129,6 +129,10 @@ site: $(VENV)/.site  ## the documentation as a site: build/site/docs/index.html
 reference: $(VENV)/.run
 	$(BIN)/python -m hpaxis.reference > config/README.md
 	$(BIN)/python -m hpaxis.reference outputs > docs/outputs.md
+
+pictures: demo  ## the pictures of README and docs, from the demo's own figures
+	cp results/report/figures/models/competence/slopes.svg docs/answer.svg
+	cp results/report/figures/methylation/gene.svg docs/gene.svg
 
 house: $(VENV)/.run  ## draw CONTRIBUTING.md's pictures of the library from its imports
 	$(BIN)/python docs/house.py

@@ -221,7 +221,7 @@ def _resampled(result):
     if tests.empty:
         return None
     same = [_agrees(result, p) for p in tests["p"]]
-    said = "p " + words(p_phrase(p) for p in tests["p"])
+    said = words(f"p {p_phrase(p)}" for p in tests["p"])
     return Check("Resampling", "pass" if all(same) else "warn", said, f"{result.name}-resampling")
 
 

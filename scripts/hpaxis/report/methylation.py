@@ -277,6 +277,8 @@ def reason_table(study, cells):
 
 def reason_kind(reason):
     """Return what a reason is about, without its numbers: ``conversion 98.77 %, below 99 %`` is ``conversion``."""
+    if re.match(r"(?:these|its) [\d,]+ molecules stand for", str(reason)):
+        return "few templates behind the molecules"
     text = re.sub(r"\([^)]*\)", "", str(reason))
     text = re.split(r"[:,]| is | lies | at | of ", text, maxsplit=1)[0]
     text = re.sub(r"[~<>≥≤]?\s*[\d.,]+\s*%?(?:-\d+)?", "", text).strip()
