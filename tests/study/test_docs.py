@@ -58,6 +58,7 @@ MADE = {
     "calibration_templates.md": "calibration",
     "calibration_moderation.md": "calibration",
     "calibration_inference.md": "calibration",
+    "calibration_programme.md": "calibration",
     "calibration_cortisol.md": "calibration-cortisol",
     "published.md": "published",
     "rebuilt.md": "rebuilt",
