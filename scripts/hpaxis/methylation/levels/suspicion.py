@@ -20,11 +20,12 @@ FEWEST, FEWEST_CPGS = 100, 8
 # A suspected CpG: on molecules of which the CpGs around say methylated, at most this part of what other libraries
 # show there, on so many templates, where half is `GAIN` times (log) as likely as all. CpGs beside count once, those
 # beyond them half. Templates of either allele are copied unequally (`ALLELES`, SD of an allele's share of a half);
-# libraries differ in one CpG beside others by `UNLIKE` at least (relative SD); `HALF_WAY` is the median of a squared
-# standard normal deviate.
+# libraries differ in one CpG beside others by `UNLIKE` at least (relative SD), and by `UNKNOWN_UNLIKE`, too much to
+# tell anything, where fewer than `FEWEST_PAIRS` of library and CpG can be judged, as at a few percent; `HALF_WAY` is
+# the median of a squared standard normal deviate.
 WEIGHTS, BINS, LEAST_ELSEWHERE = (1.0, 0.5), 8, 0.5
 FEWEST_BESIDE, FEWEST_JUDGED, PART, GAIN, ALLELES = 15, 8, 0.75, 6.0, 0.08
-UNLIKE, FEWEST_PAIRS, UNKNOWN_UNLIKE = 0.03, 20, 0.2
+UNLIKE, FEWEST_PAIRS, UNKNOWN_UNLIKE = 0.03, 100, 0.5
 HALF_WAY = 0.455
 CHANCE = 1e-4
 # A CpG that molecules lack: so large a share of them, where errors give hardly any.
