@@ -2,10 +2,12 @@
 
 import re
 
+from pygments.lexers.special import TextLexer
+
 project = "hpaxis"
 extensions = ["myst_parser"]
 root_doc = "docs/index"
-include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "config/README.md", "docs/*.md"]
+include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "config/README.md", "docs/*.md", "docs/howto/*.md"]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "hpaxis"
@@ -17,14 +19,15 @@ html_show_sphinx = False
 def setup(app):
     """Let the sidebar hold the pages that the index links to, and then the rest."""
     app.connect("source-read", add_contents)
+    app.add_lexer("mermaid", TextLexer)  # pictures that GitHub draws; here their text
 
 
 def add_contents(app, name, source):
     """Write what the sidebar is made of under the index: Markdown itself has no word for it."""
     if name != root_doc:
         return
-    linked = [page.removeprefix("../") for page in re.findall(r"\]\(([\w./]+)\.md", source[0])]
-    pages = ["docs/" + page if "/" not in page and page != "README" else page for page in linked]
+    linked = re.findall(r"\]\(([\w./]+)\.md", source[0])
+    pages = [page.removeprefix("../") if page.startswith("../") else "docs/" + page for page in linked]
     rest = sorted(app.env.found_docs - set(pages) - {root_doc})
     entries = ["Quick start </README>" if page == "README" else f"/{page}" for page in dict.fromkeys(pages + rest)]
     contents = "\n".join(entries)
