@@ -98,9 +98,9 @@ def main() -> None:
                 lines.append(line)
     lines += [
         "",
-        "With two runs one contrast is all that is known of the variance between them, so that intervals are wide and",
-        "their coverage differs from study to study; with four they are near what they state. Without a difference",
-        "between runs (0 %) an estimate that cannot be negative makes intervals a little wide.",
+        "With two runs one contrast is all that is known of the variance between them, and intervals are too wide where runs",
+        "differ little. The error of a plate's curve, which its controls share, is probably counted twice: in the wells and in",
+        "what runs differ by.",
     ]
     arguments.out.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
