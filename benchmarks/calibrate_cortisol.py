@@ -98,7 +98,7 @@ def main() -> None:
                 lines.append(line)
     lines += [
         "",
-        "With two runs one contrast is all that is known of the variance between them, and intervals are too wide where",
+        "With two runs one contrast is all that tells the variance between them, and intervals are too wide where",
         "runs differ little. The error of a plate's curve, which its controls share, is probably counted twice: in the",
         "wells and in what runs differ by.",
     ]
