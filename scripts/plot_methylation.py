@@ -11,7 +11,7 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.labels import population_label
     from hpaxis.methylation.figures.calibration import plot_calibration
     from hpaxis.methylation.figures.cycles import plot_cycles
-    from hpaxis.methylation.figures.gene import cpg_effects, plot_gene, read_features
+    from hpaxis.methylation.figures.gene import cpg_effects, plot_gene
     from hpaxis.methylation.figures.levels import (
         cpg_levels,
         cpg_persons,
@@ -20,6 +20,7 @@ with logged(snakemake.log[0]) as log:
         plot_cpg_levels,
     )
     from hpaxis.methylation.panels.panel import read_panel
+    from hpaxis.methylation.panels.places import amplicon_maps, read_features
     from hpaxis.tables import read_each, read_folder, read_table, write_table
 
     arms = snakemake.params.arms
@@ -39,8 +40,8 @@ with logged(snakemake.log[0]) as log:
     titles = {population: population_label(population).capitalize() for population in levels["population"].unique()}
     save(plot_cpg_levels(levels, arms, titles), snakemake.output.cpgs)
     folders = sorted({Path(path).parent for path in snakemake.input.panels})
-    panels = [(read_panel(folder), read_features(folder)) for folder in folders]
-    save(plot_gene(levels, effects, panels, arms, titles), snakemake.output.gene)
+    maps = [amplicon for path in folders for amplicon in amplicon_maps(read_panel(path), read_features(path))]
+    save(plot_gene(levels, effects, maps, arms, titles), snakemake.output.gene)
     save(plot_concordance(read_table(snakemake.input.concordance)), snakemake.output.concordance)
     tables = (read_table(snakemake.input[name]) for name in ("standards", "calibration"))
     save(plot_calibration(*tables, snakemake.params.confidence), snakemake.output.calibration)

@@ -6,7 +6,7 @@ from scipy import stats
 
 from hpaxis.cohort.figures import measures, plot_distributions, plot_flow
 from hpaxis.figures import save
-from hpaxis.methylation.figures.gene import cpg_effects, plot_gene, read_features
+from hpaxis.methylation.figures.gene import cpg_effects, plot_gene
 from hpaxis.methylation.figures.levels import (
     cpg_levels,
     cpg_persons,
@@ -15,6 +15,7 @@ from hpaxis.methylation.figures.levels import (
     plot_cpg_levels,
 )
 from hpaxis.methylation.panels.panel import panel_folder, read_panel
+from hpaxis.methylation.panels.places import amplicon_maps, read_features
 from hpaxis.report.privacy import WITHHELD, shown_flow
 
 ARMS = ["control", "treatment"]
@@ -210,9 +211,9 @@ def test_a_person_without_a_partner_in_the_other_arm_has_no_interval(measured):
 
 def test_the_gene_has_every_cpg_at_its_place_with_probes_and_names_of_the_literature(measured):
     panel, calls, people = measured
-    features = read_features(panel_folder("nr3c1_exon1f"))
+    maps = amplicon_maps(panel, read_features(panel_folder("nr3c1_exon1f")))
     levels, effects = cpg_levels(calls, people), cpg_effects(cpg_persons(calls, people), ARMS)
-    figure = plot_gene(levels, effects, [(panel, features)], ARMS, {"child": "Children"})
+    figure = plot_gene(levels, effects, maps, ARMS, {"child": "Children"})
     top, differences, tracks = figure.axes
     places = panel.cpgs["pos"].to_numpy(float)
     assert set(points(top)[:, 0]) == set(places) and set(points(differences)[:, 0]) == set(places)
@@ -225,4 +226,4 @@ def test_the_gene_has_every_cpg_at_its_place_with_probes_and_names_of_the_litera
     assert named["13"] == at["NR3C1_1F_CpG47"] and named["end of exon 1F"] == 143403986
     rows = [t.get_text() for t in tracks.get_yticklabels()]
     assert any("NGFI-A" in r or "Ngfi" in r for r in rows) and "Gene" in rows
-    assert "no library passed" in texts(plot_gene(levels.iloc[:0], effects.iloc[:0], [(panel, features)], ARMS))
+    assert "no library passed" in texts(plot_gene(levels.iloc[:0], effects.iloc[:0], maps, ARMS))

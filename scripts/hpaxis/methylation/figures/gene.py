@@ -1,8 +1,5 @@
 """CpGs where they lie on the gene: levels by arm, what the arms differ by, and who calls each CpG what."""
 
-import re
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -10,15 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hpaxis.figures import GREY, arm_styles, use_style
-from hpaxis.labels import column_label
 from hpaxis.methylation.figures.levels import LEVEL
-from hpaxis.methylation.panels.panel import Panel
 from hpaxis.quantiles import student_quantile
-from hpaxis.tables import read_table
 
 MOST_AMPLICONS = 3  # side by side; more would be too narrow to read
-BY_ORDER = re.compile(r"amplicon_\d+")  # a scheme that counts along the amplicon: the axis does so already
-COORDINATE = re.compile(r"[\w.]+:\d+")
 EFFECTS = ["population", "cpg_id", "contrast", "n", "difference", "se", "df", "low", "high"]
 
 
@@ -49,68 +41,17 @@ def cpg_effects(persons: pd.DataFrame, arms: list[str], level: float = LEVEL) ->
     return pd.DataFrame(rows, columns=EFFECTS)
 
 
-def read_features(folder: Path) -> pd.DataFrame | None:
-    """Return the places of the gene that a panel’s features.tsv names (amplicon, name, start, end, source), or None.
-
-    Positions are 1-based, in the genome of the panel. The file is for figures alone: no call depends on it.
-    """
-    path = Path(folder) / "features.tsv"
-    return read_table(path, text=("amplicon", "name", "source")) if path.is_file() else None
-
-
-def cpg_sites(panel: Panel, features: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return what is known of a panel’s places: amplicon, track, name, first, last (positions, 1-based).
-
-    Tracks are the panel's indices, other than those that hold every CpG of an amplicon; the names of other schemes in
-    ``aliases`` (coordinates and the amplicon's own order aside); and ``features`` (amplicon, name, start, end). Where
-    the panel has no coordinates, positions are offsets in the amplicon, from 1.
-    """
-    places = cpg_places(panel)
-    rows = []
-    for amplicon, own in places.groupby("amplicon", sort=False):
-        at = dict(zip(own["cpg_id"], own["place"], strict=True))
-        for index, members in panel.indices.groupby("index", sort=False):
-            inside = [at[c] for c in members["cpg_id"] if c in at]
-            if inside and len(inside) < len(at):
-                rows.append((amplicon, column_label(f"{index}_beta"), "", min(inside), max(inside)))
-        for scheme, named in panel.aliases.groupby("scheme", sort=False):
-            if (
-                BY_ORDER.fullmatch(scheme)
-                or named["alias"].astype(str).map(lambda a: bool(COORDINATE.fullmatch(a))).all()
-            ):
-                continue
-            rows += [(amplicon, scheme, str(r.alias), at[r.cpg_id], at[r.cpg_id])
-                     for r in named.itertuples() if r.cpg_id in at]  # fmt: skip
-    if features is not None and own_coordinates(panel):
-        rows += [(r.amplicon, "gene", r.name, r.start, r.end) for r in features.itertuples(index=False)]
-    return pd.DataFrame(rows, columns=["amplicon", "track", "name", "first", "last"])
-
-
-def own_coordinates(panel: Panel) -> bool:
-    """Whether every CpG of a panel has a position in a genome."""
-    return bool(len(panel.cpgs)) and panel.cpgs["pos"].notna().all()
-
-
-def cpg_places(panel: Panel) -> pd.DataFrame:
-    """Return each CpG’s amplicon, number along it (from 1) and place: its position, else its offset from 1."""
-    cpgs = panel.cpgs.copy()
-    cpgs["place"] = (cpgs["pos"] if own_coordinates(panel) else cpgs["offset"] + 1).astype(int)
-    cpgs["number"] = cpgs.groupby("amplicon").cumcount() + 1
-    return cpgs[["cpg_id", "amplicon", "number", "place"]]
-
-
 def plot_gene(
-    levels: pd.DataFrame, effects: pd.DataFrame, panels: list, arms: list[str], titles: dict[str, str] | None = None
+    levels: pd.DataFrame, effects: pd.DataFrame, maps: list, arms: list[str], titles: dict[str, str] | None = None
 ) -> Figure:
     """Draw levels by arm, differences and names of CpGs over their places; one column per amplicon, sense to the right.
 
-    ``levels`` is from `cpg_levels`, ``effects`` from `cpg_effects`, ``panels`` holds pairs of a panel and its features
-    (None without). ``titles`` maps a population to its heading.
+    ``levels`` is from `cpg_levels`, ``effects`` from `cpg_effects`, ``maps`` from `panels.places.amplicon_maps`.
+    ``titles`` maps a population to its heading.
     """
     use_style()
-    columns = [(panel, features, amplicon) for panel, features in panels for amplicon in panel.amplicons["amplicon"]]
     measured = set(levels["cpg_id"])
-    columns = [c for c in columns if measured & set(c[0].cpgs.loc[c[0].cpgs["amplicon"] == c[2], "cpg_id"])]
+    columns = [amplicon for amplicon in maps if measured & amplicon.places.keys()]
     shown = columns[:MOST_AMPLICONS]
     populations = list(dict.fromkeys(levels["population"]))
     if not shown:
@@ -119,19 +60,18 @@ def plot_gene(
         axis.set_axis_off()
         return figure
     kinds = 2 if len(effects) else 1
-    tracks = [list(dict.fromkeys(cpg_sites(p, f).query("amplicon == @a")["track"])) for p, f, a in shown]
+    tracks = [list(dict.fromkeys(amplicon.sites["track"])) for amplicon in shown]
     most = max(map(len, tracks))
     heights = [2.0, 1.6][:kinds] * len(populations) + [0.34 * most + 0.3]
     figure, axes = plt.subplots(len(heights), len(shown), figsize=(7.2, 0.7 + sum(heights)), squeeze=False,
                                 sharex="col", sharey="row", height_ratios=heights)  # fmt: skip
-    for column, (panel, features, amplicon) in enumerate(shown):
-        places = cpg_places(panel).query("amplicon == @amplicon")
-        at = dict(zip(places["cpg_id"], places["place"], strict=True))
+    for column, amplicon in enumerate(shown):
+        at = amplicon.places
         for row, population in enumerate(populations):
             top = axes[kinds * row, column]
             _by_arm(top, levels[(levels["population"] == population) & levels["cpg_id"].isin(at)], at, arms)
             title = (titles or {}).get(population, population)
-            top.set_title(title if len(columns) == 1 else f"{title}, {amplicon}", fontweight="bold")
+            top.set_title(title if len(columns) == 1 else f"{title}, {amplicon.name}", fontweight="bold")
             if kinds == 2:
                 mine = effects[(effects["population"] == population) & effects["cpg_id"].isin(at)]
                 _differences(axes[kinds * row + 1, column], mine, at, arms)
@@ -139,12 +79,11 @@ def plot_gene(
                 top.set_ylabel("Methylation (%)")
                 if kinds == 2:
                     axes[kinds * row + 1, 0].set_ylabel(f"Minus {arms[0]}\n(points)")
-        _tracks(axes[-1, column], cpg_sites(panel, features).query("amplicon == @amplicon"), tracks[column])
-        minus = panel.amplicons.set_index("amplicon").loc[amplicon, "strand"] == "-" and own_coordinates(panel)
-        axes[-1, column].set_xlabel(_where(panel, amplicon, minus))
+        _tracks(axes[-1, column], amplicon.sites, tracks[column])
+        axes[-1, column].set_xlabel(amplicon.where)
         axes[-1, column].ticklabel_format(axis="x", style="plain", useOffset=False)
         axes[-1, column].xaxis.set_major_locator(plt.MaxNLocator(4 if len(shown) == 1 else 2, integer=True))
-        if minus:
+        if amplicon.minus:
             axes[-1, column].invert_xaxis()
     for axis in axes[-1, 1:]:
         axis.tick_params(labelleft=False)
@@ -189,10 +128,3 @@ def _tracks(axis: Axes, sites: pd.DataFrame, tracks: list[str]) -> None:
     axis.set_ylim(len(tracks) - 0.4, -0.6)
     axis.spines["left"].set_visible(False)
     axis.tick_params(axis="y", length=0)
-
-
-def _where(panel: Panel, amplicon: str, minus: bool) -> str:
-    if not own_coordinates(panel):
-        return "Base of the amplicon"
-    chrom = panel.amplicons.set_index("amplicon").loc[amplicon, "chrom"]
-    return f"Position on {chrom}{' (minus strand, sense to the right)' if minus else ''}"
