@@ -39,46 +39,29 @@ def arm_styles(arms: Sequence[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-# Thin grey axes with outer ticks, letters as large as on a page.
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
-    "text.color": ".15",
-    "text.parse_math": False,  # a `$` in a name of the study is a dollar sign
-    "axes.axisbelow": True,
-    "axes.edgecolor": ".15",
-    "axes.labelcolor": ".15",
     "axes.labelsize": 10,
-    "axes.linewidth": 1.25,
-    "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
-    **{f"{axis}tick.color": ".15" for axis in "xy"},
-    **{f"{axis}tick.labelsize": 11 for axis in "xy"},
-    **{f"{axis}tick.major.size": 6 for axis in "xy"},
-    **{f"{axis}tick.major.width": 1.25 for axis in "xy"},
-    **{f"{axis}tick.minor.size": 4 for axis in "xy"},
-    **{f"{axis}tick.minor.width": 1 for axis in "xy"},
-    "figure.constrained_layout.use": True,
-    "grid.color": ".8",
-    "grid.linewidth": 1,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
     "legend.frameon": False,
     "legend.fontsize": 9,
-    "legend.title_fontsize": 12,
-    "lines.solid_capstyle": "round",
-    "patch.edgecolor": "w",
-    "patch.force_edgecolor": True,
-    "savefig.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "text.parse_math": False,  # a `$` in a name of the study is a dollar sign
     "svg.hashsalt": "hpaxis",
     "svg.fonttype": "none",  # text stays text: it can be found, read aloud and edited
+    "savefig.facecolor": "white",
 }
 
 
 def use_style() -> None:
     """Set the theme; call once at the start of each figure function."""
-    matplotlib.rcParams.update(matplotlib.rcParamsDefault | {"backend": "agg"} | STYLE)
+    import seaborn as sns  # here: a job that only reads names and colours of this module does not wait for it
+
+    sns.set_theme(context="notebook", style="ticks", palette=COLOURS, rc=STYLE)
 
 
 def tell(points: Collection, texts: Iterable[object]) -> None:

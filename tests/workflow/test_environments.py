@@ -11,6 +11,7 @@ CONDA_NAMES = {
     "isal": "python-isal",
     "matplotlib": "matplotlib-base",
     "parasail": "parasail-python",
+    "seaborn": "seaborn-base",
     "snakemake": "snakemake-minimal",
 }
 

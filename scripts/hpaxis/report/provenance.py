@@ -31,6 +31,7 @@ PACKAGES = (
     "python-docx",
     "pyyaml",
     "scipy",
+    "seaborn",
     "snakemake",
     "statsmodels",
     "xopen",
