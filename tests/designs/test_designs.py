@@ -200,6 +200,25 @@ def test_a_template_has_a_page_and_no_more_than_it_needs(name, tmp_path):
     assert f"howto/{name}.md" in (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
 
 
+def test_the_tutorial_says_what_its_commands_say(here, capsys):
+    """The study of the tutorial is made and checked, then its mistake is made: each line it quotes is printed."""
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    quoted = [block for kind, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.S | re.M) if not kind]
+    read, refused = (block for block in quoted if not block.startswith(("make", "hpaxis")))
+    assert main(["init", "dyads", "my_study"]) == 0
+    os.chdir("my_study")
+    assert main(["check", CONFIG]) == 0
+    said = capsys.readouterr().out
+    assert all(line in said for line in read.splitlines())
+    sheet = Path("participants.tsv")
+    lines = sheet.read_text(encoding="utf-8").splitlines(keepends=True)
+    assert "\tparent\ttreatment\t" in lines[2]
+    lines[2] = lines[2].replace("\ttreatment\t", "\ttreatmnt\t")
+    sheet.write_text("".join(lines), encoding="utf-8")
+    assert main(["check", CONFIG]) == 1
+    assert capsys.readouterr().err.splitlines() == refused.splitlines()
+
+
 def test_designs_are_listed_and_unknown_ones_refused(tmp_path, capsys):
     assert main(["init", "--list"]) == 0
     listed = capsys.readouterr().out
