@@ -296,8 +296,8 @@ def _cortisol(
             else:
                 status, reason = "left out", _why_none(row)
             audit.append(("hair", row.row, row.hair_id, participant, status, reason))
-        failed = at_time["flags"].fillna("").str.split(";").map(lambda names: "plate_failed" in names)
-        none = "plate failed" if len(at_time) and failed.all() else "no concentration"
+        on_failed = at_time["flags"].fillna("").str.split(";").map(lambda names: "plate_failed" in names)
+        none = "plate failed" if len(at_time) and on_failed.all() else "no concentration"
         reason = "NA" if len(nearest) else (none if len(at_time) else "no hair at this timepoint")
         used.append((participant, *_combine(nearest), reason))
     return pd.DataFrame(used, columns=columns), _audit(audit)
