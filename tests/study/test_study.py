@@ -269,7 +269,7 @@ def test_sound_files_are_remembered_and_looked_at_again_when_they_change(study, 
 
     looked = []
     real = check.check_read_files
-    monkeypatch.setattr(check, "check_read_files", lambda paths, **kinds: looked.append(1) or real(paths, **kinds))
+    monkeypatch.setattr(check, "check_read_files", lambda *paths: looked.append(1) or real(*paths))
     cache = study.folder / "cache.json"
     load_study(study.config, cache=cache)
     first = len(looked)

@@ -168,7 +168,8 @@ class Counted:
         if summary["passed"]:
             return None
         stop = f"none of {summary['pairs_in']} read pairs passed"
-        return f"{stop}; {self._other_chemistry()}" if summary["unconverted"] > 0.5 * summary["on_target"] else stop
+        turned = self.reads["unconverted"] > 0.5 * self.reads["on_target"]
+        return f"{stop}; {self._other_chemistry()}" if turned else stop
 
     def _other_chemistry(self):
         """What cytosines outside CpGs say of the chemistry that the sheet names."""

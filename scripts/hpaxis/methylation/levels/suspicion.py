@@ -21,11 +21,12 @@ FEWEST, FEWEST_CPGS = 100, 8
 # show there, on so many templates, where half is `GAIN` times (log) as likely as all. CpGs beside count once, those
 # beyond them half. Templates of either allele are copied unequally (`ALLELES`, SD of an allele's share of a half);
 # libraries differ in one CpG beside others by `UNLIKE` at least (relative SD), and by `UNKNOWN_UNLIKE`, too much to
-# tell anything, where fewer than `FEWEST_PAIRS` of library and CpG can be judged, as at a few percent; `HALF_WAY` is
-# the median of a squared standard normal deviate.
+# tell anything, where fewer than `FEWEST_PAIRS` of library and CpG can be judged, as at a few percent; below
+# `MANY_PAIRS` by no less than an upper bound of it. `HALF_WAY` is the median of a squared standard normal deviate.
 WEIGHTS, BINS, LEAST_ELSEWHERE = (1.0, 0.5), 8, 0.5
 FEWEST_BESIDE, FEWEST_JUDGED, PART, GAIN, ALLELES = 15, 8, 0.75, 6.0, 0.08
-UNLIKE, FEWEST_PAIRS, UNKNOWN_UNLIKE = 0.03, 100, 0.5
+UNLIKE, FEWEST_PAIRS, MANY_PAIRS, UNKNOWN_UNLIKE = 0.03, 20, 100, 0.5
+UPPER = 1.645  # normal quantile of a one-sided 95 % bound
 HALF_WAY = 0.455
 CHANCE = 1e-4
 # A CpG that molecules lack: so large a share of them, where errors give hardly any.
@@ -106,7 +107,7 @@ def suspected_variants(samples):
                 judged.append((name, ids, *_beside_others(mine, total - mine, copies)))
         unlike = _unlike(judged)
         for name, ids, n, m, expected, variance, enough in judged:
-            for i in np.flatnonzero(enough & (m <= PART * expected)):
+            for i in np.flatnonzero(enough & (expected > 0) & (m <= PART * expected)):
                 if _gain(n[i], m[i], expected[i], variance[i], unlike) > GAIN:
                     rows.append((name, ids[i], "neighbours", int(n[i]), int(m[i]), m[i] / n[i], expected[i] / n[i],
                                  np.nan, np.nan))  # fmt: skip
@@ -160,13 +161,18 @@ def _gain(n, m, expected, variance, unlike):
 
 
 def _unlike(judged):
-    """By how much libraries of a panel differ in one CpG beside others: relative SD, from the median of all pairs."""
+    """By how much libraries of a panel differ in one CpG beside others: relative SD, from the median of all pairs.
+
+    Of few pairs, a higher quantile in the median's place: the upper end of the median's distribution-free interval.
+    """
     m, expected, variance = (np.concatenate([row[i][row[6]] for row in judged] or [np.zeros(0)]) for i in (3, 4, 5))
     if len(m) < FEWEST_PAIRS:
         return UNKNOWN_UNLIKE
 
+    rank = 0.5 + (UPPER * 0.5 / np.sqrt(len(m)) if len(m) < MANY_PAIRS else 0.0)
+
     def middle(sd):
-        return np.median((m - expected) ** 2 / (variance + (sd * expected) ** 2)) - HALF_WAY
+        return np.quantile((m - expected) ** 2 / (variance + (sd * expected) ** 2), rank) - HALF_WAY
 
     if middle(UNLIKE) <= 0:
         return UNLIKE
