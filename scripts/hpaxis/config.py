@@ -43,9 +43,9 @@ def check_config(config: dict[str, Any], config_file: str = "config") -> list[Pr
 
 def _whose(config: dict[str, Any], config_file: str) -> list[Problem]:
     """Whether a config is a study's, with participants and arms, or the validation of an assay, with plates alone."""
-    sheets = config.get("sheets")
+    sheets = config.get("sheets") if isinstance(config, dict) else None
     if not isinstance(sheets, dict):
-        return []
+        return []  # the schema has said so
     given = [name for name in ("libraries", "hair", "saliva_cortisol") if sheets.get(name)]
     given = [f"sheets.{name}" for name in given] + [key for key in ("arms", "models") if config.get(key)]
     if sheets.get("participants"):
