@@ -23,7 +23,7 @@ test: $(VENV)/.test  ## lint and the whole test suite, with coverage
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup --no-loadscope-reorder --cov --cov-report=term
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1  \2/p' $(MAKEFILE_LIST) | awk '{name = $$1; $$1 = ""; printf "make %-14s%s\n", name, $$0}'

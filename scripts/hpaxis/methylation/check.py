@@ -163,7 +163,7 @@ def check_files(study, elsewhere, checked=None):
 
     ``elsewhere``: the `Elsewhere` of files that are not asked for; ``checked``: the `CheckedFiles` to skip and fill.
     """
-    problems, sheet, read = [], study.config["sheets"]["libraries"], []
+    problems, sheet, read, told = [], study.config["sheets"]["libraries"], [], {}
     for row in study.libraries.itertuples():
         paths = []
         for column in FILES.get(row.assay, ()):
@@ -188,7 +188,7 @@ def check_files(study, elsewhere, checked=None):
             interleaved = row.interleaved == "yes"
             found = check_read_files(paths, row.kind == "no_template", lanes, interleaved)
             if not found and row.assay == "amplicon":
-                found = _check_apart(study, row, paths, lanes, sheet)
+                found = _check_apart(study, row, paths, lanes, sheet, told)
             problems += found
             if checked is not None and not found:
                 checked.add(paths)
@@ -235,23 +235,32 @@ def _real(path):
         return path
 
 
-def _check_apart(study, row, paths, lanes, sheet):
-    """Problems of a library whose reads are too short to tell its panel's amplicons apart."""
+def _check_apart(study, row, paths, lanes, sheet, told):
+    """Problems of a library whose reads are too short to tell its panel's amplicons apart.
+
+    ``told`` remembers, for each panel, length and form of reads, which amplicons they confuse.
+    """
     length = read_length(paths[::lanes], row.interleaved == "yes")
     # A UMI is no part of the amplicon.
     length -= max(umi_lengths(study.umi(row.library_id)), default=0)
-    if not os.path.isdir(panel_folder(row.panel)):
-        return []  # `check_panels` says why
-    try:
-        panel = read_panel(panel_folder(row.panel))
-    except InputError:
-        return []
-    confused = confused_amplicons(panel, length, len(paths) > lanes or row.interleaved == "yes") if length > 0 else {}
+    key = row.panel, length, len(paths) > lanes or row.interleaved == "yes"
+    if key not in told:
+        told[key] = _confused(*key)
     return [
         Problem(sheet, f"reads of {length} bases of amplicon {name} {what}",
                 "sequence longer reads, or take one of the amplicons out of the panel", row.row, "panel", row.panel)
-        for name, what in confused.items()
+        for name, what in told[key].items()
     ]  # fmt: skip
+
+
+def _confused(name, length, paired):
+    """Amplicons of a panel that reads of a length confuse, each with what is said of it; none of a panel at fault."""
+    if length <= 0 or not os.path.isdir(panel_folder(name)):
+        return {}  # `check_panels` says what is wrong with a panel
+    try:
+        return confused_amplicons(read_panel(panel_folder(name)), length, paired)
+    except InputError:
+        return {}
 
 
 def _well(name):
