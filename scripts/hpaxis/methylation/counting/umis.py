@@ -5,6 +5,7 @@ Heger and Sudbery (2017): a UMI one base from another that was read at least twi
 its copy. Every family then speaks by the majority of its molecules, cytosine by cytosine.
 """
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
