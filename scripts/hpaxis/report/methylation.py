@@ -344,7 +344,7 @@ def difference_table(differences):
         "Percentage points. The error of one person is what the instrument or the molecules leave unknown of a level, "
         "conversion included; that of the difference is the same for the two arms’ means. A difference above the "
         "smallest visible one (95 %) is larger than the measurement’s own error. Whether it is more than chance among "
-        "people is told by the SE of people, which holds both. What all libraries share moves both arms alike.",
+        "people is judged by the SE of people, which holds both. What all libraries share moves both arms alike.",
         source=("report/tables/arm_differences.tsv",),
         data=differences,
     )  # fmt: skip

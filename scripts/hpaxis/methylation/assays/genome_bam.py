@@ -87,7 +87,7 @@ def prepare_bam(
 
     ``genome``: `pysam.FastaFile`; ``regions``: contig → list of (start, end), 0-based, outside of which reads are left
     out (None: none are). Secondary and supplementary alignments are left out. Duplicates are those of samtools
-    markdup, told apart by strand and by UMI (tag RX); of amplicons they must never be removed, of RRBS they should not.
+    markdup, separately by strand and by UMI (tag RX); of amplicons they must never be removed, of RRBS they should not.
     ``ignored``: cycles at the start and the end of read 1 and of read 2 that do not count. Returns the number of reads
     by fate (`FATES`; mates count each), and the `Strands`. Raises `InputError` for another genome.
     """

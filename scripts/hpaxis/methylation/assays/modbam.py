@@ -4,7 +4,7 @@ A read is a molecule. At each CpG the basecaller states how likely its cytosine 
 bisulfite reads them. A call needs a probability of ``min_probability`` either way; those between are left out and
 counted. Cytosines that a tag does not list are unmethylated where it says so (``.``, or nothing), and unknown where it
 says ``?`` (SAM optional fields, section 1.7). Nothing was converted, so the reads tell no non-conversion: what the
-basecaller falsely calls methylated is told by unmethylated controls.
+basecaller falsely calls methylated shows in unmethylated controls.
 """
 
 import re

@@ -30,7 +30,7 @@ def call_methylpy(bams, panel, min_base_quality, folder=None, turned=()):
     """Call libraries of one panel with methylpy's ``call-methylation-state``.
 
     ``bams``: library_id → indexed BAM against the panel's references; ``turned``: libraries whose methylated cytosines
-    read T, which methylpy counts as unmethylated. Returns library_id → table with a row a CpG of
+    read T, which methylpy counts as unmethylated. Returns library_id → table with one row per CpG of
     the panel: library_id, amplicon, cpg_id, methylated, unmethylated, depth, beta_raw; both strands are summed.
 
     Guards that methylpy 1.4.7 needs: the reference in upper case (it drops lower-case cytosines), contig names kept as

@@ -54,7 +54,7 @@ class ReadFilters:
 
 @dataclass(frozen=True)
 class LibraryCalls:
-    """What one library says: ``counts`` a row a CpG, ``patterns`` one row per distinct molecule, ``reads`` one row.
+    """What one library says: ``counts`` one row per CpG, ``patterns`` one row per distinct molecule, ``reads`` one row.
 
     ``conversion`` counts molecules by their unconverted and all known cytosines outside CpGs, those that are left out
     for ``max_unconverted`` included.

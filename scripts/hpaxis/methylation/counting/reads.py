@@ -21,7 +21,7 @@ LONGEST_NAME = 254
 # Zero bytes behind the text, for windows that begin in the last read; more are added where a line is longer.
 ROOM = 1_000
 NEWLINE, RETURN, AT, PLUS, SPACE, TAB = (ord(c) for c in "\n\r@+ \t")
-# How names may end that are told apart by mate. But for the slash a mark counts only where the first reads of both
+# How read names may mark their mate. But for the slash a mark counts only where the first reads of both
 # mates bear it: a name may well end in .1 because it is the first read.
 MARKS = ("/", ".", "_R", "_")
 MARKED = 1_000

@@ -35,7 +35,7 @@ LIBRARY_COLUMNS = (
 
 @dataclass(frozen=True)
 class StudyEstimates:
-    """All results: ``calls`` is a table a library (a row a CpG); rows of the others are what their names say.
+    """All results: ``calls`` is one table per library (one row per CpG); rows of the others are what their names say.
 
     ``limits`` has one row per index: the limits of blank and of detection that the study's controls show; ``suspected``
     one a CpG of a library that looks as if an allele lacked it (private, see `suspicion.suspected_variants`).

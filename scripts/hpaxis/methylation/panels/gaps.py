@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# A gap is told from variants by so many differences that it explains.
+# A gap, unlike variants, explains at least so many differences.
 EXPLAINED = 4
 
 
