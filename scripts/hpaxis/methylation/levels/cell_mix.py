@@ -22,9 +22,9 @@ TYPE = r"[a-z][a-z0-9_]{0,29}"
 def read_cell_types(panels):
     """The marker tables of some panels together: cpg_id, cell_type, level (fraction), source; empty without any.
 
-    ``panels``: name → set of its cpg_ids. A panel that has one keeps it as cell_types.tsv in its folder: one row per CpG
-    and cell type. Raises `InputError` with every problem: columns, CpGs, levels, CpGs that lack a type, fewer CpGs than
-    types, levels that cannot tell the types apart.
+    ``panels``: name → set of its cpg_ids. A panel that has one keeps it as cell_types.tsv in its folder: one row per
+    CpG and cell type. Raises `InputError` with every problem: columns, CpGs, levels, CpGs that lack a type, fewer
+    CpGs than types, levels that cannot tell the types apart.
     """
     problems, tables = [], []
     for name in sorted(panels):
@@ -38,7 +38,8 @@ def read_cell_types(panels):
     grid = table.pivot(index="cpg_id", columns="cell_type", values="level")
     where = FILE
     for cpg in grid.index[grid.isna().any(axis=1)]:
-        problems.append(Problem(where, "lacks a cell type that others have", "give one row per CpG and type", value=cpg))
+        remedy = "give one row per CpG and type"
+        problems.append(Problem(where, "lacks a cell type that others have", remedy, value=cpg))
     if grid.shape[1] < 2:
         problems.append(Problem(where, "has one cell type", "give the level of each CpG in two or more types"))
     elif not problems and np.linalg.matrix_rank(_contrasts(grid.to_numpy()), tol=1e-6) < grid.shape[1] - 1:
