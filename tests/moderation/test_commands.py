@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,40 @@ def test_the_lock_is_written_from_config_and_sheets_with_a_readable_plan(tmp_pat
     assert sorted(lock["models"]) == sorted(config["models"])
     assert {"participants", "libraries", "hair", "plates", "panels"} == set(lock["inputs"])
     assert "- covariance: HC3" in (tmp_path / "plan.lock.md").read_text(encoding="utf-8")
+    # The demo's own lock is what its config, sheets and panel are now: else its report says that they changed.
+    assert json.loads((root / "config" / "plan_lock.json").read_text(encoding="utf-8")) == lock
     assert main(["lock", "--configfile", str(path)]) == 1
     assert "exists already" in capsys.readouterr().err
     config["moderation"]["lock"] = None
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     assert main(["lock", "--configfile", str(path)]) == 1
     assert "names no lock" in capsys.readouterr().err
+
+
+def test_what_only_a_figure_or_a_check_reads_of_a_panel_changes_no_plan(tmp_path, monkeypatch):
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    folder = tmp_path / "panel"
+    shutil.copytree(root / "resources" / "panels" / "nr3c1_exon1f", folder)
+    config = yaml.safe_load((root / "config" / "config.yaml").read_text(encoding="utf-8"))
+    sheet = (root / "config" / "libraries.tsv").read_text(encoding="utf-8").replace("nr3c1_exon1f", str(folder))
+    (tmp_path / "libraries.tsv").write_text(sheet, encoding="utf-8")
+    config["sheets"]["libraries"] = str(tmp_path / "libraries.tsv")
+
+    def panels(number):
+        config["moderation"]["lock"] = str(tmp_path / f"lock{number}.json")
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        assert main(["lock", str(tmp_path / "config.yaml")]) == 0
+        return json.loads((tmp_path / f"lock{number}.json").read_text(encoding="utf-8"))["inputs"]["panels"]
+
+    before = panels(1)
+    (folder / "features.tsv").unlink()
+    (folder / "genome_check.tsv").write_text("amplicon\tverdict\n", encoding="utf-8")
+    assert panels(2) == before
+    indices = folder / "indices.tsv"
+    lines = indices.read_text(encoding="utf-8").splitlines(keepends=True)
+    indices.write_text("".join([*lines[:1], *lines[2:]]), encoding="utf-8")
+    assert panels(3) != before
 
 
 FIT = ["fit", "TABLE", "--outcome", "y", "--predictor", "x", "--moderator", "g"]

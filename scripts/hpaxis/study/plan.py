@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from hpaxis.methylation.panels.panel import panel_folder
+from hpaxis.methylation.panels.panel import DECIDING, panel_folder
 from hpaxis.moderation.lock import chosen, digest, recorded_runs, write_lock
 from hpaxis.problems import Problem, raise_if_any
 from hpaxis.schemas import config_schema
@@ -28,7 +28,8 @@ def facts(study: Study) -> dict[str, Any]:
     """Return what a lock holds of a study beside its models: study, settings, inputs and code.
 
     Settings are hashed by section, as far as they differ from the defaults, which the version stands for. Sheets are
-    hashed by what they say of people, samples and plates (paths of files aside), panel folders by their bytes.
+    hashed by what they say of people, samples and plates (paths of files aside), panel folders by the bytes of what
+    numbers come from: a place that only a figure shows, or a check of the reference, changes no plan.
     """
     config, schema = study.config, config_schema()["properties"]
     settings: dict[str, str] = {"seed": digest(config["seed"]), "arms": digest(config["arms"])}
@@ -56,12 +57,12 @@ def mask(study: Study) -> int | None:
 
 
 def _folder(folder: Path) -> str:
-    files = sorted(p for p in folder.iterdir() if p.is_file())
+    files = [folder / name for name in sorted(DECIDING) if (folder / name).is_file()]
     return hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in files)).hexdigest()
 
 
 def _table(table: pd.DataFrame, columns: Iterable[str]) -> str:
-    own = [c for c in columns if c in table.columns and c != "row"]
+    own = sorted(c for c in columns if c in table.columns and c != "row")  # their order says nothing
     return hashlib.sha256(table[own].to_csv(index=False, float_format="%.10g").encode()).hexdigest()
 
 

@@ -31,6 +31,8 @@ KEYS = {
 }
 NAMES = ("amplicon", "chrom", "cpg_id", "scheme", "alias", "index")
 FILES = ("reference.fa", *(f"{name}.tsv" for name in COLUMNS))
+# What numbers come from; other files of the folder are notes, checks, and what figures show.
+DECIDING = (*FILES, "cell_types.tsv")
 
 
 @dataclass(frozen=True)
