@@ -626,6 +626,15 @@ def test_only_what_the_pipeline_measured_is_said_to_be_measured_after_the_arms_w
     after = {c for c in columns if measured_after(c, {**settings(), "after_randomisation": ["stress"]}, columns)}
     assert after == {"region_mean_beta", "region_mean_m", "region_mean_beta_se", "log_cortisol"}
     assert measured_after("stress", {**settings(), "after_randomisation": ["stress"]}, columns)
+    mixed = [
+        "epithelial_fraction",
+        "epithelial_fraction_se",
+        "saliva_log_auc_g",
+        "parent_saliva_awakening",
+        "saliva_rise",
+    ]
+    assert all(measured_after(c, settings(), mixed) for c in mixed)
+    assert not any(measured_after(c, settings(), mixed) for c in ("saliva_days", "saliva_flow", "income_fraction"))
 
 
 def test_each_trouble_has_its_warning():

@@ -30,13 +30,17 @@ def spec_of(entry, arms=(), alpha=0.05, minimum_per_arm=MINIMUM_PER_ARM):
 
 
 # What the pipeline measures in saliva and hair, which were taken when the config says so.
-_MEASURED = re.compile(r"(.+)_(beta|m|se|fraction)(?:_change)?|.*cortisol.*")
+_MEASURED = re.compile(
+    r"(.+)_(beta|m|se|fraction)(?:_change)?|.*cortisol.*"
+    r"|(?:parent_|child_)?saliva_(?:log_auc_g|auc_g|auc_i|awakening|rise)(?:_change)?"
+)
 
 
 def measured_after(column, settings, columns=None):
     """Whether a column was measured after the arms were drawn: by the config's list, or in a sample taken then.
 
-    Where the table's ``columns`` are given, names such as y_m are of a sample only if their index is among them.
+    Where the table's ``columns`` are given, names such as y_m are of a sample only if their index is among them, and
+    a fraction only if its error is.
     """
     if column in settings["after_randomisation"]:
         return True
@@ -44,7 +48,9 @@ def measured_after(column, settings, columns=None):
     if not settings["predictor_after_randomisation"] or found is None or at_baseline(column):
         return False
     stem, form = found.groups()
-    return form in (None, "beta") or columns is None or bool({stem, f"{stem}_beta"} & set(columns))
+    if form in (None, "beta") or columns is None:
+        return True
+    return not {stem, f"{stem}_beta", *([f"{column}_se"] if form == "fraction" else [])}.isdisjoint(columns)
 
 
 def at_baseline(column):

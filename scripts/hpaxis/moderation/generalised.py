@@ -287,11 +287,12 @@ def _marginal_slope(fit: GeneralisedFit, beta: np.ndarray, arm: object) -> float
     design = fit.design
     h = 1e-4 * design.x.std(ddof=1)
     up, down = (fit.expected(beta, _rows(design, arm, design.x + d)) for d in (h, -h))
-    return float((up - down).mean() / (2 * h))
+    return float(np.average(up - down, weights=design.root**2) / (2 * h))
 
 
 def _mean_at(fit: GeneralisedFit, beta: np.ndarray, arm: object, x: float) -> float:
-    return float(fit.expected(beta, _rows(fit.design, arm, np.full(fit.design.n, x))).mean())
+    rows = _rows(fit.design, arm, np.full(fit.design.n, x))
+    return float(np.average(fit.expected(beta, rows), weights=fit.design.root**2))
 
 
 def _contrasts(fit: GeneralisedFit, C: np.ndarray, alpha: float) -> pd.DataFrame:
@@ -315,7 +316,10 @@ def _jacobian(fit: GeneralisedFit, function: Callable[[np.ndarray], np.ndarray])
 
 
 def dispersion(fit: GeneralisedFit) -> float:
-    """Return Pearson's chi-squared over the residual degrees of freedom of a count model: 1 under Poisson."""
+    """Return Pearson's chi-squared over the residual degrees of freedom of a count model: 1 under Poisson.
+
+    Rows count by their weights, whose mean is 1, as in the dispersion of R's glm with prior weights.
+    """
     mean = fit.expected(fit.beta, fit.design.X)
     n, k = fit.design.X.shape
-    return float(((fit.design.y - mean) ** 2 / mean).sum() / (n - k))
+    return float((fit.design.root**2 * (fit.design.y - mean) ** 2 / mean).sum() / (n - k))

@@ -13,8 +13,9 @@ for (kind in c("binary", "count")) {
   X <- function(arm, x = d$x) {
     moved <- d; moved$x <- x; moved$arm <- factor(arm, levels(d$arm)); model.matrix(~ x * arm + age, moved)
   }
-  slope <- function(b, arm) mean((inverse(X(arm, d$x + 1e-4) %*% b) - inverse(X(arm, d$x - 1e-4) %*% b)) / 2e-4)
-  mean_at <- function(b, arm) mean(inverse(X(arm, d[[paste0("at_", kind)]]) %*% b))
+  average <- function(values) weighted.mean(values, w)
+  slope <- function(b, arm) average((inverse(X(arm, d$x + 1e-4) %*% b) - inverse(X(arm, d$x - 1e-4) %*% b)) / 2e-4)
+  mean_at <- function(b, arm) average(inverse(X(arm, d[[paste0("at_", kind)]]) %*% b))
   read <- function(b) {
     s <- c(slope(b, "control"), slope(b, "treatment"))
     c(s, s[2] - s[1], mean_at(b, "treatment") - mean_at(b, "control"))
