@@ -259,6 +259,9 @@ def pool_rows(
     standardise: Annotated[list[str] | None, typer.Option(help="outcome, predictor or covariates, by study")] = None,
     cluster: Annotated[str | None, typer.Option(help="column of clusters, for CR2")] = None,
     weights: Annotated[str | None, typer.Option(help="column of positive weights")] = None,
+    factor: Annotated[
+        list[str] | None, typer.Option(help="a column of numbers that name groups, such as arms 1, 2, 3")
+    ] = None,
     population: Annotated[str, typer.Option(help="role of the rows, or all")] = "child",
     out: Annotated[Path, typer.Option(help="folder for the table")] = Path("pooled"),
 ) -> None:
@@ -269,6 +272,7 @@ def pool_rows(
         dict(_pair(text, "a study") for text in studies), out, population, covariance,
         outcome=outcome, predictor=predictor, moderator=moderator, covariates=tuple(covariate or ()),
         reference=reference, standardise=tuple(standardise or ()), cluster=cluster, weights=weights,
+        factors=tuple(factor or ()),
     ):  # fmt: skip
         print(line)
 

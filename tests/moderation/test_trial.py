@@ -267,6 +267,19 @@ def test_changes_across_plates_are_held_against_changes_on_one_plate():
     row = change_table(table, "m").set_index("quantity").loc["difference in change"]
     row = row[row["arm"] == "different plates - same plate"].iloc[0] if isinstance(row, pd.DataFrame) else row
     assert row["low"] < 0.8 < row["high"] and row["low"] > 0.4
+    # A weight of two is two rows, of clusters that are whole; a cluster's rows are no independent people.
+    some = table.assign(w=np.where(np.arange(n) % 3, 1.0, 2.0))
+    twice = pd.concat([some, some[some["w"] == 2]]).reset_index(drop=True)
+    weighted, doubled = (
+        t.loc[t["arm"] == "different plates - same plate"].iloc[0]
+        for t in (change_table(some, "m", weights="w"), change_table(twice, "m"))
+    )
+    assert weighted["estimate"] == pytest.approx(doubled["estimate"], rel=1e-9) != row["estimate"]
+    assert weighted["note"] == "HC3, weighted, given the arm"
+    pairs = pd.concat([table.assign(family=np.arange(n))] * 2, ignore_index=True)
+    told = change_table(pairs, "m", kind="CR2", cluster="family")
+    told = told[told["arm"] == "different plates - same plate"].iloc[0]
+    assert told["se"] == pytest.approx(row["se"], rel=0.05) and told["note"] == "CR2, given the arm"
     nobody = change_table(table.assign(methylation_plates="different"), "m")
     assert not (nobody["arm"] == "different plates - same plate").any()
 

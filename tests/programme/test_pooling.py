@@ -159,6 +159,22 @@ def test_pool_rows_runs_from_its_command(tmp_path, capsys):
     assert "equal in all" in capsys.readouterr().out
 
 
+def test_pool_rows_takes_arms_coded_by_numbers_as_groups_where_told(tmp_path):
+    """1 and 2 for control and treatment: by themselves numbers, with --factor the same answer as in words."""
+    found = []
+    for name, codes in (("words", None), ("numbers", {"control": 1, "treatment": 2})):
+        tables = rows_of(2)
+        for study, table in tables.items():
+            given = table if codes is None else table.replace({"arm": codes})
+            given.to_csv(tmp_path / f"{name}_{study}.tsv", sep="\t", index=False)
+        studies = [f"{study}={tmp_path / name}_{study}.tsv" for study in tables]
+        options = ["--outcome", "y", "--predictor", "x", *(["--factor", "arm"] if codes else [])]
+        assert main(["pool-rows", *studies, *options, "--out", str(tmp_path / name)]) == 0
+        found.append(pd.read_csv(tmp_path / name / "one_stage.tsv", sep="\t"))
+    assert found[1]["quantity"].iloc[0] == "x:arm[2]"
+    np.testing.assert_allclose(found[1]["estimate"], found[0]["estimate"], rtol=1e-9)
+
+
 def test_studies_that_cannot_be_one_model_are_refused_all_at_once():
     tables = rows_of(3)
     tables["s1"] = tables["s1"].replace({"arm": {"treatment": "group"}})

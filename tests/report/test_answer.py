@@ -211,7 +211,9 @@ def test_the_strip_has_every_check_of_robustness_of_the_answer(fitted):
     changed = with_tables(results, robustness=table)
     named = {c.name: c for c in next(b for b in answer(changed, True) if b.kind == "strip").checks}
     assert named["Influence"].verdict == named["Family"].verdict == "warn"
-    assert "8 of " in named["Influence"].said and "adjusted over 7 predictors" in named["Family"].said
+    assert "8 of " in named["Influence"].said
+    assert named["Influence"].said.endswith(" lose significance" if shown else " gain significance")
+    assert "adjusted over 7 predictors" in named["Family"].said
     assert named["Region"].verdict == ("warn" if shown else "pass")
     assert "nowhere in the observed range" in named["Region"].said
 

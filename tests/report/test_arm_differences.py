@@ -40,3 +40,12 @@ def test_few_people_withhold_the_row_and_other_columns_make_none():
     assert found["withheld"].tolist() == ["yes"] and found["difference"].isna().all()
     assert "withheld" in str(difference_table(found).rows)
     assert arm_differences(table.drop(columns="ngfi_a_beta_se"), ["a", "b"], Cells(0)).empty
+
+
+def test_an_n_that_would_tell_how_few_lack_a_level_is_withheld():
+    """20 in each arm, one of them without a level: 19 beside 20 would say so; the difference itself stays."""
+    table = people(np.r_[np.nan, np.linspace(0.02, 0.05, 39)], 0.003, ["a", "b"] * 20)
+    found = arm_differences(table, ["a", "b"], Cells(5))
+    assert found[["n", "n_reference"]].isna().all(axis=None) and found["difference"].notna().all()
+    assert difference_table(found).rows[0][3] == "withheld"
+    assert difference_table(arm_differences(table, ["a", "b"], Cells(0))).rows[0][3] == "20, 19"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -227,3 +229,19 @@ def test_the_gene_has_every_cpg_at_its_place_with_probes_and_names_of_the_litera
     rows = [t.get_text() for t in tracks.get_yticklabels()]
     assert any("NGFI-A" in r or "Ngfi" in r for r in rows) and "Gene" in rows
     assert "no library passed" in texts(plot_gene(levels.iloc[:0], effects.iloc[:0], maps, ARMS))
+
+
+def test_amplicons_with_different_tracks_keep_their_rows_apart(measured):
+    """Two amplicons, the second with a track more: each site stands in the row that bears its track's name."""
+    panel, calls, people = measured
+    (first,) = amplicon_maps(panel)
+    more = pd.DataFrame([("own_scheme", "k1", *[min(first.places.values())] * 2)], columns=first.sites.columns)
+    second = replace(first, name="again", sites=pd.concat([more, first.sites], ignore_index=True))
+    levels = cpg_levels(calls, people)
+    figure = plot_gene(levels, cpg_effects(cpg_persons(calls, people), ARMS), [first, second], ARMS)
+    left, right = figure.axes[-2:]
+    rows = [label.get_text() for label in left.get_yticklabels()]
+    assert rows.count("Own scheme") == 1
+    named = {text.get_text(): text.xy[1] for text in left.texts if text.get_text()}
+    assert named == {name: row for name, row in {t.get_text(): t.xy[1] for t in right.texts}.items() if name in named}
+    assert "k1" not in named and [rows[int(t.xy[1])] for t in right.texts if t.get_text() == "k1"] == ["Own scheme"]

@@ -160,3 +160,5 @@ def test_few_people_in_an_account_or_without_costs_are_not_counted(people):
     assert "control: 36–39 of 40; treatment: 40 of 40" in text_of(hidden)
     (table,) = [b for b in hidden if getattr(b, "title", "") == "The account"]
     assert [row[1] for row in table.rows] == ["1–4", "40"] and [row[-2] for row in table.rows] == ["withheld"] * 2
+    # The ratio and the other rows leave the product alone: neither the quantity nor what one is worth.
+    assert table.rows[0][2] == "withheld" and table.rows[1][2] != "withheld"

@@ -240,3 +240,9 @@ def test_a_manipulation_is_told_though_checksums_agree(honest, tmp_path, what):
     agree(folder)
     faults, _ = check_folder(folder, figures="figure" in what)
     assert faults, what
+
+
+def test_a_table_whose_n_tells_who_lacks_a_timepoint_stays_out_of_a_shared_bundle(tmp_path):
+    path = tmp_path / "change.tsv"
+    write_table(pd.DataFrame({"measure": ["m"], "quantity": ["mean change"], "arm": ["a"], "n": [39]}), path)
+    assert is_shareable(path) and few_people(path, 5) and not few_people(path, 0)

@@ -44,6 +44,8 @@ def change_table(
                         "correlation": here[names["baseline"]].corr(here[measure]) if when == "change" else np.nan,
                         "note": _plates(here) if when == "change" else ""})  # fmt: skip
     if len(arms) > 1:
+        root = np.ones(len(rows)) if weights is None else np.sqrt(rows[weights].to_numpy(float))
+        own = None if cluster is None else rows[cluster].fillna(pd.Series(rows.index, rows.index)).to_numpy()
         base = rows[names["baseline"]].to_numpy(float)
         centred = base - base.mean()
         for title, y, extra in (
@@ -51,10 +53,8 @@ def change_table(
             ("difference at follow-up, adjusted for baseline", rows[measure].to_numpy(float), centred),
             ("difference in change", rows[names["change"]].to_numpy(float), None),
         ):
-            root = np.ones(len(rows)) if weights is None else np.sqrt(rows[weights].to_numpy(float))
-            own = None if cluster is None else rows[cluster].fillna(pd.Series(rows.index, rows.index)).to_numpy()
             out += _differences(rows[moderator].to_numpy(), arms, y, extra, title, kind, alpha, root, own)
-        out += _between_plates(rows, names["change"], moderator, arms, kind, alpha)
+        out += _between_plates(rows, names["change"], moderator, arms, kind, alpha, root, own)
     return pd.DataFrame(out).assign(measure=measure).reindex(columns=COLUMNS)
 
 
@@ -82,13 +82,17 @@ def _differences(arm, arms, y, extra, title, kind, alpha, root, clusters):
             "arm": f"{a} - {arms[0]}",
             "n": len(y),
             **row,
-            "note": kind if (root == 1).all() else f"{kind}, weighted",
+            "note": _note(kind, root),
         }
         for a, row in zip(arms[1:], table.to_dict("records"), strict=True)
     ]
 
 
-def _between_plates(rows, change, moderator, arms, kind, alpha):
+def _note(kind, root):
+    return kind if (root == 1).all() else f"{kind}, weighted"
+
+
+def _between_plates(rows, change, moderator, arms, kind, alpha, root, clusters):
     """How far changes across plates differ from changes on one plate, given the arm, where both are three at least."""
     if "methylation_plates" not in rows or rows["methylation_plates"].isna().any():
         return []
@@ -98,12 +102,12 @@ def _between_plates(rows, change, moderator, arms, kind, alpha):
     X = np.column_stack([np.ones(len(rows)), across, *((rows[moderator] == a).to_numpy(float) for a in arms[1:])])
     if np.linalg.matrix_rank(X) < X.shape[1]:
         return []
-    kind = "HC3" if kind == "CR2" else kind
-    beta, residuals = least_squares(X, rows[change].to_numpy(float))
-    cov = covariance(kind, X, residuals, labels=np.arange(len(rows)), source="change")
+    X = X * root[:, None]
+    beta, residuals = least_squares(X, rows[change].to_numpy(float) * root)
+    cov = covariance(kind, X, residuals, clusters, labels=np.arange(len(rows)), source="change")
     row = contrast_table(beta, cov, np.eye(X.shape[1])[[1]], alpha).to_dict("records")[0]
     return [{"quantity": "difference in change", "arm": "different plates - same plate", "n": len(rows), **row,
-             "note": f"{kind}, given the arm"}]  # fmt: skip
+             "note": f"{_note(kind, root)}, given the arm"}]  # fmt: skip
 
 
 def _reliability(rows, name):

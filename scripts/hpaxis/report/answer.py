@@ -245,7 +245,8 @@ def _influence(result, cells):
     said = "no one person turns the sign" if not flips else f"{cells.people(flips)} people turn the sign"
     row = _robust(result, "single_deletions")
     if row is not None:
-        verb = "loses" if excludes_zero(result.differences.iloc[0]) else "gains"
+        verb = "lose" if excludes_zero(result.differences.iloc[0]) else "gain"
+        verb += "" if row["count"] > 1 else "s"
         changed = cells.part(int(row["count"]), int(row["total"])) if row["count"] else "none of them"
         said += f"; left out alone, {changed} {verb} significance"
     changed = bool(flips) or (row is not None and row["count"] > 0)

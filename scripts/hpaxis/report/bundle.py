@@ -28,6 +28,8 @@ MANIFEST = "manifest.tsv"
 PERSONAL = frozenset({"participant_id", "dyad_id", "library_id", "hair_id", "key", "sample", "subject"})
 # Counts by arm and step: the report tells them with small cells withheld, the table does not.
 SMALL_CELLS = frozenset({"cohort/attrition.tsv", "cortisol/plate_by_arm.tsv"})
+# Who lacks a timepoint would follow from the n of these, beside that of the model.
+COMPLEMENTS = frozenset({"change.tsv"})
 # Tables of a shared bundle that were left out because they count few people.
 WITHHELD = "withheld.tsv"
 # Columns that count people, in tables that name none.
@@ -86,10 +88,15 @@ def is_shareable(path):
 
 
 def few_people(path, smallest):
-    """Whether a table counts from 1 to ``smallest - 1`` people somewhere, by its columns of people or its notes."""
+    """Whether a table counts from 1 to ``smallest - 1`` people somewhere, by its columns of people or its notes.
+
+    A table whose n would tell such a count beside another's (`COMPLEMENTS`) does too.
+    """
     cells = Cells(smallest)
     if cells.all_shown:
         return False
+    if Path(path).name in COMPLEMENTS:
+        return True
     table = read_table(path)
     counts = [c for c in PEOPLE_COUNTS if c in table and pd.api.types.is_numeric_dtype(table[c])]
     if any(cells.small(n) for c in counts for n in table[c].dropna()):

@@ -61,6 +61,8 @@ def arm_differences(analysis, arms, cells, level=0.95):
                 if min(len(one), len(other)) < 2:
                     continue
                 hidden = any(cells.small(n) for n in (len(one), len(other)))
+                totals = [int((people["arm"] == name).sum()) for name in (arm, reference)]
+                n_shown = not any(cells.known(len(g), total) == WITHHELD for g, total in zip((one, other), totals))
                 row = (population, measure, arm, reference)
                 if hidden:
                     rows.append((*row, np.nan, np.nan, "yes", *(np.nan,) * 5, None))
@@ -71,7 +73,8 @@ def arm_differences(analysis, arms, cells, level=0.95):
                 se = np.sqrt(sum(v.var(ddof=1) / len(v) for v in values))
                 own = np.sqrt(sum((e**2).sum() / len(e) ** 2 for e in errors))
                 person = np.sqrt((pd.concat(errors) ** 2).mean())
-                rows.append((*row, len(one), len(other), None, difference, se, person, own, z * own,
+                n = (len(one), len(other)) if n_shown else (np.nan, np.nan)
+                rows.append((*row, *n, None, difference, se, person, own, z * own,
                              "yes" if abs(difference) > z * own else "no"))  # fmt: skip
     return pd.DataFrame(rows, columns=ARM_DIFFERENCES)
 

@@ -329,7 +329,8 @@ def difference_table(differences):
             column_label(row.measure),
             f"{row.arm} − {row.reference}",
             *((WITHHELD,) * 7 if row.withheld == "yes" else (
-                f"{count(row.n)}, {count(row.n_reference)}", fixed(row.difference), fixed(row.se),
+                WITHHELD if pd.isna(row.n) else f"{count(row.n)}, {count(row.n_reference)}",
+                fixed(row.difference), fixed(row.se),
                 fixed(row.person_error), fixed(row.difference_error, 3), fixed(row.smallest), row.larger,
             )),
         )

@@ -229,11 +229,10 @@ def _bounds(result, cells):
         largest = {part: fixed(found[f"largest_{part}"], digits) for part in ("arm", "reference", "difference")}
         parts.append(
             f"The largest slopes, up or down, that these data do not exclude are {largest['arm']} in {arm} and "
-            f"{largest['reference']} in {reference}; the largest difference is {largest['difference']}."
+            f"{largest['reference']} in {reference}; the largest difference between these two is "
+            f"{largest['difference']}."
         )
-        if found["margin"] != found["margin"]:
-            parts.append("No smallest slope of interest was declared, so that no slope can be called absent.")
-        else:
+        if declared := found["margin"] == found["margin"]:
             margin = fixed(found["margin"], digits)
             tests = ", ".join(
                 f"{who} p {p_phrase(found[f'tost_{part}_p'])}"
@@ -241,6 +240,8 @@ def _bounds(result, cells):
             )
             parts.append(f"Within the smallest slope of interest, {margin}, by two one-sided tests: {tests}.")
         parts.append(_crossing(result, found, cells))
+    if parts and not declared:
+        parts.append("No smallest slope of interest was declared, so that no slope can be called absent.")
     return Paragraph(" ".join(parts)) if parts else None
 
 

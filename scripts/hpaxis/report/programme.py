@@ -142,7 +142,8 @@ def _worth(tables, figures, cells):
 
 
 def _social(tables, figures, cells):
-    # A quantity is often a number of people: a small one also follows from its present value, and that from the others.
+    # A quantity is often a number of people: a small one also follows from its present value, that from the others and
+    # from the ratio. So present values are withheld, and the value of one unit beside a small quantity.
     account = tables["social_return"]
     hidden = any(cells.small(q) for q in account["quantity"])
     ratio = tables["social_ratio"].iloc[0]
@@ -150,7 +151,7 @@ def _social(tables, figures, cells):
         (
             r["outcome"],
             cells.people(r["quantity"]) if r["quantity"] == int(r["quantity"]) else significant(r["quantity"]),
-            significant(r["value"]),
+            WITHHELD if cells.small(r["quantity"]) else significant(r["value"]),
             count(r["years"]),
             *(percent(r[s], 0) for s in SHARES),
             WITHHELD if hidden else significant(r["present_value"]),

@@ -27,7 +27,7 @@ def series_section(tables, analysis, arms, cells):
         _lost(tubes, cells),
         by_arm(analysis, arms, cells),
         _flags(days, cells),
-        _days(tables["saliva_reliability"]),
+        _days(tables["saliva_reliability"], cells),
     ]
     return Section("series", "Saliva cortisol", tuple(b for b in blocks if b is not None))
 
@@ -70,7 +70,7 @@ def by_arm(analysis, arms, cells):
                 quartiles = [significant(known.quantile(q)) for q in (0.5, 0.25, 0.75)]
                 error = here[f"saliva_{name}_se"].median()
                 rows.append((
-                    population_label(role).capitalize(), arm, words, count(len(known)),
+                    population_label(role).capitalize(), arm, words, cells.known(len(known), len(here)),
                     f"{quartiles[0]} [{quartiles[1]}, {quartiles[2]}]",
                     significant(error) if pd.notna(error) else "–",
                 ))  # fmt: skip
@@ -97,7 +97,7 @@ def _flags(days, cells):
     )  # fmt: skip
 
 
-def _days(reliability):
+def _days(reliability, cells):
     known = reliability[reliability["icc"].notna()]
     if known.empty:
         return Paragraph(
@@ -107,7 +107,7 @@ def _days(reliability):
     return Table(
         "Reliability over days", ("Measure", "People", "Days", "ICC(1,1)", "95% CI", "ICC(1,k)"),
         tuple(
-            (WORDS[r.measure], count(r.subjects), count(r.measurements), fixed(r.icc),
+            (WORDS[r.measure], cells.people(int(r.subjects)), count(r.measurements), fixed(r.icc),
              f"[{fixed(r.icc_low)}, {fixed(r.icc_high)}]", fixed(r.icc_mean))
             for r in known.itertuples()
         ),

@@ -60,9 +60,9 @@ def plot_gene(
         axis.set_axis_off()
         return figure
     kinds = 2 if len(effects) else 1
-    tracks = [list(dict.fromkeys(amplicon.sites["track"])) for amplicon in shown]
-    most = max(map(len, tracks))
-    heights = [2.0, 1.6][:kinds] * len(populations) + [0.34 * most + 0.3]
+    # Amplicons share the axis of tracks, so they share its rows.
+    tracks = list(dict.fromkeys(track for amplicon in shown for track in amplicon.sites["track"]))
+    heights = [2.0, 1.6][:kinds] * len(populations) + [0.34 * len(tracks) + 0.3]
     figure, axes = plt.subplots(len(heights), len(shown), figsize=(7.2, 0.7 + sum(heights)), squeeze=False,
                                 sharex="col", sharey="row", height_ratios=heights)  # fmt: skip
     for column, amplicon in enumerate(shown):
@@ -79,7 +79,7 @@ def plot_gene(
                 top.set_ylabel("Methylation (%)")
                 if kinds == 2:
                     axes[kinds * row + 1, 0].set_ylabel(f"Minus {arms[0]}\n(points)")
-        _tracks(axes[-1, column], amplicon.sites, tracks[column])
+        _tracks(axes[-1, column], amplicon.sites, tracks)
         axes[-1, column].set_xlabel(amplicon.where)
         axes[-1, column].ticklabel_format(axis="x", style="plain", useOffset=False)
         axes[-1, column].xaxis.set_major_locator(plt.MaxNLocator(4 if len(shown) == 1 else 2, integer=True))
