@@ -17,6 +17,7 @@ import yaml
 from hpaxis.cli import main
 from hpaxis.designs.catalogue import CONFIG, DESIGNS, write_design
 from hpaxis.study import load_study
+from hpaxis.tables import read_table
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tracing
@@ -277,6 +278,28 @@ def test_an_interrupted_run_is_finished_by_the_same_command_from_the_study_folde
     snakemake(*run, "--unlock", folder=study)
     snakemake(*run, "--", "cohort", folder=study)
     assert len(target.read_text(encoding="utf-8").splitlines()) > 10
+
+
+@pytest.mark.workflow
+def test_arms_are_masked_in_the_cohort_until_the_plan_is_locked(here, monkeypatch):
+    """The config names a lock that is not there: analysis.tsv has shuffled arms; once it is written, the true ones."""
+    write_design("questionnaires", here / "study")
+    study, config = here / "study", here / "study" / CONFIG
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("moderation:", "moderation:\n  lock: plan_lock.json", 1), encoding="utf-8")
+    run = ("-s", str(ROOT / "workflow" / "Snakefile"), "--configfile", CONFIG, "--cores", "1", "--", "cohort")
+
+    def arms(path):
+        return read_table(path, text=("participant_id",)).set_index("participant_id")["arm"].sort_index()
+
+    truth, analysis = arms(study / "participants.tsv"), study / "results" / "cohort" / "analysis.tsv"
+    snakemake(*run, folder=study)
+    masked = arms(analysis)
+    assert (masked != truth).mean() > 0.2 and masked.value_counts().to_dict() == truth.value_counts().to_dict()
+    monkeypatch.chdir(study)
+    assert main(["lock", CONFIG]) == 0
+    snakemake(*run, folder=study)
+    assert (arms(analysis) == truth).all()
 
 
 @pytest.mark.workflow
