@@ -4,6 +4,7 @@ A measurement on the natural log is item + run + item in run + (curve and wells)
 measurement; the two between are estimated here. A run is a plate, unless plates.tsv puts several plates in one run.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -65,6 +66,17 @@ class RunVariance:
         if self.source == "setting":
             return float(stats.norm.ppf((1 + level) / 2))
         return run_quantile(self.runs, min(runs, self.runs), level) if self.runs > 1 else 0.0
+
+
+def run_of(plates: object, runs: Mapping[str, str]) -> str | None:
+    """Return the run of some plates, or their runs joined by ``;``; None where ``plates`` names none.
+
+    ``plates``: a plate_id, or several joined by ``;``, as in samples.tsv; ``runs``: run by plate_id. A plate that it
+    lacks is a run of its own.
+    """
+    if not isinstance(plates, str) or not plates:
+        return None
+    return ";".join(sorted({str(runs.get(p, p)) for p in plates.split(";")}))
 
 
 def run_variance(items: pd.DataFrame, run_cv_percent: float | None = None) -> RunVariance:

@@ -118,7 +118,7 @@ def collect(plates, finished, hair, participants, arms, settings, others=None):
         plate_by_arm=counts,
         variance=variance_table(between, plates["summary"]),
         analytes=analyte_table(samples, rest, plates, settings),
-        trajectories=trajectories(samples, between),
+        trajectories=trajectories(samples, between, dict(zip(measurements["plate_id"], measurements["run"]))),
     )
 
 

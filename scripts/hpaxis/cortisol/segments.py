@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from hpaxis.cortisol.runs import RunVariance
+from hpaxis.cortisol.runs import RunVariance, run_of
 
 TRAJECTORY_COLUMNS = (
     "participant_id", "timepoint", "platform", "segments", "censored", "months_from", "months_to", "slope", "slope_se",
@@ -49,13 +49,14 @@ def line(x: npt.ArrayLike, y: npt.ArrayLike, variance: npt.ArrayLike) -> dict[st
     }  # fmt: skip
 
 
-def trajectories(samples: pd.DataFrame, between: Mapping[str, RunVariance]) -> pd.DataFrame:
+def trajectories(samples: pd.DataFrame, between: Mapping[str, RunVariance], runs: Mapping[str, str]) -> pd.DataFrame:
     """Return the course of ln(pg/mg) over the segments of each person's hair at each timepoint.
 
     ``samples``: the stage's table, with ``month_from`` and ``month_to``; ``between``: variance between runs by
-    platform.
-    The slope is per month of growth, positive where hair nearer the scalp holds more (cortisol rose). What one run
-    shares shifts all its segments alike, and is in the slope only where they were measured in different runs.
+    platform; ``runs``: run of each plate.
+    The slope is per month of growth, positive where hair nearer the scalp holds more (cortisol rose). What a run
+    shares shifts all its segments alike, and is in the slope only where they were measured in different runs. The mean
+    of repeats in several runs holds the variance that a run shares divided by the number of runs.
     Censored segments are counted, not used. Returns DataFrame with `TRAJECTORY_COLUMNS`, one row per person, timepoint
     and platform with at least two segments.
     """
@@ -80,8 +81,10 @@ def trajectories(samples: pd.DataFrame, between: Mapping[str, RunVariance]) -> p
         within = used["log_se_within_run"].to_numpy() ** 2
         state = between.get(key[2])
         shared = 0.0
-        if state is not None and used["plate_id"].nunique() == 1:
-            shared = state.shared
+        names = {run_of(plates, runs) for plates in used["plate_id"]}
+        name = names.pop()
+        if state is not None and name is not None and not names:
+            shared = state.shared / len(name.split(";"))
             variance = np.maximum(variance - shared, within)
         # Months run back in time: a fall with age of the hair is a rise in time.
         found = line(-middle, np.log(used["cortisol_pg_per_mg"].to_numpy()), variance)

@@ -15,7 +15,7 @@ from scipy import stats
 
 from hpaxis.cortisol.kits import pg_per_ml
 from hpaxis.cortisol.reliability import icc
-from hpaxis.cortisol.runs import RunVariance
+from hpaxis.cortisol.runs import RunVariance, run_of
 
 MEASURES = ("auc_g", "auc_i", "awakening", "rise")
 TUBE_COLUMNS = (
@@ -117,7 +117,7 @@ def neutral_extracts(sheet: pd.DataFrame) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def tube_table(sheet: pd.DataFrame, measured: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+def tube_table(sheet: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     """Return every tube of the sheet with its concentration and whether a series uses it, with `TUBE_COLUMNS`.
 
     ``measured``: tubes of plates and finished ones, one row per tube and platform.
@@ -207,7 +207,7 @@ class _Errors:
         within = tubes["log_se_within_run"].to_numpy(dtype=float) ** 2
         self.quantile = Z
         shared = np.zeros(len(tubes))
-        named = [_run_of(plates, runs) for plates in tubes["plate_id"]]
+        named = [run_of(plates, runs) for plates in tubes["plate_id"]]
         on_plate = np.array([name is not None for name in named])
         codes = {name: code for code, name in enumerate(dict.fromkeys(named))}
         self.run = np.array([codes[name] for name in named])
@@ -227,13 +227,6 @@ class _Errors:
         parts = np.bincount(self.run[used], (weights * self.value * self.shared)[used])
         runs = float(np.sum(parts**2))
         return value, np.sqrt(own + runs), float(np.sqrt(Z**2 * own + self.quantile**2 * runs))
-
-
-def _run_of(plates, runs):
-    """The run, or runs, of the plates of a tube; None for a finished value."""
-    if not isinstance(plates, str) or not plates:
-        return None
-    return ";".join(sorted({str(runs.get(p, p)) for p in plates.split(";")}))
 
 
 def _mean_over_days(name, parts, state):
@@ -344,7 +337,7 @@ def collect_series(plates, sheet, participants, arms, settings):
     columns = [c for c in TUBE_COLUMNS if c in table and c not in ("participant_id", "timepoint")]
     parts = [part for part in (table[columns], finished_tubes(sheet)) if len(part)]
     known = pd.concat(parts, ignore_index=True) if parts else table[columns]
-    tubes = tube_table(sheet, known, settings)
+    tubes = tube_table(sheet, known)
     runs = dict(zip(plates["summary"]["plate_id"], plates["summary"]["run"])) if len(plates["summary"]) else {}
     days, series = series_tables(tubes, between, runs, settings)
     return {"saliva_tubes": tubes, "saliva_days": days, "saliva_series": series,
