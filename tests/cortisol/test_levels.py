@@ -339,4 +339,33 @@ def test_extraction_blanks_are_subtracted_with_their_error():
     assert net["low"] == pytest.approx(80 - np.hypot(10, 1.96 * 3), abs=0.01)
     gone = samples.less_blank(found, 120.0, 3.0)
     assert gone["censored"] == "below" and np.isnan(gone["estimate"]) and gone["flags"] == ["blank_subtracted"]
-    assert gone["limit"] == 0.0 or gone["limit"] < 12
+    assert gone["limit"] == 0.0
+
+
+def test_an_extraction_blank_above_the_standards_is_not_subtracted_as_nothing(settings):
+    plates = pd.DataFrame({"unit": ["pg/mL"], "lod": [10.0]}, index=["P"])
+
+    def blank(**columns):
+        rows = pd.DataFrame({"plate_id": "P", "role": "extraction_blank", "se": 2.0, **columns})
+        return samples.extraction_blanks(rows, plates).get("P")
+
+    two = {"sample": ["E1", "E2"], "dilution": 1.0}
+    assert np.isnan(blank(**two, concentration=[np.nan, 20.0], censored=["above", "none"])).all()
+    assert np.isnan(blank(**two, concentration=np.nan, censored="none")).all()
+    # Another dilution of it settles a blank; one without a value is no zero.
+    again = {"sample": "E1", "dilution": [1.0, 4.0], "concentration": [np.nan, 20.0]}
+    assert blank(**again, censored=["above", "none"])[0] == pytest.approx(80)
+    assert blank(**two, concentration=[np.nan, 20.0], censored="none")[0] == pytest.approx(20)
+
+    layout, read = plate([("H1", np.nan, 300.0), ("E1", np.nan, 30_000.0)])
+    layout.loc[layout["sample"] == "E1", "role"] = "extraction_blank"
+    result = quantify_plate("P1", read, layout, KIT, settings)
+    checks = check_quality(result, settings)
+    row = checks[checks["check"] == "extraction_blank"].iloc[0]
+    assert row["verdict"] == "warn" and "above the highest standard: it cannot be subtracted" in row["reason"]
+    found = {}
+    for what in ("warn", "subtract"):
+        told = settings | {"extraction_blank": what}
+        found[what] = hair_measurements(result.estimates, result.summary, checks, hair(["H1"]), told).iloc[0]
+    assert found["subtract"]["cortisol_pg_per_mg"] == found["warn"]["cortisol_pg_per_mg"] > 0
+    assert "blank_not_subtracted" in found["subtract"]["flags"] and "blank" not in found["warn"]["flags"]

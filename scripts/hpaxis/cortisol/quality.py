@@ -178,13 +178,17 @@ def _extraction_blanks(result):
     estimates, lod = result.estimates, result.summary["lod"].iloc[0]
     rows = []
     for row in estimates[estimates["role"] == "extraction_blank"].itertuples():
-        high = row.censored == "above" or row.concentration > lod
-        rows.append(_row(
-            "extraction_blank", row.sample, row.concentration, lod, "warn" if high else "pass",
-            f"extraction blank {row.sample} reads {row.concentration:.3g} {row.unit}, above the limit of detection",
-            "look for carry-over, dirty tubes or cross-reacting residue; cortisol.extraction_blank says whether it is "
-            "subtracted", row.wells,
-        ))  # fmt: skip
+        remedy = "look for carry-over, dirty tubes or cross-reacting residue; "
+        if row.censored == "above":
+            high, what = True, "lies above the highest standard: it cannot be subtracted"
+            remedy += "measure it again at a higher dilution"
+        else:
+            high = row.concentration > lod
+            what = f"reads {row.concentration:.3g} {row.unit}, above the limit of detection"
+            remedy += "cortisol.extraction_blank says whether it is subtracted"
+        reason = f"extraction blank {row.sample} {what}"
+        state = "warn" if high else "pass"
+        rows.append(_row("extraction_blank", row.sample, row.concentration, lod, state, reason, remedy, row.wells))
     return rows
 
 

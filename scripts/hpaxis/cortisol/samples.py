@@ -337,12 +337,20 @@ def extraction_blanks(estimates, plates):
     """Return ``{plate_id: (mean, standard error)}`` of extracts of no hair, in pg/mL of the undiluted extract.
 
     Only plates with such extracts above the LOD; one below it or below the standards counts as nothing. The error is
-    that of the mean: of wells and curve, and of what blanks differ by where there are several.
+    that of the mean: of wells and curve, and of what blanks differ by where there are several. Both are NaN where a
+    blank lies above the standards at every dilution, or none has a value: what to subtract is not known.
     """
     found = {}
     here = estimates[estimates["role"] == "extraction_blank"]
     for plate_id, group in here.groupby("plate_id", sort=True):
         plate = plates.loc[plate_id]
+        measured = group[(group["censored"] == "none") & group["concentration"].notna()]
+        above = group["censored"] == "above"
+        beyond = above & ~group["sample"].isin(measured["sample"])
+        group = group[~above & (group["concentration"].notna() | (group["censored"] == "below"))]
+        if beyond.any() or group.empty:
+            found[plate_id] = (np.nan, np.nan)
+            continue
         scale = (group["dilution"].fillna(1) * pg_per_ml(plate["unit"], plate.get("analyte", "cortisol"))).to_numpy()
         inside = (group["censored"] == "none").to_numpy() & (group["concentration"] > plate["lod"]).to_numpy()
         values = np.where(inside, group["concentration"].to_numpy() * scale, 0.0)
@@ -355,9 +363,14 @@ def extraction_blanks(estimates, plates):
 
 
 def less_blank(found, blank, error):
-    """Return what `_neat` gives less the blank of its plate (pg/mL), with the blank's error; flag blank_subtracted."""
+    """Return what `_neat` gives less the blank of its plate (pg/mL), with the blank's error; flag blank_subtracted.
+
+    A blank that is NaN cannot be subtracted: the value stays, with the flag blank_not_subtracted.
+    """
     if np.isnan(found["estimate"]):
         return found
+    if np.isnan(blank):
+        return found | {"flags": [*found["flags"], "blank_not_subtracted"]}
     net = found["estimate"] - blank
     flags = [*found["flags"], "blank_subtracted"]
     down, up = found["estimate"] - found["low"], found["high"] - found["estimate"]
