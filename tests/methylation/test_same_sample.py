@@ -98,6 +98,15 @@ def test_lengths_come_from_the_genome_and_shared_cpgs_stand_once(bench, tmp_path
     assert [int(c[11]) for c in cells] == (2 * counts["methylated"]).tolist() and {len(c) for c in cells} == {18}
 
 
+def test_tracks_of_cpgs_without_coordinates_are_refused_in_a_line(bench, tmp_path):
+    calls = sample(bench).counts.assign(beta_unclipped=0.1).assign(chrom=None, pos=np.nan)
+    sizes = contig_sizes(None, [calls])
+    with pytest.raises(InputError, match="no CpG has coordinates") as raised:
+        write_bigwig(calls, sizes, tmp_path / "x.bw")
+    (problem,) = raised.value.problems
+    assert sizes == {} and "amplicons.tsv" in problem.remedy and "\n" not in str(problem)
+
+
 def test_without_the_package_the_remedy_is_said(bench, tmp_path, monkeypatch):
     import sys
 

@@ -66,8 +66,12 @@ def contig_sizes(genome: Path | str | None, calls: list[pd.DataFrame]) -> dict[s
 def write_bigwig(calls: pd.DataFrame, sizes: dict[str, int], path: Path | str) -> int:
     """Write corrected levels of a library in percent as bigWig; returns the number of CpGs.
 
-    Raises `InputError` where the package pybigwig is missing (extra ``bigwig`` of hpaxis).
+    Raises `InputError` where the package pybigwig is missing (extra ``bigwig`` of hpaxis), or no CpG has coordinates.
     """
+    if not sizes:
+        what = "no CpG has coordinates, so that there is nothing to place in a genome browser"
+        remedy = "name chrom, start and strand of each amplicon in the panel's amplicons.tsv, or do not ask for tracks"
+        raise InputError(Problem("the libraries' panels", what, remedy))
     try:
         import pyBigWig
     except ImportError:
