@@ -203,6 +203,20 @@ def test_interleaved_mates_and_pairs_that_come_twice_are_refused(bench):
         list(read_chunks(bench.write([pair] * 4, names=["a", "b", "c", "c"]), chunk_bytes=700))
 
 
+def test_rows_of_interleaved_files_count_reads_not_pairs(bench, tmp_path):
+    def row_of(names, size=None):
+        path = tmp_path / "i.fastq"
+        path.write_text("".join(f"@{name}\nACGTACGT\n+\nIIIIIIII\n" for name in names))
+        more = {"chunk_bytes": size} if size else {}
+        with pytest.raises(InputError) as raised:
+            list(read_chunks([path], interleaved=True, **more))
+        return raised.value.problems[0].row
+
+    # The third pair, a repeat of the second, begins with the fifth record.
+    assert row_of(["a", "a", "b", "b", "b", "b"]) == row_of(["a", "a", "b", "b", "b", "b"], 60) == 17
+    assert row_of(["a", "a", "b" * 300, "b" * 300]) == 9
+
+
 def test_qualities_of_the_old_kind_are_refused(bench):
     old = [tuple((bases, "h" * 60 + "B" * 40) for bases, _ in bench.pair(bench.molecule()))] * 30
     problems = check_read_files(bench.write(old))

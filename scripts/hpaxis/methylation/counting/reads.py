@@ -82,8 +82,9 @@ def read_chunks(paths, pad=0, chunk_bytes=CHUNK_BYTES, interleaved=False):
             reads = [_parse(path, *text, first) for path, text in zip(paths, texts, strict=True)]
         if first == 1 and len(reads) == 2:
             mark = _find_mark(reads)
-        length = _name_lengths(paths[0], reads[0], first, mark)
-        last = _check_names(paths, reads[0], length, first, last)
+        step = 2 if interleaved else 1
+        length = _name_lengths(paths[0], reads[0], first, mark, step)
+        last = _check_names(paths, reads[0], length, first, last, step)
         if first == 1:
             _check_phred(paths, reads)
         if len(reads) == 2:
@@ -272,7 +273,7 @@ def _check_records(path, data, name, plus, length, quality_length, first):
         (length != quality_length, "sequence and qualities differ in length"),
     ):
         if bad.any():
-            row = 4 * (first - 1 + int(np.argmax(bad))) + 1
+            row = _row_of(first + int(np.argmax(bad)), 1)
             raise InputError(Problem(str(path), what, "copy or sequence the file again", row))
 
 
@@ -290,21 +291,26 @@ def _find_mark(reads):
     return MARKS[0]
 
 
-def _name_lengths(path, reads, first, mark):
+def _row_of(number, step):
+    """The line on which a file's read begins: the first is number 1, and every ``step``-th record is one of them."""
+    return 4 * step * (number - 1) + 1
+
+
+def _name_lengths(path, reads, first, mark, step):
     """Length of each read's id: up to the header's first blank, without a final mark of the mate, such as /1 or /2."""
     data, start, header_length = reads.data, reads.name, reads.name_length
     blank = _is_blank(windows(data, start, min(int(header_length.max(initial=1)), LONGEST_NAME + 1)))
     at = blank.argmax(axis=1)
     length = np.minimum(np.where(blank[np.arange(len(blank)), at], at, header_length), header_length)
     if (length > LONGEST_NAME).any():
-        row = 4 * (first - 1 + int(np.argmax(length > LONGEST_NAME))) + 1
+        row = _row_of(first + int(np.argmax(length > LONGEST_NAME)), step)
         what = f"a read's name is longer than {LONGEST_NAME} characters, the most that BAM holds"
         raise InputError(Problem(str(path), what, "shorten the names", row))
     size = len(mark) + 1
     return length - size * ((length > size) & _is_mate_number(data, start + length - size, mark))
 
 
-def _check_names(paths, reads, length, first, last):
+def _check_names(paths, reads, length, first, last, step):
     """Raise `InputError` where a name comes twice running; ``last``: the name before the chunk. Returns its last."""
     data, start = reads.data, reads.name
     # Names differ in their ends, if at all: only where eight bytes agree are whole names compared.
@@ -319,7 +325,7 @@ def _check_names(paths, reads, length, first, last):
         likely.insert(0, 0)
     for i in likely:
         if i == 0 or name(i) == name(i - 1):
-            row = 4 * (first - 1 + i) + 1
+            row = _row_of(first + i, step)
             if len(paths) == 1:
                 what, remedy = "holds two reads of one name running: mates of pairs, interleaved", (
                     "write yes in the column interleaved, or split it into fastq_1 and fastq_2"
