@@ -10,7 +10,7 @@ import yaml
 
 from hpaxis.methylation.panels.panel import panel_folder
 from hpaxis.problems import InputError
-from hpaxis.study import load_study
+from hpaxis.study import load_study, read_study
 
 
 @pytest.fixture(scope="module")
@@ -308,3 +308,47 @@ def test_umis_that_no_read_can_carry_are_told(study):
     what = "'NNNNNNNN,NNNNNNNN' names bases of read 2, but there is no fastq_2; correct umi or fastq_2"
     assert f"study/libraries.tsv, row 2, umi: {what}" in found
     assert len(found) == 2 and "row 4, umi: 'ACGT'" in found[1] + found[0]
+
+
+def test_every_file_that_a_study_brought_is_known_by_its_role(study):
+    """Whatever a sheet or the config names, each once; what a sheet's cell lists or a folder holds is taken apart."""
+    folder = study.folder
+    columns = ("fastq_1", "fastq_2", "bam", "counts", "levels", "export")
+    given = {
+        "A": ("amplicon", {"fastq_1": "a_1.fq;b_1.fq", "fastq_2": "a_2.fq;b_2.fq"}),
+        "B": ("genome", {"bam": "b.bam"}),
+        "C": ("counts", {"counts": "study/counted"}),
+        "D": ("levels", {"levels": "levels.tsv"}),
+        "E": ("levels", {"levels": "levels.tsv"}),
+        "F": ("pyrosequencing", {"export": "e1.txt;e2.txt"}),
+    }
+    lines = ["\t".join(("library_id", "participant_id", "timepoint", "panel", "assay", *columns))]
+    for name, (assay, cells) in given.items():
+        named = [cells.get(column, "NA") for column in columns]
+        lines.append("\t".join((name, "101", "t1", "nr3c1_exon1f", assay, *named)))
+    (folder / "libraries.tsv").write_text("\n".join(lines) + "\n")
+    (folder / "counted").mkdir()
+    (folder / "counted" / "C.bismark.cov.gz").write_bytes(b"")
+    config = study.config
+    config["cortisol"] = {**config.get("cortisol", {}), "kits": "kits.tsv", "control_ranges": "ranges.tsv"}
+    config["methylation"] = {**config.get("methylation", {}), "genome": {"fasta": "genome.fa"}}
+    config["methylation"]["pyrosequencing"] = {"positions": "positions.tsv"}
+    config["programme"] = {
+        "pool": {"model": "competence", "studies": {"other": "other.tsv"}},
+        "worth": {"effect": "competence", "prices": "prices.tsv"},
+        "social_return": {"outcomes": "outcomes.tsv", "investment": 1.0},
+    }
+    read, _ = read_study(config)
+    read.config["cohort"]["dictionary"] = "dictionary.csv"  # which reading the participants would open
+    found = read.brought()
+    assert found["reads"] == sorted([
+        "a_1.fq", "a_2.fq", "b_1.fq", "b_2.fq", "b.bam", "study/counted/C.bismark.cov.gz", "levels.tsv", "e1.txt",
+        "e2.txt",
+    ])  # fmt: skip
+    assert found["tables"] == sorted([
+        "dictionary.csv", "kits.tsv", "ranges.tsv", "positions.tsv", "other.tsv", "prices.tsv", "outcomes.tsv",
+    ])  # fmt: skip
+    assert found["genome"] == ["genome.fa"]
+    assert found["sheets"] == [f"study/{name}.tsv" for name in ("hair", "libraries", "participants", "plates")]
+    assert any(path.endswith("nr3c1_exon1f/indices.tsv") for path in found["panels"])
+    assert {Path(p).parent.name for p in found["plates"]} == {"plates"}

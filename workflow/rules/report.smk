@@ -181,20 +181,12 @@ rule plot_models:
 
 
 # Every file that the study brought, by its role.
-BROUGHT = {
-    "sheets": [path for path in SHEETS.values() if path],
-    "panels": panel_files(*study.library_ids()),
-    "reads": [
-        *report_settings.input_files(study.libraries, "fastq_1", "fastq_2", "bam", "counts"),
-        *study.exports(pyrosequenced),
-    ],
-    "plates": report_settings.input_files(study.plates, "reader_file", "layout_file"),
-}
+BROUGHT = study.brought()
 
 
 rule checksum_inputs:
     input:
-        **BROUGHT,
+        **{role: paths if role in ("reads", "plates") else [here(p) for p in paths] for role, paths in BROUGHT.items()},
         code=code_of("checksum_inputs"),
     output:
         checksums="<results>/report/checksums.tsv",
@@ -208,8 +200,8 @@ rule checksum_inputs:
         runtime=growing(60),
     params:
         code=os.path.relpath(ROOT),
-        names={role: [str(path) for path in paths] for role, paths in BROUGHT.items()},
-        content=content(*(path for role in ("sheets", "reads", "plates") for path in BROUGHT[role])),
+        names=BROUGHT,
+        content=content(*(path for paths in BROUGHT.values() for path in paths)),
     script:
         "../../scripts/checksum_inputs.py"
 

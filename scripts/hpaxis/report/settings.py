@@ -1,7 +1,6 @@
 """What the report's rules need to know of a study when the workflow is planned; light to import."""
 
 from hpaxis.methylation.panels.panel import panel_folder
-from hpaxis.sheets import paths_of
 
 
 def primary_index(models):
@@ -17,11 +16,6 @@ def primary_index(models):
 def gates(settings):
     """Return the limits of conversion (fractions) and depth (molecules), each as (fail, warn)."""
     return {name: (settings[f"{name}_fail"], settings[f"{name}_warn"]) for name in ("conversion", "depth")}
-
-
-def input_files(sheet, *columns):
-    """Return the files that a sheet names in some columns, sorted, each once; a cell may name several."""
-    return sorted({path for column in columns for cell in sheet[column].dropna() for path in paths_of(str(cell))})
 
 
 def panel_folders(libraries):

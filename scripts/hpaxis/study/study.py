@@ -133,6 +133,35 @@ class Study:
 
         return sorted({path for name in library_ids for path in export_paths(self.library(name)["export"])})
 
+    def brought(self) -> dict[str, list[str]]:
+        """Return every file that the study brought, by its role, as the study names it: sorted, each once.
+
+        Roles: ``sheets``; ``tables``, which the config names beside them; ``genome``; ``panels``, their files as paths
+        from the working folder; ``reads``, with counts, readings and finished levels; ``plates``, with layouts and
+        finished concentrations. The plan lock is none of them: the study makes it here.
+        """
+        config, libraries = self.config, self.libraries
+        programme = config["programme"]
+        pool, worth, social = (programme[part] or {} for part in ("pool", "worth", "social_return"))
+        found: dict[str, list[str | None]] = {
+            "sheets": list(config["sheets"].values()),
+            "tables": [
+                config["cohort"]["dictionary"], config["cortisol"]["kits"], config["cortisol"]["control_ranges"],
+                config["methylation"]["pyrosequencing"]["positions"], worth.get("prices"), social.get("outcomes"),
+                *pool.get("studies", {}).values(),
+            ],
+            "genome": [config["methylation"]["genome"]["fasta"]],
+            "panels": [path for name in self.library_ids() for path in self.panel_files(name)],
+            "reads": [
+                *(path for name in self.library_ids() for path in self.fastq(name)),
+                *libraries["bam"].dropna(), *libraries["levels"].dropna(),
+                *(self.counts(name) for name in self.library_ids(assay="counts")),
+                *self.exports(self.library_ids(assay="pyrosequencing")),
+            ],
+            "plates": [*self.plates["reader_file"].dropna(), *self.plates["layout_file"].dropna()],
+        }  # fmt: skip
+        return {role: sorted({path for path in paths if path}) for role, paths in found.items()}
+
     def people_of_libraries(self) -> dict[str, list[str | None]]:
         """Return participant, dyad and role of each study library, None where not known; by library id, sorted."""
         columns = ["dyad_id", "role"]
