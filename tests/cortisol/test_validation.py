@@ -10,7 +10,8 @@ import pytest
 from hpaxis.config import check_config
 from hpaxis.cortisol.check import check_layout, read_plate
 from hpaxis.cortisol.plate import quantify_plate
-from hpaxis.cortisol.validation import standard_table, validate, variance_components
+from hpaxis.cortisol.validation import recovery_table, standard_table, validate, variance_components
+from hpaxis.report.validation import _trueness
 
 _spec = importlib.util.spec_from_file_location("validation_conftest", Path(__file__).with_name("conftest.py"))
 _conftest = importlib.util.module_from_spec(_spec)
@@ -79,6 +80,20 @@ def test_plates_alone_give_every_table(simulated, kit, settings, tmp_path):
     assert found["precision"].query("role == 'sample'")["intra_cv_percent"].between(1, 30).all()
     assert set(found["limits"]["limit"]) == {"lod", "lloq", "uloq"}
     assert set(found["recovery"]["what"]) == {"control"}
+
+
+def test_recovery_has_the_concentration_of_extraction_blanks():
+    checks = pd.DataFrame({
+        "plate_id": "A", "check": ["control_recovery", "extraction_blank", "extraction_blank", "lod"],
+        "subject": ["low", "E1", "E2", "x"], "value": [96.0, 12.5, np.nan, 1.0], "verdict": "pass", "reason": None,
+    })  # fmt: skip
+    kits = pd.DataFrame({"kit": "k", "unit": "pg/mL"}, index=pd.Index(["A"], name="plate_id"))
+    table = recovery_table(checks, kits).set_index("sample")
+    assert table.loc["low", "recovery_percent"] == 96 and table.loc[["E1", "E2"], "recovery_percent"].isna().all()
+    assert table["concentration"].to_dict() == pytest.approx({"E1": 12.5, "E2": np.nan, "low": np.nan}, nan_ok=True)
+    assert table.loc["E1", "unit"] == "pg/mL" and pd.isna(table.loc["low", "unit"])
+    cells = list(_trueness({"parallelism": table.iloc[:0], "recovery": table.reset_index()}))[-1]
+    assert [row[4] for row in cells.rows] == ["–" if s != "E1" else "12.5 pg/mL" for s in table.index]
 
 
 def test_a_validation_has_plates_alone_and_a_study_everything(tmp_path):

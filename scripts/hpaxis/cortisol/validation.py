@@ -29,7 +29,9 @@ PRECISION_COLUMNS = (
 PARALLEL_COLUMNS = (
     "plate_id", "kit", "role", "sample", "dilutions", "cv_percent", "change_percent_per_doubling", "p", "verdict",
 )  # fmt: skip
-RECOVERY_COLUMNS = ("plate_id", "kit", "what", "sample", "recovery_percent", "verdict", "reason")
+RECOVERY_COLUMNS = (
+    "plate_id", "kit", "what", "sample", "recovery_percent", "concentration", "unit", "verdict", "reason",
+)  # fmt: skip
 
 
 def validate(plates: Mapping[str, pd.DataFrame], settings: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
@@ -37,7 +39,7 @@ def validate(plates: Mapping[str, pd.DataFrame], settings: Mapping[str, Any]) ->
 
     Parameters
     ----------
-    plates : summary, wells, estimates, quality, rerun and band of all plates, as `quantify_plate` and
+    plates : summary, wells, estimates, quality and rerun of all plates, as `quantify_plate` and
         `hpaxis.cortisol.quality` give them.
     settings : the config's cortisol section.
 
@@ -227,13 +229,18 @@ def parallelism_table(estimates: pd.DataFrame, settings: Mapping[str, Any]) -> p
 
 
 def recovery_table(checks: pd.DataFrame, kits: pd.DataFrame) -> pd.DataFrame:
-    """Return the recovery of controls, of spikes and of extraction blanks (their concentration), plate by plate."""
+    """Return the recovery of controls and spikes in percent, and the concentration of extraction blanks, by plate.
+
+    ``kits``: kit and unit by plate_id. A concentration is that of the extract in the well, NA where it is censored.
+    """
     names = {"control_recovery": "control", "spike_recovery": "spike", "extraction_blank": "extraction blank"}
     here = checks[checks["check"].isin(names) & checks["subject"].notna()]
+    blank = here["check"] == "extraction_blank"
     table = pd.DataFrame({
         "plate_id": here["plate_id"], "kit": here["plate_id"].map(kits["kit"]), "what": here["check"].map(names),
         "sample": here["subject"],
-        "recovery_percent": here["value"].where(here["check"] != "extraction_blank"),
+        "recovery_percent": here["value"].where(~blank), "concentration": here["value"].where(blank),
+        "unit": here["plate_id"].map(kits["unit"]).where(blank),
         "verdict": here["verdict"], "reason": here["reason"],
     })  # fmt: skip
     return table.reindex(columns=list(RECOVERY_COLUMNS)).sort_values(["what", "sample", "plate_id"], ignore_index=True)

@@ -159,11 +159,13 @@ def _trueness(tables):
         yield Paragraph("There is no control with a nominal value and no spiked well: recovery is not judged.")
         return
     yield Table(
-        "Recovery", ("Sample", "What", "Plate", "Recovery (%)", "Verdict", "Reason"),
-        tuple((r.sample, r.what, r.plate_id, fixed(r.recovery_percent, 0), r.verdict,
+        "Recovery", ("Sample", "What", "Plate", "Recovery (%)", "Concentration", "Verdict", "Reason"),
+        tuple((r.sample, r.what, r.plate_id, fixed(r.recovery_percent, 0),
+               f"{significant(r.concentration)} {r.unit}" if r.concentration == r.concentration else "–", r.verdict,
                r.reason if isinstance(r.reason, str) else "–") for r in table.itertuples()),
         frozenset({"What", "Plate", "Verdict", "Reason"}),
-        "Of a control: found by nominal. Of a spike: (with − without) by added.",
+        "Of a control: found by nominal. Of a spike: (with − without) by added. Of an extraction blank, which should "
+        "hold nothing: its concentration.",
         source=(f"{FOLDER}/recovery.tsv",), data=table, key="recovery",
     )  # fmt: skip
 
