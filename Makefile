@@ -96,7 +96,7 @@ test-deploy: $(VENV)/.check  ## a template as module (path, git, catalogue), --d
 test-chaos: $(VENV)/.test  ## harm runs at random points and compare the bytes after the rerun: POINTS=50 SEED=1 (root for some)
 	$(BIN)/python tests/executors/chaos.py --points $(or $(POINTS),50) --seed $(or $(SEED),1)
 
-load: $(VENV)/.run  ## plan 2,000 libraries, run 1,000, count 20 million read pairs (hours)
+load: $(VENV)/.run  ## plan 2,000 libraries, run 100 plates and 1,000 libraries, count 20 million read pairs (hours)
 	$(BIN)/python benchmarks/load.py
 
 check-haircort: $(VENV)/.run  ## four real hair plates well by well: DATA=checkout of PalomaContreras25/HairCort-Evaluation-Nist2020

@@ -2,6 +2,7 @@
 
 submissions   1,000 libraries (--libraries) under profiles/slurm, small ones in batches and large ones by themselves
 plan   2,000 libraries and 100 plates with their files: checked, planned and dry-run
+plates 100 plates (--plates) and their hair samples: the cortisol stage, by the CPU of its jobs
 run    1,000 libraries of 2,000 read pairs (--libraries, --pairs): the methylation stage, memory of its jobs
 deep   one library of 20 million read pairs (--deep): memory and time of its job
 
@@ -27,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from hpaxis import schemas  # noqa: E402
+from hpaxis.simulation.plates import PlateDesign  # noqa: E402
 from hpaxis.simulation.reads import random_stream, simulate_reads, write_fastq  # noqa: E402
 from hpaxis.simulation.study import (  # noqa: E402
     chemistry,
@@ -142,6 +144,26 @@ def plan(given):
           flush=True)  # fmt: skip
 
 
+def plates(given):
+    """Run the cortisol stage on many plates of hair alone, each with samples of its own: copies are refused."""
+    dyads = 40
+    of_a_dyad = len(simulate(settings(dyads, 300)).cohort.hair) / dyads
+    config = settings(int(given.plates * PlateDesign().samples_per_plate / of_a_dyad), 300)
+    simulation = simulate(config, "study")
+    Path("study").mkdir()
+    write_sheets(simulation, config["sheets"])
+    write_plates(simulation, "study/plates")
+    del config["simulation"], config["moderation"]
+    config["sheets"]["libraries"], config["models"] = None, {}
+    Path("study/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    ran = snakemake(".", "results/cortisol/samples.tsv")
+    jobs = pd.concat(pd.read_csv(p, sep="\t") for p in Path("logs/benchmarks/quantify_plates").glob("*.tsv"))
+    together = pd.read_csv("logs/benchmarks/collect_cortisol.tsv", sep="\t")
+    print(f"plates: {len(simulation.plates)} plates, {len(simulation.cohort.hair)} hair samples, up to samples.tsv in "
+          f"{ran.wall:.0f} s ({ran.cpu:.0f} s CPU): {jobs['cpu_time'].sum():.0f} s for the plates in {len(jobs)} jobs, "
+          f"{together['cpu_time'].sum():.0f} s to bring them together", flush=True)  # fmt: skip
+
+
 def run(given):
     """Run the methylation stage on many libraries."""
     libraries, _ = copies_study(given.libraries, 0, given.pairs)
@@ -207,7 +229,7 @@ def submissions(given):
         print(f"submissions: {study}, {most} a job: {jobs} jobs in {alone + together} submissions", flush=True)
 
 
-PARTS = {"submissions": submissions, "plan": plan, "run": run, "deep": deep}
+PARTS = {"submissions": submissions, "plan": plan, "plates": plates, "run": run, "deep": deep}
 
 
 def main():
@@ -215,6 +237,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help="default: all")
     parser.add_argument("--libraries", type=int, default=1000)
+    parser.add_argument("--plates", type=int, default=100)
     parser.add_argument("--pairs", type=int, default=2000)
     parser.add_argument("--deep", type=int, default=20_000_000)
     given = parser.parse_args()
