@@ -24,6 +24,8 @@ PREFIX = re.compile(r'f"(\w+_)\{\w+\}"')
 IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]+)|import[ \t]+([^\n#]+))", re.MULTILINE
 )
+# What only the type checker reads is not run.
+TYPES = re.compile(r"^if TYPE_CHECKING:\n(?:(?:[ \t][^\n]*)?\n)+", re.MULTILINE)
 DEFINED = re.compile(r"^(?:(?:async )?def|class)[ ]+(\w+)|^((?:\w+, )*\w+)(?:: [^=\n]+)? = ", re.MULTILINE)
 
 
@@ -66,8 +68,8 @@ def _words(path: Path) -> frozenset[str]:
 
 
 def imported(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield each import of a module's text: ``(module, names taken from it)``."""
-    for module, names, plain in IMPORT.findall(text):
+    """Yield each import that a module's text runs: ``(module, names taken from it)``."""
+    for module, names, plain in IMPORT.findall(TYPES.sub("", text)):
         words = re.sub(r"#[^\n]*", "", names or plain).strip("() \t\n")
         taken = tuple(word.split()[0] for word in words.split(",") if word.strip())
         yield from [(module, taken)] if module else [(name, ()) for name in taken]
