@@ -64,7 +64,7 @@ STEPS = {
         "sample.write({sample!r}, panel)"
     ),
     "methylpy": (
-        "from hpaxis.methylation.assays.second_caller import call_methylpy\n"
+        "from hpaxis.methylation.assays.methylpy import call_methylpy\n"
         "from hpaxis.methylation.panels.panel import read_panel\n"
         "call_methylpy({{'x': {bam!r}}}, read_panel({panel!r}), 20)['x'].to_csv({out!r}, sep='\\t')"
     ),

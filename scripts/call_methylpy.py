@@ -5,7 +5,7 @@ from pathlib import Path
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.assays.second_caller import call_methylpy
+    from hpaxis.methylation.assays.methylpy import call_methylpy
     from hpaxis.methylation.panels.panel import panel_folder, read_panel
     from hpaxis.tables import write_folder
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.assays.second_caller import compare_callers, passing_molecules
+    from hpaxis.methylation.assays.methylpy import compare_callers, passing_molecules
     from hpaxis.tables import read_folder, read_table, write_table
 
     counts = {Path(path).stem: read_table(path) for path in snakemake.input.counts}

@@ -9,8 +9,8 @@ import pysam
 import pytest
 
 from hpaxis.methylation.assays.genome import call_genome, open_genome
+from hpaxis.methylation.assays.methylpy import call_methylpy
 from hpaxis.methylation.assays.modbam import check_modified
-from hpaxis.methylation.assays.second_caller import call_methylpy
 from hpaxis.methylation.check import check_sheets
 from hpaxis.methylation.counting.bam import BamWriter
 from hpaxis.methylation.counting.calls import count_library

@@ -6,12 +6,12 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from hpaxis.methylation.levels import estimate
-from hpaxis.methylation.levels.estimate import Molecules, Rate
+from hpaxis.methylation.levels.estimate import MoleculeCounts, Rate
 
 
 def molecules(methylated, unconverted, sites, count):
     methylated = np.array(methylated, dtype=float)
-    return Molecules(
+    return MoleculeCounts(
         methylated, np.ones_like(methylated), *(np.array(x, dtype=float) for x in (unconverted, sites, count))
     )
 

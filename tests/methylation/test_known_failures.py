@@ -1,7 +1,7 @@
 """Where other tools lose or invent methylation without a word, one test each: what is read here is what was put in.
 
 The second caller's part in these (depth beyond 8,000, lower-case references, an empty library) is in
-test_second_caller.py.
+test_methylpy.py.
 """
 
 import shutil
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis.methylation.assays.second_caller import call_methylpy
+from hpaxis.methylation.assays.methylpy import call_methylpy
 from hpaxis.methylation.counting.bam import BamWriter
 from hpaxis.methylation.counting.calls import count_library
 from hpaxis.methylation.levels.libraries import estimate_study

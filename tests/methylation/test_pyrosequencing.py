@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom, chi2
 
 from hpaxis.methylation.assays.instrument import instrument_error, usable
-from hpaxis.methylation.assays.pyrosequencer_export import read_export
+from hpaxis.methylation.assays.instrument_export import read_export
 from hpaxis.methylation.assays.pyrosequencing import check_exports, read_exports
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.libraries import estimate_study

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from hpaxis.methylation.counting.calls import LibraryCalls, count_library
-from hpaxis.methylation.levels.estimate import Molecules
+from hpaxis.methylation.levels.estimate import MoleculeCounts
 from hpaxis.methylation.levels.read_level import many_methylated, read_level_table, window_measures
 
 
@@ -15,7 +15,7 @@ def molecules(rows, counts):
     """Rows as text: 1, 0, or . for a CpG that was not read."""
     letters = np.array([list(row) for row in rows])
     zero = np.zeros(len(rows))
-    return Molecules(
+    return MoleculeCounts(
         (letters == "1").astype(float), (letters != ".").astype(float), zero, zero, np.array(counts, float)
     )
 

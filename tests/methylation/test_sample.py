@@ -6,7 +6,7 @@ import pysam
 import pytest
 from scipy.stats import hypergeom
 
-from hpaxis.methylation.assays.second_caller import passing_molecules
+from hpaxis.methylation.assays.methylpy import passing_molecules
 from hpaxis.methylation.counting.bam import BamWriter
 from hpaxis.methylation.counting.calls import count_library
 from hpaxis.methylation.counting.sample import MoleculeSample

@@ -30,7 +30,7 @@ def many():
 
 @pytest.fixture(scope="module")
 def children(many):
-    """One row a child with what the models need, standardised on the sample."""
+    """One row per child with what the models need, standardised on the sample."""
     table = many.participants.merge(many.people.drop(columns=["arm", "role", "dyad_id"]), on="participant_id")
     parent = table[table["role"] == "parent"].set_index("dyad_id")
     child = table[table["role"] == "child"].assign(

@@ -26,7 +26,7 @@ from hpaxis.cortisol.finished import read_finished
 from hpaxis.cortisol.kits import kit_named, read_kits
 from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.readers import choose_read, read_reader_file
-from hpaxis.methylation.assays.pyrosequencer_export import read_export
+from hpaxis.methylation.assays.instrument_export import read_export
 from hpaxis.methylation.counting.reads import check_read_files, read_chunks
 from hpaxis.methylation.panels.panel import make_panel, panel_folder, read_panel
 from hpaxis.moderation.lock import read_lock

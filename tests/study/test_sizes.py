@@ -10,7 +10,7 @@ import pytest
 from hpaxis import workbooks
 from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.readers import read_reader_file
-from hpaxis.methylation.assays.pyrosequencer_export import read_export
+from hpaxis.methylation.assays.instrument_export import read_export
 from hpaxis.methylation.counting.reads import check_read_files
 from hpaxis.problems import InputError
 from hpaxis.sheets import read_sheet, sheet_schema

@@ -33,7 +33,7 @@ def rate_is(hits, trials, rate, chance=0.001):
 
 @dataclass(frozen=True)
 class Recovered:
-    """A row a library (`recovery.compare_run`, error in points), the estimates, and the libraries as planned."""
+    """One row per library (`recovery.compare_run`, error in points), the estimates, and the libraries as planned."""
 
     table: pd.DataFrame
     found: StudyEstimates

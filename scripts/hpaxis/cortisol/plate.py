@@ -170,7 +170,7 @@ def _well_flags(row, curve):
 
 
 def _estimates(plate_id, wells, curve, kit, scale, settings):
-    """One row a sample, control or spiked sample at one dilution."""
+    """One row per sample, control or spiked sample at one dilution."""
     measured = wells[wells["role"].isin(MEASURED)]
     rows, responses = [], []
     for key, group in measured.groupby(["role", "sample", "dilution", "nominal"], dropna=False, sort=True):

@@ -15,9 +15,9 @@ import pandas as pd
 import pysam
 
 from hpaxis.methylation.assays.genome_bam import FATES, Strands, check_bam, prepare_bam
+from hpaxis.methylation.assays.methylpy import ALLC_COLUMNS, run_methylpy, turn
 from hpaxis.methylation.assays.modbam import call_modified
 from hpaxis.methylation.assays.release import counts_of_cpgs
-from hpaxis.methylation.assays.second_caller import ALLC_COLUMNS, run_methylpy, turn
 from hpaxis.methylation.counting.calls import LibraryCalls
 from hpaxis.methylation.counting.chemistry import CONVERTED, NATIVE, is_turned
 from hpaxis.problems import Problem, raise_if_any

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation.assays import censored
-from hpaxis.methylation.assays.pyrosequencer_export import CONTROL_LABEL
+from hpaxis.methylation.assays.instrument_export import CONTROL_LABEL
 from hpaxis.problems import InputError, Problem
 
 # A standard deviation from fewer degrees of freedom is too poorly known (at 10, by about a fifth) to carry an interval.

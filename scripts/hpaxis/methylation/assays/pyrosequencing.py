@@ -7,7 +7,7 @@ import pandas as pd
 
 from hpaxis.identifying import tellable
 from hpaxis.methylation.assays.instrument import instrument_error
-from hpaxis.methylation.assays.pyrosequencer_export import CONTROL_LABEL, plain_well, position_number, read_export
+from hpaxis.methylation.assays.instrument_export import CONTROL_LABEL, plain_well, position_number, read_export
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.tables import read_table
 

@@ -53,7 +53,7 @@ class AlleleTally:
         return [r for r in self.inside.get(target.amplicon, ()) if is_visible(r.ref, r.alt, target.strand)]
 
     def table(self):
-        """A row a variant and allele (``cpg_id`` NA), and one for each CpG of its molecules.
+        """One row per variant and allele (``cpg_id`` NA), and one for each CpG of its molecules.
 
         ``bases``: how many of the four bases are read as the allele.
         """

@@ -295,7 +295,7 @@ DOTS = np.frombuffer(bytes([DOT]) * 8, dtype=np.uint64)[0]
 
 def _letter_tables(target, words):
     """What eight converted, and eight methylated, bases add to eight dots, for each byte of a row of flags."""
-    context = np.full(planes.WORD * words, DOT, dtype=np.uint8)
+    context = np.full(planes.BITS * words, DOT, dtype=np.uint8)
     context[: len(target)] = target.context
     bits = ((np.arange(256)[:, None] >> np.arange(8)) & 1).astype(np.uint8)
     tables = []

@@ -12,7 +12,7 @@ from hpaxis.methylation.counting.alleles import AlleleTally
 from hpaxis.methylation.counting.chemistry import is_turned
 from hpaxis.methylation.counting.cycles import CycleTally
 from hpaxis.methylation.counting.leads import LeadTally
-from hpaxis.methylation.counting.molecules import NOT_PLACED, lay_pairs, lies_on_bottom
+from hpaxis.methylation.counting.molecules import NOT_PLACED, from_bottom_strand, merge_pairs
 from hpaxis.methylation.counting.placement import WordIndex
 from hpaxis.methylation.counting.reads import CHUNK_BYTES, ahead, lane_paths, read_chunks, windows
 from hpaxis.methylation.counting.sites import STRETCH, SiteTally, has_stretch
@@ -42,7 +42,7 @@ class ReadFilters:
     """What a molecule must be to count. Shares are of its good bases, those with ``min_base_quality`` or more.
 
     ``min_usable``: least share of good bases among the covered; ``min_identity``: least share that match the converted
-    reference, of those known and those cut off (`Molecules.stray`); ``max_unconverted``: largest share of unconverted
+    reference, of those known and those cut off (`MergedPairs.stray`); ``max_unconverted``: largest share of unconverted
     cytosines among those outside CpGs.
     """
 
@@ -154,12 +154,12 @@ class _Caller:
         other = self.bottom[index]
         mates = list(zip(reads, [rows] * len(reads), anchors))
         strands = self.targets[index], self.targets[other]
-        on_other = lies_on_bottom(*strands, mates, forward, self.filters.min_base_quality)
+        on_other = from_bottom_strand(*strands, mates, forward, self.filters.min_base_quality)
         return [(i, at) for i, at in ((index, ~on_other), (other, on_other)) if at.any()]
 
     def _call(self, target, rows, mates, forward, umis):
         filters = self.filters
-        molecules = lay_pairs(target, mates, forward, filters.min_base_quality)
+        molecules = merge_pairs(target, mates, forward, filters.min_base_quality)
         covered = planes.count(molecules.covered)
         known = molecules.matches + molecules.mismatches
         has_cpg = ~target.without_cpg(molecules)

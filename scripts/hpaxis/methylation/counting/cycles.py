@@ -41,13 +41,13 @@ class CycleTally:
                 group = rows[places[rows] == place]
                 key = (target.amplicon, target.strand, number, mate.forward, place)
                 sums = self.sums.setdefault(key, np.zeros((2, len(target)), dtype=np.int64))
-                begin = planes.WORD * mate.words.start
-                columns = min(planes.WORD * mate.words.stop, len(target)) - begin
+                begin = planes.BITS * mate.words.start
+                columns = min(planes.BITS * mate.words.stop, len(target)) - begin
                 for total, flags in zip(sums, shown, strict=True):
                     total[begin : begin + columns] += planes.column_counts(flags[group], columns)
 
     def table(self):
-        """A row a mate and cycle that shows a cytosine: counts of CpGs and of others, and what they would be."""
+        """One row per mate and cycle that shows a cytosine: counts of CpGs and of others, and what they would be."""
         shares = self._shares()
         rows = {}
         for (amplicon, strand, mate, forward, anchor), sums in self.sums.items():
@@ -75,7 +75,7 @@ def cycle_bias(table):
 
     ``table``: as from `CycleTally.table`. A stretch of `STRETCH` cycles of one mate is told when its share lies
     `LEAST_DIFFERENCE` or more from what is expected, and by more than `LEAST_ERRORS` binomial standard errors, since
-    cytosines of one molecule are not independent. Only the worst is told, since what is expected contains it and
+    cytosines of one molecule are not independent. Only the worst is reported, since what is expected contains it and
     so makes others look wrong. Returns a list of none to two: for CpGs, and for other cytosines.
     """
     told = []

@@ -45,7 +45,7 @@ class Mate:
         # or in it; for an absent mate it is the buffer's begin. A read against the reference keeps its own order
         # until its flags are packed.
         self.words = self._touched(placed)
-        begin, end = planes.WORD * self.words.start, planes.WORD * self.words.stop
+        begin, end = planes.BITS * self.words.start, planes.BITS * self.words.stop
         shift = begin - anchor if forward else anchor - end
         base, quality = (
             windows(reads.data, np.where(placed, part[rows] + shift, 0), end - begin)
@@ -64,13 +64,13 @@ class Mate:
 
     def _touched(self, placed):
         size = len(self.target)
-        first = int(np.clip(self.left[placed], 0, size - 1).min(initial=size - 1)) // planes.WORD
-        last = (int(np.clip(self.right[placed], 1, size).max(initial=1)) - 1) // planes.WORD
+        first = int(np.clip(self.left[placed], 0, size - 1).min(initial=size - 1)) // planes.BITS
+        last = (int(np.clip(self.right[placed], 1, size).max(initial=1)) - 1) // planes.BITS
         return slice(first, max(first, last) + 1)
 
     def over(self, name, rows=slice(None)):
         """Flags of all words of the reference (of some rows), none set where no read reaches."""
-        flags, size = getattr(self, name)[rows], planes.padded(len(self.target)) // planes.WORD
+        flags, size = getattr(self, name)[rows], planes.padded(len(self.target)) // planes.BITS
         if flags.shape[1] == size:
             return flags
         whole = np.zeros((len(flags), size), dtype=np.uint64)
@@ -85,7 +85,7 @@ class Mate:
         else:
             self.limits[0] = np.where(both, np.maximum(self.limits[0], other.left), self.limits[0])
 
-    def cover(self):
+    def clip(self):
         """Blank what lies outside the read."""
         size = len(self.target)
         before = planes.prefixes(size)[:, self.words]
@@ -94,9 +94,9 @@ class Mate:
         self.covered = before[right] & ~before[left]
         self.present &= self.covered
 
-    def settle(self):
+    def clip_or_realign(self):
         """Cut or realign reads that leave their diagonal."""
-        self.cover()
+        self.clip()
         known = self.present & self.good & planes.for_rows(self.target.compared[self.words], len(self.present))
         allowed = [flags[self.words] for flags in self.target.allowed]
         match = known & planes.matching(self.one, self.two, allowed)
@@ -104,14 +104,14 @@ class Mate:
         poor = np.flatnonzero(n_known - planes.count(match) > 1 + n_known // 100)
         if len(poor):
             shown = self.over("present", poor) & self.over("good", poor)
-            self._mend(poor, known[poor], match[poor])
+            self._clip_poor_ends(poor, known[poor], match[poor])
             # An insertion lets the read end earlier: beyond its new end nothing was cut.
             before = planes.prefixes(len(self.target))
             left, right = (np.clip(end[poor], 0, len(self.target)) for end in (self.left, self.right))
             self.cut = poor, shown & before[right] & ~before[left] & ~self.over("covered", poor)
 
-    def _mend(self, rows, known, match):
-        size = planes.WORD * known.shape[1]
+    def _clip_poor_ends(self, rows, known, match):
+        size = planes.BITS * known.shape[1]
         before = planes.prefixes(size)
         end = self._best_prefix(planes.unpack(known, size), planes.unpack(match, size))
         kept = before[end] if self.forward else ~before[size - end]
@@ -192,7 +192,7 @@ class Mate:
             i = np.searchsorted(rows, row)
             if i < len(rows) and rows[i] == row:
                 found[i] = quality[columns]
-        begin, end = planes.WORD * self.words.start, planes.WORD * self.words.stop
+        begin, end = planes.BITS * self.words.start, planes.BITS * self.words.stop
         inside = (columns >= begin) & (columns < end)
         found[:, ~inside] = 0
         found[:, inside] *= planes.unpack_columns(self.present, columns[inside] - begin)[rows]
@@ -219,7 +219,7 @@ class Mate:
 
 
 @dataclass(frozen=True)
-class Molecules:
+class MergedPairs:
     """Pairs of one target, each merged to one row of flags over the reference (see `planes`).
 
     ``one`` and ``two`` say the base where ``present``; ``good``: its quality suffices; ``covered``: a mate lies there,
@@ -274,17 +274,17 @@ class Molecules:
         return np.maximum(first, second[0]) - worse
 
 
-def lies_on_bottom(top, bottom, mates, forward_first, min_quality):
+def from_bottom_strand(top, bottom, mates, forward_first, min_quality):
     """Whether pairs of an amplicon come from its bottom strand: more of its converted bases are seen than of the top's.
 
-    ``mates`` as for `lay_pairs`. Cytosines outside CpGs are asked, and those of CpGs where the chemistry converts
+    ``mates`` as for `merge_pairs`. Cytosines outside CpGs are asked, and those of CpGs where the chemistry converts
     methylated ones; without any that was converted a pair is taken for the top's, where it shows the same CpGs.
     """
     turned = top.methylated == top.converted
     score = np.zeros(len(mates[0][1]), dtype=np.int64)
     for i, (reads, rows, anchors) in enumerate(mates):
         mate = Mate(top, reads, rows, anchors, forward_first == (i == 0), min_quality)
-        mate.cover()
+        mate.clip()
         for target, sign in ((top, 1), (bottom, -1)):
             converted = planes.showing(mate.one, mate.two, target.converted)
             sites = target.other_flags | target.cpg_flags if turned else target.other_flags
@@ -292,23 +292,23 @@ def lies_on_bottom(top, bottom, mates, forward_first, min_quality):
     return score < 0
 
 
-def lay_pairs(target, mates, forward_first, min_quality):
+def merge_pairs(target, mates, forward_first, min_quality):
     """Merge pairs that were placed on one target with mate 1 in one direction.
 
     ``mates`` is a list of (reads, rows, anchors): mates 1 and 2, or mate 1 alone for single-end reads. Where the mates
     overlap and agree, the better quality stands; where they differ, the better base stands with the difference
-    of the qualities, so that a near tie tells nothing. Returns `Molecules`.
+    of the qualities, so that near-ties are treated as missing. Returns `MergedPairs`.
     """
-    laid = [
+    placed = [
         Mate(target, reads, rows, anchors, forward_first == (i == 0), min_quality)
         for i, (reads, rows, anchors) in enumerate(mates)
     ]
-    if len(laid) == 2:
-        laid[0].end_at(laid[1])
-        laid[1].end_at(laid[0])
-    for mate in laid:
-        mate.settle()
-    return _merge(target, laid, min_quality)
+    if len(placed) == 2:
+        placed[0].end_at(placed[1])
+        placed[1].end_at(placed[0])
+    for mate in placed:
+        mate.clip_or_realign()
+    return _merge(target, placed, min_quality)
 
 
 def align(texts, forward, target):
@@ -366,36 +366,36 @@ def _scores():
 SCORES = _scores()
 
 
-def _merge(target, laid, min_quality):
-    flags = [[mate.over(name) for name in ("one", "two", "present", "covered", "good")] for mate in laid]
+def _merge(target, mates, min_quality):
+    flags = [[mate.over(name) for name in ("one", "two", "present", "covered", "good")] for mate in mates]
     one, two, present, covered, good = flags[0]
     good = good & present
     differ, both = np.zeros_like(present), np.zeros_like(present)
     merged = np.zeros(len(present), dtype=bool)
     stray = np.zeros(len(present), dtype=np.int64)
-    if len(laid) == 2:
+    if len(mates) == 2:
         one_2, two_2, present_2, covered_2, good_2 = flags[1]
         differ = present & present_2 & ((one ^ one_2) | (two ^ two_2))
         both = good & good_2 & present_2
-        second_better, near_tie = _settle_differences(laid, differ, min_quality)
+        second_better, near_tie = _settle_differences(mates, differ, min_quality)
         from_first = present & ~second_better
         one = (one & from_first) | (one_2 & ~from_first)
         two = (two & from_first) | (two_2 & ~from_first)
         good = (good | (good_2 & present_2)) & ~near_tie
         merged = covered.any(axis=1) & covered_2.any(axis=1)
         present, covered = present | present_2, covered | covered_2
-        stray = _count_stray(target, laid, covered)
+        stray = _count_stray(target, mates, covered)
     deleted = np.zeros_like(covered)
     gapped = np.zeros(len(covered), dtype=bool)
-    for mate in laid:
+    for mate in mates:
         for row, gap in mate.gaps.items():
             deleted[row] |= gap
             gapped[row] = True
     known = good & planes.for_rows(target.compared, len(good))
     matches = planes.count(known & planes.matching(one, two, target.allowed))
-    return Molecules(
+    return MergedPairs(
         target=target,
-        mates=laid,
+        mates=mates,
         one=one,
         two=two,
         present=present,
@@ -412,24 +412,24 @@ def _merge(target, laid, min_quality):
     )
 
 
-def _count_stray(target, laid, covered):
+def _count_stray(target, mates, covered):
     """Good bases that were cut from either mate, where both were found: what a lone read shows there may be adapter."""
     cut = np.zeros_like(covered)
-    for mate in laid:
+    for mate in mates:
         if mate.cut is not None:
             rows, flags = mate.cut
             cut[rows] |= flags
     cut &= ~covered & target.compared
-    return planes.count(cut) * (laid[0].placed & laid[1].placed)
+    return planes.count(cut) * (mates[0].placed & mates[1].placed)
 
 
-def _settle_differences(laid, differ, min_quality):
+def _settle_differences(mates, differ, min_quality):
     """Where mates differ: flags of the second's base being the better, and of neither being better by enough."""
     # Few words hold a difference: only those are looked into.
     rows, words = np.nonzero(differ)
-    bits = planes.unpack(differ[rows, words][:, None], planes.WORD)
-    which, bit = np.divmod(np.flatnonzero(bits), planes.WORD)
-    one, two = (mate.phred(rows[which], planes.WORD * words[which] + bit).astype(np.int16) for mate in laid)
+    bits = planes.unpack(differ[rows, words][:, None], planes.BITS)
+    which, bit = np.divmod(np.flatnonzero(bits), planes.BITS)
+    one, two = (mate.phred(rows[which], planes.BITS * words[which] + bit).astype(np.int16) for mate in mates)
     found = []
     for flag in (two > one, np.abs(one - two) < min_quality):
         flags = np.zeros(bits.shape, dtype=bool)

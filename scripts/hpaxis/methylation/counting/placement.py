@@ -11,7 +11,7 @@ import numpy as np
 from hpaxis.methylation.counting.reads import windows
 from hpaxis.methylation.panels.panel import IUPAC, reverse_complement
 
-WORD = 24
+KMER = 24
 # Words are looked for here first: past the primer, in the part of the read with the best quality. Then everywhere.
 FIRST_STARTS = (24, 56, 88, 8)
 STEP = 16
@@ -44,7 +44,7 @@ class Placement:
 
 
 class WordIndex:
-    """`WORD`-base words of the references between the primers, in both directions.
+    """`KMER`-base words of the references between the primers, in both directions.
 
     ``targets``: the `target.Target` that may be found, one strand of each amplicon; a strand cannot be told from words.
     A word that occurs in one place only, primers included, tells the place. Amplicons that overlap, lie on both strands
@@ -73,7 +73,7 @@ class WordIndex:
         if not len(self.unique.keys) and not len(self.shared.keys):
             return found
         longest = int(reads.length.max(initial=0))
-        rest = [start for start in range(0, longest - WORD + 1, STEP) if start not in FIRST_STARTS]
+        rest = [start for start in range(0, longest - KMER + 1, STEP) if start not in FIRST_STARTS]
         pending = np.arange(n)
         for starts in [*([start] for start in FIRST_STARTS), rest]:
             pending = pending[found.target[pending] < 0]
@@ -83,10 +83,10 @@ class WordIndex:
 
     def _look_up(self, reads, rows, starts, found):
         """Place rows by the first of their words, at ``starts``, that tells a place."""
-        key = _keys(windows(reads.data, reads.sequence[rows, None] + starts, WORD))
+        key = _keys(windows(reads.data, reads.sequence[rows, None] + starts, KMER))
         likely = self.endings[key & ENDING_BITS].any(axis=1)
         rows, key = rows[likely], key[likely]
-        inside = starts + WORD <= reads.length[rows, None]
+        inside = starts + KMER <= reads.length[rows, None]
         mine, start, at = _first(self.unique, key, inside, starts)
         kept, forward = rows[mine], self.unique.forward[at]
         found.target[kept], found.forward[kept] = self.unique.target[at], forward
@@ -183,7 +183,7 @@ def _words(index, target, forward):
     """
     sequence = target.reference if forward else reverse_complement(target.reference)
     codes = np.frombuffer(sequence.encode(), dtype=np.uint8)
-    if len(codes) < WORD:
+    if len(codes) < KMER:
         return
     # R and Y are as good as bases here.
     known = np.isin(codes, np.frombuffer(b"ACGTRY", dtype=np.uint8))
@@ -191,16 +191,16 @@ def _words(index, target, forward):
     inside = slice(target.first, target.last) if forward else slice(len(codes) - target.last, len(codes) - target.first)
     between = np.zeros(len(codes), dtype=bool)
     between[inside] = True
-    places = np.arange(len(codes) - WORD + 1)
-    keys = _keys(windows(codes, places, WORD))
-    mixed = np.abs(2 * np.bitwise_count(keys).astype(int) - WORD) <= WORD - 2 * FEWEST
-    inner = windows(between, places, WORD).all(axis=1)
-    for i in np.flatnonzero(windows(known, places, WORD).all(axis=1) & mixed):
+    places = np.arange(len(codes) - KMER + 1)
+    keys = _keys(windows(codes, places, KMER))
+    mixed = np.abs(2 * np.bitwise_count(keys).astype(int) - KMER) <= KMER - 2 * FEWEST
+    inner = windows(between, places, KMER).all(axis=1)
+    for i in np.flatnonzero(windows(known, places, KMER).all(axis=1) & mixed):
         yield int(keys[i]), index, forward, int(i) if forward else len(sequence) - int(i), bool(inner[i])
 
 
 def _keys(words):
-    """Words (`WORD` ASCII letters along the last axis) as numbers of `WORD` bits: 1 for C and T, in either case."""
+    """Words (`KMER` ASCII letters along the last axis) as numbers of `KMER` bits: 1 for C and T, in either case."""
     eights = np.ascontiguousarray(words).view(np.uint64)
     bits = ((((eights ^ (eights >> np.uint64(1))) & PYRIMIDINES) >> np.uint64(1)) * GATHER) >> np.uint64(56)
     return (bits[..., 0] << np.uint64(16)) | (bits[..., 1] << np.uint64(8)) | bits[..., 2]

@@ -11,31 +11,31 @@ import numpy as np
 ONE, TWO, OTHER = 2, 4, 8
 # Letters in the order of ``one + 2 * two``.
 LETTERS = np.frombuffer(b"ACTG", dtype=np.uint8)
-BYTE, WORD = 8, 64
+BYTE, BITS = 8, 64
 # `for_rows` keeps whole multiples of this many rows.
 REPEATED = 512
 
 
 def padded(columns):
     """Columns filled up to whole words."""
-    return -(-columns // WORD) * WORD
+    return -(-columns // BITS) * BITS
 
 
 def pack(flags):
     """Rows × columns of flags (not 0 is set) as rows × words of uint64."""
     rows, size = flags.shape
-    if size % WORD:
+    if size % BITS:
         words = np.zeros((rows, padded(size) // BYTE), dtype=np.uint8)
         words[:, : -(-size // BYTE)] = np.packbits(flags, axis=1, bitorder="little")
         return words.view(np.uint64)
     # Whole words need no fill, and one long row packs twice as fast as many short ones.
-    return np.packbits(flags.reshape(-1), bitorder="little").view(np.uint64).reshape(rows, size // WORD)
+    return np.packbits(flags.reshape(-1), bitorder="little").view(np.uint64).reshape(rows, size // BITS)
 
 
 def pack_turned(flags):
     """As `pack` of the columns in reverse order; their number must be a whole number of words."""
     rows, size = flags.shape
-    words = np.packbits(flags.reshape(-1), bitorder="big").view(np.uint64).reshape(rows, size // WORD)
+    words = np.packbits(flags.reshape(-1), bitorder="big").view(np.uint64).reshape(rows, size // BITS)
     return words[:, ::-1].byteswap()
 
 
@@ -47,7 +47,7 @@ def columns(chosen, size):
 def unpack(words, columns):
     """Rows × columns of booleans."""
     bits = np.unpackbits(words.reshape(-1).view(np.uint8), bitorder="little")
-    return bits.reshape(len(words), WORD * words.shape[1])[:, :columns].view(bool)
+    return bits.reshape(len(words), BITS * words.shape[1])[:, :columns].view(bool)
 
 
 def unpack_columns(words, columns):
@@ -60,14 +60,14 @@ def unpack_columns(words, columns):
 def from_next(words):
     """Flags of the columns whose right neighbour is set."""
     found = words >> np.uint64(1)
-    found[:, :-1] |= words[:, 1:] << np.uint64(WORD - 1)
+    found[:, :-1] |= words[:, 1:] << np.uint64(BITS - 1)
     return found
 
 
 def from_previous(words):
     """Flags of the columns whose left neighbour is set."""
     found = words << np.uint64(1)
-    found[:, 1:] |= words[:, :-1] >> np.uint64(WORD - 1)
+    found[:, 1:] |= words[:, :-1] >> np.uint64(BITS - 1)
     return found
 
 
@@ -81,7 +81,7 @@ def first(words):
     """Column of the first flag that is set in each row; of a row without any, 0."""
     at = (words != 0).argmax(axis=1)
     word = words[np.arange(len(words)), at]
-    return WORD * at + np.where(word, np.bitwise_count((word & -word) - np.uint64(1)), 0).astype(np.int64)
+    return BITS * at + np.where(word, np.bitwise_count((word & -word) - np.uint64(1)), 0).astype(np.int64)
 
 
 def last(words):
@@ -90,7 +90,7 @@ def last(words):
     word = words[np.arange(len(words)), at]
     for shift in (1, 2, 4, 8, 16, 32):
         word = word | word >> np.uint64(shift)
-    return np.where(word, WORD * at + np.bitwise_count(word).astype(np.int64) - 1, -1)
+    return np.where(word, BITS * at + np.bitwise_count(word).astype(np.int64) - 1, -1)
 
 
 def column_counts(words, columns):

@@ -83,7 +83,7 @@ class SiteTally:
         total.update(words.view(f"V{words.shape[1] * words.itemsize}").ravel().tolist())
 
     def table(self) -> pd.DataFrame:
-        """A row a cytosine outside CpGs, by amplicon and strand (`COLUMNS`)."""
+        """One row per cytosine outside CpGs, by amplicon and strand (`COLUMNS`)."""
         clone, *_ = self._clone()
         rows = []
         for key, sums in sorted(self.sums.items()):

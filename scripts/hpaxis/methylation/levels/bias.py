@@ -45,7 +45,7 @@ CURVES = {"minmax": (_minmax, (1.0, 0.0)), "hyperbolic": (_hyperbolic, (1.0, 0.0
 
 
 @dataclass(frozen=True)
-class Curve:
+class CalibrationCurve:
     """A fitted curve: parameters with their covariance, χ², AICc, the standards' range, and why it cannot be used.
 
     ``scatter``: what standards, and so levels, differ by beyond their errors, as a share of p (1 - p) (see
@@ -97,11 +97,11 @@ class Curve:
         return float(brentq(lambda x: float(self.at(x)) - y, 0.0, 1.0, xtol=1e-12))
 
 
-NONE = Curve("none", np.empty(0), np.empty((0, 0)), np.nan, np.nan, 0, np.nan, np.nan)
+NONE = CalibrationCurve("none", np.empty(0), np.empty((0, 0)), np.nan, np.nan, 0, np.nan, np.nan)
 
 
 def fit_curves(known, observed, errors):
-    """Fit every method: list of `Curve`, ``none`` first.
+    """Fit every method: list of `CalibrationCurve`, ``none`` first.
 
     ``known``, ``observed``, ``errors``: fractions, one a standard.
     """
@@ -117,7 +117,7 @@ def _fit(method, x, y, error):
     ends = (n, float(x.min()), float(x.max()))
     blank = np.full(k, np.nan), np.full((k, k), np.nan), np.nan, np.nan
     if k and (n < k + 2 or len(np.unique(x)) < k):
-        return Curve(method, *blank, *ends, f"{n} standards are too few for {k} parameters")
+        return CalibrationCurve(method, *blank, *ends, f"{n} standards are too few for {k} parameters")
     values, covariance = np.empty(0), np.empty((0, 0))
     if method == "minmax":
         values, covariance = _line(x, y, error)
@@ -126,8 +126,8 @@ def _fit(method, x, y, error):
         try:
             values, covariance = curve_fit(curve, x, y, p0=start, sigma=error, absolute_sigma=True, maxfev=20_000)
         except RuntimeError:
-            return Curve(method, *blank, *ends, "the fit does not converge")
-    fitted = Curve(method, values, covariance, np.nan, np.nan, *ends)
+            return CalibrationCurve(method, *blank, *ends, "the fit does not converge")
+    fitted = CalibrationCurve(method, values, covariance, np.nan, np.nan, *ends)
     chi_square = float((((y - fitted.at(x)) / error) ** 2).sum())
     aicc = chi_square + 2 * k + 2 * k * (k + 1) / (n - k - 1)
     fault = None
@@ -135,7 +135,7 @@ def _fit(method, x, y, error):
         fault = "the standards do not determine its parameters"
     elif k and (np.diff(fitted.at(GRID)) <= FLATTEST * np.diff(GRID)).any():
         fault = "does not rise everywhere between 0 and 100 %"
-    return Curve(method, values, covariance, chi_square, aicc, *ends, fault)
+    return CalibrationCurve(method, values, covariance, chi_square, aicc, *ends, fault)
 
 
 def _line(x, y, error):
@@ -155,7 +155,7 @@ def _mean(values, errors):
 
 
 def choose(curves, setting):
-    """The `Curve` to use and the reason: the one asked for, or by AICc; ``none`` where that one cannot be used."""
+    """The curve to use and the reason: the one asked for, or by AICc; ``none`` where that one cannot be used."""
     by_name = {c.method: c for c in curves}
     if setting != "auto":
         asked = by_name[setting]

@@ -16,7 +16,7 @@ LIBRARY_COLUMNS = ("pairs_in", "on_target", "merged", "passed")
 
 
 @dataclass(frozen=True)
-class Molecules:
+class MoleculeCounts:
     """The distinct molecules of one amplicon in one library.
 
     ``methylated`` and ``known``: molecules × CpGs, 0 or 1; ``unconverted`` of ``sites`` non-CpG cytosines;
@@ -81,11 +81,11 @@ class Estimate:
 
 
 def read_molecules(patterns, amplicon, n_cpgs, mixture=None):
-    """`Molecules` of one amplicon from a patterns table (see `calls.LibraryCalls`), weighted by a `Mixture`."""
+    """`MoleculeCounts` of one amplicon from a patterns table (see `calls.LibraryCalls`), weighted by a `Mixture`."""
     rows = patterns[patterns["amplicon"] == amplicon]
     cells = rows["unconverted"].to_numpy(dtype=float), rows["sites"].to_numpy(dtype=float)
     letters = np.frombuffer("".join(rows["pattern"]).encode("ascii"), dtype=np.uint8).reshape(len(rows), n_cpgs)
-    return Molecules(
+    return MoleculeCounts(
         methylated=(letters == METHYLATED).astype(float),
         known=((letters == METHYLATED) | (letters == UNMETHYLATED)).astype(float),
         unconverted=cells[0],
@@ -121,8 +121,9 @@ def variance_factor(molecules, templates):
 def non_conversion(parts, templates, reach=1.0):
     """Share of unmethylated cytosines left unconverted in one library: `Rate`, with NaN when no site was read.
 
-    ``parts``: `Molecules` of each amplicon, best with those left out for their conversion, which the weights judge.
-    Unconverted cytosines come in molecules, so the variance is that of a ratio over molecules, not of single sites.
+    ``parts``: `MoleculeCounts` of each amplicon, best with those left out for their conversion, which the weights
+    judge. Unconverted cytosines come in molecules, so the variance is that of a ratio over molecules, not of single
+    sites.
     """
     sites = weighted_sites(parts)
     if sites == 0:
@@ -214,9 +215,9 @@ class Shares:
 def observed_shares(parts, weights, conversion, templates, reach=1.0):
     """Observed share of each weighted set of CpGs.
 
-    ``parts``: `Molecules` of each amplicon; ``weights``: for each amplicon a matrix CpGs × sets, whose columns sum to 1
-    over all amplicons; ``reach``: see `Shares`. CpGs of one molecule are not independent: the variance is that of the
-    molecules' contributions.
+    ``parts``: `MoleculeCounts` of each amplicon; ``weights``: for each amplicon a matrix CpGs × sets, whose columns sum
+    to 1 over all amplicons; ``reach``: see `Shares`. CpGs of one molecule are not independent: the variance is that of
+    the molecules' contributions.
     """
     sites = conversion.sites or weighted_sites(parts)
     n_sets = weights[0].shape[1]

@@ -12,12 +12,12 @@ from hpaxis.methylation.levels.contexts import CONTEXT_COLUMNS
 from hpaxis.methylation.levels.controls import control_faults, exchanged_controls
 from hpaxis.methylation.levels.counted import read_sample, spike_over_conversion
 from hpaxis.methylation.levels.crosstalk import carry_over, find_leaks
+from hpaxis.methylation.levels.dropout import dropout_notes, suspected_variants
 from hpaxis.methylation.levels.indices import index_rows, participants
 from hpaxis.methylation.levels.limits import LIMIT_COLUMNS, limit_rows, note_undetected
 from hpaxis.methylation.levels.measured import Measured, corrected, level, mean_of
 from hpaxis.methylation.levels.replicates import estimate_overdispersion, replicate_groups
 from hpaxis.methylation.levels.standards import STANDARD_COLUMNS, calibration, standard_points
-from hpaxis.methylation.levels.suspicion import suspected_variants, suspicions
 from hpaxis.methylation.levels.templates import count_study
 from hpaxis.methylation.levels.verdicts import verdict
 from hpaxis.problems import Problem, raise_if_any
@@ -38,7 +38,7 @@ class StudyEstimates:
     """All results: ``calls`` is one table per library (one row per CpG); rows of the others are what their names say.
 
     ``limits`` has one row per index: the limits of blank and of detection that the study's controls show; ``suspected``
-    one a CpG of a library that looks as if an allele lacked it (private, see `suspicion.suspected_variants`).
+    one a CpG of a library that looks as if an allele lacked it (private, see `dropout.suspected_variants`).
     ``crosstalk`` has one row per plate: what its no-template controls say of molecules that leak between libraries.
     ``calibration`` has one row per index and kind of curve: how the standards' observed levels follow the known ones;
     ``standards`` one an index and standard: those levels, before any curve.
@@ -99,7 +99,7 @@ def estimate_study(
     samples, crosstalk = find_leaks(samples, typical, settings)
     samples, full = carry_over(samples, settings["confidence"])
     known = warnings or {}
-    found = {i: [*known.get(i, []), *suspicions(s, suspected)] for s in samples for i in [s.row.library_id]}
+    found = {i: [*known.get(i, []), *dropout_notes(s, suspected)] for s in samples for i in [s.row.library_id]}
     calls, library_rows, by_index, limits, curve_rows, standard_rows = {}, [], [], [], [], []
     for (name, assay), group in _groups(panels, [*samples, *others]).items():
         panel, faults = panels[name], exchanged_controls(group, settings)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation.levels import estimate
-from hpaxis.methylation.levels.bias import NONE, Curve, calibrate
+from hpaxis.methylation.levels.bias import NONE, CalibrationCurve, calibrate
 from hpaxis.methylation.levels.replicates import widen
 from hpaxis.methylation.panels.panel import Panel
 
@@ -25,8 +25,8 @@ class Measured(Protocol):
     controls, standards and replicates speak for each other; ``conversion``: its non-conversion, `estimate.ASSUMED`
     where nothing tells it and NaN where nothing can be said; ``masked``: CpGs that a variant destroys, ``excluded``:
     those of them that are left out, ``notes`` on them; ``rho``: overdispersion of libraries of one sample;
-    ``curves``: of each index, and of `ALL`, the `bias.Curve` that its level goes through; ``lacking``: what an index
-    misses where it has too few CpGs, and ``unknown``: why CpGs enough may still give no level, in words.
+    ``curves``: of each index, and of `ALL`, the `bias.CalibrationCurve` that its level goes through; ``lacking``: what
+    an index misses where it has too few CpGs, and ``unknown``: why CpGs enough may still give no level, in words.
     """
 
     row: object
@@ -37,7 +37,7 @@ class Measured(Protocol):
     excluded: np.ndarray
     notes: list[str]
     rho: float
-    curves: dict[str, Curve]
+    curves: dict[str, CalibrationCurve]
     lacking: str
     unknown: str
 

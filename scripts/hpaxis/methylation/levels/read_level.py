@@ -14,7 +14,7 @@ COLUMNS = ("library_id", "amplicon", "n_windows", "depth", *(f"{m}{end}" for m i
 
 
 def read_level_table(tables, panels, libraries, depth):
-    """A row a library and amplicon.
+    """One row per library and amplicon.
 
     ``tables``: library_id → `LibraryCalls`; ``panels``: panel name → `Panel`; ``libraries``: the table of libraries
     (panel, non_conversion, median_depth, effective_depth). Windows are `WINDOW` neighbouring CpGs, read whole by a

@@ -7,7 +7,7 @@ import pandas as pd
 
 from hpaxis.methylation.assays import censored
 from hpaxis.methylation.assays.instrument import ERROR_COLUMNS, InstrumentError, instrument_error, usable
-from hpaxis.methylation.assays.pyrosequencer_export import CONTROL_LABEL
+from hpaxis.methylation.assays.instrument_export import CONTROL_LABEL
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.uncounted import Uncounted
 from hpaxis.methylation.panels.variants import mask_notes, masked_cpgs

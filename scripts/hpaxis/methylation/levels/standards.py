@@ -14,7 +14,7 @@ KNOWN_TO = 0.0005
 
 
 def calibration(name, panel, assay, points_of, settings):
-    """Curves of a panel: ``(index → Curve, rows of calibration.tsv, rows of standards.tsv)``.
+    """Curves of a panel: ``(index → CalibrationCurve, rows of calibration.tsv, rows of standards.tsv)``.
 
     ``points_of(members)``: library_id → (known, observed, error) of the standards that serve for some of the panel's
     CpGs (boolean, one a CpG); ``assay``: what they were measured by. `ALL` stands for the mean over all CpGs.

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation.levels import estimate
-from hpaxis.methylation.levels.bias import Curve
+from hpaxis.methylation.levels.bias import CalibrationCurve
 from hpaxis.methylation.panels.panel import Panel
 
 
@@ -24,7 +24,7 @@ class Uncounted:
     excluded: np.ndarray
     notes: list[str]
     rho: float = 0.0
-    curves: dict[str, Curve] = field(default_factory=dict)
+    curves: dict[str, CalibrationCurve] = field(default_factory=dict)
     measured_as: str = "CpGs with a level"
 
     def usable(self, settings: dict) -> np.ndarray:

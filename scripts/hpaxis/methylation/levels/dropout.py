@@ -37,8 +37,8 @@ def two_groups(parts, copies=1.0):
     """Whether molecules fall into two groups by their share of methylated CpGs: (share of the upper, its level, lower).
 
     One overdispersed group (beta-binomial) is held against two with a common dispersion, by the Bayesian information
-    criterion. ``parts``: `Molecules` of each amplicon; ``copies``: molecules that tell as much as one template. None
-    when there is one group, or too few molecules to say.
+    criterion. ``parts``: `MoleculeCounts` of each amplicon; ``copies``: molecules per template, as to what they show.
+    None when there is one group, or too few molecules to say.
     """
     cells = pd.concat(
         [pd.DataFrame({"n": m.known.sum(axis=1), "k": m.methylated.sum(axis=1), "count": m.count}) for m in parts]
@@ -86,8 +86,8 @@ def two_groups(parts, copies=1.0):
 def suspected_variants(samples):
     """CpGs that look as if an allele lacked them: `COLUMNS`, one row per library, CpG and sign.
 
-    ``samples``: library_id → (panel's name, ids of its CpGs by amplicon, `Molecules` by amplicon, which of them show
-    another base at which CpGs, and how many molecules tell as much as one template). Two signs. ``lacking``: on
+    ``samples``: library_id → (panel's name, ids of its CpGs by amplicon, `MoleculeCounts` by amplicon, which of them
+    show another base at which CpGs, and how many molecules tell as much as one template). Two signs. ``lacking``: on
     `LACKING` of the molecules no G stands beside the cytosine. ``neighbours``: molecules are sorted by the share of
     methylated CpGs among the two on either side; where the panel's other libraries given show a CpG methylated on
     enough of such molecules, one that an allele has lost shows half of what they do. Both are held against each other,
@@ -201,7 +201,7 @@ def _lacking(name, ids, molecules, lost, copies):
     return rows
 
 
-def suspicions(sample, suspected):
+def dropout_notes(sample, suspected):
     """What the reads of a study library look like beside methylation, as reasons in words that tell no genotype."""
     found = []
     if sample.row.kind != "study":

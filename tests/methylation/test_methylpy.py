@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis.methylation.assays.second_caller import call_methylpy, compare_callers
+from hpaxis.methylation.assays.methylpy import call_methylpy, compare_callers
 from hpaxis.methylation.counting.bam import BamWriter
 from hpaxis.methylation.counting.calls import count_library
 from hpaxis.methylation.panels.panel import reverse_complement

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis.methylation.levels.estimate import Molecules
-from hpaxis.methylation.levels.suspicion import COLUMNS, suspected_variants, two_groups
+from hpaxis.methylation.levels.dropout import COLUMNS, suspected_variants, two_groups
+from hpaxis.methylation.levels.estimate import MoleculeCounts
 from hpaxis.methylation.panels.panel import panel_folder, read_panel
 from hpaxis.simulation.reads import panel_amplicon, simulate_methylation
 
@@ -17,7 +17,7 @@ IDS = [list(AMPLICON.cpg_ids)]
 def molecules(states):
     rows, count = np.unique(states, axis=0, return_counts=True)
     none = np.zeros(len(rows))
-    return Molecules(rows.astype(float), np.ones(rows.shape), none, none, count.astype(float))
+    return MoleculeCounts(rows.astype(float), np.ones(rows.shape), none, none, count.astype(float))
 
 
 def drawn(level, n, rng, correlation=8.0):
@@ -58,7 +58,7 @@ def test_two_alleles_that_differ_are_two_groups(share):
 def test_too_few_molecules_say_nothing():
     rng = np.random.default_rng(3)
     assert two_groups([molecules(np.concatenate([drawn(0.9, 30, rng), drawn(0.05, 30, rng)]))]) is None
-    assert two_groups([Molecules(*(np.zeros((0, SIZE)),) * 2, *(np.zeros(0),) * 3)]) is None
+    assert two_groups([MoleculeCounts(*(np.zeros((0, SIZE)),) * 2, *(np.zeros(0),) * 3)]) is None
 
 
 def study(states, copies=1.0):
