@@ -19,8 +19,10 @@ from hpaxis.moderation.design import Spec, build_design
 from hpaxis.moderation.linear import fit_linear
 from hpaxis.moderation.mediation import mediation_table
 from hpaxis.moderation.multiverse import OUTLIERS, joint_tests, tamed
-from hpaxis.moderation.region import region_table
+from hpaxis.moderation.region import johnson_neyman, region_table
+from hpaxis.moderation.reliability import regression_calibration, simex, simex_withheld
 from hpaxis.moderation.seeds import generator
+from hpaxis.moderation.slopes import effects
 from hpaxis.moderation.verdict import arm_contrasts, intervals, judge
 from hpaxis.tables import whole_file
 
@@ -143,6 +145,62 @@ def family_region_study(cell, rng, seed):
     return {"simultaneous": region_table(linear, "simultaneous", seed)["observed_kind"].iloc[0] != "none"}
 
 
+def end_study(cell, rng, seed):
+    """Does the interval of an end of the region hold the true one, where the arms' slopes are -.6 and 1.6?
+
+    The true end is where the true difference of the arms is the critical t times its true standard error, for the
+    study's own predictor. Asked of ends that are seen within the data.
+    """
+    families = "families" in cell
+    x, e = clustered(cell, rng) if families else numbers(cell, rng)
+    design = template(len(x), cell if families else "")
+    treated = design.X[:, design.moderator_columns[0]]
+    fit = fit_linear(filled(design, x, e + np.where(treated == 1, 1.6, -0.6) * x), "CR2" if families else "HC3")
+    row = region_table(fit).iloc[0]
+    contrast = effects(fit.design)[0][1]
+    C = np.array([contrast(0.0), contrast(1.0) - contrast(0.0)])
+    half = C @ np.linalg.pinv(fit.design.X)
+    true_cov, held = half @ error_covariance(cell, x) @ half.T, []
+    for end in ("low", "high"):
+        if np.isfinite(row[f"observed_{end}"]) and not np.isnan(row[f"{end}_from"]):
+            t = fit.cov.critical(contrast(row[f"observed_{end}"])[None], ALPHA)[0]
+            low, high, kind = johnson_neyman(np.array([0.0, 2.2]), true_cov, t)
+            above = (row["observed_kind"], end) in (("outside", "high"), ("above", "low"))
+            true = (high if above else low) if kind == "outside" else (np.inf if above else -np.inf)
+            held.append(row[f"{end}_from"] <= true <= row[f"{end}_to"])
+    return {"an end is seen": bool(held), "its interval holds it": np.mean(held) if held else None}
+
+
+def error_covariance(cell, x):
+    """The covariance of the errors (n, n) that `numbers` and `clustered` draw."""
+    if "families" not in cell:
+        return np.diag((0.1 + np.abs(x)) ** 2 if "unequal" in cell else np.ones(len(x)))
+    together = np.where(FAMILIES[:, None] == FAMILIES, 0.64, 0.0) + 0.36 * np.eye(48)
+    alone = FAMILIES % 2 == 0
+    if "nested" in cell:
+        together[np.ix_(alone, alone)] = np.eye(24)
+    return together
+
+
+def reliability_study(cell, rng, seed):
+    """200 people, slopes -.4 and .4, error SD .8, the predictor measured with known errors: both corrections of b3."""
+    reliabilities = [float(part) for part in cell.split(" and ")]
+    design, x = template(200), rng.normal(size=200)
+    treated = design.X[:, design.moderator_columns[0]] == 1
+    mean = np.where(treated, *[np.sqrt((1 - r) / r) for r in reliabilities[::-1]])
+    error = mean * np.sqrt(rng.gamma(8, 1 / 8, 200))
+    y = np.where(treated, 0.4, -0.4) * x + rng.normal(0, 0.8, 200)
+    fit = fit_linear(filled(design, x + error * rng.normal(size=200), y), "HC3")
+    C = np.eye(4)[fit.design.interactions]
+    found = {"regression calibration": regression_calibration(fit, error, C, 200, rng)[0]}
+    found["SIMEX"] = simex(fit, error, C, 50, rng)
+    events = {"SIMEX: shown": simex_withheld(fit.design, error) is None}
+    for how, table in found.items():
+        row = table.iloc[0]
+        events |= {f"{how}: mean": row["estimate"], f"{how}: coverage": row["low"] <= 0.8 <= row["high"]}
+    return events
+
+
 # Slopes of (control, treatment) in SD per SD of the error, and the verdicts that are true of them.
 TRUTHS = {
     "perfect buffering (-.8, 0)": (-0.8, 0.0, {"buffered", "weaker with treatment"}),
@@ -180,35 +238,43 @@ PARTS = {
         "normal predictor, equal variance", "normal predictor, unequal variance", "skewed predictor, equal variance",
     )),
     "family_region": (family_region_study, ("12 families of 4", "12 families of 4, partially nested")),
+    "ends": (end_study, (
+        "normal predictor, equal variance", "normal predictor, unequal variance", "skewed predictor, equal variance",
+        "12 families of 4", "12 families of 4, partially nested",
+    )),
+    "reliability": (reliability_study, ("0.9 and 0.9", "0.8 and 0.8", "0.9 and 0.55", "0.55 and 0.55")),
     "verdict": (verdict_study, tuple(f"{truth}, n {n}" for truth in TRUTHS for n in (44, 100, 200))),
 }  # fmt: skip
 
 
 def simulate(job):
-    """Run the studies from ``start`` to ``stop`` of one cell; returns how often each event happened."""
+    """Run the studies ``start`` to ``stop`` of one cell; returns sums of events, and in how many each is missing."""
     part, cell, start, stop = job
-    counts = Counter()
+    sums, lacking = Counter(), Counter()
     for i in range(start, stop):
         rng = generator(SEED, "inference", part, cell, i)
         for event, happened in PARTS[part][0](cell, rng, i).items():
-            counts[event] += int(happened)
-    return counts
+            sums[event] += 0 if happened is None else float(happened)
+            lacking[event] += happened is None
+    return sums, lacking
 
 
 def shares(part, studies, cores, kept):
-    """Write the share of each event in each cell of a part to ``kept``: cells by events, with the studies done.
+    """Write the mean of each event in each cell of a part to ``kept``: cells by events, with the studies done.
 
     Written after every round of CHUNK studies in each cell, so that a run that is stopped leaves equal cells.
     """
     cells = PARTS[part][1]
-    totals = {cell: Counter() for cell in cells}
+    totals, lacking = ({cell: Counter() for cell in cells} for _ in range(2))
     with ProcessPoolExecutor(cores) as pool:
         for start in range(0, studies, CHUNK):
             stop = min(start + CHUNK, studies)
             done = pool.map(simulate, [(part, cell, start, stop) for cell in cells])
-            for cell, counts in zip(cells, done, strict=True):
-                totals[cell].update(counts)
-            found = (pd.DataFrame(totals).T.fillna(0) / stop).assign(studies=stop)
+            for cell, (sums, lacks) in zip(cells, done, strict=True):
+                totals[cell].update(sums)
+                lacking[cell].update(lacks)
+            asked = stop - pd.DataFrame(lacking).T.fillna(0)
+            found = (pd.DataFrame(totals).T.fillna(0) / asked).assign(studies=stop)
             with whole_file(kept) as written:
                 found.to_csv(written, sep="\t", index_label="cell")
     print(found.round(3).to_string(), flush=True)
@@ -233,6 +299,18 @@ TEXT = {
     "family_region": (
         "The same with families",
         "48 people in 12 families (intraclass correlation .64), CR2. A share of .04 to .06 is wanted.",
+    ),
+    "ends": (
+        "Intervals of the ends of a region",
+        "Slopes of -.6 and 1.6 in units of the error's SD, pointwise region; 44 people with HC3, or 48 in 12 families "
+        "with CR2. The true end is where the true difference of the arms is the critical t times its true standard "
+        "error. .95 is wanted.",
+    ),
+    "reliability": (
+        "Corrections for measurement error of the predictor",
+        "200 people, slopes -.4 and .4 (b3 = .8), reliabilities in control and treatment as the rows say. SIMEX is "
+        "computed here in every study; the report shows it only in the share beside it. A mean of .8 and a "
+        "coverage of .95 are wanted.",
     ),
     "verdict": (
         "Verdicts on known truths",

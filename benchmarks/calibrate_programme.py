@@ -145,17 +145,18 @@ def main():
     add(f"Made by `make calibration` (`benchmarks/calibrate_programme.py`), {S} simulated studies per cell. "
         f"The Monte-Carlo standard error of a coverage of .95 is {np.sqrt(0.95 * 0.05 / S):.3f}.\n")  # fmt: skip
     add("## Follow-up on baseline × arm, both ends measured with error\n")
-    add("n = 200, true product term .4, the same reliability at baseline and at follow-up. *Naive* ignores the error; "
-        "*corrected* is regression calibration from each value's own standard error.\n")  # fmt: skip
-    add("| reliability | naive: mean b₃ | naive: coverage | corrected: mean b₃ | corrected: coverage | corrected in |")
-    add("| --- | --- | --- | --- | --- | --- |")
-    for reliability in (0.4, 0.65, 0.9):
-        results = run(partial(baseline, reliability, 200, 0.4), S, args.cores)
+    add("True product term .4, the same reliability at baseline and at follow-up. *Naive* ignores the error; "
+        "*corrected* is regression calibration from each value's own standard error, with Fuller's (1987) small-sample "
+        "term; it is not shown where the error leaves less than a tenth of the variance in an arm.\n")  # fmt: skip
+    add("| n | reliability | naive: mean b₃ | coverage | corrected: mean b₃ | coverage | corrected in |")
+    add("| --- | --- | --- | --- | --- | --- | --- |")
+    for n, reliability in ((200, 0.4), (200, 0.65), (200, 0.9), (100, 0.4)):
+        results = run(partial(baseline, reliability, n, 0.4), S, args.cores)
         cells = []
         for how in ("naive", "corrected"):
             found = [r[how] for r in results if how in r]
             cells += [f"{np.mean([e for e, _ in found]):.3f}", f"{np.mean([h for _, h in found]):.3f}"]
-        add(f"| {reliability} | {' | '.join(cells)} | {len(found)} of {S} |")
+        add(f"| {n} | {reliability} | {' | '.join(cells)} | {len(found)} of {S} |")
     add("\n## Therapists in one arm only, no effect\n")
     add("32 children in each arm, intraclass correlation .15 among the treated; share of studies with p < .05 in the "
         "mixed model (Satterthwaite's degrees of freedom) and with CR2, where each child without a therapist is a "

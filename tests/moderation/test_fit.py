@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hpaxis.moderation import fit
-from hpaxis.moderation.region import johnson_neyman, observed_region
+from hpaxis.moderation.design import Spec, build_design
+from hpaxis.moderation.linear import fit_linear
+from hpaxis.moderation.region import johnson_neyman, observed_region, region_table
 from hpaxis.moderation.simultaneous import simulated_critical, simultaneous_critical
 from hpaxis.problems import InputError
 
@@ -138,6 +140,37 @@ def test_region_under_cr2_is_where_the_satterthwaite_interval_touches_zero(cars)
     again = fit(cars, outcome="mpg", predictor="hp", moderator="wt", covariance="CR2", cluster="carb",
                 at=[region["low"], region["high"]])  # fmt: skip
     assert again.slopes["p"].tolist() == pytest.approx([0.05, 0.05], abs=1e-8)
+
+
+def test_the_interval_of_an_end_is_where_the_t_of_the_slope_is_a_quantile_of_noncentral_t(states):
+    spec = {"outcome": "Income", "predictor": "Illiteracy", "moderator": "Murder", "covariance": "HC3"}
+    region = fit(states, **spec).region.iloc[0]
+    assert region["observed_kind"] == "above" and np.isnan(region["low_from"]) == np.isnan(region["low_to"])
+    places = [v for v in (region["low_from"], region["low_to"]) if np.isfinite(v)]
+    t = fit(states, **spec, at=places).slopes["t"].abs()
+    quantiles = stats.nct.ppf([0.025, 0.975], region["df"], region["critical_t"])
+    assert places and region["low_from"] < region["observed_low"] < region["low_to"]
+    for value in t:
+        assert np.abs(quantiles - value).min() < 1e-6
+
+
+def test_the_interval_of_an_end_holds_the_true_one():
+    # The true end: where the true difference of the arms is the critical t times its true standard error.
+    held, rng = [], np.random.default_rng(7)
+    for _ in range(150):
+        x, arm = rng.normal(size=44), np.resize(["control", "treatment"], 44)
+        y = np.where(arm == "treatment", 1.6, -0.6) * x + rng.normal(size=44)
+        data = pd.DataFrame({"x": x, "arm": arm, "y": y})
+        region = region_table(fit_linear(build_design(data, Spec("y", "x", "arm")), "HC3"))
+        X = np.column_stack([np.ones(44), x, arm == "treatment", x * (arm == "treatment")]).astype(float)
+        V = np.linalg.inv(X.T @ X)[2:, 2:]
+        _, end, kind = johnson_neyman(np.array([0, 2.2]), V, stats.t.isf(0.025, 40))
+        row = region.iloc[0]
+        if kind == "outside" and row["observed_kind"] in ("outside", "above"):
+            high = "high" if row["observed_kind"] == "outside" else "low"
+            held.append(row[f"{high}_from"] <= end <= row[f"{high}_to"])
+    # 95 %: two binomial standard errors of 150 studies are .036; HC3 at n 44 is slightly wide.
+    assert len(held) > 130 and 0.91 <= np.mean(held) <= 1
 
 
 def test_lines_meet_the_points_when_there_are_covariates():

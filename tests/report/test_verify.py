@@ -167,6 +167,12 @@ def page_and_blocks(folder):
         edited(folder, name, r"95% CI of this difference from [−\d.]+ to", "95% CI of this difference from 0.01 to")
 
 
+def strip_of_page(folder):
+    """The page and its stored blocks say of other treatments what the tables do not."""
+    for name in ("report/report.html", "report/report.json"):
+        edited(folder, name, r"\d+ of \d+ say the same", "90 of 90 say the same")
+
+
 def other_estimate(folder):
     def edit(table):
         own = table["term"].str.contains(":")
@@ -215,6 +221,11 @@ MANIPULATIONS = {
     ),
     "a resampling p": set_column("resampling", "p", 0.004),
     "power": set_column("power", "power", 0.9),
+    "another verdict": set_column("verdict", "verdict", "buffered"),
+    "a narrower interval in the verdict": set_column("verdict", "difference_low", 0.01),
+    "a verdict taken out": lambda f: table_path(f, "verdict").unlink(),
+    "a check of the strip": lambda f: change(f, "robustness", lambda t: t.loc.__setitem__((t.index[-1], "p"), 0.9)),
+    "the strip on the page": strip_of_page,
 }
 
 

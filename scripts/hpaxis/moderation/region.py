@@ -11,11 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from hpaxis.moderation.batches import studentiser
-from hpaxis.moderation.covariance import KINDS
 from hpaxis.moderation.simultaneous import simulated_critical
 from hpaxis.moderation.slopes import effects
-from hpaxis.moderation.units import unit_labels
 
 # Esarey and Sumner's procedure looks at this many equal steps of the observed range.
 STEPS = 1000
@@ -37,7 +34,7 @@ def region_table(fit, adjustment="none", seed=0, name=""):
     these values in the column's own unit, before standardising. ``n_below``, ``n_between``, ``n_above`` count rows on
     each side of the two values, ``n_significant`` rows in the region. ``adjustment``: "none" (pointwise), "fdr" for
     Esarey and Sumner's critical t, or "simultaneous" for the constant of a band over the observed range (its simulation
-    drawn with ``seed`` and ``name``). Intervals of the ends (``low_from`` ...) are NaN; `with_end_intervals` adds them.
+    drawn with ``seed`` and ``name``). ``low_from`` to ``high_to``: see `end_intervals`; NaN where an end is the data's.
     """
     design, alpha = fit.design, fit.design.spec.alpha
     across = design.spec.moderator if design.moderator.levels is None else design.spec.predictor
@@ -61,6 +58,7 @@ def region_table(fit, adjustment="none", seed=0, name=""):
             "contrast": contrast_name, "across": across, "low": low, "high": high, "kind": kind, "critical_t": t,
             "df": df, **seen, **{f"own_{end}": own_unit(design, across, seen[end]) for end in ends},
             "adjustment": adjustment, "covariance": fit.cov.kind, "alpha": alpha,
+            **end_intervals(fit, contrast, seen, alpha),
         })  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -72,34 +70,26 @@ def own_unit(design, column, value):
     return design.scales.loc[column, "mean"] + value * design.scales.loc[column, "sd"]
 
 
-def with_end_intervals(fit, table, draws, rng):
-    """Return a region table with the interval of each end that lies within the observed range.
+def end_intervals(fit, contrast, seen, alpha):
+    """Return the interval of each end that lies within the observed range: low_from, low_to, high_from, high_to.
 
-    In each of ``draws`` samples of a wild bootstrap (residuals over sqrt(1 - h), signs at random, one a cluster) the
-    end is where the significant stretch stops that begins where the region does: at the edge of the data, or, for a
-    region inside, at its middle. Where that place is not significant in a draw, the end counts as beyond any value
-    (infinite). Percentiles at the fit's alpha. Fits that are no least squares keep NaN.
+    At an end the true effect is so many true standard errors from zero as the critical value says: its t is noncentral
+    t about that value, on the end's own degrees of freedom (Satterthwaite's with clusters). The interval holds the
+    places whose t lies between the alpha / 2 and 1 - alpha / 2 quantiles: between the ends of the regions at these two
+    critical values. It is infinite where one of them has no such end. ``contrast``: of a value, (k,); ``seen``: the
+    observed region, as `observed_region` gives it.
     """
-    table = table.copy()
-    if fit.cov.kind not in KINDS:
-        return table
-    design = fit.design
-    unit = np.unique(unit_labels(design), return_inverse=True)[1]
-    signs = rng.integers(0, 2, (draws, unit.max() + 1)) * 2.0 - 1
-    scaled = fit.residuals / np.sqrt(1 - np.minimum(fit.hat, 1 - 1e-9))
-    outcomes = design.X @ fit.beta + signs[:, unit] * scaled
-    for name, contrast, _ in effects(design):
-        C = np.array([contrast(0.0), contrast(1.0) - contrast(0.0)])
-        b, V = studentiser(design, fit.cov.kind, C=C)(outcomes)
-        for i in table.index[table["contrast"] == name]:
-            row = table.loc[i]
-            for end, anchor in _anchors(row).items():
-                start, stop, there = stretch(b, V, row["critical_t"], anchor)
-                beyond = np.inf if end == ("high" if row["observed_kind"] == "outside" else "low") else -np.inf
-                drawn = np.where(there, start if beyond > 0 else stop, beyond)
-                ends = np.quantile(drawn, [row["alpha"] / 2, 1 - row["alpha"] / 2], method="nearest")
-                table.loc[i, [f"{end}_from", f"{end}_to"]] = ends
-    return table
+    C = np.array([contrast(0.0), contrast(1.0) - contrast(0.0)])
+    b, V = C @ fit.beta, C @ fit.cov.matrix @ C.T
+    found = {}
+    for end, anchor in _anchors(seen).items():
+        place = contrast(seen[f"observed_{end}"])[None]
+        mean, df = np.abs(place @ fit.beta) / np.sqrt(fit.cov.variance(place)), fit.cov.df(place)
+        t = np.maximum(stats.nct.ppf([alpha / 2, 1 - alpha / 2], df, mean), 0)
+        start, stop, there = stretch(np.array([b, b]), np.array([V, V]), t, anchor)
+        beyond = np.inf if end == ("high" if seen["observed_kind"] == "outside" else "low") else -np.inf
+        found[f"{end}_from"], found[f"{end}_to"] = np.sort(np.where(there, start if beyond > 0 else stop, beyond))
+    return found
 
 
 def _anchors(row):
@@ -120,7 +110,7 @@ def _anchors(row):
 def stretch(b, V, t, anchor):
     """Return ``(start, stop, there)``, each (N,): the stretch of significant values around ``anchor``, if it is one.
 
-    ``b`` (N, 2), ``V`` (N, 2, 2) as in `johnson_neyman`, for many fits at once.
+    ``b`` (N, 2), ``V`` (N, 2, 2) and ``t`` (N,) as in `johnson_neyman`.
     """
     A = b[:, 1] ** 2 - t**2 * V[:, 1, 1]
     B = 2 * (b[:, 0] * b[:, 1] - t**2 * V[:, 0, 1])

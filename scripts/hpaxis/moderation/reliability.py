@@ -81,11 +81,11 @@ def corrected_table(fit, error, draws, rng, at="mean_sd"):
     names, C = quantities(design, at)
     tables = [fit.contrasts(C).assign(method="naive", note="")]
     if calibrate(design, scaled) is not None:
-        table, failed = _calibration(fit, scaled, C, draws, rng)
+        table, failed = regression_calibration(fit, scaled, C, draws, rng)
         lost = f"; {failed} of {draws} draws could not carry it" if failed else ""
         tables.append(table.assign(method="regression calibration", note=f"{MEASURED}{lost}"))
         if (reason := simex_withheld(design, scaled)) is None:
-            tables.append(_simex(fit, scaled, C, draws, rng).assign(method="SIMEX", note=MEASURED))
+            tables.append(simex(fit, scaled, C, draws, rng).assign(method="SIMEX", note=MEASURED))
         else:
             empty = pd.DataFrame(np.nan, index=range(len(names)), columns=STATISTICS)
             tables.append(empty.assign(method="SIMEX", note=f"withheld: {reason}"))
@@ -108,10 +108,12 @@ def simex_withheld(design, error):
 def calibrate(design, error, counts=None):
     """Return the predictor's expected true value given what was measured, covariates and moderator, by draw.
 
-    Within each arm E(X | W, Z) = m(Z) + r_i (W - m(Z)), r_i = s2 / (s2 + error_i^2), s2 the residual variance
-    of W on Z less the mean error variance. ``error`` (n,); ``counts`` (N, n) weigh the rows of N bootstrap draws (one
-    draw of all rows without them). Returns (N, n), NaN in draws where s2 is less than a tenth of the residual
-    variance in an arm, or an arm's rows cannot carry Z; without counts (n,), or None for such data.
+    Within each arm E(X | W, Z) = m(Z) + r_i (W - m(Z)), r_i = s2 / (s2 + error_i^2). s2 is the residual variance of W
+    on Z less the mean error variance e2, plus e2 (2 + 2 e2 / s2) / df: the reciprocal of an estimated reliability is
+    too large on average, by as much to the first order, and has no mean (Fuller, 1987, section 2.5). ``error`` (n,);
+    ``counts`` (N, n) weigh the rows of N bootstrap draws (one draw of all rows without them). Returns (N, n), NaN in
+    draws where an arm's rows cannot carry Z; without counts (n,), or None where the error leaves less than a tenth of
+    the residual variance in an arm.
     """
     whole = counts is None
     counts = (np.ones((1, design.n)) if whole else counts) * design.root**2
@@ -120,21 +122,23 @@ def calibrate(design, error, counts=None):
     other = [j for j in range(design.X.shape[1]) if j not in (1, *design.interactions, *design.moderator_columns)]
     arms = design.moderator.levels is not None
     Z = design.X[:, other] if arms else np.column_stack([design.X[:, other], design.X[:, design.moderator_columns]])
-    kept = np.ones(len(counts), dtype=bool)
+    enough = np.ones(len(counts), dtype=bool)
     for g in [design.arm == a for a in design.moderator.levels] if arms else [np.ones(design.n, dtype=bool)]:
         # A covariate that does not vary in an arm tells nothing of the predictor there.
         own = Z[g][:, np.r_[True, np.ptp(Z[g][:, 1:], axis=0) > 0]]
         w, e2 = counts[:, g], error[g] ** 2
         mean = weighted_coefficients(own, x[g], w) @ own.T
-        total = (w * (x[g] - mean) ** 2).sum(axis=1) / np.maximum(w.sum(axis=1) - own.shape[1], 1)
-        true = total - w @ e2 / np.maximum(w.sum(axis=1), 1)
-        kept &= true >= LOWEST_RELIABILITY * total
+        df = np.maximum(w.sum(axis=1) - own.shape[1], 1)
+        total = (w * (x[g] - mean) ** 2).sum(axis=1) / df
+        mean_e2 = w @ e2 / np.maximum(w.sum(axis=1), 1)
+        enough &= total - mean_e2 >= LOWEST_RELIABILITY * total
+        true = np.maximum(total - mean_e2, LOWEST_RELIABILITY * total)
         with np.errstate(divide="ignore", invalid="ignore"):
+            true += mean_e2 * (2 + 2 * mean_e2 / true) / df
             result[:, g] = mean + (true[:, None] / (true[:, None] + e2)) * (x[g] - mean)
-    result[~kept] = np.nan
     if not whole:
         return result
-    return result[0] if np.isfinite(result).all() else None
+    return result[0] if enough[0] and np.isfinite(result).all() else None
 
 
 def with_predictor(design, x):
@@ -145,8 +149,11 @@ def with_predictor(design, x):
     return replace(design, X=X)
 
 
-def _calibration(fit, error, C, draws, rng):
-    """Estimates on the calibrated predictor; errors from a bootstrap that calibrates anew in every draw."""
+def regression_calibration(fit, error, C, draws, rng):
+    """Return ``(table, failed)``: contrasts ``C`` (q, k) on the calibrated predictor, and the draws that were lost.
+
+    Errors come from a bootstrap that calibrates anew in every draw; ``error`` (n,) is on the model's scale.
+    """
     design = fit.design
     beta, _ = least_squares(*with_predictor(design, calibrate(design, error)).weighted)
     unit, stratum = units(design)
@@ -162,8 +169,8 @@ def _calibration(fit, error, C, draws, rng):
     return t_table(C @ beta, se, fit.cov.df(C), design.spec.alpha), draws - len(drawn)
 
 
-def _simex(fit, error, C, draws, rng):
-    """Quadratic extrapolation of estimates and of their variance to no measurement error."""
+def simex(fit, error, C, draws, rng):
+    """Return contrasts ``C`` (q, k) by SIMEX: estimates and variances extrapolated to no error by a parabola."""
     design = fit.design
     kind = "HC3" if fit.cov.kind == "CR2" else fit.cov.kind
     steps, estimates, variances = [0.0], [C @ fit.beta], [fit.cov.variance(C)]

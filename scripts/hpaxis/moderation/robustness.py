@@ -4,38 +4,43 @@ import numpy as np
 import pandas as pd
 
 COLUMNS = ["contrast", "check", "value", "count", "total", "p", "detail"]
+WILD = "restricted wild bootstrap"
 CHECKS = (
     "family_p", "resampling_p", "single_deletions", "multiverse_share", "multiverse_p", "region", "power",
     "predictor_by_arm",
 )  # fmt: skip
 
 
-def robustness_table(design, tables: dict, alpha: float) -> pd.DataFrame:
+def robustness_table(tables: dict, alpha: float) -> pd.DataFrame:
     """Return one row per contrast and check (COLUMNS): what stands beside the difference of slopes.
 
-    ``tables`` are the model's, by name. family_p: p adjusted over the family of predictors (max-T). resampling_p: the
-    restricted wild bootstrap's. single_deletions: how many of ``total`` rows, left out alone, change whether p is
-    below alpha. multiverse_share: versions significant in the model's direction. multiverse_p: the joint p of their
-    median. region: people within the simultaneous region. power: the f2 found with 80 % power. predictor_by_arm: T to
-    M. A check that the model does not have is left out.
+    ``tables`` are the model's, by name (one that is not there counts as empty). family_p: p adjusted over the family of
+    predictors (max-T). resampling_p: the restricted wild bootstrap's. single_deletions: how many of ``total`` rows,
+    left out alone, change whether p is below alpha. multiverse_share: versions significant in the model's direction.
+    multiverse_p: the joint p of their median. region: people within the simultaneous region. power: the f2 found with
+    80 % power. predictor_by_arm: T to M. A check that the model does not have is left out.
     """
     rows = []
-    differences = tables["slope_differences"].set_index("contrast")
-    for contrast, own in differences.iterrows():
-        term = _term(design, contrast)
+    tables = dict.fromkeys(_READ, pd.DataFrame()) | tables
+    terms = contrast_terms(tables)
+    for contrast, own in tables["slope_differences"].set_index("contrast").iterrows():
         for check in CHECKS:
-            found = _FOUND[check](tables, contrast, term, own, alpha)
+            found = _FOUND[check](tables, contrast, terms.get(contrast), own, alpha)
             if found is not None:
                 rows.append({"contrast": contrast, "check": check, **found})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _term(design, contrast):
-    """The product term that a contrast is, or None for two arms of which neither is the reference."""
-    if design.moderator.levels is None:
-        return design.interaction_terms[0]
-    reference, *others = design.moderator.levels
-    return dict(zip((f"{a} - {reference}" for a in others), design.interaction_terms, strict=True)).get(contrast)
+def contrast_terms(tables: dict) -> dict:
+    """Return the product term of each difference of slopes that is one, from a model's tables.
+
+    Differences from the reference come first, in the order of the terms; two arms of which neither is the reference
+    have none.
+    """
+    rows = tables["resampling"]
+    own = rows[(rows["method"] == WILD) & (rows["quantity"] != "interaction")] if len(rows) else rows
+    terms = own["quantity"] if len(own) else []
+    return dict(zip(tables["slope_differences"]["contrast"], terms, strict=False))
 
 
 def _family(tables, contrast, term, own, alpha):
@@ -52,8 +57,8 @@ def _family(tables, contrast, term, own, alpha):
 
 def _resampling(tables, contrast, term, own, alpha):
     rows = tables["resampling"]
-    rows = rows[(rows["method"] == "restricted wild bootstrap") & (rows["quantity"] == term)]
-    return None if rows.empty else {"p": rows["p"].iloc[0], "detail": "restricted wild bootstrap"}
+    rows = rows[(rows["method"] == WILD) & (rows["quantity"] == term)] if len(rows) else rows
+    return None if rows.empty else {"p": rows["p"].iloc[0], "detail": WILD}
 
 
 def _deletions(tables, contrast, term, own, alpha):
@@ -99,7 +104,7 @@ def _joint(tables, contrast, term, own, alpha):
 
 def _region(tables, contrast, term, own, alpha):
     rows = tables["region"]
-    rows = rows[(rows["contrast"] == contrast) & (rows["adjustment"] == "simultaneous")]
+    rows = rows if rows.empty else rows[(rows["contrast"] == contrast) & (rows["adjustment"] == "simultaneous")]
     if rows.empty:
         return None
     row = rows.iloc[0]
@@ -118,7 +123,8 @@ def _power(tables, contrast, term, own, alpha):
 
 def _predictor(tables, contrast, term, own, alpha):
     rows = tables["predictor_by_arm"]
-    rows = rows[(rows["test"] == "t") & rows["comparison"].isin([contrast, *_slope_name(rows)])]
+    if len(rows):
+        rows = rows[(rows["test"] == "t") & rows["comparison"].isin([contrast, *_slope_name(rows)])]
     if rows.empty:
         return None
     row = rows.iloc[0]
@@ -133,3 +139,7 @@ _FOUND = {
     "family_p": _family, "resampling_p": _resampling, "single_deletions": _deletions, "multiverse_share": _share,
     "multiverse_p": _joint, "region": _region, "power": _power, "predictor_by_arm": _predictor,
 }  # fmt: skip
+_READ = (
+    "slope_differences", "resampling", "family", "influence", "multiverse", "multiverse_joint", "region", "detectable",
+    "predictor_by_arm",
+)  # fmt: skip

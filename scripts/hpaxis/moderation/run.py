@@ -23,7 +23,6 @@ from hpaxis.moderation.mediation import (
 from hpaxis.moderation.model import fit_spec
 from hpaxis.moderation.multiverse import multiverse
 from hpaxis.moderation.power import detectable_table, power_table
-from hpaxis.moderation.region import with_end_intervals
 from hpaxis.moderation.resample import family_table, resampling_table
 from hpaxis.moderation.robustness import robustness_table
 from hpaxis.moderation.seeds import generator
@@ -109,7 +108,7 @@ def _fitted(name, table, entry, settings, arms, seed, context):
     postbaseline = settings["predictor_after_randomisation"] and not at_baseline(entry["predictor"])
     warned = warning_table(result, tables["influence"], tables["reliability"], postbaseline, after, parts.refused)
     tables["warnings"] = pd.concat([warned, _refused_parts(refused)], ignore_index=True) if refused else warned
-    return {**tables, "robustness": robustness_table(result.design, tables, settings["alpha"])}
+    return {**tables, "robustness": robustness_table(tables, settings["alpha"])}
 
 
 def _refused_parts(refused):
@@ -156,8 +155,7 @@ def _scrutiny(name, result, data, entry, settings, seed, parts):
     )
     if reported.fit is not linear:
         tables["verdict"] = verdict_table(reported.fit, entry["smallest_slope"], reported.method)
-    region = pd.concat([result.region_simultaneous, result.region, result.region_fdr], ignore_index=True)
-    tables["region"] = with_end_intervals(linear, region, draws, generator(seed, name, "ends"))
+    tables["region"] = pd.concat([result.region_simultaneous, result.region, result.region_fdr], ignore_index=True)
     reliability = tables["reliability"]
     measured = reliability.loc[reliability["arm"] == "all", "reliability"].iloc[0] if len(reliability) else 1.0
     measured = float(np.clip(measured, 0.1, 1.0))

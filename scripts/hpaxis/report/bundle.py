@@ -34,6 +34,8 @@ COMPLEMENTS = frozenset({"change.tsv"})
 WITHHELD = "withheld.tsv"
 # Columns that count people, in tables that name none.
 PEOPLE_COUNTS = ("n_below", "n_between", "n_above", "n_significant", "missing", "censored", "sign_flips", "people")
+# Checks of robustness.tsv whose count is one of people.
+PEOPLE_CHECKS = ("single_deletions", "region")
 README = """# Reviewer's bundle of one hpaxis run
 
 {what}
@@ -99,6 +101,10 @@ def few_people(path, smallest):
         return True
     table = read_table(path)
     counts = [c for c in PEOPLE_COUNTS if c in table and pd.api.types.is_numeric_dtype(table[c])]
+    if "check" in table and any(
+        cells.small(n) for n in table.loc[table["check"].isin(PEOPLE_CHECKS), "count"].dropna()
+    ):
+        return True
     if any(cells.small(n) for c in counts for n in table[c].dropna()):
         return True
     texts = [c for c in ("note", "what") if c in table]

@@ -7,11 +7,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import yaml
 from scipy import stats
 
+from hpaxis.moderation.apa import reported
 from hpaxis.moderation.lock import plan_hash
-from hpaxis.report.answer import answer
+from hpaxis.moderation.robustness import robustness_table
+from hpaxis.moderation.verdict import NOTHING, Interval, interval, judge
+from hpaxis.report.answer import answer, checks
 from hpaxis.report.blocks import Section, every_block, numbered
 from hpaxis.report.models import ModelResult, in_order
 from hpaxis.report.moderation import (
@@ -37,9 +41,11 @@ PAGES = ("report", "methylation_quality")
 # Tables of a model that must be in every bundle, since they name nobody: without one, a claim has no numbers.
 NEEDED = ("coefficients", "slopes", "slope_differences", "region", "fit", "resampling", "sensitivity", "plan",
           "predictor_by_arm", "power", "detectable", "warnings", "multiverse", "multiverse_joint", "lines", "effects",
-          "reliability", "refused")  # fmt: skip
+          "reliability", "refused", "verdict", "robustness")  # fmt: skip
 
 
+# Columns that are names, whatever they look like.
+TEXT = ("moderator", "contrast", "comparison", "reference", "arm")
 # Tables of the page with rows of every model.
 OF_ALL_MODELS = ("The interaction (b₃) in every model", "Predictor by arm, in every model")
 
@@ -51,7 +57,7 @@ def read_claims(folder):
     results = []
     for name, entry in config["models"].items():
         paths = sorted((folder / "tables" / "moderation" / name).glob("*.tsv"))
-        tables = {p.stem: read_table(p, text=("moderator", "contrast", "comparison", "reference")) for p in paths}
+        tables = {p.stem: read_table(p, text=TEXT) for p in paths}
         refused = tables.get("refused")
         problems = () if refused is None or refused.empty else tuple(refused["problem"])
         results.append(ModelResult(name, entry, tables, {}, problems))
@@ -185,6 +191,12 @@ def cross_faults(results):
             same(f"{name}, n in all", sum(result.counts.values()), result.fit("n"))
         _curves(result, same)
         _copies(result, same, columns)
+        _strip(result, same)
+        judged = _verdicts(result, same)
+        compared += len(judged)
+        faults += [
+            f"{name}, verdict on {row}: does not follow from its intervals" for row, right in judged if not right
+        ]
     return compared, faults
 
 
@@ -242,6 +254,56 @@ def _copies(result, same, columns):
         same(f"{name}, n of the power", t["power"]["n"].iloc[0], result.fit("n"))
 
 
+def _strip(result, same):
+    """What stands beside the answer, made again from the tables that it sums up; deletions need rows of people."""
+    told = result.tables.get("robustness", pd.DataFrame())
+    if told.empty or "region" not in result.tables:
+        return
+    numbers = ["value", "count", "total", "p"]
+    again = robustness_table(result.tables, float(result.tables["region"]["alpha"].iloc[0]))
+    key = ["contrast", "check"]
+    told, again = (t[t["check"] != "single_deletions"].set_index(key)[numbers].astype(float) for t in (told, again))
+    shared = told.index.union(again.index)
+    same(f"{result.name}, robustness and the tables it sums up", told.reindex(shared), again.reindex(shared))
+
+
+def _verdicts(result, same):
+    """Each verdict against its own intervals, and these against the fit that is reported: (contrast, whether) pairs.
+
+    The interval of the sum of two slopes is in no table: a verdict is right that follows with any side of it.
+    """
+    table = result.tables.get("verdict", pd.DataFrame())
+    found = []
+    _, slopes, differences = reported(result.tables)
+    slopes, differences = slopes.set_index("moderator"), differences.set_index("contrast")
+    for row in table.to_dict("records"):
+        own = {"difference": (differences, row["contrast"])}
+        if result.counts:
+            own |= {part: (slopes, row[part]) for part in ("arm", "reference")}
+        parts = {}
+        for part, (rows, name) in own.items():
+            told = [
+                row["difference" if part == "difference" else f"{part}_slope"],
+                row[f"{part}_low"],
+                row[f"{part}_high"],
+            ]
+            parts[part] = Interval(*told, row[f"tost_{part}_p"])
+            if name not in rows.index:  # treatments of the data have no row for two arms that both get a treatment
+                continue
+            r, margin = rows.loc[name], row["margin"]
+            margin = None if margin is None or margin != margin else float(margin)
+            again = interval(r["estimate"], r["se"], r["df"], 1 - row["level"], margin)
+            same(f"{result.name}, the {part} in the verdict ({row['contrast']})", [*told, row[f"tost_{part}_p"]],
+                 [again.estimate, again.low, again.high, again.tost])  # fmt: skip
+        if result.counts:
+            sums = [{**parts, "sum": Interval(0.0, side, side, np.nan)} for side in (-1, 0, 1)]
+            right = row["verdict"] in {judge(possible, 1 - row["level"]) for possible in sums}
+        else:
+            right = (row["verdict"] != NOTHING) == bool(parts["difference"].side)
+        found.append((row["contrast"], right))
+    return found
+
+
 def page_faults(folder):
     """The pages drawn again from their stored blocks."""
     folder, compared, faults = Path(folder), 0, []
@@ -283,6 +345,7 @@ def claim_faults(folder, config, results):
     rows = {b.title: {tuple(row) for row in b.rows} for b in told if b.kind == "table"}
     titles = {b.title for b in told if b.kind == "table"}
     texts = " ".join(str(b.text) for b in told if b.kind in ("paragraph", "notice"))
+    strip = {check.said for b in told if b.kind == "strip" for check in b.checks}
     compared, faults = 0, []
     fitted = [r for r in in_order(results) if not r.refused and set(NEEDED) <= r.tables.keys()]
     # Where tables of a model are withheld, the page's tables of all models hold more rows than can be made again.
@@ -298,7 +361,7 @@ def claim_faults(folder, config, results):
             if key not in tables:
                 what = "has other numbers or words" if block.title in titles else "is not there"
                 faults.append(f"report.html: the table “{block.title}” {what}")
-        elif str(block.text) not in texts:
+        elif (block.text not in strip) if block.kind == "check" else str(block.text) not in texts:
             faults.append(f"report.html: does not say “{str(block.text)[:80]}…”")
     return compared, faults
 
@@ -312,6 +375,7 @@ def _expected(config, fitted):
         for block in answer(fitted, config["moderation"]["predictor_after_randomisation"], cells):
             if block.kind in ("paragraph", "notice") or (block.kind == "table" and block.key != "lines"):
                 yield block
+        yield from (_Said(check.said, "check") for check in checks(fitted[0], None, None, cells).checks)
     yield overview_table(fitted, cells)
     yield from (b for b in predictor_section(fitted).blocks if b.kind == "table")
     for result in fitted:
@@ -329,10 +393,8 @@ def _expected(config, fitted):
 
 
 class _Said:
-    kind = "paragraph"
-
-    def __init__(self, text):
-        self.text = text
+    def __init__(self, text, kind="paragraph"):
+        self.text, self.kind = text, kind
 
 
 def figure_faults(folder, results, software=True):

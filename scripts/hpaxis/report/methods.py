@@ -61,6 +61,7 @@ def methods_section(config, cortisol, assays=("amplicon",)):
         "value is two-sided.",
         f"Robustness: BCa bootstrap within arm, restricted wild bootstrap and Freedman–Lane permutation "
         f"({count(config['moderation']['draws'])} draws each), leaving out each person in turn, correction for "
-        "measurement error, power by simulation, and a multiverse of the model’s choices with joint permutation tests.",
+        "measurement error, power by simulation, and a multiverse of the model’s choices with joint tests by the "
+        "wild bootstrap.",
     ]
     return Section("methods", "Methods in short", (Items(tuple(items)),))

@@ -1,5 +1,7 @@
 """The sections on the arm's effect on methylation and on the moderation, model by model."""
 
+from math import isfinite
+
 import pandas as pd
 
 from hpaxis.labels import column_label, contrast_label, model_title, population_label, term_label
@@ -359,10 +361,26 @@ def region_sentence(result, region, cells):
     return " ".join(parts)
 
 
+def _ends(result, row):
+    """The intervals of a region's ends within the data, in the units in which its ends are told."""
+    place = _placed(result, row)
+    sides = [(row[f"{end}_from"], row[f"{end}_to"]) for end in ("low", "high")]
+    return ", ".join(
+        "[" + "; ".join(place(v) if isfinite(v) else "∞" if v > 0 else "−∞" for v in ends) + "]"
+        for ends in sides
+        if ends[0] == ends[0]
+    ) or MISSING  # fmt: skip
+
+
+def _placed(result, row):
+    """What tells a value that a region lies across."""
+    return result.on_predictor if str(row["across"]) == result.entry["predictor"] else significant
+
+
 def _where(result, row):
     across = str(row["across"])
     ends = (row["observed_low"], row["observed_high"])
-    place = result.on_predictor if across == result.entry["predictor"] else significant
+    place = _placed(result, row)
     low, high = (MISSING if end != end else place(end) for end in ends)
     return REGIONS[row["observed_kind"]].format(low=low, high=high, on=column_label(across))
 
@@ -447,6 +465,7 @@ def region_table(result, cells, folded=False):
             fixed(row["critical_t"]),
             ends,
             _where(result, row),
+            _ends(result, row),
             sides,
             cells.part(row["n_significant"], row["n"]),
         ))  # fmt: skip
@@ -459,16 +478,17 @@ def region_table(result, cells, folded=False):
             "Critical t",
             "Interval touches zero at",
             "Differs from zero",
+            "CI of the ends",
             "n below / between / above",
             "n in region",
         ),
         tuple(rows),
-        frozenset({"Adjustment", "Interval touches zero at", "Differs from zero"}),
+        frozenset({"Adjustment", "Interval touches zero at", "Differs from zero", "CI of the ends"}),
         f"On {on}, on the model’s scale, from the covariance of the coefficients. The effect is the difference "
         "between "
         f"arms, or the slope for a continuous moderator. {result.method}; errors: "
         f"{result.region['covariance'].iloc[0]}. "
-        "FDR: Esarey and Sumner’s critical t.",
+        "FDR: Esarey and Sumner’s critical t. An end that is the data’s own has no interval; ∞: beyond any value.",
         folded,
         source=(f"moderation/{result.name}/{'region' if result.reported is None else 'sensitivity_region'}.tsv",),
         data=result.region,

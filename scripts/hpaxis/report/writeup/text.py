@@ -9,7 +9,7 @@ from hpaxis.labels import column_label, population_label
 from hpaxis.report.answer import sentence, verdict
 from hpaxis.report.models import difference_sentence, in_order, plain_sentence
 from hpaxis.report.moderation import region_sentence
-from hpaxis.report.numbers import count, fixed, percent, plural, significant, words
+from hpaxis.report.numbers import count, p_phrase, percent, plural, significant, words
 from hpaxis.report.privacy import Cells
 from hpaxis.report.scrutiny import power_sentence, versions_sentence
 
@@ -122,14 +122,16 @@ def _analysis(run):
         "[@esarey2018]."
     )
     parts = [model, region]
-    methods_used = {m for r in results if not r.refused for m in r.tables["sensitivity"]["method"]}
+    tried = [r.tables["sensitivity"] for r in results if not r.refused]
+    methods_used = {m for t in tried for m in t.loc[t["estimate"].notna(), "method"]}
     treated = []
     if any("Tobit" in m for m in methods_used):
         treated.append("censored (Tobit) regression where the outcome was censored [@tobin1958]")
     if any("imputation" in m for m in methods_used):
         treated.append("multiple imputation within the limits of the assay [@rubin1987]")
-    if any("SIMEX" in m for m in methods_used):
-        treated.append("regression calibration and SIMEX for the measurement error of the predictor [@cook1994]")
+    if any("regression calibration" in m for m in methods_used):
+        simex = " and SIMEX [@cook1994]" if any("SIMEX" in m for m in methods_used) else ""
+        treated.append(f"regression calibration{simex} for the measurement error of the predictor")
     if treated:
         parts.append(f"Complete cases were compared with {words(treated)}.")
     draws = count(settings["draws"])
@@ -201,7 +203,7 @@ def _primary(result, cells):
     table = result.tables["resampling"]
     own = table[~table["quantity"].str.startswith("slope[") & table["p"].notna()]
     if len(own):
-        said = words(f"{m} p = {fixed(p, 3)}" for m, p in zip(own["method"], own["p"], strict=True))
+        said = words(f"{m} p {p_phrase(p)}" for m, p in zip(own["method"], own["p"], strict=True))
         parts.append(f"By resampling: {said}.")
     parts += [text for text in (versions_sentence(result), power_sentence(result)) if text]
     return parts
