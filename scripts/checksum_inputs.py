@@ -6,10 +6,10 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.report.provenance import checksum_table
     from hpaxis.tables import write_table
 
-    given, code = snakemake.input, snakemake.params.code
+    given, checkout = snakemake.input, snakemake.params.checkout
     places = {
         name: path for role in snakemake.params.names for name, path in zip(snakemake.params.names[role], given[role])
     }
-    table = checksum_table([(role, n) for role, names in snakemake.params.names.items() for n in names], code, places)
+    table = checksum_table([(role, n) for role, names in snakemake.params.names.items() for n in names], checkout, places)
     write_table(table, snakemake.output.checksums)
     log.info("%d files, %d bytes", len(table), table["bytes"].sum())

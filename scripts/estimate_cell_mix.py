@@ -3,7 +3,8 @@
 from job import logged
 
 with logged(snakemake.log[0]) as log:
-    from hpaxis.methylation.levels.cell_mix import estimate_cell_mix, read_cell_types
+    from hpaxis.methylation.levels.cell_mix import estimate_cell_mix
+    from hpaxis.methylation.panels.cell_types import read_cell_types
     from hpaxis.methylation.panels.panel import panel_folder, read_panel
     from hpaxis.tables import read_folder, read_table, write_table
 

@@ -7,7 +7,7 @@ with logged(snakemake.log[0]):
     from hpaxis.figures import save
     from hpaxis.tables import read_table
 
-    tables = {name: read_table(path) for name, path in snakemake.input.items() if name != "code"}
+    tables = {name: read_table(path) for name, path in snakemake.input.items()}
     arms = tables["measurements"][["hair_id", "arm"]].drop_duplicates()
     samples = tables["samples"].merge(arms, on="hair_id", how="left")
     # A study whose concentrations were all finished elsewhere has no curve, no well and no control.

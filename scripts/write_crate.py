@@ -18,7 +18,7 @@ with logged(snakemake.log[0]) as log:
         return [f for path in map(Path, paths) for f in (sorted(path.glob("*.tsv")) if path.is_dir() else [path])]
 
     results = Path(snakemake.output.metadata).parents[2]
-    roles = {k: v for k, v in snakemake.input.items() if k not in ("checksums", "code", "workflow")}
+    roles = {k: v for k, v in snakemake.input.items() if k not in ("checksums", "workflow")}
     outputs = checksum_table(
         (role.replace("_", " "), path)
         for role, paths in roles.items()

@@ -1,11 +1,13 @@
 """What a script runs: the modules that it imports, found from the imports themselves, and what these read by name.
 
-A job depends on these files and on no other: an edited module reruns the jobs that import it, at any depth. Imports
-inside functions count, and so do the ``__init__`` files of packages on the way. Schemas and templates count where a
-module that reads such files names them in a string. Statements are found by pattern, since every planning asks for
-them and parsing takes seconds; a test compares them with the parser's.
+A job is given one digest of these files: an edited module reruns the jobs that import it, at any depth, and no other.
+Named as inputs they would be looked up and summed by Snakemake for every job, some forty each. Imports inside
+functions count, and so do the ``__init__`` files of packages on the way. Schemas and templates count where a module
+that reads such files names them in a string. Statements are found by pattern, since every planning asks for them and
+parsing takes seconds; a test compares them with the parser's.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -43,6 +45,19 @@ def files_of(script: Path) -> list[Path]:
             found.add(path)
             waiting += _named(path)
     return sorted(found - {script})
+
+
+def code_of(script: Path) -> str:
+    """Return one short digest of what a script runs, by the names and the bytes of its files."""
+    digest = hashlib.blake2b(digest_size=12)
+    for path in files_of(script):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + _digest(path))
+    return digest.hexdigest()
+
+
+@cache
+def _digest(path: Path) -> bytes:
+    return hashlib.blake2b(path.read_bytes(), digest_size=12).digest()
 
 
 def keys_of(script: Path, section: Mapping[str, Any]) -> dict[str, Any]:

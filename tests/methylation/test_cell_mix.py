@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from hpaxis.methylation.levels.cell_mix import estimate_cell_mix, read_cell_types
+from hpaxis.methylation.levels.cell_mix import estimate_cell_mix
+from hpaxis.methylation.panels.cell_types import read_cell_types
 from hpaxis.problems import InputError
 from hpaxis.tables import write_table
 

@@ -13,7 +13,6 @@ rule build_cohort:
         trajectories="<results>/cortisol/trajectories.tsv" if study.config["sheets"]["hair"] else [],
         tubes="<results>/cortisol/saliva_tubes.tsv" if with_series else [],
         series="<results>/cortisol/saliva_series.tsv" if with_series else [],
-        code=code_of("build_cohort"),
     output:
         analysis="<results>/cohort/analysis.tsv",
         attrition="<results>/cohort/attrition.tsv",
@@ -25,6 +24,7 @@ rule build_cohort:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("build_cohort"),
         settings=settings_of("build_cohort", study.config["cohort"]),
         arms=study.config["arms"],
         mask=mask(study),

@@ -36,8 +36,8 @@ if not sys.executable.startswith("'"):
     sys.executable = shlex.quote(sys.executable)
 
 from hpaxis.cortisol.kits import split_plates
-from hpaxis.imports import files_of, keys_of
-from hpaxis.methylation.levels.cell_mix import cell_types
+from hpaxis import imports
+from hpaxis.methylation.panels.cell_types import cell_types
 from hpaxis.problems import InputError
 from hpaxis.report import settings as report_settings
 from hpaxis.study import load_study, read_study
@@ -97,13 +97,13 @@ def panel_files(*libraries):
 
 @cache
 def code_of(script):
-    """What a script runs, found from its imports: named as a job's input, so that an edit reruns what depends on it."""
-    return [here(os.path.relpath(path)) for path in files_of(ROOT / "scripts" / f"{script}.py")]
+    """What a script runs, found from its imports, as a job's param: an edit reruns what depends on it."""
+    return imports.code_of(ROOT / "scripts" / f"{script}.py")
 
 
 def settings_of(script, section):
     """The keys of a section of the config that a script uses, found in its code: no other key reruns it."""
-    return keys_of(ROOT / "scripts" / f"{script}.py", section)
+    return imports.keys_of(ROOT / "scripts" / f"{script}.py", section)
 
 
 def content(*paths):

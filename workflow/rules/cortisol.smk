@@ -11,7 +11,6 @@ for batch, names in batched(measured_plates, study.config["cortisol"]["plates_pe
             saliva=SHEETS["saliva_cortisol"],
             kits=KITS,
             ranges=here(study.config["cortisol"]["control_ranges"]),
-            code=code_of("quantify_plates"),
         output:
             **{
                 part: expand(f"<results>/cortisol/plates/{{plate}}/{part}.tsv", plate=names)
@@ -24,6 +23,7 @@ for batch, names in batched(measured_plates, study.config["cortisol"]["plates_pe
         conda:
             "../envs/hpaxis.yaml"
         params:
+            code=code_of("quantify_plates"),
             plates=[study.plate(name).drop("row").to_dict() for name in names],
             settings=settings_of("quantify_plates", study.config["cortisol"]),
             content=content(
@@ -49,7 +49,6 @@ rule collect_cortisol:
         participants=SHEETS["participants"],
         dictionary=DICTIONARY,
         kits=KITS,
-        code=code_of("collect_cortisol"),
     output:
         samples="<results>/cortisol/samples.tsv",
         measurements="<results>/cortisol/measurements.tsv",
@@ -72,6 +71,7 @@ rule collect_cortisol:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("collect_cortisol"),
         finished=[(p, study.plate(p)["kit"]) for p in finished_plates],
         cohort={key: study.config["cohort"][key] for key in ("columns", "missing", "names", "dictionary")},
         arms=study.config["arms"],
@@ -95,7 +95,6 @@ rule collect_saliva:
         saliva=SHEETS["saliva_cortisol"],
         participants=SHEETS["participants"],
         dictionary=DICTIONARY,
-        code=code_of("collect_saliva"),
     output:
         saliva_tubes="<results>/cortisol/saliva_tubes.tsv",
         saliva_days="<results>/cortisol/saliva_days.tsv",
@@ -108,6 +107,7 @@ rule collect_saliva:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("collect_saliva"),
         cohort=rules.collect_cortisol.params.cohort,
         arms=study.config["arms"],
         settings=settings_of("collect_saliva", study.config["cortisol"]),
@@ -128,7 +128,6 @@ rule plot_cortisol:
         controls=rules.collect_cortisol.output.controls,
         samples=rules.collect_cortisol.output.samples,
         measurements=rules.collect_cortisol.output.measurements,
-        code=code_of("plot_cortisol"),
     output:
         **{
             name: report(
@@ -163,6 +162,7 @@ rule plot_cortisol:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("plot_cortisol"),
         arms=study.config["arms"],
     script:
         "../../scripts/plot_cortisol.py"
@@ -176,7 +176,6 @@ rule validate_plates:
         estimates=rules.collect_cortisol.input.estimates,
         quality=rules.collect_cortisol.input.quality,
         rerun=rules.collect_cortisol.input.rerun,
-        code=code_of("validate_plates"),
     output:
         **{
             name: f"<results>/validation/{name}.tsv"
@@ -200,6 +199,7 @@ rule validate_plates:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("validate_plates"),
         settings=settings_of("validate_plates", study.config["cortisol"]),
     script:
         "../../scripts/validate_plates.py"
@@ -210,7 +210,6 @@ rule write_validation:
         tables=rules.validate_plates.output,
         wells=rules.validate_plates.input.wells,
         band=rules.collect_cortisol.input.band,
-        code=code_of("write_validation"),
     output:
         page=report(
             "<results>/report/validation.html",
@@ -228,6 +227,7 @@ rule write_validation:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("write_validation"),
         config=study.config,
     script:
         "../../scripts/write_validation.py"

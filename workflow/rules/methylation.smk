@@ -31,7 +31,6 @@ rule count_amplicon_reads:
     input:
         reads=lambda wildcards: study.fastq(wildcards.library),
         panel=lambda wildcards: panel_files(wildcards.library),
-        code=code_of("count_amplicon_reads"),
     output:
         **COUNTED,
     log:
@@ -48,6 +47,7 @@ rule count_amplicon_reads:
         runtime=growing(60),
     params:
         **COUNTING,
+        code=code_of("count_amplicon_reads"),
         libraries=lambda wildcards: [study.counting(wildcards.library)],
         content=lambda wildcards: content(*study.fastq(wildcards.library)),
     script:
@@ -62,7 +62,6 @@ for batch, names in small_batches.items():
         input:
             reads=[path for name in names for path in study.fastq(name)],
             panel=panel_files(names[0]),
-            code=code_of("count_amplicon_reads"),
         output:
             **{name: expand(path, library=names) for name, path in COUNTED.items()},
         log:
@@ -77,6 +76,7 @@ for batch, names in small_batches.items():
             runtime=growing(60),
         params:
             **COUNTING,
+            code=code_of("count_amplicon_reads"),
             libraries=[study.counting(name) for name in names],
             content=content(*(path for name in names for path in study.fastq(name))),
         script:
@@ -87,7 +87,6 @@ rule read_counts:
     input:
         table=lambda wildcards: study.counts(wildcards.library),
         panel=lambda wildcards: panel_files(wildcards.library),
-        code=code_of("read_counts"),
     output:
         counts="<results>/methylation/counts/{library}.tsv",
         patterns="<results>/methylation/patterns/{library}.tsv",
@@ -109,6 +108,7 @@ rule read_counts:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
+        code=code_of("read_counts"),
         content=lambda wildcards: content(study.counts(wildcards.library)),
     script:
         "../../scripts/read_counts.py"
@@ -117,7 +117,6 @@ rule read_counts:
 rule index_genome:
     input:
         fasta=here(study.config["methylation"]["genome"]["fasta"]),
-        code=code_of("index_genome"),
     output:
         index=directory("<results>/methylation/genome_index"),
     log:
@@ -130,6 +129,8 @@ rule index_genome:
     resources:
         mem_mb=growing(16000),
         runtime=growing(600),
+    params:
+        code=code_of("index_genome"),
     script:
         "../../scripts/index_genome.py"
 
@@ -138,7 +139,6 @@ rule align_genome_reads:
     input:
         reads=lambda wildcards: study.fastq(wildcards.library),
         index=rules.index_genome.output.index,
-        code=code_of("align_genome_reads"),
     output:
         bam=temp("<results>/methylation/aligned/{library}.bam"),
         trimmed="<results>/methylation/aligned/{library}.tsv",
@@ -155,6 +155,7 @@ rule align_genome_reads:
         mem_mb=growing(16000),
         runtime=growing(1440),
     params:
+        code=code_of("align_genome_reads"),
         adapter=study.config["methylation"]["genome"]["adapter"],
         interleaved=lambda wildcards: study.library(wildcards.library)["interleaved"] == "yes",
     script:
@@ -171,7 +172,6 @@ rule call_genome:
         fasta=here(study.config["methylation"]["genome"]["fasta"]),
         panel=lambda wildcards: panel_files(wildcards.library),
         shims=[shipped("scripts", "shims", name) for name in ("samtools", "samtools.py")],
-        code=code_of("call_genome"),
     output:
         **(
             {"all_cpgs": "<results>/methylation/all_cpgs/{library}.tsv.gz"}
@@ -196,6 +196,7 @@ rule call_genome:
         mem_mb=growing(8000),
         runtime=growing(1440),
     params:
+        code=code_of("call_genome"),
         settings=settings_of("call_genome", study.config["methylation"]["genome"]),
         chemistry=lambda wildcards: study.library(wildcards.library)["chemistry"],
         content=lambda wildcards: (
@@ -215,7 +216,6 @@ rule read_pyrosequencing:
         exports=study.exports(pyrosequenced),
         positions=here(study.config["methylation"]["pyrosequencing"]["positions"]),
         panels=panel_files(*pyrosequenced),
-        code=code_of("read_pyrosequencing"),
     output:
         readings="<results>/methylation/release/pyrosequencing.tsv",
         rows="<results>/methylation/pyrosequencing_rows.tsv",
@@ -230,6 +230,7 @@ rule read_pyrosequencing:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
+        code=code_of("read_pyrosequencing"),
         settings=settings_of("read_pyrosequencing", study.config["methylation"]["pyrosequencing"]),
         exports=study.exports(pyrosequenced),
         content=content(
@@ -246,7 +247,6 @@ rule read_levels:
         sheet=SHEETS["libraries"],
         levels=study.files("levels", finished_levels),
         panels=panel_files(*finished_levels),
-        code=code_of("read_levels"),
     output:
         levels="<results>/methylation/release/levels.tsv",
     log:
@@ -260,6 +260,7 @@ rule read_levels:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        code=code_of("read_levels"),
         settings=settings_of("read_levels", study.config["methylation"]["levels"]),
         levels=study.files("levels", finished_levels),
     script:
@@ -275,7 +276,6 @@ rule release_counts:
         conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
         cycles=expand("<results>/methylation/cycles/{library}.tsv", library=by_cycle),
         sites=expand("<results>/methylation/sites/{library}.tsv", library=by_cycle),
-        code=code_of("release_counts"),
     output:
         cpgs="<results>/methylation/release/cpgs.tsv",
         molecules="<results>/methylation/release/molecules.tsv",
@@ -293,6 +293,8 @@ rule release_counts:
     resources:
         mem_mb=growing(2000),
         runtime=growing(30),
+    params:
+        code=code_of("release_counts"),
     script:
         "../../scripts/release_counts.py"
 
@@ -303,7 +305,6 @@ rule call_genotypes:
         alleles=expand(
             "<results>/methylation/private/alleles/{library}.tsv", library=study.library_ids(assay="amplicon")
         ),
-        code=code_of("call_genotypes"),
     output:
         genotypes="<results>/methylation/private/genotypes.tsv",
         phased="<results>/methylation/private/phased.tsv",
@@ -319,6 +320,7 @@ rule call_genotypes:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
+        code=code_of("call_genotypes"),
         people=study.people_of_libraries(),
         confidence=study.config["methylation"]["confidence"],
     script:
@@ -339,7 +341,6 @@ rule estimate_methylation:
         levels=rules.read_levels.output.levels if finished_levels else [],
         identity=rules.call_genotypes.output.identity,
         panels=panel_files(*study.library_ids()),
-        code=code_of("estimate_methylation"),
     output:
         **({"instrument": "<results>/methylation/instrument.tsv"} if pyrosequenced else {}),
         # A folder: of each output Snakemake keeps what all inputs were, which for a file a library grows with the square.
@@ -364,6 +365,7 @@ rule estimate_methylation:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
+        code=code_of("estimate_methylation"),
         settings=settings_of("estimate_methylation", study.config["methylation"]),
         content=content(study.config["sheets"]["libraries"]),
     script:
@@ -379,7 +381,6 @@ rule call_methylpy:
         ),
         panels=panel_files(*study.library_ids()),
         shims=[shipped("scripts", "shims", name) for name in ("samtools", "samtools.py")],
-        code=code_of("call_methylpy"),
     output:
         calls=directory("<results>/methylation/methylpy"),
     log:
@@ -393,6 +394,7 @@ rule call_methylpy:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
+        code=code_of("call_methylpy"),
         panels={
             panel: sorted(rows["library_id"])
             for panel, rows in study.libraries[study.libraries["assay"] == "amplicon"].groupby("panel")
@@ -411,7 +413,6 @@ rule compare_callers:
         ),
         reads=expand("<results>/methylation/reads/{library}.tsv", library=study.library_ids(assay="amplicon")),
         methylpy=rules.call_methylpy.output.calls,
-        code=code_of("compare_callers"),
     output:
         concordance="<results>/methylation/concordance.tsv",
     log:
@@ -425,6 +426,7 @@ rule compare_callers:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
+        code=code_of("compare_callers"),
         confidence=study.config["methylation"]["confidence"],
         sampled=None if seen_twice == "bam" else second_caller_molecules,
     script:
@@ -437,7 +439,6 @@ rule write_multiqc:
         libraries=rules.estimate_methylation.output.libraries,
         reads=rules.estimate_methylation.input.reads,
         cycles=rules.estimate_methylation.input.cycles,
-        code=code_of("write_multiqc"),
     output:
         expand(
             "<results>/methylation/multiqc/hpaxis_{section}_mqc.json",
@@ -453,6 +454,8 @@ rule write_multiqc:
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),
+    params:
+        code=code_of("write_multiqc"),
     script:
         "../../scripts/write_multiqc.py"
 
@@ -462,7 +465,6 @@ rule write_tracks:
     input:
         calls=rules.estimate_methylation.output.calls,
         genome=here(study.config["methylation"]["genome"]["fasta"]),
-        code=code_of("write_tracks"),
     output:
         counts=expand("<results>/methylation/browser/{library}.bedmethyl.gz", library=study.library_ids()),
         levels=expand("<results>/methylation/browser/{library}.bw", library=study.library_ids()),
@@ -477,6 +479,7 @@ rule write_tracks:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
+        code=code_of("write_tracks"),
         libraries=study.library_ids(),
     script:
         "../../scripts/write_tracks.py"
@@ -492,7 +495,6 @@ rule estimate_cell_mix:
         libraries=rules.estimate_methylation.output.libraries,
         calls=rules.estimate_methylation.output.calls,
         panels=panel_files(*study.library_ids()),
-        code=code_of("estimate_cell_mix"),
     output:
         cell_mix="<results>/methylation/cell_mix.tsv",
     log:
@@ -506,6 +508,7 @@ rule estimate_cell_mix:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
+        code=code_of("estimate_cell_mix"),
         confidence=study.config["methylation"]["confidence"],
     script:
         "../../scripts/estimate_cell_mix.py"

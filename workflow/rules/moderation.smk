@@ -45,7 +45,6 @@ rule fit_model:
     input:
         analysis="<results>/cohort/analysis.tsv",
         lock=[here(p) for p in [study.config["moderation"]["lock"]] if p and Path(p).exists()],
-        code=code_of("fit_model"),
     output:
         **{name: f"<results>/moderation/{{model}}/{name}.tsv" for name in FITTED},
     log:
@@ -58,6 +57,7 @@ rule fit_model:
         mem_mb=growing(1000),
         runtime=growing(60),
     params:
+        code=code_of("fit_model"),
         columns=study.config["cohort"]["columns"],
         entry=lambda w: study.models[w.model],
         settings=settings_of("fit_model", study.config["moderation"]),
@@ -103,7 +103,6 @@ rule present_models:
                 "detectable",
             ],
         ),
-        code=code_of("present_models"),
     output:
         **{
             f"apa_{kind}": expand(f"<results>/moderation/{{model}}/apa/table.{kind}", model=study.models)
@@ -129,6 +128,7 @@ rule present_models:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("present_models"),
         models=study.models,
     script:
         "../../scripts/present_models.py"

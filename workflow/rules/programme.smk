@@ -14,7 +14,6 @@ rule pool_studies:
             if pool
             else []
         ),
-        code=code_of("pool_studies"),
     output:
         pooled="<results>/programme/pooled.tsv",
         differences="<results>/programme/differences.tsv",
@@ -29,6 +28,7 @@ rule pool_studies:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
+        code=code_of("pool_studies"),
         name=pool["name"] if pool else None,
         others=list(pool["studies"]) if pool else [],
         across_designs=pool["across_designs"] if pool else False,
@@ -41,7 +41,6 @@ rule value_treatment:
     input:
         analysis="<results>/cohort/analysis.tsv",
         prices=here(worth["prices"]) if worth else [],
-        code=code_of("value_treatment"),
     output:
         cost_effectiveness="<results>/programme/cost_effectiveness.tsv",
         plane="<results>/programme/plane.tsv",
@@ -58,6 +57,7 @@ rule value_treatment:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
+        code=code_of("value_treatment"),
         columns=study.config["cohort"]["columns"],
         settings=worth,
         arms=study.config["arms"],
@@ -69,7 +69,6 @@ rule value_treatment:
 rule account_social_return:
     input:
         outcomes=here(social["outcomes"]) if social else [],
-        code=code_of("account_social_return"),
     output:
         social_return="<results>/programme/social_return.tsv",
         social_ratio="<results>/programme/social_ratio.tsv",
@@ -85,6 +84,7 @@ rule account_social_return:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
+        code=code_of("account_social_return"),
         settings=social,
         seed=study.config["seed"],
     script:

@@ -8,7 +8,6 @@ rule plot_methylation:
         calibration=rules.estimate_methylation.output.calibration,
         analysis="<results>/cohort/analysis.tsv",
         panels=panel_files(*study.library_ids()),
-        code=code_of("plot_methylation"),
     output:
         levels="<results>/report/cpg_levels.tsv",
         effects="<results>/report/cpg_effects.tsv",
@@ -55,6 +54,7 @@ rule plot_methylation:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("plot_methylation"),
         arms=study.config["arms"],
         gates=report_settings.gates(study.config["methylation"]),
         confidence=study.config["methylation"]["confidence"],
@@ -67,7 +67,6 @@ rule plot_patterns:
         patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
         libraries="<results>/methylation/libraries.tsv",
         analysis="<results>/cohort/analysis.tsv",
-        code=code_of("plot_patterns"),
     output:
         molecules=report(
             "<results>/report/figures/methylation/molecules.svg",
@@ -88,6 +87,7 @@ rule plot_patterns:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("plot_patterns"),
         arms=study.config["arms"],
         smallest_cell=study.config["report"]["smallest_cell"],
     script:
@@ -99,7 +99,6 @@ rule describe_cohort:
         attrition="<results>/cohort/attrition.tsv",
         analysis="<results>/cohort/analysis.tsv",
         models=rules.moderation.input.tables,
-        code=code_of("describe_cohort"),
     output:
         **{
             name: f"<results>/report/tables/{name}.tsv"
@@ -112,6 +111,7 @@ rule describe_cohort:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("describe_cohort"),
         config=study.config,
     script:
         "../../scripts/describe_cohort.py"
@@ -123,7 +123,6 @@ rule plot_cohort:
         analysed=rules.describe_cohort.output.analysed,
         received=rules.describe_cohort.output.received,
         analysis="<results>/cohort/analysis.tsv",
-        code=code_of("plot_cohort"),
     output:
         **(
             {
@@ -150,6 +149,7 @@ rule plot_cohort:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("plot_cohort"),
         arms=study.config["arms"],
         index=report_settings.primary_index(study.models),
         smallest_cell=study.config["report"]["smallest_cell"],
@@ -160,7 +160,6 @@ rule plot_cohort:
 rule plot_models:
     input:
         tables=rules.moderation.input.tables,
-        code=code_of("plot_models"),
     output:
         forest=report(
             "<results>/report/figures/moderation/forest.svg",
@@ -175,6 +174,7 @@ rule plot_models:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("plot_models"),
         models=study.models,
     script:
         "../../scripts/plot_models.py"
@@ -187,7 +187,6 @@ BROUGHT = study.brought()
 rule checksum_inputs:
     input:
         **{role: paths if role in ("reads", "plates") else [here(p) for p in paths] for role, paths in BROUGHT.items()},
-        code=code_of("checksum_inputs"),
     output:
         checksums="<results>/report/checksums.tsv",
     log:
@@ -199,7 +198,8 @@ rule checksum_inputs:
     resources:
         runtime=growing(60),
     params:
-        code=os.path.relpath(ROOT),
+        code=code_of("checksum_inputs"),
+        checkout=os.path.relpath(ROOT),
         names=BROUGHT,
         content=content(*(path for paths in BROUGHT.values() for path in paths)),
     script:
@@ -236,7 +236,6 @@ rule write_report:
         programme=rules.programme.input.tables,
         truth="<results>/simulation/truth/coefficients.tsv" if simulated else [],
         described=rules.describe_cohort.output,
-        code=code_of("write_report"),
     output:
         page=report(
             "<results>/report/report.html",
@@ -252,6 +251,7 @@ rule write_report:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("write_report"),
         config=study.config,
         snps=report_settings.masked_positions(study.libraries),
         genome=report_settings.genome_check(study.libraries),
@@ -272,7 +272,6 @@ rule write_quality:
         cycles=rules.estimate_methylation.input.cycles,
         analysis="<results>/cohort/analysis.tsv",
         figures=[path for name, path in rules.plot_methylation.output.items() if name not in ("levels", "effects")],
-        code=code_of("write_quality"),
     output:
         page=report(
             "<results>/report/methylation_quality.html",
@@ -287,6 +286,7 @@ rule write_quality:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("write_quality"),
         config=study.config,
     script:
         "../../scripts/write_quality.py"
@@ -296,7 +296,6 @@ rule write_bench:
     input:
         libraries="<results>/methylation/libraries.tsv" if with_saliva else [],
         cortisol=rules.cortisol.input.tables,
-        code=code_of("write_bench"),
     output:
         page="<results>/report/bench.html",
     log:
@@ -306,6 +305,7 @@ rule write_bench:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("write_bench"),
         config=study.config,
     script:
         "../../scripts/write_bench.py"
@@ -328,7 +328,6 @@ rule write_crate:
         models=rules.moderation.input.tables,
         figures=rules.write_report.input.figures,
         report=rules.write_report.output,
-        code=code_of("write_crate"),
     output:
         metadata="<results>/report/crate/ro-crate-metadata.json",
         workflow="<results>/report/crate/workflow/Snakefile",
@@ -339,6 +338,7 @@ rule write_crate:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("write_crate"),
         config=study.config,
     script:
         "../../scripts/write_crate.py"
@@ -358,7 +358,6 @@ rule write_writeup:
         **{name: path for name, path in rules.write_report.input.items() if name not in ("code", "figures")},
         figures=[],
         calls=[rules.estimate_methylation.output.calls] if with_saliva else [],
-        code=code_of("write_writeup"),
     output:
         folder=directory("<results>/writeup"),
     log:
@@ -368,6 +367,7 @@ rule write_writeup:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("write_writeup"),
         config=study.config,
         snps=report_settings.masked_positions(study.libraries),
         genome=report_settings.genome_check(study.libraries),
@@ -402,7 +402,6 @@ rule write_bundle:
         ],
         sheets=rules.checksum_inputs.input.sheets,
         plates=rules.checksum_inputs.input.plates,
-        code=code_of("write_bundle"),
     output:
         "<results>/bundle/{kind}.zip",
     log:
@@ -414,6 +413,7 @@ rule write_bundle:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("write_bundle"),
         config=study.config,
     script:
         "../../scripts/write_bundle.py"

@@ -3,7 +3,6 @@ rule simulate_reads:
     input:
         sheet=SHEETS["libraries"],
         panel=panel_files(study.library_ids()[0]) if simulated else [],
-        code=code_of("simulate_reads"),
     output:
         reads=expand(
             "<results>/simulation/reads/{library}_R{mate}.fastq.gz",
@@ -21,6 +20,7 @@ rule simulate_reads:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
+        code=code_of("simulate_reads"),
         config=simulated,
         folder=made_by_workflow,
     script:
@@ -31,7 +31,6 @@ rule simulate_plates:
     input:
         hair=SHEETS["hair"],
         plates=SHEETS["plates"],
-        code=code_of("simulate_plates"),
     output:
         plates=expand(
             "<results>/simulation/plates/{plate}{suffix}",
@@ -45,6 +44,7 @@ rule simulate_plates:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("simulate_plates"),
         config=simulated,
         folder=made_by_workflow,
     script:
@@ -53,8 +53,6 @@ rule simulate_plates:
 
 # Written beside the reads and read by nothing in this workflow.
 rule simulate_truth:
-    input:
-        code=code_of("simulate_truth"),
     output:
         truth=expand(
             "<results>/simulation/truth/{table}.tsv",
@@ -67,6 +65,7 @@ rule simulate_truth:
     conda:
         "../envs/hpaxis.yaml"
     params:
+        code=code_of("simulate_truth"),
         config=simulated,
         folder=made_by_workflow,
     script:

@@ -83,7 +83,7 @@ def analysis_columns(study: Any) -> list[str] | None:
     The panels tell the names of their indices; a study without saliva has none. Returns None where a panel cannot be
     read: its own check says why, and no model should be blamed for it.
     """
-    from hpaxis.methylation.levels.cell_mix import cell_types
+    from hpaxis.methylation.panels.cell_types import cell_types
     from hpaxis.methylation.panels.panel import panel_folder
 
     indices = []

@@ -1,9 +1,9 @@
 """The arithmetic of a hair cortisol assay: percent bound, picograms per milligram, and their error."""
 
 import numpy as np
-from scipy import stats
 
 from hpaxis.cortisol.kits import PG_PER_ML
+from hpaxis.quantiles import normal_quantile
 
 
 def percent_bound(signal, b0, nsb=0.0):
@@ -52,7 +52,7 @@ def widen(estimate, low, high, cv, level=0.95):
     end at 0 or infinity stays. Returns ``(low, high)``.
     """
     estimate, low, high = (np.asarray(v, dtype=float) for v in (estimate, low, high))
-    extra = stats.norm.ppf((1 + level) / 2) * np.asarray(cv, dtype=float)
+    extra = normal_quantile((1 + level) / 2) * np.asarray(cv, dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         down = np.hypot(np.log(estimate / low), extra)
         up = np.hypot(np.log(high / estimate), extra)

@@ -8,7 +8,6 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from hpaxis.cortisol.finished import read_finished
 from hpaxis.cortisol.kits import kit_named, read_kits
@@ -325,7 +324,7 @@ def _signal_order(wells, path, kit):
     levels = standards.groupby("nominal")["signal"].mean()
     problems = []
     if len(levels) >= 4 and levels.nunique() > 1:
-        rho = stats.spearmanr(levels.index, levels.to_numpy()).statistic
+        rho = np.corrcoef(levels.index.to_series().rank(), levels.rank())[0, 1]
         if (-rho if kit.rising else rho) > -0.5:
             way = "rise" if kit.rising else "fall"
             what = f"does not {way} over the standards as the layout places them (rank correlation {rho:+.2f})"

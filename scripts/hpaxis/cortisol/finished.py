@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from hpaxis import schemas
 from hpaxis.cortisol import assay
 from hpaxis.cortisol.kits import MOLAR_MASS
 from hpaxis.problems import InputError, Problem, raise_if_any
+from hpaxis.quantiles import normal_quantile, student_quantile
 from hpaxis.sheets import read_sheet
 
 MINIMUM_PAIRS = 8  # hair samples measured on both platforms, below which no bridge is built
@@ -126,7 +126,7 @@ def _measurements(found, kit, plate_id):
     """The columns of a measurement from numbers, limits and errors."""
     below, above = found["censored"] == "below", found["censored"] == "above"
     number, limit, log_se = found["number"], found["limit"], found["log_se"]
-    spread = np.exp(stats.norm.ppf(0.975) * log_se)
+    spread = np.exp(normal_quantile(0.975) * log_se)
     flags = np.where(number.notna() & log_se.isna(), "no_interval", "")
     return pd.DataFrame({
         "plate_id": plate_id,
@@ -204,7 +204,7 @@ def convert(measurements, line, target):
         + line["residual_sd"] ** 2
         + line["slope"] ** 2 * (measurements["log_se"] ** 2 - line["source_log_se"] ** 2).clip(lower=0).fillna(0)
     )  # fmt: skip
-    half = stats.t.ppf(0.975, line["n"] - 2) * np.sqrt(variance)
+    half = student_quantile(0.975, line["n"] - 2) * np.sqrt(variance)
     out["cortisol_pg_per_mg"] = np.exp(moved).where(inside)
     out["cortisol_low"] = np.exp(moved - half).where(inside)
     out["cortisol_high"] = np.exp(moved + half).where(inside)

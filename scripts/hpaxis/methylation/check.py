@@ -14,7 +14,7 @@ from hpaxis.methylation.counting.apart import confused_amplicons, read_length
 from hpaxis.methylation.counting.chemistry import NATIVE, TURNED
 from hpaxis.methylation.counting.reads import check_read_files
 from hpaxis.methylation.counting.umis import umi_lengths
-from hpaxis.methylation.levels.cell_mix import check_cell_types
+from hpaxis.methylation.panels.cell_types import check_cell_types
 from hpaxis.methylation.panels.panel import panel_folder, read_panel
 from hpaxis.problems import InputError, Problem, closest
 from hpaxis.sheets import paths_of

@@ -7,9 +7,9 @@ degrees of freedom: Bell & McCaffrey (2002), Pustejovsky & Tipton (2018).
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from hpaxis.problems import InputError, Problem
+from hpaxis.quantiles import student_quantile
 
 KINDS = ("OLS", "HC0", "HC1", "HC2", "HC3", "HC4", "CR2")
 # Beyond this hat value one row alone decides a coefficient: its residual says nothing about its error.
@@ -46,7 +46,7 @@ class Covariance:
 
     def critical(self, C, alpha):
         """Return the two-sided critical t of each contrast, shape (m,)."""
-        return stats.t.isf(alpha / 2, self.df(C))
+        return -student_quantile(alpha / 2, self.df(C))
 
 
 def cluster_problems(kind, cluster, source="data"):

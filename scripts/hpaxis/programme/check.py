@@ -6,8 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from hpaxis.problems import InputError, Problem, closest, raise_if_any
-from hpaxis.programme.worth import RETURN_COLUMNS
 
+RETURN_COLUMNS = (
+    "outcome", "quantity", "quantity_low", "quantity_high", "value", "value_low", "value_high", "years", "deadweight",
+    "attribution", "displacement", "drop_off", "source", "price_year",
+)  # fmt: skip
 PRICE_COLUMNS = ("item", "unit_price", "currency", "price_year", "source")
 
 

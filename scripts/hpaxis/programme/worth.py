@@ -17,10 +17,6 @@ from hpaxis.moderation.model import fit
 from hpaxis.moderation.seeds import generator
 from hpaxis.problems import InputError, Problem
 
-RETURN_COLUMNS = (
-    "outcome", "quantity", "quantity_low", "quantity_high", "value", "value_low", "value_high", "years", "deadweight",
-    "attribution", "displacement", "drop_off", "source", "price_year",
-)  # fmt: skip
 SHARES = ("deadweight", "attribution", "displacement", "drop_off")
 
 
@@ -177,11 +173,11 @@ def _by_arm(rows, kind, reference):
 def social_return(outcomes: pd.DataFrame, investment: float, discount: float, draws: int, rng: np.random.Generator):
     """Return ``(table, ratio, tornado)`` of a social-return account.
 
-    ``outcomes``: one row per outcome with RETURN_COLUMNS: how many people or units, the proxy value of one in the
-    price year, how many years it lasts, and the shares (0 to 1) that would have happened anyway (deadweight), that
-    others brought about (attribution), that moved elsewhere (displacement), and that is lost each year after the
-    first (drop_off). ``investment``: what was put in; ``discount``: rate per year; the value of year t is divided by
-    (1 + discount)^t (Cabinet Office, A guide to social return on investment, 2012).
+    ``outcomes``: one row per outcome with the columns of `hpaxis.programme.check.RETURN_COLUMNS`: how many people or
+    units, the proxy value of one in the price year, how many years it lasts, and the shares (0 to 1) that would have
+    happened anyway (deadweight), that others brought about (attribution), that moved elsewhere (displacement), and
+    that is lost each year after the first (drop_off). ``investment``: what was put in; ``discount``: rate per year;
+    the value of year t is divided by (1 + discount)^t (Cabinet Office, A guide to social return on investment, 2012).
 
     ``table``: present value per outcome. ``ratio``: present value / investment with the 95 % interval of ``draws``
     independent triangular draws between low and high of each quantity and value. ``tornado``: the ratio at low and

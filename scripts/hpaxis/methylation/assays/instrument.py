@@ -12,7 +12,6 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from hpaxis.methylation.assays import censored
 from hpaxis.methylation.assays.instrument_export import CONTROL_LABEL
 from hpaxis.problems import InputError, Problem
 
@@ -137,6 +136,8 @@ def instrument_error(readings, settings):
             replicated[b] += 1
     profile, spread = {}, 0.0
     if found["censored"].any():
+        from hpaxis.methylation.assays import censored  # with SciPy's optimisers, which planning does without
+
         fit = censored.fit_profile(found[band_of_library(found) == 0], [g.library for g in low])
         profile, spread = fit.profile, fit.spread
         if low:
@@ -219,6 +220,8 @@ def _shared_ratio(clean, low, own, profile, spread):
         excess += np.sum((grid.values.mean(axis=1) - grid.values.mean()) ** 2) - (r - 1) * variance / k
         weight += (r - 1) * variance
     for grid in low:
+        from hpaxis.methylation.assays import censored
+
         ratios = np.array([profile.get(c, 1.0) for c in grid.cpgs])
         each, cpgs = np.full(len(ratios), 1 / len(ratios)), np.arange(len(ratios))
         means = [
