@@ -8,6 +8,7 @@ import sys
 import pytest
 import yaml
 
+from hpaxis.designs.catalogue import CONFIG, write_design
 from hpaxis.imports import files_of, imported, keys_of
 from hpaxis.schemas import config_schema, with_defaults
 
@@ -88,15 +89,11 @@ def test_an_edit_replans_what_imports_it_and_nothing_else(jobs, root, edited, le
     assert rules <= set(done)
 
 
-def test_snakemake_itself_plans_what_the_table_says(jobs, checkouts, tmp_path):
+def test_snakemake_itself_plans_what_the_table_says(checkouts, tmp_path):
     """One edit in a checkout whose outputs are all there, moved since: only what imports the module is planned."""
     checkout = checkouts(tmp_path / "first")
-    for rule, _, outputs in jobs:
-        for name in outputs if rule in ("simulate_plates", "quantify_plates", "collect_cortisol") else ():
-            path = checkout.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-    checkout.snakemake("--touch", "collect_cortisol")
+    write_design("hair", checkout.folder / "study")
+    checkout.snakemake(*AIMED, in_process=True)
     checkout.folder = checkout.folder.rename(tmp_path / "moved")
     assert planned(checkout) == []
     with (checkout.folder / "scripts/hpaxis/cortisol/quality.py").open("a") as file:
@@ -104,8 +101,11 @@ def test_snakemake_itself_plans_what_the_table_says(jobs, checkouts, tmp_path):
     assert planned(checkout) == ["collect_cortisol", "quantify_plates"]
 
 
+AIMED = ("--directory", "study", "--configfile", f"study/{CONFIG}", "--", "collect_cortisol")
+
+
 def planned(checkout):
-    plan = checkout.snakemake("--dry-run", "collect_cortisol").stdout
+    plan = checkout.snakemake("--dry-run", *AIMED).stdout
     return sorted(re.findall(r"^(?:local)?rule (\w+?)(?:_batch_\d+)?:", plan, flags=re.MULTILINE))
 
 
