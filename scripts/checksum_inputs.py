@@ -10,6 +10,7 @@ with logged(snakemake.log[0]) as log:
     places = {
         name: path for role in snakemake.params.names for name, path in zip(snakemake.params.names[role], given[role])
     }
-    table = checksum_table([(role, n) for role, names in snakemake.params.names.items() for n in names], checkout, places)
+    named = [(role, name) for role, names in snakemake.params.names.items() for name in names]
+    table = checksum_table(named, checkout, places)
     write_table(table, snakemake.output.checksums)
     log.info("%d files, %d bytes", len(table), table["bytes"].sum())
