@@ -98,9 +98,9 @@ def main() -> None:
                 lines.append(line)
     lines += [
         "",
-        "With two runs one contrast is all that tells the variance between them, and intervals are too wide where",
-        "runs differ little. The error of a plate's curve, which its controls share, is probably counted twice: in the",
-        "wells and in what runs differ by.",
+        "All samples of a run are off by the same, so a study stands or falls as a whole where runs differ much, and",
+        "the errors in brackets grow. With two runs one contrast is all that tells the variance between them, so",
+        "intervals are several times as wide as within a run.",
     ]
     arguments.out.write_text("\n".join([*lines, ""]), encoding="utf-8")
 

@@ -14,7 +14,7 @@ with logged(snakemake.log[0]) as log:
 
     settings, parts = snakemake.params.settings, ("summary", "wells", "estimates", "quality", "rerun", "band")
     sheets, problems = {}, []
-    for name in ("hair", "participants"):
+    for name in ("hair", "participants", "saliva_cortisol"):
         schema = participants_schema(snakemake.params.cohort) if name == "participants" else sheet_schema(name)
         path = snakemake.input.get(name)
         sheets[name], found = read_sheet(path, schema) if path else (empty_sheet(schema), [])
@@ -32,7 +32,9 @@ with logged(snakemake.log[0]) as log:
         for path, (plate_id, kit) in zip(snakemake.input.finished, snakemake.params.finished)
     ]
     others = pd.concat(others, ignore_index=True) if others else None
-    result = collect(plates, finished, **sheets, arms=snakemake.params.arms, settings=settings, others=others)
+    saliva = sheets.pop("saliva_cortisol")
+    more = {"arms": snakemake.params.arms, "settings": settings, "others": others, "saliva": saliva}
+    result = collect(plates, finished, **sheets, **more)
     for name, path in snakemake.output.items():
         table = plates["band"] if name == "band" else getattr(result, name)
         write_table(table, path, f"cortisol_{name}")

@@ -11,7 +11,7 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.cortisol.check import extracts, load_inputs
     from hpaxis.cortisol.kits import ranges_of, read_ranges
     from hpaxis.cortisol.plate import quantify_plate
-    from hpaxis.cortisol.quality import check_quality, rerun_table, verdict
+    from hpaxis.cortisol.quality import check_quality, rerun_table, verdict, with_ranges
     from hpaxis.problems import raise_if_any
     from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
     from hpaxis.tables import write_table
@@ -37,7 +37,8 @@ with logged(snakemake.log[0]) as log:
         )
         run = None if pd.isna(getattr(row, "run", None)) else row.run
         result = quantify_plate(row.plate_id, read, layout, kit, settings, run)
-        quality = check_quality(result, settings, ranges_of(row, known_ranges), plate=row)
+        ranges = ranges_of(row, known_ranges)
+        quality = check_quality(result, settings, ranges, plate=row)
         state, reasons = verdict(quality)
         log.info("%s: %s %s", row.plate_id, state, reasons or "")
         band = pd.DataFrame(columns=["concentration", "response", "low", "high"])
@@ -47,7 +48,7 @@ with logged(snakemake.log[0]) as log:
         tables = {
             "summary": result.summary.assign(verdict=state, reasons=reasons),
             "wells": result.wells,
-            "estimates": result.estimates,
+            "estimates": with_ranges(result.estimates, ranges),
             "quality": quality,
             "rerun": rerun_table(result, settings, state),
             "band": band,

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 from hpaxis.cortisol import quality, samples
-from hpaxis.cortisol.curve import respond
+from hpaxis.cortisol.curve import fit_curve, respond, slope
 from hpaxis.cortisol.finished import read_finished, read_other_analytes
 from hpaxis.cortisol.kits import Kit, pg_per_ml, ranges_of, read_kits, read_ranges
 from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.plate import quantify_plate
 from hpaxis.cortisol.quality import check_quality, rerun_table, verdict
 from hpaxis.cortisol.readers.cells import PlateRead
-from hpaxis.cortisol.runs import ITEM_COLUMNS, run_quantile, run_variance
+from hpaxis.cortisol.runs import CURVE_COLUMNS, ITEM_COLUMNS, run_quantile, run_variance
 from hpaxis.cortisol.samples import analyte_table, hair_measurements, no_plates, rerun_list, sample_table
 from hpaxis.problems import InputError
 
@@ -179,7 +179,84 @@ def test_variance_components_are_found_on_average():
     found = [run_variance(items(6, rng)) for _ in range(150)]
     assert np.mean([f.shared for f in found]) == pytest.approx(0.01, rel=0.25)
     assert np.mean([f.own for f in found]) == pytest.approx(0.0009, rel=0.5)
-    assert {(f.runs, f.items, f.own_df, f.source) for f in found} == {(6, 4, 15.0, "runs")}
+    assert {(f.runs, f.items, f.source) for f in found} == {(6, 4, "runs")}
+    # Runs that differ by nothing lend their degrees of freedom to what samples differ by.
+    assert {f.own_df for f in found if f.shared > 0} == {15.0}
+
+
+def nested(rng, runs=4, plates=3, n=4, shared=0.1, plate_sd=0.06, own=0.03, curve_sd=0.02):
+    """Items on plates of runs, whose curves have errors of their own that all items of a plate share by 5 parts."""
+    rows = []
+    for r in range(runs):
+        of_run = rng.normal(0, shared)
+        for p in range(plates):
+            of_plate, errors = rng.normal(0, plate_sd), rng.normal(size=5)
+            for i in range(n):
+                parts, se = rng.normal(0, curve_sd, 5), rng.uniform(0.03, 0.06)
+                value = i + of_run + of_plate + parts @ errors + rng.normal(0, np.hypot(own, se))
+                rows.append((f"i{i}", f"r{r}", value, se**2 + parts @ parts, f"p{r}{p}", *parts))
+    return pd.DataFrame(rows, columns=[*ITEM_COLUMNS, "plate", *CURVE_COLUMNS])
+
+
+def restricted(table, shared, plate_variance, own):
+    """Minus the restricted log-likelihood, by the textbook: dense matrices and no absorption."""
+    x, of_run, of_plate = (pd.get_dummies(table[c]).to_numpy(float) for c in ("item", "run", "plate"))
+    parts, y = table[list(CURVE_COLUMNS)].to_numpy(), table["value"].to_numpy()
+    same = of_plate @ of_plate.T
+    known = np.diag(table["variance"] - np.sum(parts**2, axis=1)) + same * (parts @ parts.T)
+    v = known + shared * of_run @ of_run.T + plate_variance * same + own * np.eye(len(y))
+    inverse = np.linalg.inv(v)
+    normal = x.T @ inverse @ x
+    r = y - x @ np.linalg.solve(normal, x.T @ inverse @ y)
+    return 0.5 * (np.linalg.slogdet(v)[1] + np.linalg.slogdet(normal)[1] + r @ inverse @ r)
+
+
+@pytest.mark.parametrize("sizes", [(0.1, 0.06, 0.03), (0.0, 0.06, 0.0), (0.1, 0.0, 0.05)])
+def test_variances_are_the_likeliest_ones_and_plates_of_a_run_are_a_level(sizes):
+    rng = np.random.default_rng(8)
+    for _ in range(3):
+        table = nested(rng, shared=sizes[0], plate_sd=sizes[1], own=sizes[2])
+        found = run_variance(table)
+        best = restricted(table, found.shared, found.plate, found.own)
+        assert found.left_out == () and (found.runs, found.plates) == (4, 12)
+        for at in np.ndindex(3, 3, 3):  # 20 % of each, and of what a variance of 0 could be
+            trial = [
+                max(v * (1 + 0.2 * (i - 1)), 2e-4 * i * (v == 0))
+                for v, i in zip((found.shared, found.plate, found.own), at)
+            ]
+            assert restricted(table, *trial) >= best - 1e-9
+
+
+def test_the_curve_s_error_is_counted_once():
+    """Curves that err by 10 % are no difference between runs: without the parts they would be taken for one."""
+    rng = np.random.default_rng(4)
+    tables = [nested(rng, runs=6, plates=1, shared=0.0, plate_sd=0.0, own=0.0, curve_sd=0.045) for _ in range(60)]
+    once = np.array([run_variance(t).shared for t in tables])
+    twice = np.array([run_variance(t.drop(columns=list(CURVE_COLUMNS))).shared for t in tables])
+    # Variances cannot be negative, so their mean is above 0; 5 × .045² = .010 is the curve's variance.
+    assert once.mean() < 0.0015 and once.mean() < twice.mean() / 2
+
+
+def test_values_from_one_curve_share_its_error(settings):
+    """The covariance that is told is that of curves fitted to new standards of the same kind."""
+    rng, x = np.random.default_rng(1), np.array([100.0, 300.0, 900.0])
+    nominal = np.repeat(LEVELS, 2)
+    mean = respond(nominal, TRUTH)
+    curves = [fit_curve(nominal, mean * (1 + 0.03 * rng.normal(size=14)), "4PL", "1/y2") for _ in range(300)]
+    seen = np.cov(np.log([curve.invert(respond(x, TRUTH)) for curve in curves]).T)
+    told = np.mean([p @ p.T for p in (curve.shared_error(x) for curve in curves)], axis=0)
+    np.testing.assert_allclose(told, seen, rtol=0.35, atol=0.05 * seen.max())  # 300 draws; linear in the parameters
+    parts = curves[0].shared_error(x)
+    alone = curves[0]._curve_variance(x) / (slope(x, curves[0].theta) * x) ** 2
+    np.testing.assert_allclose(np.sum(parts**2, axis=1), alone)
+
+
+def test_a_second_plate_of_a_run_widens_by_what_plates_differ():
+    found = run_variance(nested(np.random.default_rng(11), runs=6, plates=4))
+    assert found.plate > 0 and found.plate_df == 18
+    one, two = (found.half_width(1, n, known=0.001, plates=n) for n in (1, 2))
+    assert one > two > np.sqrt(found.shared) * 1.96
+    assert found.variance(1, 2, 2) == pytest.approx(found.shared + found.plate / 2 + found.own / 2)
 
 
 def test_one_run_tells_nothing_and_a_setting_stands_in():
@@ -267,6 +344,11 @@ def test_control_ranges_of_a_lot_come_first(tmp_path, settings):
         mine = ranges_of(type("Row", (), {"kit": "k", "lot": lot}), ranges)
         checks = check_quality(result, settings, mine, explain=False).set_index("check")
         assert checks.loc["control_recovery", "verdict"] == state
+        row = quality.control_table(quality.with_ranges(result.estimates, mine), settings).iloc[0]
+        assert row["verdict"] == state and row["limits_from"] == "lot"
+        assert [row["lower_limit"], row["upper_limit"]] == ([700, 900] if lot == "L1" else [500, 700])
+    plain = quality.control_table(result.estimates, settings).iloc[0]
+    assert plain["limits_from"] == "recovery" and plain["verdict"] == "pass"
 
 
 def test_finished_values_of_an_extract_words_and_other_analytes(tmp_path, settings):

@@ -191,10 +191,15 @@ def test_repeats_are_combined_and_doubtful_ones_left_out(settings):
     table = collected(one_plate(*rows), sheet(), settings).samples
     assert table.loc[0, ["plate_id", "measurements", "flags"]].tolist() == ["P1;P2", 2, "repeats"]
     assert table.loc[0, "cortisol_pg_per_mg"] == pytest.approx(3.3)
-    single = collected(one_plate({}), sheet(), settings).samples["log_se"].iloc[0]
-    assert table.loc[0, "log_se_within_run"] == pytest.approx(single / np.sqrt(2))
+    # The hair was weighed and extracted once: that error does not average out.
+    single = collected(one_plate({}), sheet(), settings).samples.iloc[0]
+    once = single["log_se_extract"]
+    assert once == pytest.approx(
+        np.sqrt(3 * (settings["volume_cv_percent"] / 100) ** 2 + (settings["mass_sd_mg"] / 10) ** 2)
+    )
+    assert table.loc[0, "log_se_within_run"] == pytest.approx(np.sqrt((single["log_se"] ** 2 - once**2) / 2 + once**2))
     # ln(121/100) between the two runs is all that is known of runs: the SD of their mean is half of it.
-    assert table.loc[0, "log_se"] == pytest.approx(np.log(1.21) / 2, rel=1e-6)
+    assert table.loc[0, "log_se"] == pytest.approx(np.hypot(np.log(1.21) / 2, once), rel=1e-6)
     rows[1] = rows[1] | {"cv_percent": 40.0}
     table = collected(one_plate(*rows), sheet(), settings).samples
     assert table.loc[0, ["plate_id", "measurements"]].tolist() == ["P1", 2]

@@ -47,6 +47,7 @@ rule collect_cortisol:
         finished=[study.plate(p)["reader_file"] for p in finished_plates],
         hair=SHEETS["hair"],
         participants=SHEETS["participants"],
+        saliva_cortisol=SHEETS["saliva_cortisol"],
         dictionary=DICTIONARY,
         kits=KITS,
     output:
@@ -79,6 +80,7 @@ rule collect_cortisol:
         content=content(
             study.config["sheets"]["hair"],
             study.config["sheets"]["participants"],
+            study.config["sheets"]["saliva_cortisol"],
             study.config["cohort"]["dictionary"],
             study.config["cortisol"]["kits"],
             *(study.plate(p)["reader_file"] for p in finished_plates),

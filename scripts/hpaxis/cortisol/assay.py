@@ -66,3 +66,21 @@ def cv_percent(values):
     if values.size < 2:
         return np.nan
     return float(100 * np.std(values, ddof=1) / np.mean(values))
+
+
+def disagreement(logs, log_se, shared=None):
+    """Return how far values of one thing lie apart: ``(q, trace, covariance)``.
+
+    ``logs``: (n,) natural logs; ``log_se``: (n,) their standard errors; ``shared``: (n, p), what the errors have in
+    common, as `Curve.shared_error` has it, or None for independent errors. ``q``, the generalised sum of squares about
+    the best mean, is chi-square with n - 1 degrees of freedom where the values agree; a variance v between them adds
+    v × ``trace`` to its mean.
+    """
+    logs, variance = np.asarray(logs, dtype=float), np.asarray(log_se, dtype=float) ** 2
+    shared = np.zeros((len(logs), 1)) if shared is None else np.nan_to_num(np.asarray(shared, dtype=float))
+    wells = np.maximum(variance - np.sum(shared**2, axis=1), 1e-3 * variance)
+    covariance = np.diag(wells) + shared @ shared.T
+    inverse = np.linalg.inv(covariance)
+    columns = inverse.sum(axis=1)
+    projector = inverse - np.outer(columns, columns) / columns.sum()
+    return float(logs @ projector @ logs), float(np.trace(projector)), covariance

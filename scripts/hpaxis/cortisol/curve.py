@@ -178,6 +178,21 @@ class Curve:
         """Return the variance of the mean response of ``replicates`` wells at each x: wells and fitted curve."""
         return self.variance(self.response(x)) / replicates + self._curve_variance(x)
 
+    def shared_error(self, x):
+        """Return the curve's part of the error of ln x: n × 5 (one column a parameter, 0 for a 4PL's fifth).
+
+        What is read from one curve shares its error: the covariance of ln x_i and ln x_j is the product of rows i and
+        j, and the sum of a row's squares its variance. Columns are those of the symmetric root of the covariance.
+        """
+        x = np.asarray(x, dtype=float)
+        sd = np.sqrt(np.diag(self.covariance))
+        scale = np.where(sd > 0, sd, 1.0)
+        values, vectors = np.linalg.eigh(self.covariance / np.outer(scale, scale))
+        root = scale[:, None] * (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+        found = np.zeros((len(x), len(MODELS["5PL"])))
+        found[:, : len(sd)] = -gradient(x, self.theta) / (slope(x, self.theta) * x)[:, None] @ root
+        return found
+
     def _interval(self, y, x, replicates, level):
         """Ends of the set around x where the response is compatible with the curve; 0 or inf past the standards."""
         grid = np.linspace(np.log(self.lowest), np.log(self.highest), GRID)
@@ -259,8 +274,10 @@ def fit_curve(concentration, response, model="4PL", weights="none", variance=Non
     )  # fmt: skip
 
 
-def compare_models(concentration, response, weights="none", variance=None):
+def compare_models(concentration, response, weights="none", variance=None, fitted=None):
     """Compare the 4PL with the 5PL on the same standards.
+
+    ``fitted``: a `Curve` of one of them on these standards, which is not fitted again; or None.
 
     Returns DataFrame, one row per model: model, aicc, residual_sd, identified, f, p (of the 5PL's extra
     parameter; F test of nested least-squares fits), note. A model that cannot be fitted has NaN and its reason.
@@ -268,7 +285,8 @@ def compare_models(concentration, response, weights="none", variance=None):
     rows, fits = [], {}
     for model in MODELS:
         try:
-            fit = fits[model] = fit_curve(concentration, response, model, weights, variance)
+            known = fitted is not None and fitted.model == model
+            fit = fits[model] = fitted if known else fit_curve(concentration, response, model, weights, variance)
         except CurveError as error:
             rows.append(
                 {"model": model, "aicc": np.nan, "residual_sd": np.nan, "identified": False, "note": str(error)}

@@ -6,6 +6,7 @@ import pandas as pd
 from hpaxis import schemas
 from hpaxis.cortisol import assay
 from hpaxis.cortisol.kits import MOLAR_MASS
+from hpaxis.cortisol.runs import CURVE_COLUMNS
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.quantiles import normal_quantile, student_quantile
 from hpaxis.sheets import read_sheet
@@ -119,7 +120,9 @@ def _per_mg(found, kit, hair, settings, path):
     if settings is not None:
         volumes = assay.volume_cv(settings["volume_cv_percent"], sheet["dilution"].to_numpy() > 1)
         error = np.sqrt(error**2 + volumes**2 + (settings["mass_sd_mg"] / mass) ** 2)
-    return found.assign(number=values["number"], limit=np.maximum(values["limit"], 0.0), log_se=error)
+    once = np.hypot(volumes, settings["mass_sd_mg"] / mass) if settings is not None else np.nan
+    limits = np.maximum(values["limit"], 0.0)
+    return found.assign(number=values["number"], limit=limits, log_se=error, log_se_extract=once)
 
 
 def _measurements(found, kit, plate_id):
@@ -142,6 +145,8 @@ def _measurements(found, kit, plate_id):
         "limit_pg_per_mg": limit,
         "flags": np.where(number.isna() & ~below & ~above, "no_value", flags),
         "run": plate_id,
+        "log_se_extract": found.get("log_se_extract", np.nan),
+        **dict.fromkeys(CURVE_COLUMNS, np.nan),
     })  # fmt: skip
 
 

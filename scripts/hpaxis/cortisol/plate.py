@@ -8,6 +8,7 @@ import pandas as pd
 from hpaxis.cortisol import assay
 from hpaxis.cortisol.curve import Curve, CurveError, compare_models, fit_curve, pooled_variance
 from hpaxis.cortisol.layout import zero_as_b0
+from hpaxis.cortisol.runs import CURVE_COLUMNS
 
 LEVEL = 0.95
 # Of the settings, what a plate's limits need; the config's defaults.
@@ -15,7 +16,7 @@ LIMITS = {"lloq_cv_max_percent": 20.0, "binding_low_percent": None, "binding_hig
 MEASURED = ("control", "pool", "sample", "spiked", "extraction_blank")  # roles whose concentration is asked for
 ESTIMATE_COLUMNS = (
     "plate_id", "kit", "unit", "role", "sample", "dilution", "nominal", "wells", "n_wells", "response",
-    "concentration", "low", "high", "se", "cv_percent", "censored", "flags",
+    "concentration", "low", "high", "se", "cv_percent", "censored", "flags", *CURVE_COLUMNS,
 )  # fmt: skip
 
 
@@ -26,7 +27,8 @@ class PlateResult:
     ``curve``: the fitted `Curve`, or None where the standards cannot carry one; then ``failure`` says why.
     ``summary``: one row, see workflow/schemas/cortisol_curves.schema.yaml. ``wells``: one row per used well.
     ``estimates``: one row per sample, control or spiked sample at one dilution, in the kit's unit, not multiplied by
-    its dilution. ``models``: the 4PL/5PL comparison.
+    its dilution; `CURVE_COLUMNS` are what its error shares with the others of the plate (`Curve.shared_error`).
+    ``models``: the 4PL/5PL comparison.
     """
 
     curve: Curve | None
@@ -77,7 +79,7 @@ def quantify_plate(plate_id, read, layout, kit, settings=None, run=None):
         x, y = _curve_points(wells, kit)
         try:
             curve = fit_curve(x, y, kit.model, kit.weights, variance)
-            models = compare_models(x, y, kit.weights, variance)
+            models = compare_models(x, y, kit.weights, variance, curve)
         except CurveError as error:
             failure = str(error)
     wells["concentration"] = np.nan if curve is None else curve.invert(wells["response"].to_numpy())
@@ -172,28 +174,33 @@ def _well_flags(row, curve):
 def _estimates(plate_id, wells, curve, kit, scale, settings):
     """One row per sample, control or spiked sample at one dilution."""
     measured = wells[wells["role"].isin(MEASURED)]
+    columns = {c: measured[c].to_numpy() for c in ("status", "concentration", "response", "well")}
+    usable = columns["status"] == "ok"
+    grouped = measured.groupby(["role", "sample", "dilution", "nominal"], dropna=False, sort=True)
+    numbers, keys = grouped.ngroup().to_numpy(), measured[["role", "sample", "dilution", "nominal"]].to_numpy(object)
     rows, responses = [], []
-    for key, group in measured.groupby(["role", "sample", "dilution", "nominal"], dropna=False, sort=True):
-        ok = group[group["status"] == "ok"]
-        flags = sorted(set(group.loc[group["status"] != "ok", "status"]))
+    for number in range(grouped.ngroups):
+        places = np.flatnonzero(numbers == number)
+        ok = places[usable[places]]
+        flags = sorted(set(columns["status"][places]) - {"ok"})
         if len(ok) == 1:
             flags.append("single_well")
-        concentrations = ok["concentration"].to_numpy()
+        concentrations, signals = columns["concentration"][ok], columns["response"][ok]
         if np.isfinite(concentrations).any() and not (np.isfinite(concentrations) & (concentrations > 0)).all():
             flags.append("replicate_off_curve")
         rows.append({
             "plate_id": plate_id,
             "kit": kit.kit,
             "unit": kit.unit,
-            **dict(zip(("role", "sample", "dilution", "nominal"), key)),
-            "wells": ";".join(group["well"]),
+            **dict(zip(("role", "sample", "dilution", "nominal"), keys[places[0]])),
+            "wells": ";".join(columns["well"][places]),
             "n_wells": len(ok),
-            "response": ok["response"].mean(),
+            "response": signals.mean() if len(ok) else np.nan,
             "cv_percent": assay.cv_percent(concentrations[concentrations > 0]),
             "flags": flags,
         })  # fmt: skip
-        responses.append(ok["response"].to_numpy())
-    derived = ("concentration", "low", "high", "se", "censored")
+        responses.append(signals)
+    derived = ("concentration", "low", "high", "se", "censored", *CURVE_COLUMNS)
     table = pd.DataFrame(rows, columns=[c for c in ESTIMATE_COLUMNS if c not in derived])
     if curve is None:
         found = pd.DataFrame(dict.fromkeys(("estimate", "low", "high", "se"), np.nan), index=table.index)
@@ -206,6 +213,11 @@ def _estimates(plate_id, wells, curve, kit, scale, settings):
         found = curve.concentration(replicates, level=LEVEL)
         discordant = curve.discordance(replicates) > 1
         table["flags"] = [flags + ["discordant"] * bool(bad) for flags, bad in zip(table["flags"], discordant)]
+    inside = found["estimate"].notna().to_numpy()
+    shared = np.full((len(found), len(CURVE_COLUMNS)), np.nan)
+    if inside.any():
+        shared[inside] = curve.shared_error(found["estimate"].to_numpy()[inside])
+    found[list(CURVE_COLUMNS)] = shared
     table = pd.concat([table, found.rename(columns={"estimate": "concentration"})], axis=1)
     # Where the sample lies beyond the standards, so may its wells.
     inside = table["censored"] == "none"

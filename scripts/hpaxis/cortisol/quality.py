@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hpaxis.cortisol.assay import cv_percent
+from hpaxis.cortisol.assay import cv_percent, disagreement
 from hpaxis.cortisol.curve import CurveError, fit_curve
+from hpaxis.cortisol.runs import CURVE_COLUMNS
 
 COLUMNS = ("plate_id", "check", "subject", "value", "limit", "verdict", "reason", "remedy", "wells")
 RERUN_COLUMNS = ("plate_id", "role", "sample", "wells", "concentration", "cv_percent", "reason", "action")
@@ -228,7 +229,7 @@ def parallelism(group: pd.DataFrame) -> dict | None:
     """Compare the concentrations of one sample's dilutions, each times its dilution; None for fewer than two.
 
     Returns dict: cv (%), slope (of ln concentration by ln dilution), p (chi-square of the differences against the
-    standard errors, which curve and wells give).
+    errors of curve and wells; the dilutions share the curve).
     """
     if len(group) < 2:
         return None
@@ -241,9 +242,9 @@ def parallelism(group: pd.DataFrame) -> dict | None:
     )
     if len(neat) < 2 or factors.nunique() < 2:
         return None
-    logs, weight = np.log(neat), se**-2.0
-    centre = np.sum(weight * logs) / np.sum(weight)
-    p = stats.chi2.sf(np.sum(weight * (logs - centre) ** 2), len(neat) - 1)
+    logs = np.log(neat)
+    shared = group.reindex(columns=list(CURVE_COLUMNS))[known].fillna(0.0).to_numpy(dtype=float)
+    p = stats.chi2.sf(disagreement(logs, se, shared)[0], len(neat) - 1)
     return {"cv": cv_percent(neat), "slope": float(np.polyfit(np.log(factors), logs, 1)[0]), "p": float(p)}
 
 
@@ -282,15 +283,37 @@ def _row_reasons(row, flags, settings):
     return found
 
 
+def with_ranges(estimates, ranges):
+    """Return estimates with ``range_low`` and ``range_high``: what the lot gives for each control (NA without).
+
+    ``ranges``: DataFrame control, low, high of the plate's lot, or None; names are compared without regard to case.
+    """
+    given = {} if ranges is None else {r.control.lower(): (r.low, r.high) for r in ranges.itertuples()}
+    named = estimates["sample"].where(estimates["role"] == "control").fillna("").str.lower()
+    low, high = ([given.get(name, (np.nan, np.nan))[end] for name in named] for end in (0, 1))
+    return estimates.assign(range_low=np.array(low, dtype=float), range_high=np.array(high, dtype=float))
+
+
+def _by_range(row, found):
+    """Verdict and reason of a control that reads ``found`` (times its dilution), by its lot's range."""
+    if row.range_low <= found <= row.range_high:
+        return "pass", None
+    outside = f"{row.range_low:g}-{row.range_high:g}"
+    return "fail", f"control {row.sample} reads {found:.4g} {row.unit}, outside {outside} of its lot"
+
+
 def control_table(estimates, settings):
     """Follow every control over the plates (Levey-Jennings).
 
-    ``estimates``: the control rows of all plates. Returns DataFrame, one row per control on a plate: plate_id, kit,
-    control, nominal, concentration (times its dilution), cv_percent, recovery_percent, mean, sd (over all plates of
-    the kit), z (against the other plates: their mean, and their SD for one more plate), verdict, reason.
+    ``estimates``: the control rows of all plates, with ``range_low`` and ``range_high`` where lots give a range, which
+    then comes before recovery and before the other plates. Returns DataFrame, one row per control on a plate:
+    plate_id, kit, control, nominal, concentration (times its dilution), cv_percent, recovery_percent, mean, sd (over
+    all plates of the kit), z (against the other plates: their mean, and their SD for one more plate), verdict, reason.
     """
     rows = []
-    controls = estimates[estimates["role"] == "control"].copy()
+    controls = estimates[estimates["role"] == "control"]
+    missing = {c: np.nan for c in ("range_low", "range_high") if c not in controls}
+    controls = controls.assign(**missing)
     controls["concentration"] = controls["concentration"] * controls["dilution"].fillna(1)
     for (kit, name), group in controls.groupby(["kit", "sample"], sort=True):
         values = group["concentration"]
@@ -303,6 +326,10 @@ def control_table(estimates, settings):
             recovery = 100 * row.concentration / row.nominal if row.nominal > 0 else np.nan
             state, reason = _control_verdict(row, recovery, p, settings)
             lower, upper, source = _chart_limits(row.nominal, others, settings)
+            if np.isfinite(row.range_low):
+                lower, upper, source = row.range_low, row.range_high, "lot"
+                if np.isfinite(row.concentration) and row.censored == "none":
+                    state, reason = _by_range(row, row.concentration)
             rows.append((
                 row.plate_id, kit, name, row.nominal, row.concentration, row.cv_percent, recovery, values.mean(),
                 values.std(), z, lower, upper, source, state, reason,
@@ -474,17 +501,14 @@ def _control_verdict(row, recovery, p, settings):
 def _controls(result, settings, ranges=None):
     low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
     rows = []
-    given = {} if ranges is None else {r.control.lower(): (r.low, r.high) for r in ranges.itertuples()}
-    controls = result.estimates[result.estimates["role"] == "control"]
+    controls = with_ranges(result.estimates[result.estimates["role"] == "control"], ranges)
     for row in controls.itertuples():
         found = row.concentration * (1 if np.isnan(row.dilution) else row.dilution)
         recovery = 100 * found / row.nominal if row.nominal > 0 else np.nan
         state, reason = _control_verdict(row, recovery, np.nan, settings)
         limit = low if recovery < 100 else high
-        if row.sample.lower() in given and np.isfinite(found):
-            least, most = given[row.sample.lower()]
-            state = "pass" if least <= found <= most else "fail"
-            reason = f"control {row.sample} reads {found:.4g} {row.unit}, outside {least:g}-{most:g} of its lot"
+        if np.isfinite(row.range_low) and np.isfinite(found):
+            state, reason = _by_range(row, found)
         remedy = "check the control's lot and the standards' dilution; repeat the plate if it is out again"
         rows.append(_row("control_recovery", row.sample, recovery, limit, state, reason, remedy, row.wells))
     if controls.empty:

@@ -1,19 +1,25 @@
-"""Variance between runs: what controls, pools and repeated hair samples say of it, and what it adds to an interval.
+"""Variance between runs and plates: what controls, pools and repeated hair samples say of it, and what it adds.
 
-A measurement on the natural log is item + run + item in run + (curve and wells). The last part is known for each
-measurement; the two between are estimated here. A run is a plate, unless plates.tsv puts several plates in one run.
+A measurement on the natural log is item + run + plate in run + item in plate + (curve and wells). The last part is
+known for each measurement; what stands between is estimated here. The curve's error is the same for all items of a
+plate, so it is part of what plates differ by: it is taken as known and shared, and is in no estimated part. A run is
+a plate, unless plates.tsv puts several plates in one run; then, and only then, plates of a run are a level of their own.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import linalg, optimize, sparse, special, stats
+from scipy.sparse import csgraph
 
 GROSS = 0.001  # an item whose repeats disagree with a smaller p is left out: it says nothing of the other items
 ITEM_COLUMNS = ("item", "run", "value", "variance")
+CURVE_COLUMNS = ("curve_a", "curve_b", "curve_c", "curve_d", "curve_g")
+STEPS, HALVINGS, SETTLED = 100, 30, 1e-9  # of the search for the likeliest variances
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class RunVariance:
     ``shared``: of what all samples of a run have in common; ``runs``: runs behind it. ``own``: of an item's own
     differences between runs, beyond curve and wells; ``own_df``: its degrees of freedom. ``items``: controls, pools
     and hair samples that were measured in more than one run; ``left_out``: those whose repeats disagree grossly.
-    ``source``: runs, setting or none.
+    ``source``: runs, setting or none. ``plate``: of what all samples of one plate of a run have in common, beside its
+    curve; 0 with ``plate_df`` 0 where every plate is a run; ``plates``: plates behind it.
     """
 
     shared: float
@@ -33,38 +40,45 @@ class RunVariance:
     items: int
     left_out: tuple
     source: str
+    plate: float = 0.0
+    plate_df: float = 0.0
+    plates: int = 0
 
     @property
     def total(self) -> float:
         """Variance between runs of one measurement; 0 where it is not known."""
-        return self.shared + self.own
+        return self.shared + self.plate + self.own
 
-    def variance(self, runs: int, measurements: int) -> float:
-        """Variance that runs add to the mean of ``measurements`` in ``runs`` runs."""
-        return self.shared / runs + self.own / measurements
+    def variance(self, runs: int, measurements: int, plates: int | None = None) -> float:
+        """Variance that runs and plates add to the mean of ``measurements`` in ``runs`` runs on ``plates`` plates."""
+        return self.shared / runs + self.plate / (plates or runs) + self.own / measurements
 
-    def half_width(self, runs: int, measurements: int, level: float = 0.95, known: float = 0.0) -> float:
-        """Half the width (ln) that runs add to an interval, to be combined with the rest in quadrature.
+    def half_width(
+        self, runs: int, measurements: int, level: float = 0.95, known: float = 0.0, plates: int | None = None
+    ) -> float:
+        """Half the width (ln) that runs and plates add to an interval, to be combined with the rest in quadrature.
 
         ``known``: the variance of wells and curve. What an item has of its own between runs is one part of an error
         that is otherwise known: together they have the degrees of freedom of Satterthwaite's formula. Their quantile
-        and that of what a run shares are averaged by the variances they belong to, as in Cochran and Cox's test of
-        means with unequal variances: each quantile by itself would take its part for the whole error.
+        and those of what a run and a plate share are averaged by the variances they belong to, as in Cochran and Cox's
+        test of means with unequal variances: each quantile by itself would take its part for the whole error.
         """
-        normal = float(stats.norm.ppf((1 + level) / 2))
-        own, shared = self.own / measurements, self.shared / runs
+        middle = (1 + level) / 2
+        normal = float(special.ndtri(middle))
+        own, shared, plate = self.own / measurements, self.shared / runs, self.plate / (plates or runs)
         item = known + own
-        if item + shared == 0:
+        if item + shared + plate == 0:
             return 0.0
         df = self.own_df * (item / own) ** 2 if own > 0 and self.own_df > 0 else np.inf
-        quantile = float(stats.t.ppf((1 + level) / 2, df)) if np.isfinite(df) else normal
-        whole = (quantile * item + self.shared_quantile(runs, level) * shared) ** 2 / (item + shared)
-        return float(np.sqrt(max(whole - normal**2 * known, 0.0)))
+        quantile = float(special.stdtrit(df, middle)) if np.isfinite(df) else normal
+        of_plate = float(special.stdtrit(self.plate_df, middle)) if plate > 0 and self.plate_df > 0 else normal
+        whole = quantile * item + self.shared_quantile(runs, level) * shared + of_plate * plate
+        return float(np.sqrt(max(whole**2 / (item + shared + plate) - normal**2 * known, 0.0)))
 
     def shared_quantile(self, runs: int, level: float = 0.95) -> float:
         """Quantile by which the SD of what a run shares is multiplied, for something measured in ``runs`` runs."""
         if self.source == "setting":
-            return float(stats.norm.ppf((1 + level) / 2))
+            return float(special.ndtri((1 + level) / 2))
         return run_quantile(self.runs, min(runs, self.runs), level) if self.runs > 1 else 0.0
 
 
@@ -85,13 +99,15 @@ def run_variance(items: pd.DataFrame, run_cv_percent: float | None = None) -> Ru
     Parameters
     ----------
     items : DataFrame with `ITEM_COLUMNS`: item (control, pool or hair sample), run, value (ln concentration),
-        variance (of that value, by its curve and wells); one row per measurement.
+        variance (of that value, by its curve and wells); one row per measurement. And, where they are known,
+        `CURVE_COLUMNS`, the part of that variance which the items of a plate share (squares of them add up to it), and
+        plate; without, every run is one plate, and errors are independent.
     run_cv_percent : the laboratory's own CV between runs, used where the items do not span two runs; or None.
 
     Returns
     -------
-    RunVariance. Moments of a two-way layout without interaction (item + run), each less what curve and wells
-    explain and not below 0; items and runs that are not connected by common items do not count.
+    RunVariance. Restricted maximum likelihood of item (fixed) + run + plate + rest, with the errors of curve and wells
+    as they are known, and no variance below 0; items and runs that are not connected by common items do not count.
     """
     known = items.dropna(subset=["value", "variance"])
     known = known[known.groupby("item")["run"].transform("nunique") > 1]
@@ -103,40 +119,138 @@ def run_variance(items: pd.DataFrame, run_cv_percent: float | None = None) -> Ru
         kept = _connected(known[~known["item"].isin(gross)])
         kept = kept[kept.groupby("item")["run"].transform("nunique") > 1] if len(kept) else kept
         if len(kept):
-            shared, own, df = _moments(kept)
-            return RunVariance(shared, kept["run"].nunique(), own, df, kept["item"].nunique(), left_out, "runs")
+            return _likeliest(kept, left_out)
     if run_cv_percent is not None:
         return RunVariance(float(np.log1p((run_cv_percent / 100) ** 2)), 1, 0.0, 0.0, 0, left_out, "setting")
     return RunVariance(0.0, 1, 0.0, 0.0, 0, left_out, "none")
 
 
-def _moments(table):
-    """Shared and own variance, and the degrees of freedom of the latter, from ordinary least squares."""
-    items, runs = pd.factorize(table["item"], sort=True)[0], pd.factorize(table["run"], sort=True)[0]
-    n, n_items, n_runs = len(table), items.max() + 1, runs.max() + 1
-    design = np.zeros((n, n_items + n_runs - 1))
-    design[np.arange(n), items] = 1
-    later = runs > 0
-    design[np.flatnonzero(later), n_items + runs[later] - 1] = 1
-    y, v = table["value"].to_numpy(), table["variance"].to_numpy()
-    inverse = np.linalg.pinv(design.T @ design)
-    hat = design @ inverse @ design.T
-    residual = y - hat @ y
-    df = n - np.linalg.matrix_rank(design)
-    leave = np.eye(n) - hat
-    own = 0.0
-    if df > 0:
-        # E[r'r] = tr(M V M) with V = own I + diag(v), M the residual maker.
-        own = max((residual @ residual - np.sum(np.diag(leave @ leave) * v)) / df, 0.0)
-    effect = inverse @ design.T  # coefficients as a linear function of y
-    centre = np.zeros((n_runs, n_items + n_runs - 1))
-    centre[np.arange(1, n_runs), n_items + np.arange(n_runs - 1)] = 1
-    centre -= centre.mean(axis=0)
-    contrast = centre @ effect
-    runs_sum = float(np.sum((contrast @ y) ** 2))
-    noise = float(np.sum(contrast**2 * (own + v)))
-    shared = max((runs_sum - noise) / (n_runs - 1), 0.0)
-    return shared, own, float(df)
+def _likeliest(table, left_out):
+    """`RunVariance` of connected measurements: the variances of runs, plates and items with the highest likelihood."""
+    plates = table["plate"] if "plate" in table else table["run"]
+    curve = table.reindex(columns=list(CURVE_COLUMNS), fill_value=0.0).fillna(0.0).to_numpy(dtype=float)
+    item, run, plate = (pd.factorize(column, sort=True)[0] for column in (table["item"], table["run"], plates))
+    n, n_runs, n_plates = len(table), run.max() + 1, plate.max() + 1
+    rank_runs, rank_plates = (_rank(item, group) for group in (run, plate))
+    run_df, plate_df, own_df = n_runs - 1, rank_plates - rank_runs, n - rank_plates
+    value, variance = table["value"].to_numpy(dtype=float), table["variance"].to_numpy(dtype=float)
+    wells = np.maximum(variance - np.sum(curve**2, axis=1), 1e-9)
+    groups = [run, plate] if plate_df > 0 else [run]
+    shared, *of_plate, own = _reml(value, item, wells, groups, plate, curve, own_df > 0)
+    between = float(of_plate[0]) if of_plate else 0.0
+    # What is 0 lends its degrees of freedom to what lies below it: they are then one and the same.
+    plate_df_pooled = plate_df + (run_df if shared == 0 else 0)
+    own_df_pooled = own_df + (plate_df_pooled if between == 0 else 0)
+    if plate_df == 0:
+        own_df_pooled = own_df + (run_df if shared == 0 else 0)
+    return RunVariance(
+        float(shared), int(n_runs), float(own), float(own_df_pooled if own > 0 else own_df), int(item.max() + 1),
+        left_out, "runs", between, float(plate_df_pooled if between > 0 else plate_df), int(n_plates),
+    )  # fmt: skip
+
+
+def _rank(item, group):
+    """Rank of the design item + group: their numbers less the number of parts that are not connected."""
+    n, m = item.max() + 1, group.max() + 1
+    graph = sparse.coo_array((np.ones(len(item)), (item, n + group)), shape=(n + m, n + m))
+    return n + m - csgraph.connected_components(graph, directed=False)[0]
+
+
+def _reml(value, item, wells, groups, plate, curve, with_own):
+    """Variances of ``groups`` (codes of each measurement, outer first) and of the rest, by restricted likelihood.
+
+    ``wells``: known variance of each measurement; ``curve``: n × p, what it has in common with others of its
+    ``plate``. Average information (Gilmour, Thompson and Cullis 1995, Biometrics 51:1440-1450) with halved steps
+    that stop at 0. Item means are absorbed, and measurements are independent given runs, plates and curves, so that the
+    largest matrix has as many rows as there are of those.
+    """
+    n, p = curve.shape
+    rows = np.arange(n)
+    blocks = [sparse.csr_array((np.ones(n), (rows, code)), shape=(n, code.max() + 1)) for code in groups]
+    where = (np.repeat(rows, p), (plate[:, None] * p + np.arange(p)).ravel())
+    blocks.append(sparse.csr_array((curve.ravel(), where), shape=(n, (plate.max() + 1) * p)))
+    random = sparse.hstack(blocks).toarray()
+    ends = np.cumsum([0, *(block.shape[1] for block in blocks)])
+    spans = [slice(a, b) for a, b in itertools.pairwise(ends[:-1])]
+
+    def look(theta):
+        own = theta[-1]
+        weight = 1 / (wells + own)
+        of_item = np.bincount(item, weight)
+
+        def centred(v):
+            mean = np.zeros((len(of_item), *v.shape[1:]))
+            w = weight.reshape(-1, *[1] * (v.ndim - 1))
+            np.add.at(mean, item, w * v)
+            return w * (v - (mean / of_item.reshape(-1, *[1] * (v.ndim - 1)))[item])
+
+        root = np.ones(ends[-1])
+        for span, variance in zip(spans, theta):
+            root[span] = np.sqrt(variance)
+        side = centred(random)
+        inner, right = random.T @ side, side.T @ value
+        factor = linalg.cho_factor(np.eye(ends[-1]) + root[:, None] * inner * root)
+
+        def shrunk(v):
+            return root[:, None] * linalg.cho_solve(factor, root[:, None] * v)
+
+        residual = centred(value) - side @ shrunk(right[:, None])[:, 0]
+        log_likelihood = -0.5 * (
+            -np.sum(np.log(weight)) + np.sum(np.log(of_item)) + 2 * np.sum(np.log(np.diag(factor[0])))
+            + value @ residual
+        )  # fmt: skip
+        return log_likelihood, (weight, of_item, centred, side, inner, shrunk, residual)
+
+    def direction(theta, state):
+        weight, of_item, centred, side, inner, shrunk, residual = state
+        left = inner - inner @ shrunk(inner)
+        back = random.T @ residual
+        traces = [np.trace(left[span, span]) for span in spans]
+        squares = [np.sum(back[span] ** 2) for span in spans]
+        pushed = [random[:, span] @ back[span] for span in spans]
+        absorbed = np.sum(weight) - np.sum(np.bincount(item, weight**2) / of_item)
+        traces.append(absorbed - np.sum(shrunk(side.T @ side).diagonal()))
+        squares.append(np.sum(residual**2))
+        pushed.append(residual)
+        score = -0.5 * (np.array(traces) - np.array(squares))
+        pushed = np.column_stack(pushed)
+        projected = centred(pushed) - side @ shrunk(side.T @ pushed)
+        information = 0.5 * pushed.T @ projected
+        free = (theta > 0) | (score > 0)
+        if not with_own:
+            free[-1] = False
+        while True:
+            step = np.zeros(len(theta))
+            if free.any():
+                step[free] = np.linalg.lstsq(information[np.ix_(free, free)], score[free], rcond=1e-12)[0]
+            stuck = free & (theta == 0) & (step < 0)
+            if not stuck.any():
+                return step
+            free &= ~stuck
+
+    scale = float(np.median(wells))
+    theta = np.full(len(groups) + 1, scale)
+    if not with_own:
+        theta[-1] = 0.0
+    best, state = look(theta)
+    for _ in range(STEPS):
+        step = direction(theta, state)
+        # A step that leaves the variances ends where the first of them is 0.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = step * min(1.0, float(np.min(np.where(step < 0, -theta / step, np.inf))))
+        for halving in range(HALVINGS):
+            trial = theta + step / 2**halving
+            trial[trial < 1e-12 * scale] = 0.0
+            found, new = look(trial)
+            if found >= best - 1e-12 * abs(best):
+                break
+        else:
+            break
+        moved = np.max(np.abs(trial - theta))
+        theta, best, state = trial, found, new
+        if moved <= SETTLED * (scale + theta.max()):
+            break
+    return np.where(theta < 1e-8 * scale, 0.0, theta)
 
 
 def _connected(table):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from hpaxis import schemas
 from hpaxis.cortisol import assay, quality
@@ -12,27 +12,29 @@ from hpaxis.cortisol.finished import bridge, convert
 from hpaxis.cortisol.kits import pg_per_ml
 from hpaxis.cortisol.plate import ESTIMATE_COLUMNS
 from hpaxis.cortisol.reliability import reliability_table
-from hpaxis.cortisol.runs import run_variance
+from hpaxis.cortisol.runs import CURVE_COLUMNS, run_variance
 from hpaxis.cortisol.segments import months, trajectories
+from hpaxis.cortisol.series import measured_tubes
 from hpaxis.problems import InputError, Problem
 
 MEASUREMENT_COLUMNS = (
     "plate_id", "hair_id", "platform", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "cv_percent",
-    "n_wells", "censored", "limit_pg_per_mg", "flags", "run",
+    "n_wells", "censored", "limit_pg_per_mg", "flags", "run", "log_se_extract", *CURVE_COLUMNS,
 )  # fmt: skip
 SAMPLE_COLUMNS = (
     "hair_id", "participant_id", "timepoint", "segment", "segment_from_cm", "segment_to_cm", "month_from", "month_to",
     "platform", "plate_id", "measurements", "runs", "n_wells", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high",
-    "log_se", "log_se_within_run", "cv_percent", "censored", "limit_pg_per_mg", "flags",
+    "log_se", "log_se_within_run", "log_se_extract", "cv_percent", "censored", "limit_pg_per_mg", "flags",
 )  # fmt: skip
 VARIANCE_COLUMNS = ("platform", "level", "variance", "cv_percent", "df", "groups", "note")
 BRIDGING_COLUMNS = (
     "source", "target", "n", "intercept", "intercept_se", "slope", "slope_se", "residual_sd", "source_log_se",
     "error_ratio", "lowest", "highest", "r", "note",
 )  # fmt: skip
-Z = stats.norm.ppf(0.975)
+Z = float(special.ndtri(0.975))
 # A measurement with one of these is used for a sample's value only if the sample has no better one.
 DOUBTFUL = ("cv_rerun", "discordant", "plate_failed", "replicate_off_curve", "not_parallel", "outside_binding")
+_DOUBTFUL = frozenset(DOUBTFUL)
 DISAGREE = 0.01  # repeats that differ beyond their errors with a smaller p are flagged
 
 
@@ -55,7 +57,7 @@ class CortisolTables:
     trajectories: pd.DataFrame
 
 
-def collect(plates, finished, hair, participants, arms, settings, others=None):
+def collect(plates, finished, hair, participants, arms, settings, others=None, saliva=None):
     """Bring all plates together.
 
     Parameters
@@ -67,6 +69,7 @@ def collect(plates, finished, hair, participants, arms, settings, others=None):
     arms : list of str, in the config's order.
     settings : dict, the config's cortisol section.
     others : DataFrame of `finished.read_other_analytes`, all tables' rows; or None.
+    saliva : DataFrame of saliva_cortisol.tsv, whose tubes may stand on the plates too; or None.
 
     Returns
     -------
@@ -112,7 +115,7 @@ def collect(plates, finished, hair, participants, arms, settings, others=None):
         wells=plates["wells"],
         controls=controls,
         quality=checks,
-        rerun=rerun_list(plates["rerun"], samples, measurements),
+        rerun=rerun_list(plates["rerun"], samples, measurements, _tubes(plates, saliva, settings)),
         reliability=reliability_table(measurements),
         bridging=bridging,
         plate_by_arm=counts,
@@ -144,8 +147,9 @@ def analyte_table(samples, rest, plates, settings) -> pd.DataFrame:
     """Return other analytes, combined over repeats as cortisol is, and the ratio of cortisol to each of them.
 
     ``samples``: `sample_table` of cortisol; ``rest``: measurements of other analytes, with a column analyte.
-    The ratio's error takes the two errors as independent: what one extract's mass and volumes share cancels in truth,
-    so the interval is a little wide. Returns DataFrame with `ANALYTE_COLUMNS`; a ratio has no unit.
+    In the ratio what one extract's mass and volumes share cancels, where both come from plates or from concentrations
+    of the extract; finished values per mg say nothing of it, and their errors are taken as independent. Returns
+    DataFrame with `ANALYTE_COLUMNS`; a ratio has no unit.
     """
     parts = []
     for analyte, group in rest.groupby("analyte", sort=True) if len(rest) else ():
@@ -165,16 +169,31 @@ def analyte_table(samples, rest, plates, settings) -> pd.DataFrame:
 
 
 def _ratio(samples, other, analyte):
-    """Cortisol / analyte of each hair sample that has a number for both."""
-    both = samples.merge(other[["hair_id", "platform", "pg_per_mg", "log_se"]], on="hair_id", suffixes=("", "_other"))
+    """Cortisol / analyte of each hair sample that has a number for both.
+
+    The hair was weighed and extracted once for both, so that part of the two errors cancels. The interval is from the
+    two intervals without that part, each end by the ends that move it (Zou and Donner 2008, Statistics in Medicine
+    27:1693-1702).
+    """
+    theirs = ["hair_id", "platform", "pg_per_mg", "low", "high", "log_se", "log_se_extract"]
+    both = samples.merge(other[theirs], on="hair_id", suffixes=("", "_other"))
     both = both[both["cortisol_pg_per_mg"].notna() & both["pg_per_mg"].notna()]
+    once = both[["log_se_extract", "log_se_extract_other"]].astype(float).min(axis=1, skipna=False).fillna(0.0) ** 2
     ratio = both["cortisol_pg_per_mg"] / both["pg_per_mg"]
-    error = np.hypot(both["log_se"], both["log_se_other"])
+    error = np.sqrt(np.maximum(both["log_se"] ** 2 + both["log_se_other"] ** 2 - 2 * once, 0.0))
+    with np.errstate(divide="ignore"):
+        down, up, down_other, up_other = (
+            np.maximum(np.log(a / b) ** 2 - Z**2 * once, 0.0)
+            for a, b in (
+                (both["cortisol_pg_per_mg"], both["cortisol_low"]), (both["cortisol_high"], both["cortisol_pg_per_mg"]),
+                (both["pg_per_mg"], both["low"]), (both["high"], both["pg_per_mg"]),
+            )
+        )  # fmt: skip
     return both.assign(
         analyte=f"cortisol/{analyte}",
         platform=[a if a == b else f"{a}/{b}" for a, b in zip(both["platform"], both["platform_other"])],
-        pg_per_mg=ratio, low=ratio * np.exp(-Z * error), high=ratio * np.exp(Z * error), log_se=error,
-        censored="none", limit_pg_per_mg=np.nan, flags="",
+        pg_per_mg=ratio, low=ratio * np.exp(-np.sqrt(down + up_other)), high=ratio * np.exp(np.sqrt(up + down_other)),
+        log_se=error, censored="none", limit_pg_per_mg=np.nan, flags="",
     )  # fmt: skip
 
 
@@ -191,9 +210,10 @@ def run_variances(measurements, estimates, summary, settings, platforms=()) -> d
         group = measurements[measurements["platform"] == platform]
         doubtful = group["flags"].fillna("").str.split(";").map(lambda names: bool(set(names) & set(DOUBTFUL)))
         kind = group.get("kind", "hair")
-        items = [
-            _items(kind + " " + group["hair_id"], group["run"], group["cortisol_pg_per_mg"], group["log_se"])[~doubtful]
-        ]
+        own = group["log_se"].astype(float) ** 2
+        if "log_se_extract" in group:  # weighed and extracted once: no part of what measurements differ by
+            own = np.maximum(own - group["log_se_extract"].astype(float).fillna(0.0) ** 2, 0.0)
+        items = [_items(kind + " " + group["hair_id"], group, group["cortisol_pg_per_mg"], own)[~doubtful]]
         if len(summary) and len(estimates):
             plates = summary[summary["kit"] == platform].set_index("plate_id")
             if not use_failed and "verdict" in plates:
@@ -202,15 +222,20 @@ def run_variances(measurements, estimates, summary, settings, platforms=()) -> d
             known = known[(known["censored"] == "none") & (known["concentration"] > 0)]
             names = known["role"] + " " + known["sample"] + " " + known["dilution"].fillna(1).astype(str)
             runs = known["plate_id"].map(plates["run"]) if "run" in plates else known["plate_id"]
-            items.append(_items(names, runs, known["concentration"], known["se"] / known["concentration"]))
+            own = (known["se"] / known["concentration"]) ** 2
+            items.append(_items(names, known.assign(run=runs), known["concentration"], own))
         found[platform] = run_variance(pd.concat(items, ignore_index=True), settings["run_cv_percent"])
     return found
 
 
-def _items(names, runs, values, log_se):
+def _items(names, group, values, variance):
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(values.astype(float))
-    return pd.DataFrame({"item": names, "run": runs, "value": logs, "variance": log_se.astype(float) ** 2})
+    found = pd.DataFrame({
+        "item": names, "run": group["run"], "value": logs, "variance": variance.astype(float),
+        "plate": group["plate_id"],
+    })  # fmt: skip
+    return found.join(group.reindex(columns=list(CURVE_COLUMNS)).astype(float).fillna(0.0))
 
 
 def _between_runs(between):
@@ -235,7 +260,10 @@ def _between_runs(between):
 
 
 def variance_table(between, summary) -> pd.DataFrame:
-    """Return the variance of ln(pg/mg) by platform and level, with `VARIANCE_COLUMNS`: wells, run, sample in run."""
+    """Return the variance of ln(pg/mg) by platform and level, with `VARIANCE_COLUMNS`.
+
+    Levels: well, run, plate in run, sample in run; what is not known at a level, and why, stands in its note.
+    """
     rows = []
     for platform, found in between.items():
         plates = summary[summary["kit"] == platform] if len(summary) else summary
@@ -248,26 +276,48 @@ def variance_table(between, summary) -> pd.DataFrame:
             "runs": f"from {found.items} controls, pools and hair samples in {found.runs} runs",
         }
         known = found.source != "none"
-        for level, variance, df in (("run", found.shared, found.runs - 1), ("sample in run", found.own, found.own_df)):
+        levels = [("run", found.shared, found.runs - 1, found.runs, words[found.source])]
+        apart = found.source == "runs" and found.plates > found.runs
+        if apart and found.plate_df > 0:
+            note = f"what all samples of a plate share beside its curve, in {found.plates} plates of {found.runs} runs"
+            levels.append(("plate in run", found.plate, found.plate_df, found.plates, note))
+        elif apart:
+            note = "not known apart from runs and samples: no two plates of a run have an item in common with others"
+            levels.append(("plate in run", np.nan, np.nan, found.plates, note))
+        elif known:
+            note = "every plate is a run of its own: what plates differ by is what runs differ by"
+            levels.append(("plate in run", np.nan, np.nan, found.runs, note))
+        levels.append(("sample in run", found.own, found.own_df, found.runs, words[found.source]))
+        for level, variance, df, groups, note in levels:
             value = variance if known else np.nan
             cv = 100 * np.sqrt(np.expm1(value))
-            rows.append(
-                (platform, level, value, cv, df if found.source == "runs" else np.nan, found.runs, words[found.source])
-            )
+            rows.append((platform, level, value, cv, df if found.source == "runs" else np.nan, groups, note))
     return pd.DataFrame(rows, columns=list(VARIANCE_COLUMNS))
 
 
-def rerun_list(rerun, samples, measurements) -> pd.DataFrame:
-    """Return all plates' rerun rows, less hair samples that another plate has settled, and repeats that disagree.
+def _tubes(plates, saliva, settings):
+    """`sample_table` of the tubes of saliva on these plates; without rows where there are none."""
+    nothing = pd.DataFrame(columns=list(SAMPLE_COLUMNS))
+    if saliva is None or saliva.empty:
+        return nothing
+    measured, own = measured_tubes(plates, saliva, settings)
+    if measured.empty:
+        return nothing
+    between = run_variances(measured.assign(kind="saliva"), plates["estimates"], plates["summary"], own)
+    return sample_table(measured, own, between)
 
-    A row has ``cortisol_pg_per_mg`` of its plate, where it is known.
+
+def rerun_list(rerun, samples, measurements, tubes=None) -> pd.DataFrame:
+    """Return all plates' rerun rows, less what another plate has settled, and repeats that disagree.
+
+    ``samples``: of hair; ``tubes``: of saliva, by the same columns, or None. A row has ``cortisol_pg_per_mg`` of its
+    plate, where it is known (hair only).
     """
+    samples = samples if tubes is None or tubes.empty else pd.concat([samples, tubes], ignore_index=True)
     good = samples[samples["cortisol_pg_per_mg"].notna() | (samples["censored"] != "none")]
-    doubt = (
-        good["flags"].fillna("").str.split(";").map(lambda names: bool(set(names) & {*DOUBTFUL, "repeats_disagree"}))
-    )
-    single = good["flags"].fillna("").str.contains("single_well")
-    settled = set(good.loc[~doubt & ~single & (good["censored"] == "none"), "hair_id"])
+    flags = good["flags"].fillna("").str.split(";").map(set)
+    doubt = flags.map(lambda names: bool(names & {*DOUBTFUL, "repeats_disagree", "single_well"}))
+    settled = set(good.loc[~doubt & (good["censored"] == "none"), "hair_id"])
     values = measurements[["plate_id", "hair_id", "cortisol_pg_per_mg"]].rename(columns={"hair_id": "sample"})
     table = rerun[~((rerun["role"] == "sample") & rerun["sample"].isin(settled))]
     table = table.merge(values, on=["plate_id", "sample"], how="left")
@@ -275,7 +325,7 @@ def rerun_list(rerun, samples, measurements) -> pd.DataFrame:
         (
             row.plate_id, "sample", row.hair_id, None, np.nan, row.cv_percent,
             "repeats differ beyond their errors and the runs'", "measure it once more; look for a swapped tube",
-            row.cortisol_pg_per_mg,
+            row.cortisol_pg_per_mg if tubes is None or row.hair_id not in set(tubes["hair_id"]) else np.nan,
         )
         for row in good[good["flags"].fillna("").str.contains("repeats_disagree")].itertuples()
     ]  # fmt: skip
@@ -308,15 +358,14 @@ def hair_measurements(estimates, summary, checks, hair, settings):
     """
     rows = []
     plates = summary.set_index("plate_id")
-    sheet = hair.set_index("hair_id")
+    sheet, of_plate = hair.set_index("hair_id").to_dict("index"), plates.to_dict("index")
     failed = set(checks.loc[checks["verdict"] == "fail", "plate_id"])
-    samples = estimates[(estimates["role"] == "sample") & estimates["sample"].isin(sheet.index)]
-    blanks = extraction_blanks(estimates, plates)
-    for (plate_id, hair_id), group in samples.groupby(["plate_id", "sample"], sort=True):
-        extract = sheet.loc[hair_id]
-        plate = plates.loc[plate_id]
+    samples = estimates[(estimates["role"] == "sample") & estimates["sample"].isin(sheet)]
+    blanks = extraction_blanks(estimates, plates) if settings["extraction_blank"] == "subtract" else {}
+    for (plate_id, hair_id), group in _groups(samples, ["plate_id", "sample"], ESTIMATED):
+        extract, plate = sheet[hair_id], of_plate[plate_id]
         found = _neat(group, extract["dilution"], plate, settings)
-        if settings["extraction_blank"] == "subtract" and plate_id in blanks:
+        if plate_id in blanks:
             found = less_blank(found, *blanks[plate_id])
         row = {"plate_id": plate_id, "hair_id": hair_id, "platform": plate["kit"], **_in_hair(found, extract, settings)}
         row |= {"cv_percent": found["cv_percent"], "n_wells": found["n_wells"]}
@@ -325,12 +374,32 @@ def hair_measurements(estimates, summary, checks, hair, settings):
         if extract["mass_mg"] < settings["low_mass_mg"]:
             row["flags"] = _joined(row["flags"], "low_mass")
         rows.append(row)
-    numbers = [
-        c for c in MEASUREMENT_COLUMNS if c not in ("plate_id", "hair_id", "platform", "censored", "flags", "run")
-    ]
-    words = [c for c in MEASUREMENT_COLUMNS if c not in numbers]
+    words = ["plate_id", "hair_id", "platform", "censored", "flags", "run"]
+    numbers = [c for c in MEASUREMENT_COLUMNS if c not in words]
     table = pd.DataFrame(rows, columns=list(MEASUREMENT_COLUMNS)).astype(dict.fromkeys(numbers, float))
     return table if len(table) else table.astype(dict.fromkeys(words, "str"))
+
+
+ESTIMATED = ("dilution", "concentration", "low", "high", "se", "cv_percent", "n_wells", "censored", "flags")
+
+
+def _groups(table, keys, columns):
+    """Yield ``(key, {column: array})`` of each group in the order of its keys; rows of a group keep theirs.
+
+    `CURVE_COLUMNS` come as one array under ``curve``, 0 where they are not known.
+    """
+    order = np.lexsort([table[key].to_numpy(dtype=object).astype(str) for key in reversed(keys)])
+    names = list(zip(*(table[key].to_numpy(dtype=object)[order] for key in keys)))
+    arrays = {}
+    for column in columns:
+        values = table[column]
+        if column in ("flags", "censored"):
+            values = values.fillna("").to_numpy(dtype=object)
+        arrays[column] = (values if isinstance(values, np.ndarray) else values.to_numpy())[order]
+    arrays["curve"] = table.reindex(columns=list(CURVE_COLUMNS)).fillna(0.0).to_numpy(dtype=float)[order]
+    starts = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
+    for start, end in zip(starts, [*starts[1:], len(names)]):
+        yield names[start], {column: values[start:end] for column, values in arrays.items()}
 
 
 def extraction_blanks(estimates, plates):
@@ -379,7 +448,8 @@ def less_blank(found, blank, error):
         nothing = dict.fromkeys(("estimate", "low", "high", "log_se"), np.nan)
         return found | nothing | {"censored": "below", "limit": max(high, 0.0), "flags": flags}
     log_se = float(np.hypot(found["log_se"] * found["estimate"], error)) / net
-    return found | {"estimate": net, "low": low, "high": high, "log_se": log_se, "flags": flags}
+    curve = found.get("curve", 0.0) * found["estimate"] / net
+    return found | {"estimate": net, "low": low, "high": high, "log_se": log_se, "curve": curve, "flags": flags}
 
 
 def sample_table(measurements, settings, between=None):
@@ -393,23 +463,23 @@ def sample_table(measurements, settings, between=None):
     rows = []
     nothing = pd.DataFrame()
     between = run_variances(measurements, nothing, nothing, settings) if between is None else between
-    for (hair_id, platform), group in measurements.groupby(["hair_id", "platform"], sort=True):
-        flags = group["flags"].fillna("").str.split(";")
-        doubtful = flags.map(lambda names: bool(set(names) & set(DOUBTFUL)))
-        if settings["failed_plates"] != "use":
-            on_failed = flags.map(lambda names: "plate_failed" in names)
-            if on_failed.all():
-                lost = group.assign(**dict.fromkeys(VALUES, np.nan), censored="none")
-                rows.append({**_combined(lost, len(group), None), "hair_id": hair_id, "platform": platform})
-                continue
-            group, doubtful = group[~on_failed], doubtful[~on_failed]
-        has_value = group["cortisol_pg_per_mg"].notna()
-        usable = group[has_value | (group["censored"] != "none")]
-        best = usable[~doubtful.loc[usable.index]]
-        chosen = best if len(best) else (usable if len(usable) else group)
-        if chosen["cortisol_pg_per_mg"].notna().any():
-            chosen = chosen[chosen["cortisol_pg_per_mg"].notna()]
-        rows.append({**_combined(chosen, len(group), between.get(platform)), "hair_id": hair_id, "platform": platform})
+    leave_out = settings["failed_plates"] != "use"
+    records = measurements.assign(flags=measurements["flags"].fillna("")).to_dict("records")
+    for (hair_id, platform), places in measurements.groupby(["hair_id", "platform"], sort=True).indices.items():
+        group = [records[i] for i in places]
+        names = [set(row["flags"].split(";")) for row in group]
+        key = {"hair_id": hair_id, "platform": platform}
+        here = [i for i, flags in enumerate(names) if not (leave_out and "plate_failed" in flags)]
+        if not here:
+            lost = [{**row, **dict.fromkeys(VALUES, np.nan), "censored": "none"} for row in group]
+            rows.append({**_combined(lost, len(group), None), **key})
+            continue
+        usable = [i for i in here if _known(group[i]) or group[i]["censored"] != "none"]
+        best = [i for i in usable if not names[i] & _DOUBTFUL]
+        chosen = [group[i] for i in best or usable or here]
+        if any(_known(row) for row in chosen):
+            chosen = [row for row in chosen if _known(row)]
+        rows.append({**_combined(chosen, len(here), between.get(platform)), **key})
     table = pd.DataFrame(rows, columns=list(SAMPLE_COLUMNS))
     if table.empty:  # plates of saliva only
         return table.astype(dict.fromkeys(("hair_id", "participant_id", "platform", "censored", "flags"), "str"))
@@ -470,33 +540,38 @@ def bridge_platforms(measurements, target):
 
 
 def _neat(group, sheet_dilution, plate, settings):
-    """One sample on one plate: concentration in the undiluted extract, in pg/mL, over its dilutions."""
-    binding = group["flags"].fillna("").str.contains("outside_binding")
-    if (~binding & (group["censored"] == "none")).any():
-        group = group[~binding]
-    factor = group["dilution"].fillna(sheet_dilution).to_numpy()
+    """One sample on one plate: concentration in the undiluted extract, in pg/mL, over its dilutions.
+
+    ``group``: arrays of `_groups`; ``curve`` of the result is what its error shares with the plate's other samples.
+    """
+    within = np.array(["outside_binding" not in flags for flags in group["flags"]])
+    if not within.all() and (within & (group["censored"] == "none")).any():
+        group = {name: values[within] for name, values in group.items()}
+    factor = np.where(np.isnan(group["dilution"].astype(float)), sheet_dilution, group["dilution"].astype(float))
     scale = factor * pg_per_ml(plate["unit"], plate.get("analyte", "cortisol"))
-    inside = (group["censored"] == "none").to_numpy() & group["concentration"].notna().to_numpy()
+    inside = (group["censored"] == "none") & ~np.isnan(group["concentration"])
     out = {
         "factor": float(factor[0]), "n_wells": int(group["n_wells"].sum()), "censored": "none", "limit": np.nan,
         "estimate": np.nan, "low": np.nan, "high": np.nan, "log_se": np.nan, "cv_percent": np.nan,
-        "flags": sorted({f for flags in group["flags"].fillna("") for f in flags.split(";") if f}),
+        "flags": sorted({f for flags in group["flags"] for f in flags.split(";") if f}),
+        "curve": np.zeros(len(CURVE_COLUMNS)),
     }  # fmt: skip
     if inside.any():
-        part, scale = group[inside], scale[inside]
-        log_se = (part["se"] / part["concentration"]).to_numpy()
+        part, scale = {name: values[inside] for name, values in group.items()}, scale[inside]
+        log_se = part["se"] / part["concentration"]
         weight = log_se**-2.0 / np.sum(log_se**-2.0)
-        logs = np.log(part["concentration"].to_numpy() * scale)
-        estimate = float(np.exp(np.sum(weight * logs)))
+        logs = np.log(part["concentration"] * scale)
+        cvs = part["cv_percent"][~np.isnan(part["cv_percent"])]
         out |= {
-            "estimate": estimate,
+            "estimate": float(np.exp(np.sum(weight * logs))),
             "log_se": float(np.sum(log_se**-2.0) ** -0.5),
-            "cv_percent": part["cv_percent"].max(),
+            "cv_percent": cvs.max() if len(cvs) else np.nan,
+            "curve": weight @ part["curve"],
         }
-        if len(part) == 1:
-            out |= {"low": part["low"].iloc[0] * scale[0], "high": part["high"].iloc[0] * scale[0]}
+        if len(logs) == 1:
+            out |= {"low": part["low"][0] * scale[0], "high": part["high"][0] * scale[0]}
         else:
-            out |= _combine_dilutions(logs, log_se, out, settings)
+            out |= _combine_dilutions(logs, log_se, part["curve"], out, settings)
         out["factor"] = float(factor[inside][0])
         return out
     sides = set(group["censored"]) - {"none"}
@@ -504,32 +579,37 @@ def _neat(group, sheet_dilution, plate, settings):
         side = sides.pop()
         # Of several dilutions, the one that says most: the lowest upper limit, or the highest lower one.
         limits = np.where(group["censored"] == "below", group["high"], group["low"]) * scale
-        limits = limits[(group["censored"] == side).to_numpy()]
+        limits = limits[group["censored"] == side]
         out["censored"], out["limit"] = side, float(limits.min() if side == "below" else limits.max())
     elif sides:
         out["flags"].append("contradictory_dilutions")
     return out
 
 
-def _combine_dilutions(logs, log_se, found, settings):
+def _combine_dilutions(logs, log_se, curve, found, settings):
     """The mean of several dilutions with its error and interval, and the flag not_parallel.
 
-    Random effects by DerSimonian and Laird's moments: where dilutions agree within their errors, the weights are
-    those of the errors alone. The interval of dilutions that are not parallel holds each of them.
+    Random effects by DerSimonian and Laird's moments, with the curve's error shared: where dilutions agree within their
+    errors, the weights are those of the errors alone. The interval of dilutions that are not parallel holds each of
+    them.
     """
-    weight = log_se**-2.0
-    k, total = len(logs), weight.sum()
-    q = float(np.sum(weight * (logs - np.sum(weight * logs) / total) ** 2))
-    between = max(q - (k - 1), 0.0) / (total - np.sum(weight**2) / total)
+    k = len(logs)
+    q, trace, covariance = assay.disagreement(logs, log_se, curve)
+    between = max(q - (k - 1), 0.0) / trace
     weight = 1 / (log_se**2 + between)
-    mean, error = float(np.sum(weight * logs) / weight.sum()), float(weight.sum() ** -0.5)
+    weight = weight / weight.sum()
+    mean = float(np.sum(weight * logs))
+    error = float(np.sqrt(weight @ (covariance + between * np.eye(k)) @ weight))
     half, flags = Z * error, list(found["flags"])
-    uneven = stats.chi2.sf(q, k - 1) < quality.NOT_PARALLEL_P
+    uneven = special.chdtrc(k - 1, q) < quality.NOT_PARALLEL_P
     if uneven and assay.cv_percent(np.exp(logs)) > settings["parallelism_max_percent"]:
         flags.append("not_parallel")
         half = max(half, float(np.abs(logs - mean).max()))
     low, high = float(np.exp(mean - half)), float(np.exp(mean + half))
-    return {"estimate": float(np.exp(mean)), "log_se": error, "low": low, "high": high, "flags": flags}
+    return {
+        "estimate": float(np.exp(mean)), "log_se": error, "low": low, "high": high, "flags": flags,
+        "curve": weight @ curve,
+    }  # fmt: skip
 
 
 def _in_hair(found, extract, settings):
@@ -541,9 +621,7 @@ def _in_hair(found, extract, settings):
         """Cortisol of the whole extract in pg: pg/mg of 1 mg, before spike and recovery."""
         return assay.hair_cortisol(concentration, 1.0, **chemistry)
 
-    nothing = dict.fromkeys(
-        ("cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "limit_pg_per_mg"), np.nan
-    )
+    nothing = dict.fromkeys((*VALUES, "log_se_extract", *CURVE_COLUMNS), np.nan)
     if found["censored"] != "none":
         limit = max((amount(found["limit"]) - spike) / (mass * recovery), 0.0)
         low, high = (0.0, limit) if found["censored"] == "below" else (limit, np.inf)
@@ -556,7 +634,8 @@ def _in_hair(found, extract, settings):
     if np.isnan(found["estimate"]):
         return nothing | {"censored": "none"}
     total = amount(found["estimate"])
-    volume_cv = assay.volume_cv(settings["volume_cv_percent"], found["factor"] > 1, extract.get("volumes", 3))
+    volumes = extract.get("volumes", 3)
+    volume_cv = assay.volume_cv(settings["volume_cv_percent"], found["factor"] > 1, volumes)
     low, high = assay.widen(total, amount(found["low"]), amount(found["high"]), volume_cv)
     value = assay.hair_cortisol(found["estimate"], mass, **chemistry, spike_pg=spike, recovery=recovery)
     if value <= 0:
@@ -569,9 +648,11 @@ def _in_hair(found, extract, settings):
     # The spike is known: what is left of the total carries all of the total's error.
     share = total / (total - spike)
     log_se = np.sqrt((share * np.hypot(found["log_se"], volume_cv)) ** 2 + mass_cv**2)
+    # Weighed, taken up and recovered once: the same in every measurement of the extract. Diluted once a measurement.
+    once = np.hypot(share * assay.volume_cv(settings["volume_cv_percent"], False, volumes), mass_cv)
     return nothing | {
         "censored": "none", "cortisol_pg_per_mg": value, "cortisol_low": float(low), "cortisol_high": float(high),
-        "log_se": float(log_se),
+        "log_se": float(log_se), "log_se_extract": float(once), **dict(zip(CURVE_COLUMNS, share * found["curve"])),
     }  # fmt: skip
 
 
@@ -594,40 +675,53 @@ def _flags(row, found, plate, failed, settings):
     return list(dict.fromkeys(flags))
 
 
+def _known(row):
+    """Whether a measurement has a number."""
+    return row["cortisol_pg_per_mg"] == row["cortisol_pg_per_mg"]
+
+
 def _combined(chosen, measured, between):
-    """One hair sample from the measurements that count; ``between``: `RunVariance` of its platform, or None."""
-    first = chosen.iloc[0]
-    row = {c: first[c] for c in SAMPLE_COLUMNS if c in chosen}
-    runs = chosen["run"].nunique() if "run" in chosen else len(chosen)
+    """One hair sample from the measurements that count (dicts); ``between``: `RunVariance` of its platform, or None."""
+    first = chosen[0]
+    row = {c: first[c] for c in SAMPLE_COLUMNS if c in first}
+    runs = len({m["run"] for m in chosen}) if "run" in first else len(chosen)
+    plates = len({m["plate_id"] for m in chosen})
+    wells = [m["n_wells"] for m in chosen if m["n_wells"] == m["n_wells"]]
     row |= {
-        "plate_id": ";".join(chosen["plate_id"]),
+        "plate_id": ";".join(m["plate_id"] for m in chosen),
         "measurements": measured,
         "runs": runs,
-        "n_wells": chosen["n_wells"].sum() if chosen["n_wells"].notna().any() else np.nan,
-        "flags": _joined(*chosen["flags"].fillna(""), "repeats" if len(chosen) > 1 else ""),
+        "n_wells": sum(wells) if wells else np.nan,
+        "flags": _joined(*(m["flags"] for m in chosen), "repeats" if len(chosen) > 1 else ""),
         "log_se_within_run": first["log_se"],
     }
-    if chosen["cortisol_pg_per_mg"].isna().all():
-        return row | (_tightest(chosen) if len(chosen) > 1 and chosen["censored"].ne("none").all() else {})
+    if not any(_known(m) for m in chosen):
+        censored = all(m["censored"] != "none" for m in chosen)
+        return row | (_tightest(chosen) if len(chosen) > 1 and censored else {})
     if len(chosen) == 1:
-        return row | _with_runs(row, between, 1, 1)
+        return row | _with_runs(row, between, 1, 1, 1)
     k = len(chosen)
-    logs, variances = np.log(chosen["cortisol_pg_per_mg"].to_numpy()), chosen["log_se"].to_numpy() ** 2
-    value, within = float(np.exp(logs.mean())), float(np.sqrt(np.sum(variances)) / k)
+    logs = np.log(np.array([m["cortisol_pg_per_mg"] for m in chosen]))
+    # The hair was weighed and extracted once, whatever the number of measurements.
+    once = np.mean(np.nan_to_num([m.get("log_se_extract", np.nan) for m in chosen]) ** 2)
+    variances = np.maximum(np.array([m["log_se"] for m in chosen]) ** 2 - once, 0.0)
+    value, within = float(np.exp(logs.mean())), float(np.sqrt(np.sum(variances) / k**2 + once))
     row |= {
         "cortisol_pg_per_mg": value,
         "log_se": within,
         "log_se_within_run": within,
+        "log_se_extract": float(np.sqrt(once)),
         "cortisol_low": value * np.exp(-Z * within),
         "cortisol_high": value * np.exp(Z * within),
-        "cv_percent": assay.cv_percent(chosen["cortisol_pg_per_mg"]),
+        "cv_percent": assay.cv_percent([m["cortisol_pg_per_mg"] for m in chosen]),
     }
     expected = variances + (between.total if between is not None else 0.0)
-    p = stats.chi2.sf(np.sum((logs - logs.mean()) ** 2 / expected), k - 1)
+    p = special.chdtrc(k - 1, np.sum((logs - logs.mean()) ** 2 / expected))
     if not p < DISAGREE:
-        return row | _with_runs(row, between, runs, k)
+        return row | _with_runs(row, between, runs, k, plates)
     # Beyond what curve, wells and runs explain: the repeats' own scatter is all that is known of the error.
-    error = float(max(np.std(logs, ddof=1) / np.sqrt(k), np.sqrt(np.sum(expected)) / k))
+    scatter = max(np.var(logs, ddof=1) / k, np.sum(expected) / k**2)
+    error = float(np.sqrt(scatter + once))
     return row | {
         "log_se": error,
         "cortisol_low": value * np.exp(-Z * error),
@@ -636,23 +730,22 @@ def _combined(chosen, measured, between):
     }
 
 
-def _with_runs(row, between, runs, measurements):
-    """The interval and the error of a value, with what runs differ by."""
+def _with_runs(row, between, runs, measurements, plates):
+    """The interval and the error of a value, with what runs and plates differ by."""
     if between is None or between.total == 0 or np.isnan(row["log_se"]):
         return {}
     known = float(np.nan_to_num(row["log_se_within_run"])) ** 2
-    extra = between.half_width(runs, measurements, known=known) / Z
+    extra = between.half_width(runs, measurements, known=known, plates=plates) / Z
     low, high = assay.widen(row["cortisol_pg_per_mg"], row["cortisol_low"], row["cortisol_high"], extra)
-    error = float(np.sqrt(row["log_se"] ** 2 + between.variance(runs, measurements)))
+    error = float(np.sqrt(row["log_se"] ** 2 + between.variance(runs, measurements, plates)))
     return {"cortisol_low": float(low), "cortisol_high": float(high), "log_se": error}
 
 
 def _tightest(chosen):
     """Of several censored measurements, the one that says most."""
-    below = chosen[chosen["censored"] == "below"]
-    tightest = (
-        below.loc[below["limit_pg_per_mg"].idxmin()] if len(below) else chosen.loc[chosen["limit_pg_per_mg"].idxmax()]
-    )
+    below = [m for m in chosen if m["censored"] == "below"]
+    pick, among = (min, below) if below else (max, chosen)
+    tightest = pick(among, key=lambda m: m["limit_pg_per_mg"])
     return {c: tightest[c] for c in ("censored", "limit_pg_per_mg", "cortisol_low", "cortisol_high")}
 
 

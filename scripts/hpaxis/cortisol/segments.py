@@ -54,18 +54,18 @@ def trajectories(samples: pd.DataFrame, between: Mapping[str, RunVariance], runs
 
     ``samples``: the stage's table, with ``month_from`` and ``month_to``; ``between``: variance between runs by
     platform; ``runs``: run of each plate.
-    The slope is per month of growth, positive where hair nearer the scalp holds more (cortisol rose). What a run
-    shares shifts all its segments alike, and is in the slope only where they were measured in different runs. The mean
-    of repeats in several runs holds the variance that a run shares divided by the number of runs.
-    Censored segments are counted, not used. Returns DataFrame with `TRAJECTORY_COLUMNS`, one row per person, timepoint
-    and platform with at least two segments.
+    The slope is per month of growth, positive where hair nearer the scalp holds more (cortisol rose). What a run (or a
+    plate of it) shares shifts all its segments alike, and is in the slope only where they were measured in
+    different runs. The mean of repeats in several runs holds the variance that a run shares divided by the number
+    of runs. Censored segments are counted, not used. Returns DataFrame with `TRAJECTORY_COLUMNS`, one row per person,
+    timepoint and platform with at least two segments.
     """
     rows = []
     keys = ["participant_id", "timepoint", "platform"]
     known = samples[samples["month_to"].notna()]
-    for key, group in known.groupby(keys, sort=True):
-        if group.groupby(["month_from", "month_to"]).ngroups < 2:
-            continue
+    ends = known.groupby(keys)[["month_from", "month_to"]].agg(["min", "max"])
+    several = ends.index[(ends.xs("min", axis=1, level=1) < ends.xs("max", axis=1, level=1)).any(axis=1)]
+    for key, group in known[pd.MultiIndex.from_frame(known[keys]).isin(several)].groupby(keys, sort=True):
         used = group[group["cortisol_pg_per_mg"].notna() & group["log_se"].notna()].sort_values(
             ["month_from", "hair_id"]
         )
@@ -85,6 +85,8 @@ def trajectories(samples: pd.DataFrame, between: Mapping[str, RunVariance], runs
         name = names.pop()
         if state is not None and name is not None and not names:
             shared = state.shared / len(name.split(";"))
+            if used["plate_id"].nunique() == 1:
+                shared += state.plate / len(used["plate_id"].iloc[0].split(";"))
             variance = np.maximum(variance - shared, within)
         # Months run back in time: a fall with age of the hair is a rise in time.
         found = line(-middle, np.log(used["cortisol_pg_per_mg"].to_numpy()), variance)

@@ -15,7 +15,7 @@ from scipy import stats
 
 from hpaxis.cortisol.kits import pg_per_ml
 from hpaxis.cortisol.reliability import icc
-from hpaxis.cortisol.runs import RunVariance, run_of
+from hpaxis.cortisol.runs import CURVE_COLUMNS, RunVariance, run_of
 
 MEASURES = ("auc_g", "auc_i", "awakening", "rise")
 TUBE_COLUMNS = (
@@ -143,7 +143,11 @@ def tube_table(sheet: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def series_tables(
-    tubes: pd.DataFrame, between: Mapping[str, RunVariance], runs: Mapping[str, str], settings: Mapping[str, Any]
+    tubes: pd.DataFrame,
+    between: Mapping[str, RunVariance],
+    runs: Mapping[str, str],
+    settings: Mapping[str, Any],
+    measured: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the measures of each day, and their means over the days of a participant's timepoint.
 
@@ -153,6 +157,8 @@ def series_tables(
     between : variance between runs by platform.
     runs : run of each plate.
     settings : the config's cortisol section: awakening_minutes, awakening_first_minutes, series_span_percent.
+    measured : measurements on plates (hair_id, plate_id, `CURVE_COLUMNS`), which say what the tubes of a plate share of
+        its curve's error; or None, and those errors are taken as independent.
 
     Returns
     -------
@@ -165,7 +171,7 @@ def series_tables(
     named = tubes.assign(platform=_filled(tubes))
     spans = _usual_spans(named)
     for (person, timepoint, platform), group in named.groupby(["participant_id", "timepoint", "platform"], sort=True):
-        state = _Errors(group, between.get(platform), runs)
+        state = _Errors(group, between.get(platform), runs, measured)
         found: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in MEASURES}
         flags_of_all: list[str] = []
         for day, place in group.groupby("day", sort=True).indices.items():
@@ -199,34 +205,67 @@ def series_tables(
 class _Errors:
     """Values of some tubes with the errors of linear combinations of them."""
 
-    def __init__(self, tubes, between, runs):
+    def __init__(self, tubes, between, runs, measured=None):
         below = (tubes["censored"] == "below").to_numpy()
         limit = tubes["limit_nmol_per_l"].to_numpy(dtype=float)
         self.value = np.where(below, limit / 2, tubes["nmol_per_l"].to_numpy(dtype=float))
         total = tubes["log_se"].to_numpy(dtype=float) ** 2
         within = tubes["log_se_within_run"].to_numpy(dtype=float) ** 2
-        self.quantile = Z
-        shared = np.zeros(len(tubes))
         named = [run_of(plates, runs) for plates in tubes["plate_id"]]
         on_plate = np.array([name is not None for name in named])
-        codes = {name: code for code, name in enumerate(dict.fromkeys(named))}
-        self.run = np.array([codes[name] for name in named])
-        if between is not None and between.shared > 0:
-            count = np.maximum(tubes["runs"].to_numpy(dtype=float), 1)
+        self.run = _codes(named)
+        self.plate = _codes([plates if isinstance(plates, str) else None for plates in tubes["plate_id"]])
+        self.quantile = self.plate_quantile = Z
+        shared, of_plate = np.zeros(len(tubes)), np.zeros(len(tubes))
+        if between is not None:
             # What an item has of its own between runs stays with the tube; repeats that disagree hold all of it.
-            shared = np.where(~on_plate, 0.0, np.minimum(between.shared / count, np.maximum(total - within, 0)))
-            self.quantile = max(between.shared_quantile(1), Z)
-        self.shared = np.sqrt(np.nan_to_num(shared))
-        self.own = np.where(below, limit**2 / 12, self.value**2 * (total - self.shared**2))
+            left = np.maximum(total - within, 0)
+            count = np.maximum(tubes["runs"].to_numpy(dtype=float), 1)
+            shared = np.where(on_plate, np.minimum(between.shared / count, left), 0.0)
+            count = np.maximum(tubes["measurements"].to_numpy(dtype=float), 1)
+            of_plate = np.where(on_plate, np.minimum(between.plate / count, left - shared), 0.0)
+            if between.shared > 0:
+                self.quantile = max(between.shared_quantile(1), Z)
+            if between.plate > 0 and between.plate_df > 0:
+                self.plate_quantile = float(stats.t.ppf(0.975, between.plate_df))
+        self.shared, self.of_plate = np.sqrt(np.nan_to_num(shared)), np.sqrt(np.nan_to_num(of_plate))
+        self.curve = _curve_errors(tubes, measured)
+        known = self.shared**2 + self.of_plate**2 + np.sum(self.curve**2, axis=1)
+        self.own = np.where(below, limit**2 / 12, self.value**2 * np.maximum(total - known, 0.0))
 
     def of(self, weights):
         """Value, standard error and half of the 95 % interval of a linear combination (NaN where not known)."""
         used = weights != 0
-        value = float(np.sum(weights[used] * self.value[used]))
+        scaled = (weights * self.value)[used]
+        value = float(np.sum(scaled))
         own = float(np.sum(weights[used] ** 2 * self.own[used]))
-        parts = np.bincount(self.run[used], (weights * self.value * self.shared)[used])
-        runs = float(np.sum(parts**2))
-        return value, np.sqrt(own + runs), float(np.sqrt(Z**2 * own + self.quantile**2 * runs))
+        own += sum(_of_groups(self.plate[used], scaled * column[used]) for column in self.curve.T)
+        runs = _of_groups(self.run[used], scaled * self.shared[used])
+        plates = _of_groups(self.plate[used], scaled * self.of_plate[used])
+        half = np.sqrt(Z**2 * own + self.quantile**2 * runs + self.plate_quantile**2 * plates)
+        return value, np.sqrt(own + runs + plates), float(half)
+
+
+def _codes(names):
+    """Whole numbers of names, in the order in which they come; None is a name of its own."""
+    codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
+    return np.array([codes[name] for name in names])
+
+
+def _of_groups(code, part):
+    """Variance of errors that are the same within groups: squares of the sums of their parts."""
+    return float(np.sum(np.bincount(code, part) ** 2))
+
+
+def _curve_errors(tubes, measured):
+    """What each tube shares of its plate's curve error (n × 5, ln); 0 of tubes on several plates or on none."""
+    shared = np.zeros((len(tubes), len(CURVE_COLUMNS)))
+    if measured is None or measured.empty:
+        return shared
+    known = measured.drop_duplicates(["hair_id", "plate_id"]).set_index(["hair_id", "plate_id"])[list(CURVE_COLUMNS)]
+    keys = pd.MultiIndex.from_arrays([tubes["saliva_id"], tubes["plate_id"].fillna("")])
+    found = known.reindex(keys).to_numpy(dtype=float)
+    return np.where(tubes["censored"].eq("none").to_numpy()[:, None], np.nan_to_num(found), 0.0)
 
 
 def _mean_over_days(name, parts, state):
@@ -301,6 +340,20 @@ def day_reliability(days: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(RELIABILITY_COLUMNS))
 
 
+def measured_tubes(plates, sheet, settings):
+    """Return the tubes that plates measured, in nmol/L, as `samples.hair_measurements`; and the settings of saliva.
+
+    ``plates``, ``sheet``, ``settings`` as of `collect_series`.
+    """
+    from hpaxis.cortisol import samples
+
+    # Saliva is neither weighed nor taken up in a volume, and what is usual in hair says nothing of it.
+    own = {**settings, "mass_sd_mg": 0.0, "low_mass_mg": 0.0, "usual_low_pg_per_mg": 0.0}
+    own |= {"usual_high_pg_per_mg": np.inf, "extraction_blank": "warn"}
+    tubes = neutral_extracts(sheet)
+    return samples.hair_measurements(plates["estimates"], plates["summary"], plates["quality"], tubes, own), own
+
+
 def collect_series(plates, sheet, participants, arms, settings):
     """Bring all tubes together: ``dict`` of the tables tubes, days, series and reliability.
 
@@ -319,11 +372,7 @@ def collect_series(plates, sheet, participants, arms, settings):
     from hpaxis.cortisol import quality, samples
     from hpaxis.problems import InputError
 
-    # Saliva is neither weighed nor taken up in a volume, and what is usual in hair says nothing of it.
-    own = {**settings, "mass_sd_mg": 0.0, "low_mass_mg": 0.0, "usual_low_pg_per_mg": 0.0}
-    own |= {"usual_high_pg_per_mg": np.inf, "extraction_blank": "warn"}
-    extracts = neutral_extracts(sheet)
-    measured = samples.hair_measurements(plates["estimates"], plates["summary"], plates["quality"], extracts, own)
+    measured, own = measured_tubes(plates, sheet, settings)
     people = sheet[["saliva_id", "participant_id"]].merge(participants[["participant_id", "arm"]], how="left")
     placed = measured.merge(people, left_on="hair_id", right_on="saliva_id")
     counts = quality.plate_by_arm(placed, arms)
@@ -339,6 +388,6 @@ def collect_series(plates, sheet, participants, arms, settings):
     known = pd.concat(parts, ignore_index=True) if parts else table[columns]
     tubes = tube_table(sheet, known)
     runs = dict(zip(plates["summary"]["plate_id"], plates["summary"]["run"])) if len(plates["summary"]) else {}
-    days, series = series_tables(tubes, between, runs, settings)
+    days, series = series_tables(tubes, between, runs, settings, measured)
     return {"saliva_tubes": tubes, "saliva_days": days, "saliva_series": series,
             "saliva_reliability": day_reliability(days)}  # fmt: skip
