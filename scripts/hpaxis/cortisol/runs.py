@@ -3,7 +3,7 @@
 A measurement on the natural log is item + run + plate in run + item in plate + (curve and wells). The last part is
 known for each measurement; what stands between is estimated here. The curve's error is the same for all items of a
 plate, so it is part of what plates differ by: it is taken as known and shared, and is in no estimated part. A run is
-a plate, unless plates.tsv puts several plates in one run; then, and only then, plates of a run are a level of their own.
+a plate, unless plates.tsv puts several plates in one run; only then plates of a run are a level of their own.
 """
 
 import itertools
