@@ -20,7 +20,10 @@ COLUMNS = [
     "contrast", "across", "low", "high", "kind", "critical_t", "df", "observed_low", "observed_high", "observed_kind",
     "minimum", "maximum", "n_below", "n_between", "n_above", "n_significant", "n", "adjustment", "covariance", "alpha",
     "own_observed_low", "own_observed_high", "own_minimum", "own_maximum", "low_from", "low_to", "high_from", "high_to",
+    "own_low_from", "own_low_to", "own_high_from", "own_high_to",
 ]  # fmt: skip
+# What is told in the column's own unit too.
+PLACES = ("observed_low", "observed_high", "minimum", "maximum", "low_from", "low_to", "high_from", "high_to")
 
 
 def region_table(fit, adjustment="none", seed=0, name=""):
@@ -53,12 +56,11 @@ def region_table(fit, adjustment="none", seed=0, name=""):
         else:
             low, high, kind = _closed_form(fit, base, step, t)
         seen = observed_region(low, high, kind, observed)
-        ends = ("observed_low", "observed_high", "minimum", "maximum")
+        seen |= end_intervals(fit, contrast, seen, alpha)
         rows.append({
             "contrast": contrast_name, "across": across, "low": low, "high": high, "kind": kind, "critical_t": t,
-            "df": df, **seen, **{f"own_{end}": own_unit(design, across, seen[end]) for end in ends},
+            "df": df, **seen, **{f"own_{end}": own_unit(design, across, seen[end]) for end in PLACES if end in seen},
             "adjustment": adjustment, "covariance": fit.cov.kind, "alpha": alpha,
-            **end_intervals(fit, contrast, seen, alpha),
         })  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
 
