@@ -55,7 +55,7 @@ DECLARED = {
 }
 
 
-def read_sheet(path: str, schema: Schema) -> tuple[pd.DataFrame, list[Problem]]:
+def read_sheet(path: str | Path, schema: Schema) -> tuple[pd.DataFrame, list[Problem]]:
     """Read a sheet.
 
     Returns ``(table, problems)``. The table has every column of the schema, typed (text, or float with NaN),

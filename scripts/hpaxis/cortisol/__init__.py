@@ -10,6 +10,7 @@ imported from its module on first use: planning a study, which every job does, n
 """
 
 from importlib import import_module
+from typing import Any
 
 MODULES = {
     "assay": ("hair_cortisol", "percent_bound"),
@@ -27,11 +28,11 @@ WHERE = {name: module for module, names in MODULES.items() for name in names}
 __all__ = sorted(WHERE)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in WHERE:
         return getattr(import_module(f"hpaxis.cortisol.{WHERE[name]}"), name)
     raise AttributeError(f"module 'hpaxis.cortisol' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *WHERE})

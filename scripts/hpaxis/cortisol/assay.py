@@ -1,31 +1,40 @@
 """The arithmetic of a hair cortisol assay: percent bound, picograms per milligram, and their error."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import NDArray
 
 from hpaxis.cortisol.kits import PG_PER_ML
 from hpaxis.quantiles import normal_quantile
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike
 
-def percent_bound(signal, b0, nsb=0.0):
+
+def percent_bound(signal: pd.Series, b0: float, nsb: float = 0.0) -> NDArray[np.float64]:
     """Return (signal - NSB) / (B0 - NSB) × 100 for optical densities; ``b0`` and ``nsb`` are plate means."""
     return 100.0 * (np.asarray(signal, dtype=float) - nsb) / (b0 - nsb)
 
 
-def to_pg_per_ml(concentration, unit):
+def to_pg_per_ml(concentration: ArrayLike, unit: str) -> NDArray[np.float64]:
     """Convert a concentration in pg/mL, ng/mL, ug/dL or nmol/L to pg/mL (1 ug/dL = 27.59 nmol/L of cortisol)."""
     return np.asarray(concentration, dtype=float) * PG_PER_ML[unit]
 
 
 def hair_cortisol(
-    concentration_pg_per_ml,
-    mass_mg,
-    methanol_added_ml,
-    methanol_recovered_ml,
-    reconstitution_ml,
-    dilution=1.0,
-    spike_pg=0.0,
-    recovery=1.0,
-):
+    concentration_pg_per_ml: ArrayLike,
+    mass_mg: ArrayLike,
+    methanol_added_ml: ArrayLike,
+    methanol_recovered_ml: ArrayLike,
+    reconstitution_ml: ArrayLike,
+    dilution: ArrayLike = 1.0,
+    spike_pg: ArrayLike = 0.0,
+    recovery: ArrayLike = 1.0,
+) -> NDArray[np.float64]:
     """Return hair cortisol in pg/mg from the concentration in the well.
 
     ``(concentration × dilution × reconstitution × added / recovered - spike) / (mass × recovery)``, which for
@@ -36,7 +45,7 @@ def hair_cortisol(
     return (amount_pg - spike_pg) / (mass_mg * recovery)
 
 
-def volume_cv(volume_cv_percent, diluted, volumes=3):
+def volume_cv(volume_cv_percent: float, diluted: ArrayLike, volumes: float = 3) -> NDArray[np.float64]:
     """Return the coefficient of variation (a fraction) that pipetting adds to the amount of an extract.
 
     Three ``volumes`` (methanol added, methanol recovered, reconstitution; none for saliva) and, where ``diluted``, one
@@ -45,7 +54,7 @@ def volume_cv(volume_cv_percent, diluted, volumes=3):
     return np.sqrt(volumes + np.asarray(diluted, dtype=float)) * volume_cv_percent / 100
 
 
-def widen(estimate, low, high, cv, level=0.95):
+def widen(estimate: float, low: float, high: float, cv: float, level: float = 0.95) -> tuple[float, float]:
     """Widen an interval around a positive estimate by an independent relative error, on the log scale.
 
     The distances ln(estimate/low) and ln(high/estimate) are each combined in quadrature with z × ``cv``. An
@@ -59,7 +68,7 @@ def widen(estimate, low, high, cv, level=0.95):
     return estimate * np.exp(-down), estimate * np.exp(up)
 
 
-def cv_percent(values):
+def cv_percent(values: NDArray[np.float64] | pd.Series) -> float:
     """Return 100 × SD / mean (n - 1 in the SD), NaN for fewer than two finite values."""
     values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)]
@@ -68,7 +77,9 @@ def cv_percent(values):
     return float(100 * np.std(values, ddof=1) / np.mean(values))
 
 
-def disagreement(logs, log_se, shared=None):
+def disagreement(
+    logs: NDArray[np.float64], log_se: NDArray[np.float64], shared: NDArray[np.float64] | None = None
+) -> tuple[float, float, NDArray[np.float64]]:
     """Return how far values of one thing lie apart: ``(q, trace, covariance)``.
 
     ``logs``: (n,) natural logs; ``log_se``: (n,) their standard errors; ``shared``: (n, p), what the errors have in

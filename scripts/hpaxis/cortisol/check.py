@@ -3,17 +3,27 @@
 Does a plate's reader file agree with its layout, its kit and the hair sheet?
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Mapping
 from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from hpaxis.cortisol.finished import read_finished
-from hpaxis.cortisol.kits import kit_named, read_kits
+from hpaxis.cortisol.kits import Kit, kit_named, read_kits
 from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.readers import choose_read, read_reader_file
 from hpaxis.problems import InputError, Problem, closest, raise_if_any
+
+if TYPE_CHECKING:
+    from hpaxis.cortisol.readers.cells import PlateRead
+    from hpaxis.rows import Row
+    from hpaxis.study.checked import Elsewhere
+    from hpaxis.study.study import Study
 
 # What readers' own layouts call the wells whose role can be told from the name.
 DECLARED = {"standard": ("std", "standard", "cal"), "blank": ("blk", "blank"), "nsb": ("nsb",), "b0": ("b0", "zero")}
@@ -31,12 +41,12 @@ def extracts(hair: pd.DataFrame, saliva: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else own
 
 
-def check_sheets(study):
+def check_sheets(study: Study) -> list[Problem]:
     """Return the problems of hair.tsv, saliva_cortisol.tsv and plates.tsv, alone and against the other sheets."""
     return [*_check_hair(study), *_check_saliva(study), *_check_plates(study)]
 
 
-def _check_saliva(study):
+def _check_saliva(study: Study) -> list[Problem]:
     path, table = study.config["sheets"]["saliva_cortisol"], study.saliva_cortisol
     people, hair = set(study.participants["participant_id"]), set(study.hair["hair_id"].dropna())
     problems, seen = [], {}
@@ -65,7 +75,7 @@ def _check_saliva(study):
     return problems
 
 
-def _check_hair(study):
+def _check_hair(study: Study) -> list[Problem]:
     path, table = study.config["sheets"]["hair"], study.hair
     people = set(study.participants["participant_id"])
     problems = []
@@ -87,7 +97,7 @@ def _check_hair(study):
     return problems
 
 
-def _check_plates(study):
+def _check_plates(study: Study) -> list[Problem]:
     sheets, problems = study.config["sheets"], []
     series = sheets["saliva_cortisol"] is not None
     alone = sheets["hair"] is None and (series or sheets["participants"] is None)
@@ -117,7 +127,7 @@ def _check_plates(study):
     return problems
 
 
-def _is_day(text):
+def _is_day(text: str) -> bool:
     try:
         date.fromisoformat(text)
     except ValueError:
@@ -125,7 +135,7 @@ def _is_day(text):
     return True
 
 
-def check_files(study, elsewhere, checked=None):
+def check_files(study: Study, elsewhere: Elsewhere, checked: object = None) -> list[Problem]:
     """Return the problems of the files that plates.tsv names: missing, damaged, or at odds with layout, kit and hair.
 
     ``elsewhere``: the `Elsewhere` of files that are not asked for; ``checked`` is not used, these files are small.
@@ -150,7 +160,7 @@ def check_files(study, elsewhere, checked=None):
     return problems
 
 
-def check_plate(row, hair, config):
+def check_plate(row: Row, hair: pd.DataFrame, config: Mapping[str, Any]) -> list[Problem]:
     """Return every problem of one row of plates.tsv that can be told from its files.
 
     ``row``: has plate_id, kit, reader_file, layout_file and, where given, reader_plate, reading. ``hair``: DataFrame
@@ -172,7 +182,7 @@ def check_plate(row, hair, config):
     return []
 
 
-def read_plate(row, hair, kit):
+def read_plate(row: Row, hair: pd.DataFrame, kit: Kit) -> tuple[PlateRead, pd.DataFrame]:
     """Read and cross-check the files of one row of plates.tsv: ``(PlateRead, layout)``.
 
     Raises `InputError` with the problems of both files and between them.
@@ -204,7 +214,7 @@ def read_plate(row, hair, kit):
     return read, layout
 
 
-def check_layout(layout, hair, path):
+def check_layout(layout: pd.DataFrame, hair: pd.DataFrame, path: str) -> list[Problem]:
     """Return the problems between a layout and hair.tsv: unknown samples, dilutions said twice."""
     standards = (layout["role"] == "standard").any()
     what, remedy = "has no standard wells", "give the standards their role and nominal"
@@ -232,7 +242,7 @@ def check_layout(layout, hair, path):
     return problems
 
 
-def compare(read, layout, path, layout_path, kit):
+def compare(read: PlateRead, layout: pd.DataFrame, path: str, layout_path: str, kit: Kit) -> list[Problem]:
     """Return the problems between a reading and the layout it is said to have."""
     values = read.wells.set_index("well")
     used = layout.loc[layout["mask"].isna(), "well"] if "mask" in layout else layout["well"]
@@ -251,17 +261,17 @@ def compare(read, layout, path, layout_path, kit):
     return problems
 
 
-def load_inputs(row, hair, config):
+def load_inputs(row: Row, hair: pd.DataFrame, config: Mapping[str, Any]) -> tuple[Kit, PlateRead, pd.DataFrame]:
     """Return ``(kit, read, layout)`` of a row, or raise `InputError`; what the quantifying job starts from."""
     kit = kit_named(row.kit, config["kits"])
     return (kit, *read_plate(row, hair, kit))
 
 
-def _given(value):
+def _given(value: str | None) -> str | None:
     return None if value is None or pd.isna(value) or value == "NA" else value
 
 
-def _unknown_hair(samples, hair, path, column):
+def _unknown_hair(samples: pd.Series, hair: pd.DataFrame, path: str, column: str) -> list[Problem]:
     known = set(hair["hair_id"])
     sheets = " or ".join(dict.fromkeys(hair["sheet"])) if "sheet" in hair and len(hair) else "hair.tsv"
     return [
@@ -273,7 +283,7 @@ def _unknown_hair(samples, hair, path, column):
     ]
 
 
-def _blank_lines(values, used, path):
+def _blank_lines(values: pd.DataFrame, used: pd.Series, path: str) -> list[Problem]:
     """A whole row or column without values where the layout expects some: the grid was shifted."""
     problems = []
     blank = {w for w in used if values.loc[w, "status"] == "blank"}
@@ -289,7 +299,7 @@ def _blank_lines(values, used, path):
     return problems
 
 
-def _declared_otherwise(read, layout, path, layout_path):
+def _declared_otherwise(read: PlateRead, layout: pd.DataFrame, path: str, layout_path: str) -> list[Problem]:
     """Wells that the reader's own file names differently."""
     if read.declared is None:
         return []
@@ -312,13 +322,13 @@ def _declared_otherwise(read, layout, path, layout_path):
     return [Problem(layout_path, what, "correct the layout, or layout_file in plates.tsv")]
 
 
-def _declared_role(name):
+def _declared_role(name: str) -> str | None:
     """The role that a reader's own name for a well gives away, or None."""
     name = str(name).lower().replace("_", "").replace(" ", "")
     return next((role for role, starts in DECLARED.items() if name.startswith(starts)), None)
 
 
-def _signal_order(wells, path, kit):
+def _signal_order(wells: pd.DataFrame, path: str, kit: Kit) -> list[Problem]:
     """Standards that do not fall, or B0 that is not above NSB, mean a layout of another plate or a turned one."""
     standards = wells[(wells["role"] == "standard")].dropna(subset=["signal"])
     levels = standards.groupby("nominal")["signal"].mean()

@@ -7,11 +7,16 @@
 the concentration half way between (4PL), ``g`` > 0 the asymmetry. A falling curve has a > d.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import optimize, stats
 
 MODELS = {"4PL": ("a", "b", "c", "d"), "5PL": ("a", "b", "c", "d", "g")}
@@ -39,7 +44,7 @@ class Variance:
     quadratic: float
     df: float
 
-    def __call__(self, response):
+    def __call__(self, response: float | NDArray[np.float64]) -> float | NDArray[np.float64]:
         """Return the variance at each mean response."""
         y = np.abs(np.asarray(response, dtype=float))
         return self.constant + self.linear * y + self.quadratic * y**2
@@ -69,27 +74,27 @@ class Curve:
     notes: tuple
 
     @property
-    def theta(self):
+    def theta(self) -> NDArray[np.float64]:
         """Estimates as an array, in the order of ``parameters``."""
         return self.parameters["estimate"].to_numpy()
 
     @property
-    def identified(self):
+    def identified(self) -> bool:
         """Whether every parameter is determined by the standards."""
         return not self.notes
 
-    def response(self, concentration):
+    def response(self, concentration: float | NDArray[np.float64]) -> float | NDArray[np.float64]:
         """Return the fitted response at each concentration (zero allowed)."""
         return respond(np.asarray(concentration, dtype=float), self.theta)
 
-    def invert(self, response):
+    def invert(self, response: float | NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the concentration at each response, with no regard to the range of the standards.
 
         A response beyond an asymptote gives 0 or infinity. For back-calculation and figures only.
         """
         return invert(np.asarray(response, dtype=float), self.theta)
 
-    def concentration(self, response, replicates=1, level=0.95):
+    def concentration(self, response: NDArray[np.float64], replicates: int = 1, level: float = 0.95) -> pd.DataFrame:
         """Estimate concentrations from responses, with intervals; outside the standards they are censored.
 
         Parameters
@@ -138,7 +143,7 @@ class Curve:
             "censored": np.select([below, above], ["below", "above"], "none"),
         })  # fmt: skip
 
-    def discordance(self, responses):
+    def discordance(self, responses: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return, for each row of replicate responses (n × k), by what factor to inflate a well's variance.
 
         1 where the replicates agree within the variance function; where they do not (chi-square, p < .001), the
@@ -155,14 +160,14 @@ class Curve:
             factor[usable] = np.where(bad, ratio, 1.0)
         return factor
 
-    def band(self, concentration, level=0.95):
+    def band(self, concentration: NDArray[np.float64] | pd.Series, level: float = 0.95) -> pd.DataFrame:
         """Return the fitted curve with its confidence band: concentration, response, low, high."""
         x = np.asarray(concentration, dtype=float)
         half = stats.t.ppf((1 + level) / 2, self.variance.df) * np.sqrt(self._curve_variance(x))
         y = self.response(x)
         return pd.DataFrame({"concentration": x, "response": y, "low": y - half, "high": y + half})
 
-    def back_calculated(self):
+    def back_calculated(self) -> pd.DataFrame:
         """Return the standards above zero, one row per level: concentration, n, back_calculated, recovery_percent."""
         points = self.points[self.points["concentration"] > 0]
         found = points.assign(back_calculated=self.invert(points["response"].to_numpy()))
@@ -170,15 +175,15 @@ class Curve:
         levels["recovery_percent"] = 100 * levels["back_calculated"] / levels["concentration"]
         return levels
 
-    def _curve_variance(self, x):
+    def _curve_variance(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         g = gradient(x, self.theta)
         return np.einsum("ij,jk,ik->i", g, self.covariance, g)
 
-    def prediction_variance(self, x, replicates):
+    def prediction_variance(self, x: NDArray[np.float64], replicates: int | NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the variance of the mean response of ``replicates`` wells at each x: wells and fitted curve."""
         return self.variance(self.response(x)) / replicates + self._curve_variance(x)
 
-    def shared_error(self, x):
+    def shared_error(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the curve's part of the error of ln x: n × 5 (one column a parameter, 0 for a 4PL's fifth).
 
         What is read from one curve shares its error: the covariance of ln x_i and ln x_j is the product of rows i and
@@ -193,7 +198,9 @@ class Curve:
         found[:, : len(sd)] = -gradient(x, self.theta) / (slope(x, self.theta) * x)[:, None] @ root
         return found
 
-    def _interval(self, y, x, replicates, level):
+    def _interval(
+        self, y: NDArray[np.float64], x: NDArray[np.float64], replicates: NDArray[np.float64], level: float
+    ) -> NDArray[np.float64]:
         """Ends of the set around x where the response is compatible with the curve; 0 or inf past the standards."""
         grid = np.linspace(np.log(self.lowest), np.log(self.highest), GRID)
         fitted, curve_variance = self.response(np.exp(grid)), self._curve_variance(np.exp(grid))
@@ -209,7 +216,13 @@ class Curve:
         return ends
 
 
-def fit_curve(concentration, response, model="4PL", weights="none", variance=None):
+def fit_curve(
+    concentration: NDArray[np.float64] | pd.Series,
+    response: NDArray[np.float64] | pd.Series | Sequence[float],
+    model: str = "4PL",
+    weights: str = "none",
+    variance: Variance | None = None,
+) -> Curve:
     """Fit a standard curve by bounded weighted least squares.
 
     Parameters
@@ -274,7 +287,13 @@ def fit_curve(concentration, response, model="4PL", weights="none", variance=Non
     )  # fmt: skip
 
 
-def compare_models(concentration, response, weights="none", variance=None, fitted=None):
+def compare_models(
+    concentration: NDArray[np.float64],
+    response: NDArray[np.float64],
+    weights: str = "none",
+    variance: Variance | None = None,
+    fitted: Curve | None = None,
+) -> pd.DataFrame:
     """Compare the 4PL with the 5PL on the same standards.
 
     ``fitted``: a `Curve` of one of them on these standards, which is not fitted again; or None.
@@ -313,14 +332,16 @@ def compare_models(concentration, response, weights="none", variance=None, fitte
     return table[["model", "aicc", "residual_sd", "identified", "f", "p", "note"]]
 
 
-def respond(x, theta):
+def respond(
+    x: NDArray[np.float64], theta: NDArray[np.float64] | tuple[float, float, float, float]
+) -> float | NDArray[np.float64]:
     """Response at concentrations ``x`` >= 0 under parameters a, b, c, d and, for a 5PL, g."""
     a, b, c, d, *rest = theta
     g = rest[0] if rest else 1.0
     return d + (a - d) * (1 + (x / c) ** b) ** -g
 
 
-def invert(y, theta):
+def invert(y: NDArray[np.float64], theta: NDArray[np.float64]) -> NDArray[np.float64]:
     """Concentration at responses ``y``: 0 at or beyond the zero asymptote, infinity at or beyond the other."""
     a, b, c, d, *rest = theta
     g = rest[0] if rest else 1.0
@@ -331,7 +352,7 @@ def invert(y, theta):
     return np.where(np.isnan(y), np.nan, x)
 
 
-def slope(x, theta):
+def slope(x: NDArray[np.float64], theta: NDArray[np.float64]) -> NDArray[np.float64]:
     """Derivative of the response by concentration, at ``x`` > 0."""
     a, b, c, d, *rest = theta
     g = rest[0] if rest else 1.0
@@ -339,7 +360,7 @@ def slope(x, theta):
     return -(a - d) * g * (1 + u) ** (-g - 1) * u * b / x
 
 
-def gradient(x, theta):
+def gradient(x: NDArray[np.float64], theta: NDArray[np.float64]) -> NDArray[np.float64]:
     """Derivatives of the response by each parameter: array n × p."""
     a, b, c, d, *rest = theta
     g = rest[0] if rest else 1.0
@@ -353,7 +374,9 @@ def gradient(x, theta):
     return np.stack(columns, axis=1)
 
 
-def pooled_variance(means, variances, dfs, relative_floor=1e-4):
+def pooled_variance(
+    means: pd.Series, variances: pd.Series, dfs: pd.Series, relative_floor: float = 1e-4
+) -> Variance | None:
     """Estimate a plate's variance function, constant + quadratic * y^2, from its replicate groups.
 
     ``means``, ``variances``, ``dfs``: arrays, one entry a group of replicate wells. Groups whose variance
@@ -378,7 +401,9 @@ def pooled_variance(means, variances, dfs, relative_floor=1e-4):
     return Variance(constant, 0.0, quadratic, float(df[kept].sum()))
 
 
-def _gamma_fit(m, s2, df, floor):
+def _gamma_fit(
+    m: NDArray[np.float64], s2: NDArray[np.float64], df: NDArray[np.float64], floor: float
+) -> tuple[float, float]:
     """Maximum gamma likelihood of E[s2] = constant + quadratic m^2, both >= 0, each s2 with its df.
 
     The scale has a closed form for each share of the constant part, so one number is searched.
@@ -386,10 +411,10 @@ def _gamma_fit(m, s2, df, floor):
     square = np.maximum(m**2, 1e-300) / max(float(np.mean(m**2)), 1e-300)
     total = df.sum()
 
-    def scale(share):
+    def scale(share: float) -> float:
         return np.sum(df * s2 / (share + (1 - share) * square)) / total
 
-    def loss(share):
+    def loss(share: float) -> float:
         return np.sum(df * np.log(share + (1 - share) * square)) + total * np.log(max(scale(share), floor))
 
     grid = 1 / (1 + np.exp(-np.linspace(-14, 14, 57)))
@@ -400,7 +425,11 @@ def _gamma_fit(m, s2, df, floor):
     return max(level * share, floor / 100), level * (1 - share) / max(float(np.mean(m**2)), 1e-300)
 
 
-def _standards(concentration, response, n_parameters):
+def _standards(
+    concentration: NDArray[np.float64] | pd.Series,
+    response: NDArray[np.float64] | pd.Series | Sequence[float],
+    n_parameters: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     x, y = np.asarray(concentration, dtype=float).ravel(), np.asarray(response, dtype=float).ravel()
     if x.shape != y.shape:
         raise CurveError(f"{x.size} concentrations but {y.size} responses")
@@ -419,7 +448,7 @@ def _standards(concentration, response, n_parameters):
     return x, y
 
 
-def _fixed_weights(y, weights):
+def _fixed_weights(y: NDArray[np.float64], weights: str) -> NDArray[np.float64]:
     if weights == "none":
         return np.ones_like(y)
     if (y <= 0).any():
@@ -427,7 +456,13 @@ def _fixed_weights(y, weights):
     return 1 / y if weights == "1/y" else 1 / y**2
 
 
-def _minimise(x, y, w, model, near=None):
+def _minimise(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    w: NDArray[np.float64],
+    model: str,
+    near: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
     """Best bounded least-squares solution over a few starts (or from ``near``), polished to machine precision."""
     levels = np.unique(x)
     means = np.array([y[x == level].mean() for level in levels])
@@ -441,17 +476,17 @@ def _minimise(x, y, w, model, near=None):
         upper.append(np.log(ASYMMETRY_BOUNDS[1]))
     root = np.sqrt(w / w.mean()) / span
 
-    def natural(p):
+    def natural(p: NDArray[np.float64]) -> NDArray[np.float64]:
         theta = np.array(p)
         theta[2] = np.exp(theta[2])
         if len(p) == 5:
             theta[4] = np.exp(theta[4])
         return theta
 
-    def residuals(p):
+    def residuals(p: NDArray[np.float64]) -> NDArray[np.float64]:
         return root * (respond(x, natural(p)) - y)
 
-    def jacobian(p):
+    def jacobian(p: NDArray[np.float64]) -> NDArray[np.float64]:
         theta = natural(p)
         g = gradient(x, theta) * root[:, None]
         g[:, 2] *= theta[2]
@@ -484,7 +519,13 @@ def _minimise(x, y, w, model, near=None):
     return natural(_polish(best.x, residuals, jacobian, np.array(lower), np.array(upper)))
 
 
-def _polish(p, residuals, jacobian, lower, upper):
+def _polish(
+    p: NDArray[np.float64],
+    residuals: Callable[..., Any],
+    jacobian: Callable[..., Any],
+    lower: NDArray[np.float64],
+    upper: NDArray[np.float64],
+) -> NDArray[np.float64]:
     """Gauss-Newton steps while they lower the sum of squares and stay inside the bounds."""
     cost = np.sum(residuals(p) ** 2)
     for _ in range(20):
@@ -499,7 +540,9 @@ def _polish(p, residuals, jacobian, lower, upper):
     return p
 
 
-def _fit_with_variance(x, y, model, variance):
+def _fit_with_variance(
+    x: NDArray[np.float64], y: NDArray[np.float64], model: str, variance: Variance
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Alternate between the curve and its variance function until the weights stand still."""
     theta = _minimise(x, y, np.ones_like(y), model)
     df, log_v = len(x) - len(theta), None
@@ -518,7 +561,7 @@ def _fit_with_variance(x, y, model, variance):
     raise CurveError("the variance function and the curve did not settle; use fixed weights")
 
 
-def _residual_variance(fitted, residual, df):
+def _residual_variance(fitted: NDArray[np.float64], residual: NDArray[np.float64], df: float) -> Variance:
     """Variance constant + quadratic y^2 from the residuals of a curve, corrected for its parameters."""
     n = len(fitted)
     scale = np.abs(fitted).max()
@@ -526,7 +569,9 @@ def _residual_variance(fitted, residual, df):
     return Variance(constant, 0.0, quadratic, df)
 
 
-def _variance_of(weights, w, fitted, residual_sd, df):
+def _variance_of(
+    weights: str, w: NDArray[np.float64], fitted: NDArray[np.float64], residual_sd: float, df: int
+) -> Variance:
     s2 = residual_sd**2
     if weights == "none":
         return Variance(s2, 0.0, 0.0, df)
@@ -540,7 +585,9 @@ def _variance_of(weights, w, fitted, residual_sd, df):
     return Variance(max(constant, 0.0), 0.0, max(quadratic, 0.0), df)
 
 
-def _covariance(x, theta, w, v):
+def _covariance(
+    x: NDArray[np.float64], theta: NDArray[np.float64], w: NDArray[np.float64], v: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
     g = gradient(x, theta)
     information = g.T @ (w[:, None] * g)
     scale = np.sqrt(np.diag(information))
@@ -550,7 +597,7 @@ def _covariance(x, theta, w, v):
     return inverse @ (g.T @ ((w**2 * v)[:, None] * g)) @ inverse, condition
 
 
-def _aicc(residual, w, p):
+def _aicc(residual: NDArray[np.float64], w: NDArray[np.float64], p: int) -> float:
     n, k = len(residual), p + 1
     rss = max(float(np.sum(w * residual**2)), 1e-300)
     log_likelihood = -n / 2 * (np.log(2 * np.pi * rss / n) + 1) + np.sum(np.log(w)) / 2
@@ -558,7 +605,13 @@ def _aicc(residual, w, p):
     return aic + 2 * k * (k + 1) / (n - k - 1) if n > k + 1 else np.nan
 
 
-def _notes(x, y, theta, covariance, condition):
+def _notes(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    theta: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    condition: float,
+) -> tuple[str, ...]:
     """Say in words which parameters the standards do not determine."""
     se = np.sqrt(np.diag(covariance))
     positive, span, notes = x[x > 0], np.ptp(y), []
@@ -581,7 +634,7 @@ def _notes(x, y, theta, covariance, condition):
     return tuple(notes)
 
 
-def _crossing(grid, excess, i, j):
+def _crossing(grid: NDArray[np.float64], excess: NDArray[np.float64], i: int, j: int) -> float:
     """Where ``excess`` changes sign between neighbours i and j, by linear interpolation."""
     if not 0 <= i < len(grid) or not 0 <= j < len(grid):
         return grid[min(max(i, 0), len(grid) - 1)]

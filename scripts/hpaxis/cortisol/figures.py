@@ -1,10 +1,22 @@
 """Figures of the cortisol stage: curves, plates well by well, controls over plates, and cortisol by arm."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from numpy.typing import NDArray
 
 from hpaxis.figures import COLOURS, GREY, arm_styles, use_style
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.axis import XAxis, YAxis
+    from matplotlib.figure import Figure
 
 ROWS = "ABCDEFGHIJKLMNOP"
 AXES = {"percent_bound": "bound (%)", "raw": "optical density"}
@@ -13,7 +25,7 @@ KEYS = ["plate_id", "role", "sample", "dilution", "nominal"]
 WORST = 30.0  # % at which the colours of a plate's deviations end
 
 
-def plot_curves(curves, band, wells):
+def plot_curves(curves: pd.DataFrame, band: pd.DataFrame, wells: pd.DataFrame) -> Figure:
     """Draw each plate's standard curve: fitted line and 95 % band, standard wells, and samples where they fall.
 
     ``curves``, ``band`` and ``wells`` are the stage's tables of those names. A plate without a curve says so.
@@ -48,7 +60,7 @@ def plot_curves(curves, band, wells):
     return figure
 
 
-def plot_plates(wells):
+def plot_plates(wells: pd.DataFrame) -> Figure:
     """Draw each plate well by well: how far a well lies from the mean of its replicates, in % of that mean.
 
     ``wells`` is the stage's table. Letters mark standards (S), controls (C), B0 (0), NSB (N) and blanks (b); wells
@@ -86,7 +98,7 @@ def plot_plates(wells):
     return figure
 
 
-def plot_controls(controls):
+def plot_controls(controls: pd.DataFrame) -> Figure:
     """Draw each control over the plates (Levey-Jennings): mean, nominal value, and the limits that hold for each plate.
 
     ``controls`` is the stage's table. Limits are those of recovery until there are enough plates for their SD: with
@@ -130,7 +142,7 @@ def plot_controls(controls):
     return figure
 
 
-def plot_distribution(samples, arms):
+def plot_distribution(samples: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Draw hair cortisol by arm, one point a sample; a censored sample is an arrow that starts at its limit.
 
     ``samples``: the stage's table with a column ``arm``; ``arms``: in the config's order. The bar is the median,
@@ -161,7 +173,7 @@ def plot_distribution(samples, arms):
     return figure
 
 
-def _median(group):
+def _median(group: pd.DataFrame) -> float:
     """Median with censored samples at the ends; NaN where the median itself is censored."""
     ranks = group["cortisol_pg_per_mg"].copy()
     ranks[group["censored"] == "below"] = -np.inf
@@ -170,12 +182,12 @@ def _median(group):
     return middle if np.isfinite(middle) else np.nan
 
 
-def _spread(n, centre):
+def _spread(n: int, centre: int) -> NDArray[np.float64]:
     """Places side by side around ``centre``, the same for the same number of points."""
     return centre + 0.28 * (((np.arange(n) * 0.618034) % 1) - 0.5) * 2
 
 
-def _panels(n, width, height, columns=3):
+def _panels(n: int, width: float, height: float, columns: int = 3) -> tuple[Figure, list[Axes]]:
     across = min(max(n, 1), columns)
     down = -(-max(n, 1) // across)
     figure, axes = plt.subplots(down, across, figsize=(width * across + 0.6, height * down), squeeze=False)
@@ -184,7 +196,7 @@ def _panels(n, width, height, columns=3):
     return figure, list(axes.flat[:n])
 
 
-def _plain_ticks(axis, subs=(1.0, 2.0, 5.0)):
+def _plain_ticks(axis: XAxis | YAxis, subs: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
     axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
     axis.set_major_formatter(ScalarFormatter())
     axis.set_minor_formatter(NullFormatter())

@@ -1,5 +1,11 @@
 """Concentrations that are finished already (LC-MS/MS, other laboratories), and bridges between platforms."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pandas as pd
 
@@ -11,6 +17,11 @@ from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.quantiles import normal_quantile, student_quantile
 from hpaxis.sheets import read_sheet
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hpaxis.cortisol.kits import Kit
+
 MINIMUM_PAIRS = 8  # hair samples measured on both platforms, below which no bridge is built
 
 
@@ -18,7 +29,13 @@ WORDS = ("<lod", "<loq", "<lloq", "nd", "n.d.", "blq", "bloq", "bld", "bdl")
 OTHERS = tuple(sorted(set(MOLAR_MASS) - {"cortisol"}, key=str.lower))
 
 
-def read_finished(path, kit, plate_id, hair=None, settings=None):
+def read_finished(
+    path: Path | str,
+    kit: Kit,
+    plate_id: str,
+    hair: pd.DataFrame | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
     """Read a table of finished concentrations (workflow/schemas/cortisol_finished.yaml).
 
     Returns DataFrame with the columns of `hpaxis.cortisol.samples.MEASUREMENT_COLUMNS`. The interval is log-normal,
@@ -38,7 +55,7 @@ def read_finished(path, kit, plate_id, hair=None, settings=None):
     return _measurements(found, kit, plate_id)
 
 
-def read_other_analytes(path, kit, plate_id) -> pd.DataFrame:
+def read_other_analytes(path: Path | str, kit: Kit, plate_id: str) -> pd.DataFrame:
     """Return the other analytes that a table of finished values in pg/mg holds: plate_id, hair_id, analyte and the
     columns of a measurement; without rows where there are none. Raises `InputError` as `read_finished`."""
     table, problems = read_sheet(path, schemas.load("cortisol_finished"))
@@ -53,7 +70,7 @@ def read_other_analytes(path, kit, plate_id) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _value_column(table, kit, path):
+def _value_column(table: pd.DataFrame, kit: Kit, path: Path | str) -> tuple[str, list[Problem]]:
     """The column that holds the values, in the unit of the kit."""
     given = [c for c in ("cortisol_pg_per_mg", "cortisol_ng_per_g", "concentration") if table[c].notna().any()]
     expected = "concentration" if kit.unit != "pg/mg" else "cortisol_pg_per_mg"
@@ -68,7 +85,7 @@ def _value_column(table, kit, path):
     return given[0], []
 
 
-def _values(table, column, path):
+def _values(table: pd.DataFrame, column: str, path: Path | str) -> pd.DataFrame:
     """Numbers, limits and censoring of one column: DataFrame hair_id, number, censored, limit, log_se, cv_percent."""
     text = table[column].fillna("").str.replace(r"\s", "", regex=True)
     word = text.str.lower().isin(WORDS)
@@ -98,7 +115,9 @@ def _values(table, column, path):
     })  # fmt: skip
 
 
-def _per_mg(found, kit, hair, settings, path):
+def _per_mg(
+    found: pd.DataFrame, kit: Kit, hair: pd.DataFrame | None, settings: Mapping[str, Any] | None, path: Path | str
+) -> pd.DataFrame:
     """Turn concentrations of the extract into pg/mg by the rows of hair.tsv."""
     if hair is None:
         raise ValueError(f"values in {kit.unit} need hair.tsv")
@@ -125,7 +144,7 @@ def _per_mg(found, kit, hair, settings, path):
     return found.assign(number=values["number"], limit=limits, log_se=error, log_se_extract=once)
 
 
-def _measurements(found, kit, plate_id):
+def _measurements(found: pd.DataFrame, kit: Kit, plate_id: str) -> pd.DataFrame:
     """The columns of a measurement from numbers, limits and errors."""
     below, above = found["censored"] == "below", found["censored"] == "above"
     number, limit, log_se = found["number"], found["limit"], found["log_se"]
@@ -150,7 +169,12 @@ def _measurements(found, kit, plate_id):
     })  # fmt: skip
 
 
-def bridge(source, target, log_se_source=None, log_se_target=None):
+def bridge(
+    source: NDArray[np.float64] | pd.Series,
+    target: NDArray[np.float64] | pd.Series,
+    log_se_source: NDArray[np.float64] | pd.Series | None = None,
+    log_se_target: NDArray[np.float64] | pd.Series | None = None,
+) -> dict[str, float]:
     """Regress one platform on another by Deming regression on the natural log.
 
     ``source``, ``target``: arrays of n values > 0 (pg/mg) of the same hair samples. The ratio of the two error
@@ -190,7 +214,7 @@ def bridge(source, target, log_se_source=None, log_se_target=None):
     }
 
 
-def convert(measurements, line, target):
+def convert(measurements: pd.DataFrame, line: dict[str, float], target: str) -> pd.DataFrame:
     """Convert measurements of a source platform to ``target`` by a `bridge`.
 
     Values outside the range of the bridge's own samples, and censored ones beyond it, are not converted: they keep
@@ -232,13 +256,13 @@ def convert(measurements, line, target):
     return out
 
 
-def _mean_square(log_se):
+def _mean_square(log_se: NDArray[np.float64] | pd.Series | None) -> float:
     known = np.array([] if log_se is None else log_se, dtype=float)
     known = known[np.isfinite(known)]
     return float(np.mean(known**2)) if known.size else np.nan
 
 
-def _deming(x, y, ratio):
+def _deming(x: NDArray[np.float64], y: NDArray[np.float64], ratio: float) -> tuple[float, float]:
     """Intercept and slope of Deming regression; ``ratio`` = error variance of y / that of x."""
     mx, my = x.mean(), y.mean()
     sxx, syy, sxy = np.sum((x - mx) ** 2), np.sum((y - my) ** 2), np.sum((x - mx) * (y - my))

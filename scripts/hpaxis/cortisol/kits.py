@@ -1,7 +1,11 @@
 """Kits: what a manufacturer prescribes, one row per kit, so that a new kit is never a new script."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -9,6 +13,9 @@ from hpaxis import schemas
 from hpaxis.problems import Problem, closest, raise_if_any
 from hpaxis.sheets import read_sheet
 from hpaxis.shipped import KITS
+
+if TYPE_CHECKING:
+    from hpaxis.rows import Row
 
 # One of each unit, in pg/mL. 27.59 nmol/L is 1 ug/dL of cortisol.
 PG_PER_ML = {"pg/mL": 1.0, "ng/mL": 1e3, "ug/dL": 1e4, "nmol/L": 1e4 / 27.59}
@@ -60,12 +67,12 @@ class Kit:
         return pg_per_ml(self.unit, self.analyte)
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         """Whether its tables hold finished concentrations, so that there is no plate to evaluate."""
         return self.method == "finished"
 
 
-def read_kits(path=None):
+def read_kits(path: Path | None = None) -> dict[str, Kit]:
     """Read a kit table (the shipped one by default) as a dict of `Kit`.
 
     Raises `InputError` for an unknown column or word, and for standards that are no list of numbers.
@@ -85,7 +92,7 @@ def read_kits(path=None):
     return kits
 
 
-def kit_named(name, path=None, kits=None):
+def kit_named(name: str, path: Path | None = None, kits: Mapping[str, Kit] | None = None) -> Kit:
     """Return the kit of that name, or raise `InputError` that says which there are."""
     kits = read_kits(path) if kits is None else kits
     if name not in kits:
@@ -96,14 +103,14 @@ def kit_named(name, path=None, kits=None):
     return kits[name]
 
 
-def split_plates(plates, kits_path=None):
+def split_plates(plates: pd.DataFrame, kits_path: Path | None = None) -> tuple[list[str], list[str]]:
     """Return plate ids ``(measured, finished)``: those with a plate to evaluate, and tables of finished values."""
     kits = read_kits(kits_path)
     finished = [row.plate_id for row in plates.itertuples() if row.kit in kits and kits[row.kit].finished]
     return sorted(set(plates["plate_id"]) - set(finished)), sorted(finished)
 
 
-def _standards(row, path):
+def _standards(row: Row, path: Path) -> tuple[tuple[float, ...], list[Problem]]:
     if row.method == "finished":
         return (), []
     faults = [
@@ -123,7 +130,7 @@ def _standards(row, path):
     return numbers, []
 
 
-def _standard_names(row, numbers, path):
+def _standard_names(row: Row, numbers: Sequence[float], path: Path) -> tuple[tuple[str, ...], list[Problem]]:
     text = row.standard_names if isinstance(row.standard_names, str) else ""
     names = tuple(part.strip() for part in text.split(";")) if text else ()
     lower = {name.lower() for name in names}
@@ -134,7 +141,7 @@ def _standard_names(row, numbers, path):
     return names, []
 
 
-def _contradictions(row, path):
+def _contradictions(row: Row, path: Path) -> list[Problem]:
     """Combinations of words that no assay has."""
     problems = []
     if row.method == "sandwich_elisa" and row.signal == "percent_bound":
@@ -160,7 +167,7 @@ def read_ranges(path: str | None) -> pd.DataFrame:
     return table
 
 
-def ranges_of(plate, ranges: pd.DataFrame) -> pd.DataFrame:
+def ranges_of(plate: pd.Series, ranges: pd.DataFrame) -> pd.DataFrame:
     """Return the ranges that hold for a row of plates.tsv: of its kit, and of its lot or of every lot."""
     lot = getattr(plate, "lot", None)
     mine = ranges[ranges["kit"] == plate.kit]

@@ -7,12 +7,15 @@ each of those names (the name stands in the block's corner or above it).
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hpaxis.cortisol.kits import PG_PER_ML, pg_per_ml
-from hpaxis.cortisol.readers.cells import NUMBER, find_grids, load_sheets, well_name, well_sort_key
+from hpaxis.cortisol.kits import PG_PER_ML, Kit, pg_per_ml
+from hpaxis.cortisol.readers.cells import NUMBER, Sheet, find_grids, load_sheets, well_name, well_sort_key
 from hpaxis.names import REMEDY, WHAT, harmless, is_name
 from hpaxis.problems import Problem, closest, raise_if_any
 
@@ -28,7 +31,7 @@ SERIES = re.compile(r"^([A-Za-z_-]*?)(\d+)\s*(?:\.\.|to)\s*([A-Za-z_-]*?)(\d+)$"
 SAME = 0.01  # of a concentration: nominals that differ by less are one level
 
 
-def read_layout(path, plate_id=None, kit=None):
+def read_layout(path: Path | str, plate_id: str | None = None, kit: Kit | None = None) -> pd.DataFrame:
     """Read a layout file (TSV, CSV or XLSX).
 
     Returns a DataFrame with one row per used well, sorted by row and column: well, role, sample (text or None),
@@ -51,7 +54,7 @@ def read_layout(path, plate_id=None, kit=None):
     return table.loc[order, [*COLUMNS, "mask"]].reset_index(drop=True)
 
 
-def _long_header(sheet):
+def _long_header(sheet: Sheet) -> int | None:
     for i, row in enumerate(sheet.rows[:20]):
         words = {cell.lower() for cell in row}
         if "well" in words and "role" in words:
@@ -59,7 +62,7 @@ def _long_header(sheet):
     return None
 
 
-def _long(sheet, head, path, plate_id):
+def _long(sheet: Sheet, head: int, path: str, plate_id: str | None) -> tuple[pd.DataFrame, list[Problem]]:
     header = [cell.lower() for cell in sheet.rows[head]]
     known = (*COLUMNS, *OPTIONAL, "plate_id")
     problems = [
@@ -90,7 +93,7 @@ def _long(sheet, head, path, plate_id):
     return pd.DataFrame(records), problems
 
 
-def _grid(sheets, path):
+def _grid(sheets: Sequence[Sheet], path: str) -> tuple[pd.DataFrame, list[Problem]]:
     blocks, problems = {}, []
     for sheet in sheets:
         for grid in find_grids(sheet, path):
@@ -128,7 +131,7 @@ def _grid(sheets, path):
     return table, problems
 
 
-def _typed(table, path, kit):
+def _typed(table: pd.DataFrame, path: str, kit: Kit | None) -> tuple[pd.DataFrame, list[Problem]]:
     problems, records, used = [], [], {}
     for row in [one for line in table.astype(object).fillna("").to_dict("records") for one in _spread(line)]:
         at = row["row"]
@@ -186,7 +189,7 @@ def zero_as_b0(layout: pd.DataFrame) -> pd.DataFrame:
     return layout.assign(role=layout["role"].mask(zero, "b0"), nominal=layout["nominal"].mask(zero))
 
 
-def _spread(row):
+def _spread(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a row for each well that its cell names: one, a range (A1:H2), whole columns or rows, or a list."""
     wells, blocks = [], 0
     for part in re.split(r"[;,]", str(row.get("well", ""))):
@@ -213,7 +216,9 @@ def _spread(row):
     return [{**row, "well": well} for well in wells]
 
 
-def _series(row, wells, stem, first, last, width):
+def _series(
+    row: Mapping[str, Any], wells: Sequence[str], stem: str, first: int, last: int, width: int
+) -> list[dict[str, Any]]:
     """Spread names down the rows of a block, replicates side by side; rows as they are where the numbers do not fit."""
     n, columns = last - first + 1, sorted({int(w[1:]) for w in wells})
     rows = sorted({w[0] for w in wells})
@@ -229,7 +234,7 @@ def _series(row, wells, stem, first, last, width):
     return named
 
 
-def _unit_factor(unit, kit, path, at):
+def _unit_factor(unit: str, kit: Kit | None, path: str, at: int) -> tuple[float, list[Problem]]:
     """By what a nominal in ``unit`` is to be multiplied to be in the kit's."""
     if not unit or unit == "NA" or kit is None or unit == kit.unit:
         return 1.0, []
@@ -239,7 +244,7 @@ def _unit_factor(unit, kit, path, at):
     return pg_per_ml(unit, kit.analyte) / kit.in_pg_per_ml, []
 
 
-def _name_standards(table, kit, path):
+def _name_standards(table: pd.DataFrame, kit: Kit | None, path: str) -> list[Problem]:
     """Fill the nominals that are left to the kit, and compare the others with it. Changes ``table``."""
     standards = table[table["role"] == "standard"]
     by_name, problems = _kit_levels(standards, kit, path)
@@ -264,11 +269,11 @@ def _name_standards(table, kit, path):
     return problems
 
 
-def _same(first, second):
+def _same(first: float, second: float) -> bool:
     return abs(first - second) <= SAME * abs(second)
 
 
-def _kit_levels(standards, kit, path):
+def _kit_levels(standards: pd.DataFrame, kit: Kit | None, path: str) -> tuple[dict[str, float], list[Problem]]:
     """Return ``{name in lower case: concentration}`` of the standards that the layout names, and why there is none.
 
     Numbers are from 1, or from 0 where the layout has a standard 0: then 0 is the kit's zero standard, or its first
@@ -304,7 +309,7 @@ def _kit_levels(standards, kit, path):
     return {name.lower(): by_number[n] for name, n in names.items() if n in by_number}, []
 
 
-def _other_unit(nominals, kit, path):
+def _other_unit(nominals: pd.Series, kit: Kit, path: str) -> list[Problem]:
     """The problem of nominals that are the kit's own times the factor of another unit."""
     found = sorted({x for x in nominals.dropna() if x > 0})
     levels = sorted(x for x in kit.standards if x > 0)

@@ -1,14 +1,25 @@
 """One plate: from optical densities and a layout to concentrations with intervals."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hpaxis.cortisol import assay
 from hpaxis.cortisol.curve import Curve, CurveError, compare_models, fit_curve, pooled_variance
 from hpaxis.cortisol.layout import zero_as_b0
 from hpaxis.cortisol.runs import CURVE_COLUMNS
+
+if TYPE_CHECKING:
+    from hpaxis.cortisol.kits import Kit
+    from hpaxis.cortisol.readers.cells import PlateRead
+    from hpaxis.report.run import Run
+    from hpaxis.rows import Row
 
 LEVEL = 0.95
 # Of the settings, what a plate's limits need; the config's defaults.
@@ -39,14 +50,21 @@ class PlateResult:
     models: pd.DataFrame
     inputs: tuple = ()
 
-    def without(self, well: str) -> "PlateResult":
+    def without(self, well: str) -> PlateResult:
         """Evaluate the plate again as if ``well`` were masked."""
         plate_id, read, layout, kit, settings, run = self.inputs
         layout = layout.assign(mask=layout["mask"].where(layout["well"] != well, "left out"))
         return quantify_plate(plate_id, read, layout, kit, settings, run)
 
 
-def quantify_plate(plate_id, read, layout, kit, settings=None, run=None):
+def quantify_plate(
+    plate_id: str,
+    read: PlateRead,
+    layout: pd.DataFrame,
+    kit: Kit,
+    settings: Mapping[str, Any] | None = None,
+    run: Run | None = None,
+) -> PlateResult:
     """Evaluate one plate.
 
     Parameters
@@ -116,7 +134,7 @@ class _Scale:
     blank: float
     failure: str
 
-    def response(self, signal):
+    def response(self, signal: pd.Series) -> NDArray[np.float64] | pd.Series:
         """Blank subtracted, and percent bound where the kit asks for it."""
         if self.failure:
             return signal * np.nan
@@ -124,7 +142,7 @@ class _Scale:
         return assay.percent_bound(net, self.b0, 0.0 if np.isnan(self.nsb) else self.nsb) if self.percent else net
 
 
-def _scale(wells, kit):
+def _scale(wells: pd.DataFrame, kit: Kit) -> _Scale:
     mean = {role: wells.loc[wells["role"] == role, "value"].mean() for role in ("blank", "nsb", "b0")}
     blank = 0.0 if np.isnan(mean["blank"]) else mean["blank"]
     b0, nsb = mean["b0"] - blank, mean["nsb"] - blank
@@ -136,7 +154,7 @@ def _scale(wells, kit):
     return _Scale(percent, b0, nsb, mean["blank"], failure)
 
 
-def _curve_points(wells, kit):
+def _curve_points(wells: pd.DataFrame, kit: Kit) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     usable = wells[wells["status"] == "ok"]
     standards = usable[usable["role"] == "standard"]
     x, y = standards["nominal"].to_numpy(), standards["response"].to_numpy()
@@ -146,7 +164,7 @@ def _curve_points(wells, kit):
     return x, y
 
 
-def _replicates(wells):
+def _replicates(wells: pd.DataFrame) -> pd.DataFrame:
     """Replicate groups on the response: role, sample, dilution, nominal, n, mean, variance."""
     keys = ["role", "sample", "dilution", "nominal"]
     usable = wells[(wells["status"] == "ok") & wells["role"].isin(["standard", "b0", *MEASURED])]
@@ -154,12 +172,12 @@ def _replicates(wells):
     return groups[groups["n"] > 1].reset_index()
 
 
-def _recovery(wells):
+def _recovery(wells: pd.DataFrame) -> pd.Series:
     known = wells["role"].isin(["standard", "control"]) & (wells["nominal"] > 0)
     return (100 * wells["concentration"] / wells["nominal"]).where(known & np.isfinite(wells["concentration"]))
 
 
-def _well_flags(row, curve):
+def _well_flags(row: Row, curve: Curve | None) -> str:
     flags = []
     if row.status != "ok":
         flags.append(row.status)
@@ -171,7 +189,9 @@ def _well_flags(row, curve):
     return ";".join(flags)
 
 
-def _estimates(plate_id, wells, curve, kit, scale, settings):
+def _estimates(
+    plate_id: str, wells: pd.DataFrame, curve: Curve | None, kit: Kit, scale: _Scale, settings: Mapping[str, Any]
+) -> pd.DataFrame:
     """One row per sample, control or spiked sample at one dilution."""
     measured = wells[wells["role"].isin(MEASURED)]
     columns = {c: measured[c].to_numpy() for c in ("status", "concentration", "response", "well")}
@@ -231,7 +251,7 @@ def _estimates(plate_id, wells, curve, kit, scale, settings):
     return table[list(ESTIMATE_COLUMNS)]
 
 
-def _outside_binding(response, kit, scale, settings):
+def _outside_binding(response: pd.Series, kit: Kit, scale: _Scale, settings: Mapping[str, Any]) -> NDArray[np.bool_]:
     """Whether each mean response lies outside the percent bound that the settings allow."""
     low, high = settings["binding_low_percent"], settings["binding_high_percent"]
     if (low is None and high is None) or scale.failure or kit.rising or np.isnan(scale.b0):
@@ -241,7 +261,17 @@ def _outside_binding(response, kit, scale, settings):
     return ((bound < low) if low is not None else False) | ((bound > high) if high is not None else False)
 
 
-def _summary(plate_id, read, kit, curve, models, scale, wells, settings, run):
+def _summary(
+    plate_id: str,
+    read: PlateRead,
+    kit: Kit,
+    curve: Curve | None,
+    models: pd.DataFrame | None,
+    scale: _Scale,
+    wells: pd.DataFrame,
+    settings: Mapping[str, Any],
+    run: Run | None,
+) -> pd.DataFrame:
     """The plate's row in curves.tsv, without its verdict."""
     usable = wells[wells["status"] == "ok"]
     b0 = usable.loc[usable["role"] == "b0", "response"]
@@ -274,7 +304,9 @@ def usable_samples(wells: pd.DataFrame) -> pd.Series:
     return (wells["status"] == "ok") & (wells["role"] == "sample")
 
 
-def _curve_fields(curve, models, b0, replicates, cv_max):
+def _curve_fields(
+    curve: Curve, models: pd.DataFrame, b0: pd.Series, replicates: int, cv_max: float
+) -> dict[str, float]:
     points, levels = curve.points, curve.back_calculated()
     total = np.sum(
         points["weight"] * (points["response"] - np.average(points["response"], weights=points["weight"])) ** 2
@@ -311,7 +343,7 @@ def _curve_fields(curve, models, b0, replicates, cv_max):
     return fields
 
 
-def limit_of_detection(curve, b0):
+def limit_of_detection(curve: Curve, b0: NDArray[np.float64] | pd.Series) -> float:
     """Return the concentration at which the response lies 3 SD below B0 (above, for a rising curve).
 
     The middle of B0 is its median and the SD that of the plate's variance function, which all replicates of the

@@ -1,14 +1,24 @@
 """Is the plate good? Each check gives a verdict, a reason and a remedy; and a table of what to run again."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from hpaxis.cortisol.assay import cv_percent, disagreement
 from hpaxis.cortisol.curve import CurveError, fit_curve
 from hpaxis.cortisol.runs import CURVE_COLUMNS
+
+if TYPE_CHECKING:
+    from hpaxis.cortisol.curve import Variance
+    from hpaxis.cortisol.plate import PlateResult
+    from hpaxis.rows import Row
 
 COLUMNS = ("plate_id", "check", "subject", "value", "limit", "verdict", "reason", "remedy", "wells")
 RERUN_COLUMNS = ("plate_id", "role", "sample", "wells", "concentration", "cv_percent", "reason", "action")
@@ -22,7 +32,13 @@ NOT_PARALLEL_P = 0.01  # of a dilution series whose concentrations differ beyond
 MASK_REMEDY = "mask it in the layout (column mask) with the reason that the bench notes give; without a reason keep it"
 
 
-def check_quality(result, settings, ranges=None, explain=True, plate=None):
+def check_quality(
+    result: PlateResult,
+    settings: Mapping[str, Any],
+    ranges: pd.DataFrame | None = None,
+    explain: bool = True,
+    plate: pd.Series | None = None,
+) -> pd.DataFrame:
     """Run every check of one plate.
 
     ``result``: hpaxis.cortisol.plate.PlateResult; ``settings``: the config's cortisol section; ``ranges``: DataFrame
@@ -56,7 +72,7 @@ def check_quality(result, settings, ranges=None, explain=True, plate=None):
     return table
 
 
-def verdict(quality):
+def verdict(quality: pd.DataFrame) -> tuple[str, str | None]:
     """Return the plate's worst verdict and its reasons in one line (None when it passes).
 
     Samples whose replicates disagree are the samples' matter, and do not speak against the plate.
@@ -71,12 +87,16 @@ def verdict(quality):
     return worst, "; ".join(dict.fromkeys(reasons["reason"])) or None
 
 
-def _verdict_of(result, settings, ranges):
+def _verdict_of(
+    result: PlateResult, settings: Mapping[str, Any], ranges: pd.DataFrame | None
+) -> tuple[str, str | None]:
     checks = check_quality(result, settings, ranges, explain=False)
     return verdict(checks[checks["check"] != "masked_well"])
 
 
-def _one_bad_well(result, settings, ranges):
+def _one_bad_well(
+    result: PlateResult, settings: Mapping[str, Any], ranges: pd.DataFrame | None
+) -> tuple[float | str | None, ...]:
     """Name the standard well without which a failed plate would not fail, and say what changes."""
     wells = result.wells
     tried = wells.loc[wells["role"].isin(["standard", "b0", "nsb"]) & wells["response"].notna(), "well"]
@@ -107,7 +127,7 @@ def _one_bad_well(result, settings, ranges):
     return _row("one_bad_well", well, largest, np.nan, "warn", reason, MASK_REMEDY, well)
 
 
-def _stands_apart(result, well):
+def _stands_apart(result: PlateResult, well: str) -> bool:
     """Whether a well lies far from what the plate says without it: beyond 4 SD, the curve's own error included."""
     wells = result.wells
     row = wells.set_index("well").loc[well]
@@ -132,14 +152,14 @@ def _stands_apart(result, well):
     return bool(abs(row["response"] - expected) > APART_SD * sd)
 
 
-def _changes(before, after):
+def _changes(before: pd.DataFrame, after: pd.DataFrame) -> pd.Series:
     """Change of each sample's concentration in %, where both are known."""
     keys = ["sample", "dilution"]
     both = before[before["role"] == "sample"].merge(after[after["role"] == "sample"], on=keys, suffixes=("", "_after"))
     return (100 * (both["concentration_after"] / both["concentration"] - 1)).dropna()
 
 
-def _masked(result):
+def _masked(result: PlateResult) -> list[tuple[float | str | None, ...]]:
     """Wells that the layout masks, each with its reason; a mask without consequences still has to be told."""
     masked = result.wells[result.wells["mask"].notna()]
     rows = []
@@ -152,7 +172,7 @@ def _masked(result):
     return rows
 
 
-def _expiry(plate):
+def _expiry(plate: pd.Series | None) -> list[tuple[float | str | None, ...]]:
     """Whether the lot had expired when the plate was run; nothing where the sheet does not give both days."""
     day, end = (getattr(plate, name, None) for name in ("date", "expiry"))
     if not (isinstance(day, str) and isinstance(end, str)):
@@ -165,7 +185,7 @@ def _expiry(plate):
     return [_row("lot_expiry", None, float(late), 0.0, "warn" if late > 0 else "pass", reason, remedy)]
 
 
-def _limits(result, settings):
+def _limits(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
     """Whether the plate has limits of quantification at all."""
     summary = result.summary.iloc[0]
     known = np.isfinite(summary["lloq"])
@@ -174,7 +194,7 @@ def _limits(result, settings):
     return [_row("lloq", None, summary["lloq"], np.nan, "pass" if known else "warn", reason, "see standard_recovery")]
 
 
-def _extraction_blanks(result):
+def _extraction_blanks(result: PlateResult) -> list[tuple[float | str | None, ...]]:
     """An extract of no hair should hold nothing that can be told from B0."""
     estimates, lod = result.estimates, result.summary["lod"].iloc[0]
     rows = []
@@ -193,7 +213,7 @@ def _extraction_blanks(result):
     return rows
 
 
-def rerun_table(result, settings, state=None):
+def rerun_table(result: PlateResult, settings: Mapping[str, Any], state: str | None = None) -> pd.DataFrame:
     """Return what the bench must run again: DataFrame with columns ``RERUN_COLUMNS``, one row per sample and dilution.
 
     Every reason of a row is listed. A sample that another dilution on the plate settles is not. ``state``: the
@@ -248,7 +268,7 @@ def parallelism(group: pd.DataFrame) -> dict | None:
     return {"cv": cv_percent(neat), "slope": float(np.polyfit(np.log(factors), logs, 1)[0]), "p": float(p)}
 
 
-def _reasons(result, settings):
+def _reasons(result: PlateResult, settings: Mapping[str, Any]) -> pd.DataFrame:
     """The estimates of a plate with, for each, why it is to be run again and what to do."""
     table = result.estimates.copy()
     reasons, actions = [], []
@@ -260,7 +280,7 @@ def _reasons(result, settings):
     return table
 
 
-def _row_reasons(row, flags, settings):
+def _row_reasons(row: Row, flags: Sequence[str], settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     if row.role == "extraction_blank":
         return []
     if "no_curve" in flags:
@@ -283,7 +303,7 @@ def _row_reasons(row, flags, settings):
     return found
 
 
-def with_ranges(estimates, ranges):
+def with_ranges(estimates: pd.DataFrame, ranges: pd.DataFrame | None) -> pd.DataFrame:
     """Return estimates with ``range_low`` and ``range_high``: what the lot gives for each control (NA without).
 
     ``ranges``: DataFrame control, low, high of the plate's lot, or None; names are compared without regard to case.
@@ -294,7 +314,7 @@ def with_ranges(estimates, ranges):
     return estimates.assign(range_low=np.array(low, dtype=float), range_high=np.array(high, dtype=float))
 
 
-def _by_range(row, found):
+def _by_range(row: Row, found: float) -> tuple[str, str | None]:
     """Verdict and reason of a control that reads ``found`` (times its dilution), by its lot's range."""
     if row.range_low <= found <= row.range_high:
         return "pass", None
@@ -302,7 +322,7 @@ def _by_range(row, found):
     return "fail", f"control {row.sample} reads {found:.4g} {row.unit}, outside {outside} of its lot"
 
 
-def control_table(estimates, settings):
+def control_table(estimates: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
     """Follow every control over the plates (Levey-Jennings).
 
     ``estimates``: the control rows of all plates, with ``range_low`` and ``range_high`` where lots give a range, which
@@ -340,7 +360,7 @@ def control_table(estimates, settings):
     ]).sort_values(["kit", "control", "plate_id"], ignore_index=True)  # fmt: skip
 
 
-def _chart_limits(nominal, others, settings):
+def _chart_limits(nominal: float, others: pd.Series, settings: Mapping[str, Any]) -> tuple[float, float, str]:
     """Limits of a control chart for one plate: 3 SD of the other plates, or of recovery until there are enough."""
     if len(others) >= MINIMUM_PLATES - 1 and others.std() > 0:
         p = 1 - stats.norm.sf(3)
@@ -352,7 +372,7 @@ def _chart_limits(nominal, others, settings):
     return np.nan, np.nan, "none"
 
 
-def inter_assay(controls, settings):
+def inter_assay(controls: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
     """Check each control's CV over the plates of its kit; rows as `check_quality`, with plate_id ``all``."""
     rows, limit = [], settings["inter_assay_cv_max_percent"]
     for (kit, name), group in controls.groupby(["kit", "control"], sort=True):
@@ -372,13 +392,13 @@ def inter_assay(controls, settings):
     return table
 
 
-def plate_by_arm(measurements, arms):
+def plate_by_arm(measurements: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
     """Count hair samples by plate and arm: DataFrame plate_id, arm, samples, with a row for every pair."""
     table = pd.crosstab(measurements["plate_id"], measurements["arm"]).reindex(columns=list(arms), fill_value=0)
     return table.rename_axis(columns="arm").stack().rename("samples").reset_index()
 
 
-def aliased(counts):
+def aliased(counts: pd.DataFrame) -> bool:
     """Whether arms cannot be told from plates: some arm is linked with the rest by no plate, nor by way of others."""
     here = counts[counts["samples"] > 0]
     present = set(here["arm"])
@@ -390,12 +410,21 @@ def aliased(counts):
     return linked != present
 
 
-def _row(check, subject, value, limit, state, reason=None, remedy=None, wells=None):
+def _row(
+    check: str,
+    subject: str | None,
+    value: float,
+    limit: float,
+    state: str,
+    reason: str | None = None,
+    remedy: str | None = None,
+    wells: str | None = None,
+) -> tuple[float | str | None, ...]:
     passed = state == "pass"
     return (check, subject, value, limit, state, None if passed else reason, None if passed else remedy, wells)
 
 
-def _curve(result, settings):
+def _curve(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
     levels = result.curve.back_calculated()
     low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
     off = levels[~levels["recovery_percent"].between(low, high)]
@@ -427,12 +456,12 @@ def _curve(result, settings):
     return rows
 
 
-def _standard_wells(result, concentrations):
+def _standard_wells(result: PlateResult, concentrations: pd.Series | Sequence[float]) -> list[str]:
     wells = result.wells
     return list(wells.loc[(wells["role"] == "standard") & wells["nominal"].isin(list(concentrations)), "well"])
 
 
-def _outlying(wells, variance):
+def _outlying(wells: pd.DataFrame, variance: Variance) -> list[str]:
     """Names of wells that lie far from their group's median; both of a pair, since neither can be told."""
     known = wells.dropna(subset=["response"])
     if len(known) < 2:
@@ -443,7 +472,7 @@ def _outlying(wells, variance):
     return list(known.loc[away, "well"])
 
 
-def _standards(result):
+def _standards(result: PlateResult) -> list[tuple[float | str | None, ...]]:
     rows = []
     standards = result.wells[result.wells["role"] == "standard"]
     for nominal, group in standards.groupby("nominal", sort=True):
@@ -457,7 +486,7 @@ def _standards(result):
     return rows or [_row("standard_replicates", None, np.nan, np.nan, "pass")]
 
 
-def _zero_wells(result, settings):
+def _zero_wells(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
     rows, wells = [], result.wells
     summary = result.summary.iloc[0]
     for role in ("b0", "nsb"):
@@ -486,7 +515,7 @@ def _zero_wells(result, settings):
     return rows
 
 
-def _control_verdict(row, recovery, p, settings):
+def _control_verdict(row: Row, recovery: float, p: float, settings: Mapping[str, Any]) -> tuple[str, str | None]:
     low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
     if row.censored != "none" or np.isnan(row.concentration):
         return "fail", f"control {row.sample} has no concentration within the standards"
@@ -498,7 +527,9 @@ def _control_verdict(row, recovery, p, settings):
     return "pass", None
 
 
-def _controls(result, settings, ranges=None):
+def _controls(
+    result: PlateResult, settings: Mapping[str, Any], ranges: pd.DataFrame | None = None
+) -> list[tuple[float | str | None, ...]]:
     low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
     rows = []
     controls = with_ranges(result.estimates[result.estimates["role"] == "control"], ranges)
@@ -519,7 +550,7 @@ def _controls(result, settings, ranges=None):
     return rows
 
 
-def _spikes(result, settings):
+def _spikes(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
     """Recovery of what was added to a sample: (spiked - unspiked) / added."""
     low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
     estimates, rows = result.estimates, []
@@ -550,7 +581,7 @@ def _spikes(result, settings):
     return rows
 
 
-def _parallelism(result, settings):
+def _parallelism(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
     """Concentrations of a dilution series, each times its dilution, must agree."""
     rows, limit = [], settings["parallelism_max_percent"]
     usable = result.estimates[
@@ -570,7 +601,7 @@ def _parallelism(result, settings):
     return rows
 
 
-def _position(result, settings):
+def _position(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
     """Edge effect, and drift over rows and columns, within replicate groups: contents cancel, position stays."""
     roles = ["standard", "b0", "control", "pool", "sample", "spiked"]
     wells = result.wells[result.wells["role"].isin(roles)].dropna(subset=["response"])
@@ -611,7 +642,7 @@ def _position(result, settings):
     return rows
 
 
-def _robust_slope(x, y, df):
+def _robust_slope(x: NDArray[np.float64], y: NDArray[np.float64], df: int) -> tuple[float, float]:
     """Slope through the origin with Huber weights, and its two-sided p with ``df`` degrees of freedom."""
     weight = np.ones_like(y)
     for _ in range(20):
@@ -626,7 +657,7 @@ def _robust_slope(x, y, df):
     return slope, float(2 * stats.t.sf(abs(slope) / se, df)) if se > 0 else 1.0
 
 
-def _duplicates(result, settings):
+def _duplicates(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
     warn, rerun = settings["duplicate_cv_warn_percent"], settings["duplicate_cv_rerun_percent"]
     samples = result.estimates[(result.estimates["role"] == "sample") & (result.estimates["censored"] == "none")]
     rows = []

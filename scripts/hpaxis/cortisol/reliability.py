@@ -5,7 +5,7 @@ import pandas as pd
 from scipy import stats
 
 
-def icc(values, subjects, level=0.95):
+def icc(values: pd.Series, subjects: pd.Series, level: float = 0.95) -> dict[str, float]:
     """One-way random intraclass correlation, ICC(1,1) of Shrout and Fleiss (1979), with its F interval.
 
     ``values``: array of n measurements; ``subjects``: array of n labels; a subject with one measurement does not
@@ -45,7 +45,7 @@ def icc(values, subjects, level=0.95):
     }
 
 
-def reliability_table(measurements):
+def reliability_table(measurements: pd.DataFrame) -> pd.DataFrame:
     """Reliability of ln(cortisol) by platform, from repeats and from segments.
 
     ``measurements``: DataFrame plate_id, hair_id, participant_id, timepoint, segment, platform, cortisol_pg_per_mg.
@@ -69,7 +69,7 @@ def reliability_table(measurements):
     ])  # fmt: skip
 
 
-def _row(kind, platform, values, subjects):
+def _row(kind: str, platform: str, values: pd.Series, subjects: pd.Series) -> dict[str, str]:
     row = {"kind": kind, "platform": platform, "scale": "ln pg/mg"}
     try:
         found = icc(values, subjects)

@@ -6,15 +6,24 @@ plate, so it is part of what plates differ by: it is taken as known and shared, 
 a plate, unless plates.tsv puts several plates in one run; only then plates of a run are a level of their own.
 """
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import linalg, optimize, sparse, special, stats
 from scipy.sparse import csgraph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 
 GROSS = 0.001  # an item whose repeats disagree with a smaller p is left out: it says nothing of the other items
 ITEM_COLUMNS = ("item", "run", "value", "variance")
@@ -125,7 +134,7 @@ def run_variance(items: pd.DataFrame, run_cv_percent: float | None = None) -> Ru
     return RunVariance(0.0, 1, 0.0, 0.0, 0, left_out, "none")
 
 
-def _likeliest(table, left_out):
+def _likeliest(table: pd.DataFrame, left_out: int) -> RunVariance:
     """`RunVariance` of connected measurements: the variances of runs, plates and items with the highest likelihood."""
     plates = table["plate"] if "plate" in table else table["run"]
     curve = table.reindex(columns=list(CURVE_COLUMNS), fill_value=0.0).fillna(0.0).to_numpy(dtype=float)
@@ -149,14 +158,22 @@ def _likeliest(table, left_out):
     )  # fmt: skip
 
 
-def _rank(item, group):
+def _rank(item: NDArray[np.int64], group: NDArray[np.int64]) -> int:
     """Rank of the design item + group: their numbers less the number of parts that are not connected."""
     n, m = item.max() + 1, group.max() + 1
     graph = sparse.coo_array((np.ones(len(item)), (item, n + group)), shape=(n + m, n + m))
     return n + m - csgraph.connected_components(graph, directed=False)[0]
 
 
-def _reml(value, item, wells, groups, plate, curve, with_own):
+def _reml(
+    value: NDArray[np.float64],
+    item: NDArray[np.int64],
+    wells: NDArray[np.float64],
+    groups: Sequence[NDArray[np.int64]],
+    plate: NDArray[np.int64],
+    curve: NDArray[np.float64],
+    with_own: bool,
+) -> NDArray[np.float64]:
     """Variances of ``groups`` (codes of each measurement, outer first) and of the rest, by restricted likelihood.
 
     ``wells``: known variance of each measurement; ``curve``: n × p, what it has in common with others of its
@@ -173,12 +190,12 @@ def _reml(value, item, wells, groups, plate, curve, with_own):
     ends = np.cumsum([0, *(block.shape[1] for block in blocks)])
     spans = [slice(a, b) for a, b in itertools.pairwise(ends[:-1])]
 
-    def look(theta):
+    def look(theta: NDArray[np.float64]) -> tuple[float, tuple[Any, ...]]:
         own = theta[-1]
         weight = 1 / (wells + own)
         of_item = np.bincount(item, weight)
 
-        def centred(v):
+        def centred(v: NDArray[np.float64]) -> NDArray[np.float64]:
             mean = np.zeros((len(of_item), *v.shape[1:]))
             w = weight.reshape(-1, *[1] * (v.ndim - 1))
             np.add.at(mean, item, w * v)
@@ -191,7 +208,7 @@ def _reml(value, item, wells, groups, plate, curve, with_own):
         inner, right = random.T @ side, side.T @ value
         factor = linalg.cho_factor(np.eye(ends[-1]) + root[:, None] * inner * root)
 
-        def shrunk(v):
+        def shrunk(v: NDArray[np.float64]) -> NDArray[np.float64]:
             return root[:, None] * linalg.cho_solve(factor, root[:, None] * v)
 
         residual = centred(value) - side @ shrunk(right[:, None])[:, 0]
@@ -201,7 +218,7 @@ def _reml(value, item, wells, groups, plate, curve, with_own):
         )  # fmt: skip
         return log_likelihood, (weight, of_item, centred, side, inner, shrunk, residual)
 
-    def direction(theta, state):
+    def direction(theta: NDArray[np.float64], state: tuple[Any, ...]) -> NDArray[np.float64]:
         weight, of_item, centred, side, inner, shrunk, residual = state
         left = inner - inner @ shrunk(inner)
         back = random.T @ residual
@@ -253,7 +270,7 @@ def _reml(value, item, wells, groups, plate, curve, with_own):
     return np.where(theta < 1e-8 * scale, 0.0, theta)
 
 
-def _connected(table):
+def _connected(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the largest set of runs that common items connect."""
     if table.empty:
         return table
@@ -272,7 +289,7 @@ def _connected(table):
     return table[names == largest]
 
 
-def _gross(table):
+def _gross(table: pd.DataFrame) -> set[str]:
     """Items whose repeats differ far beyond curve, wells and what the median item shows."""
     groups = table.groupby("item", sort=True)
     df = groups.size() - 1
@@ -299,7 +316,7 @@ def run_quantile(runs: int, measured: int, level: float = 0.95) -> float:
     b = np.ones(1) if runs == 2 else stats.beta.ppf(grid, 0.5, runs / 2 - 1)
     shift = np.sqrt(max(1 / measured - 1 / runs, 0.0) * (runs - 1) * b)
 
-    def miss(q):
+    def miss(q: float) -> float:
         ends = [np.sqrt(runs) * (side * q / np.sqrt(measured) - shift) for side in (1, -1)]
         return float(np.mean(stats.t.cdf(ends[0], runs - 1) - stats.t.cdf(ends[1], runs - 1))) - level
 

@@ -1,9 +1,14 @@
 """All plates together: hair samples in pg/mg, with their intervals, limits and flags."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import special
 
 from hpaxis import schemas
@@ -12,10 +17,13 @@ from hpaxis.cortisol.finished import bridge, convert
 from hpaxis.cortisol.kits import pg_per_ml
 from hpaxis.cortisol.plate import ESTIMATE_COLUMNS
 from hpaxis.cortisol.reliability import reliability_table
-from hpaxis.cortisol.runs import CURVE_COLUMNS, run_variance
+from hpaxis.cortisol.runs import CURVE_COLUMNS, RunVariance, run_variance
 from hpaxis.cortisol.segments import months, trajectories
 from hpaxis.cortisol.series import measured_tubes
 from hpaxis.problems import InputError, Problem
+
+if TYPE_CHECKING:
+    pass
 
 MEASUREMENT_COLUMNS = (
     "plate_id", "hair_id", "platform", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "cv_percent",
@@ -57,7 +65,16 @@ class CortisolTables:
     trajectories: pd.DataFrame
 
 
-def collect(plates, finished, hair, participants, arms, settings, others=None, saliva=None):
+def collect(
+    plates: Mapping[str, pd.DataFrame],
+    finished: pd.DataFrame,
+    hair: pd.DataFrame,
+    participants: pd.DataFrame,
+    arms: Sequence[str],
+    settings: Mapping[str, Any],
+    others: pd.Series | None = None,
+    saliva: pd.DataFrame | None = None,
+) -> CortisolTables:
     """Bring all plates together.
 
     Parameters
@@ -131,7 +148,9 @@ ANALYTE_COLUMNS = (
 )  # fmt: skip
 
 
-def _cortisol_only(measurements, summary, others, people):
+def _cortisol_only(
+    measurements: pd.DataFrame, summary: pd.DataFrame, others: pd.Series | None, people: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split measurements into those of cortisol, and those of other analytes with a column analyte."""
     named = summary.set_index("kit")["analyte"].to_dict() if "analyte" in summary else {}
     analyte = pd.Series(
@@ -143,7 +162,9 @@ def _cortisol_only(measurements, summary, others, people):
     return measurements[analyte == "cortisol"].reset_index(drop=True), rest
 
 
-def analyte_table(samples, rest, plates, settings) -> pd.DataFrame:
+def analyte_table(
+    samples: pd.DataFrame, rest: pd.DataFrame, plates: Mapping[str, pd.DataFrame], settings: Mapping[str, Any]
+) -> pd.DataFrame:
     """Return other analytes, combined over repeats as cortisol is, and the ratio of cortisol to each of them.
 
     ``samples``: `sample_table` of cortisol; ``rest``: measurements of other analytes, with a column analyte.
@@ -168,7 +189,7 @@ def analyte_table(samples, rest, plates, settings) -> pd.DataFrame:
     )
 
 
-def _ratio(samples, other, analyte):
+def _ratio(samples: pd.DataFrame, other: pd.DataFrame, analyte: str) -> pd.DataFrame:
     """Cortisol / analyte of each hair sample that has a number for both.
 
     The hair was weighed and extracted once for both, so that part of the two errors cancels. The interval is from the
@@ -197,7 +218,13 @@ def _ratio(samples, other, analyte):
     )  # fmt: skip
 
 
-def run_variances(measurements, estimates, summary, settings, platforms=()) -> dict:
+def run_variances(
+    measurements: pd.DataFrame,
+    estimates: pd.DataFrame,
+    summary: pd.DataFrame,
+    settings: Mapping[str, Any],
+    platforms: Set[str] = (),
+) -> dict:
     """Return ``{platform: RunVariance}`` from controls, pools and hair samples that were measured in several runs.
 
     Of the platforms of ``measurements``, and of those in ``platforms`` beside. Plates that failed do not count where
@@ -228,7 +255,7 @@ def run_variances(measurements, estimates, summary, settings, platforms=()) -> d
     return found
 
 
-def _items(names, group, values, variance):
+def _items(names: pd.Series, group: pd.DataFrame, values: pd.Series, variance: pd.Series) -> pd.DataFrame:
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(values.astype(float))
     found = pd.DataFrame({
@@ -238,7 +265,7 @@ def _items(names, group, values, variance):
     return found.join(group.reindex(columns=list(CURVE_COLUMNS)).astype(float).fillna(0.0))
 
 
-def _between_runs(between):
+def _between_runs(between: Mapping[str, RunVariance]) -> pd.DataFrame:
     """One row of quality.tsv per platform: whether intervals hold what runs differ by."""
     rows = []
     for platform, found in between.items():
@@ -259,7 +286,7 @@ def _between_runs(between):
     return pd.DataFrame(rows, columns=list(quality.COLUMNS))
 
 
-def variance_table(between, summary) -> pd.DataFrame:
+def variance_table(between: Mapping[str, RunVariance], summary: pd.DataFrame) -> pd.DataFrame:
     """Return the variance of ln(pg/mg) by platform and level, with `VARIANCE_COLUMNS`.
 
     Levels: well, run, plate in run, sample in run; what is not known at a level, and why, stands in its note.
@@ -295,7 +322,9 @@ def variance_table(between, summary) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(VARIANCE_COLUMNS))
 
 
-def _tubes(plates, saliva, settings):
+def _tubes(
+    plates: Mapping[str, pd.DataFrame], saliva: pd.DataFrame | None, settings: Mapping[str, Any]
+) -> pd.DataFrame:
     """`sample_table` of the tubes of saliva on these plates; without rows where there are none."""
     nothing = pd.DataFrame(columns=list(SAMPLE_COLUMNS))
     if saliva is None or saliva.empty:
@@ -307,7 +336,9 @@ def _tubes(plates, saliva, settings):
     return sample_table(measured, own, between)
 
 
-def rerun_list(rerun, samples, measurements, tubes=None) -> pd.DataFrame:
+def rerun_list(
+    rerun: pd.DataFrame, samples: pd.DataFrame, measurements: pd.DataFrame, tubes: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return all plates' rerun rows, less what another plate has settled, and repeats that disagree.
 
     ``samples``: of hair; ``tubes``: of saliva, by the same columns, or None. A row has ``cortisol_pg_per_mg`` of its
@@ -333,7 +364,7 @@ def rerun_list(rerun, samples, measurements, tubes=None) -> pd.DataFrame:
     return pd.concat([t for t in (table, more) if len(t)] or [table], ignore_index=True)
 
 
-def no_plates():
+def no_plates() -> dict[str, pd.DataFrame]:
     """Return the tables of `collect`'s ``plates``, without rows: a study of finished concentrations only."""
     columns = {
         "summary": schemas.load("cortisol_curves.schema")["properties"],
@@ -344,12 +375,18 @@ def no_plates():
     return {part: pd.DataFrame(columns=list(names)) for part, names in columns.items()}
 
 
-def segment_name(start, end):
+def segment_name(start: float, end: float) -> str:
     """Return a segment as 0-3cm, or NA when its end is not known."""
     return "NA" if np.isnan(end) else f"{start:g}-{end:g}cm"
 
 
-def hair_measurements(estimates, summary, checks, hair, settings):
+def hair_measurements(
+    estimates: pd.DataFrame,
+    summary: pd.DataFrame,
+    checks: pd.DataFrame,
+    hair: pd.DataFrame,
+    settings: Mapping[str, Any],
+) -> pd.DataFrame:
     """Turn well concentrations into pg/mg, one row per hair sample on a plate.
 
     Dilutions of one sample that lie within the standards are averaged on the log scale, weighted by their
@@ -383,7 +420,9 @@ def hair_measurements(estimates, summary, checks, hair, settings):
 ESTIMATED = ("dilution", "concentration", "low", "high", "se", "cv_percent", "n_wells", "censored", "flags")
 
 
-def _groups(table, keys, columns):
+def _groups(
+    table: pd.DataFrame, keys: Sequence[str], columns: Sequence[str]
+) -> Iterator[tuple[tuple[str, ...], dict[str, np.ndarray]]]:
     """Yield ``(key, {column: array})`` of each group in the order of its keys; rows of a group keep theirs.
 
     `CURVE_COLUMNS` come as one array under ``curve``, 0 where they are not known.
@@ -402,7 +441,7 @@ def _groups(table, keys, columns):
         yield names[start], {column: values[start:end] for column, values in arrays.items()}
 
 
-def extraction_blanks(estimates, plates):
+def extraction_blanks(estimates: pd.DataFrame, plates: pd.DataFrame) -> dict[Any, Any]:
     """Return ``{plate_id: (mean, standard error)}`` of extracts of no hair, in pg/mL of the undiluted extract.
 
     Only plates with such extracts above the LOD; one below it or below the standards counts as nothing. The error is
@@ -431,7 +470,7 @@ def extraction_blanks(estimates, plates):
     return found
 
 
-def less_blank(found, blank, error):
+def less_blank(found: dict[str, Any], blank: float, error: float) -> dict[str, Any]:
     """Return what `_neat` gives less the blank of its plate (pg/mL), with the blank's error; flag blank_subtracted.
 
     A blank that is NaN cannot be subtracted: the value stays, with the flag blank_not_subtracted.
@@ -452,7 +491,9 @@ def less_blank(found, blank, error):
     return found | {"estimate": net, "low": low, "high": high, "log_se": log_se, "curve": curve, "flags": flags}
 
 
-def sample_table(measurements, settings, between=None):
+def sample_table(
+    measurements: pd.DataFrame, settings: Mapping[str, Any], between: Mapping[str, RunVariance] | None = None
+) -> pd.DataFrame:
     """Combine repeats: one row per hair sample and platform, with `SAMPLE_COLUMNS`.
 
     Measurements on plates that failed do not count, unless the settings say so. Those in doubt otherwise (wells that
@@ -492,7 +533,7 @@ def sample_table(measurements, settings, between=None):
 VALUES = ("cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "limit_pg_per_mg")
 
 
-def bridge_platforms(measurements, target):
+def bridge_platforms(measurements: pd.DataFrame, target: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Convert every other platform to ``target`` over samples measured on both; None converts nothing.
 
     Returns ``(measurements, bridging)``, the second with one row per pair of platforms, converted or not.
@@ -539,7 +580,7 @@ def bridge_platforms(measurements, target):
     return pd.concat(parts, ignore_index=True), table
 
 
-def _neat(group, sheet_dilution, plate, settings):
+def _neat(group: pd.DataFrame, sheet_dilution: float, plate: pd.Series, settings: Mapping[str, Any]) -> dict[str, Any]:
     """One sample on one plate: concentration in the undiluted extract, in pg/mL, over its dilutions.
 
     ``group``: arrays of `_groups`; ``curve`` of the result is what its error shares with the plate's other samples.
@@ -586,7 +627,13 @@ def _neat(group, sheet_dilution, plate, settings):
     return out
 
 
-def _combine_dilutions(logs, log_se, curve, found, settings):
+def _combine_dilutions(
+    logs: NDArray[np.float64],
+    log_se: NDArray[np.float64],
+    curve: NDArray[np.float64],
+    found: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> dict[str, float]:
     """The mean of several dilutions with its error and interval, and the flag not_parallel.
 
     Random effects by DerSimonian and Laird's moments, with the curve's error shared: where dilutions agree within their
@@ -612,12 +659,12 @@ def _combine_dilutions(logs, log_se, curve, found, settings):
     }  # fmt: skip
 
 
-def _in_hair(found, extract, settings):
+def _in_hair(found: Mapping[str, Any], extract: pd.Series, settings: Mapping[str, Any]) -> dict[str, Any]:
     """pg/mg of one sample with its interval, or its limit."""
     chemistry = {c: extract[c] for c in ("methanol_added_ml", "methanol_recovered_ml", "reconstitution_ml")}
     spike, mass, recovery = extract["spike_pg"], extract["mass_mg"], extract["recovery"]
 
-    def amount(concentration):
+    def amount(concentration: float) -> float:
         """Cortisol of the whole extract in pg: pg/mg of 1 mg, before spike and recovery."""
         return assay.hair_cortisol(concentration, 1.0, **chemistry)
 
@@ -656,7 +703,9 @@ def _in_hair(found, extract, settings):
     }  # fmt: skip
 
 
-def _flags(row, found, plate, failed, settings):
+def _flags(
+    row: Mapping[str, Any], found: Mapping[str, Any], plate: pd.Series, failed: bool, settings: Mapping[str, Any]
+) -> list[str]:
     flags = [f for f in found["flags"] if f not in ("blank",)]
     if row["censored"] != "none":
         flags.append("spike_exceeds_total" if found["censored"] == "none" else f"censored_{row['censored']}")
@@ -675,12 +724,12 @@ def _flags(row, found, plate, failed, settings):
     return list(dict.fromkeys(flags))
 
 
-def _known(row):
+def _known(row: Mapping[str, Any]) -> bool:
     """Whether a measurement has a number."""
     return row["cortisol_pg_per_mg"] == row["cortisol_pg_per_mg"]
 
 
-def _combined(chosen, measured, between):
+def _combined(chosen: pd.DataFrame, measured: int, between: RunVariance) -> dict[str, Any]:
     """One hair sample from the measurements that count (dicts); ``between``: `RunVariance` of its platform, or None."""
     first = chosen[0]
     row = {c: first[c] for c in SAMPLE_COLUMNS if c in first}
@@ -730,7 +779,9 @@ def _combined(chosen, measured, between):
     }
 
 
-def _with_runs(row, between, runs, measurements, plates):
+def _with_runs(
+    row: Mapping[str, Any], between: RunVariance, runs: int, measurements: int, plates: int
+) -> dict[str, float]:
     """The interval and the error of a value, with what runs and plates differ by."""
     if between is None or between.total == 0 or np.isnan(row["log_se"]):
         return {}
@@ -741,7 +792,7 @@ def _with_runs(row, between, runs, measurements, plates):
     return {"cortisol_low": float(low), "cortisol_high": float(high), "log_se": error}
 
 
-def _tightest(chosen):
+def _tightest(chosen: pd.DataFrame) -> dict[str, Any]:
     """Of several censored measurements, the one that says most."""
     below = [m for m in chosen if m["censored"] == "below"]
     pick, among = (min, below) if below else (max, chosen)
@@ -749,11 +800,11 @@ def _tightest(chosen):
     return {c: tightest[c] for c in ("censored", "limit_pg_per_mg", "cortisol_low", "cortisol_high")}
 
 
-def _joined(*names):
+def _joined(*names: str) -> str:
     return ";".join(dict.fromkeys(n for part in names for n in str(part).split(";") if n))
 
 
-def _copied_plates(wells):
+def _copied_plates(wells: pd.DataFrame) -> list[Problem]:
     """The same optical densities under two plate ids are one plate read twice."""
     problems, seen = [], {}
     for plate_id, group in wells.groupby("plate_id", sort=True):
@@ -768,7 +819,7 @@ def _copied_plates(wells):
     return problems
 
 
-def _unknown_samples(finished, hair):
+def _unknown_samples(finished: pd.DataFrame, hair: pd.DataFrame) -> list[Problem]:
     unknown = finished[~finished["hair_id"].isin(set(hair["hair_id"]))]
     remedy = "add the sample to hair.tsv, or correct the id"
     return [
@@ -783,7 +834,7 @@ def _unknown_samples(finished, hair):
     ]
 
 
-def aliasing(counts):
+def aliasing(counts: pd.DataFrame) -> Problem:
     """The problem of arms that share no plate; ``counts``: DataFrame plate_id, arm, samples."""
     shown = "; ".join(
         f"{plate_id}: " + ", ".join(f"{row.samples} {row.arm}" for row in group.itertuples())
@@ -793,7 +844,7 @@ def aliasing(counts):
     return Problem("plates.tsv", what, "measure samples of every arm on common plates, and deal arms over plates")
 
 
-def _absent(hair, measurements):
+def _absent(hair: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFrame:
     """Hair samples that stand on no plate."""
     absent = hair[~hair["hair_id"].isin(set(measurements["hair_id"]))]
     rows = [

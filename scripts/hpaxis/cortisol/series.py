@@ -5,17 +5,23 @@ is independent, what all tubes of a run share is not. The formulas of the areas 
 (2003), Psychoneuroendocrinology 28:916-931.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from hpaxis.cortisol.kits import pg_per_ml
 from hpaxis.cortisol.reliability import icc
 from hpaxis.cortisol.runs import CURVE_COLUMNS, RunVariance, run_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MEASURES = ("auc_g", "auc_i", "awakening", "rise")
 TUBE_COLUMNS = (
@@ -81,7 +87,7 @@ def coefficients(
     return found
 
 
-def _first(at):
+def _first(at: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([[1.0], np.zeros(len(at) - 1)])
 
 
@@ -205,7 +211,13 @@ def series_tables(
 class _Errors:
     """Values of some tubes with the errors of linear combinations of them."""
 
-    def __init__(self, tubes, between, runs, measured=None):
+    def __init__(
+        self,
+        tubes: pd.DataFrame,
+        between: Mapping[str, RunVariance],
+        runs: Mapping[str, str],
+        measured: pd.DataFrame | None = None,
+    ) -> None:
         below = (tubes["censored"] == "below").to_numpy()
         limit = tubes["limit_nmol_per_l"].to_numpy(dtype=float)
         self.value = np.where(below, limit / 2, tubes["nmol_per_l"].to_numpy(dtype=float))
@@ -233,7 +245,7 @@ class _Errors:
         known = self.shared**2 + self.of_plate**2 + np.sum(self.curve**2, axis=1)
         self.own = np.where(below, limit**2 / 12, self.value**2 * np.maximum(total - known, 0.0))
 
-    def of(self, weights):
+    def of(self, weights: NDArray[np.float64]) -> tuple[float, float, float]:
         """Value, standard error and half of the 95 % interval of a linear combination (NaN where not known)."""
         used = weights != 0
         scaled = (weights * self.value)[used]
@@ -246,18 +258,18 @@ class _Errors:
         return value, np.sqrt(own + runs + plates), float(half)
 
 
-def _codes(names):
+def _codes(names: Iterable[str | None]) -> NDArray[np.int64]:
     """Whole numbers of names, in the order in which they come; None is a name of its own."""
     codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
     return np.array([codes[name] for name in names])
 
 
-def _of_groups(code, part):
+def _of_groups(code: NDArray[np.int64], part: NDArray[np.float64]) -> float:
     """Variance of errors that are the same within groups: squares of the sums of their parts."""
     return float(np.sum(np.bincount(code, part) ** 2))
 
 
-def _curve_errors(tubes, measured):
+def _curve_errors(tubes: pd.DataFrame, measured: pd.DataFrame | None) -> NDArray[np.float64]:
     """What each tube shares of its plate's curve error (n × 5, ln); 0 of tubes on several plates or on none."""
     shared = np.zeros((len(tubes), len(CURVE_COLUMNS)))
     if measured is None or measured.empty:
@@ -268,7 +280,7 @@ def _curve_errors(tubes, measured):
     return np.where(tubes["censored"].eq("none").to_numpy()[:, None], np.nan_to_num(found), 0.0)
 
 
-def _mean_over_days(name, parts, state):
+def _mean_over_days(name: str, parts: Sequence[NDArray[np.float64]], state: _Errors) -> dict[str, float]:
     if not parts:
         return {name: np.nan, f"{name}_se": np.nan, f"{name}_days": 0}
     value, error, half = state.of(np.mean(parts, axis=0))
@@ -280,7 +292,7 @@ def _mean_over_days(name, parts, state):
     }  # fmt: skip
 
 
-def _filled(tubes):
+def _filled(tubes: pd.DataFrame) -> list[str]:
     """The platform of each tube; of one without a value that of its participant's series, else the study's first."""
     known = tubes.dropna(subset=["platform"])
     own = known.groupby(["participant_id", "timepoint"])["platform"].first()
@@ -291,14 +303,20 @@ def _filled(tubes):
     ]
 
 
-def _usual_spans(tubes):
+def _usual_spans(tubes: pd.DataFrame) -> dict[tuple[str, str], float]:
     """The median time from first to last tube of a day, by timepoint and platform, in minutes."""
     by_day = tubes.groupby(["timepoint", "platform", "participant_id", "day"])["minutes"]
     span = by_day.max() - by_day.min()
     return span.groupby(level=["timepoint", "platform"]).median().to_dict()
 
 
-def _day_flags(at, known, parts, usual, settings):
+def _day_flags(
+    at: NDArray[np.float64],
+    known: NDArray[np.bool_],
+    parts: Mapping[str, NDArray[np.float64] | None],
+    usual: float,
+    settings: Mapping[str, Any],
+) -> list[str]:
     flags = []
     if parts["auc_g"] is None:
         flags.append("ends_missing" if len(at) > 1 else "one_tube")
@@ -340,7 +358,9 @@ def day_reliability(days: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(RELIABILITY_COLUMNS))
 
 
-def measured_tubes(plates, sheet, settings):
+def measured_tubes(
+    plates: Mapping[str, pd.DataFrame], sheet: pd.DataFrame, settings: Mapping[str, Any]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the tubes that plates measured, in nmol/L, as `samples.hair_measurements`; and the settings of saliva.
 
     ``plates``, ``sheet``, ``settings`` as of `collect_series`.
@@ -354,7 +374,13 @@ def measured_tubes(plates, sheet, settings):
     return samples.hair_measurements(plates["estimates"], plates["summary"], plates["quality"], tubes, own), own
 
 
-def collect_series(plates, sheet, participants, arms, settings):
+def collect_series(
+    plates: Mapping[str, pd.DataFrame],
+    sheet: pd.DataFrame,
+    participants: pd.DataFrame,
+    arms: Sequence[str],
+    settings: Mapping[str, Any],
+) -> dict[str, pd.DataFrame]:
     """Bring all tubes together: ``dict`` of the tables tubes, days, series and reliability.
 
     Parameters

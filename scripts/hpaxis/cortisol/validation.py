@@ -83,7 +83,7 @@ def standard_table(wells: pd.DataFrame, kits: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(STANDARD_COLUMNS))
 
 
-def _root_mean_square(values):
+def _root_mean_square(values: pd.Series) -> float:
     known = values.dropna().to_numpy(dtype=float)
     return float(np.sqrt(np.mean(known**2))) if known.size else np.nan
 
@@ -130,12 +130,12 @@ def precision_table(wells: pd.DataFrame, kits: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(PRECISION_COLUMNS))
 
 
-def _precision(group):
+def _precision(group: pd.DataFrame) -> tuple[float | str | None, ...]:
     """The columns of `PRECISION_COLUMNS` from runs on, for one control or pool."""
     y, mean = group["value"].to_numpy(dtype=float), group["value"].mean()
     found, degrees, notes = variance_components(y, group["run"], group["plate_id"])
 
-    def cv(value):
+    def cv(value: float) -> float:
         return 100 * np.sqrt(value) / mean
 
     within = cv(found["well"]) if "well" in found else np.nan
@@ -205,7 +205,7 @@ def variance_components(
     return found, freedom, notes
 
 
-def _interval(cv, df, level=0.95):
+def _interval(cv: float, df: float, level: float = 0.95) -> tuple[float, float]:
     """The interval of a CV (%) from the chi-square distribution of its variance; infinite where df is below 1."""
     if not np.isfinite(cv) or df <= 0 or cv == 0:
         return np.nan, np.nan

@@ -6,7 +6,9 @@ reading is (plate, wavelength, time, raw or derived), and its name is unique for
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,7 +24,7 @@ GENERIC_NAME = re.compile(r"^(plate|sheet|platte|blatt)?[ _#-]*\d*$", re.I)
 SHOWN = 12  # readings that an error line lists
 
 
-def read_reader_file(path) -> list[PlateRead]:
+def read_reader_file(path: Path | str) -> list[PlateRead]:
     """Read a plate reader's export: a list of `PlateRead`, one for each plate and reading in the file.
 
     Names of plates and readings are as in the file, but for characters that may not stand in a table (`names`), and
@@ -46,11 +48,11 @@ def read_reader_file(path) -> list[PlateRead]:
     raise InputError(Problem(str(path), f"is no export of {tried}", remedy))
 
 
-def _named_harmlessly(read):
+def _named_harmlessly(read: PlateRead) -> PlateRead:
     return replace(read, plates=tuple(map(harmless, read.plates)), reading=harmless(read.reading))
 
 
-def _unique(reads):
+def _unique(reads: Sequence[PlateRead]) -> list[PlateRead]:
     """Leave out a reading that comes again with the same values, and number others of one name."""
     kept: list = []
     for read in reads:
@@ -61,12 +63,14 @@ def _unique(reads):
     return kept
 
 
-def _alike(first, second):
+def _alike(first: PlateRead, second: PlateRead) -> bool:
     wells = [r.wells.dropna(subset=["value"]).set_index("well")["value"] for r in (first, second)]
     return wells[0].equals(wells[1])
 
 
-def choose_read(reads, path, plate_id, plate=None, reading=None) -> PlateRead:
+def choose_read(
+    reads: Sequence[PlateRead], path: str, plate_id: str, plate: str | None = None, reading: str | None = None
+) -> PlateRead:
     """Choose the one reading of the one plate that a row of plates.tsv means.
 
     ``plate``: the plate's name in the file, where it is not ``plate_id`` or the only one. ``reading``: the name of
@@ -105,7 +109,7 @@ def choose_read(reads, path, plate_id, plate=None, reading=None) -> PlateRead:
     return chosen
 
 
-def choices(reads) -> list[str]:
+def choices(reads: Sequence[PlateRead]) -> list[str]:
     """Return what the column ``reading`` may name for the readings of one plate: raw ones, differences, derived."""
     raw = [r for r in reads if not r.derived]
     single = [r for r in raw if r.wavelength and "-" not in r.wavelength and not r.time]
@@ -116,7 +120,7 @@ def choices(reads) -> list[str]:
     return [r.reading for r in raw] + pairs + [r.reading for r in reads if r.derived and not r.averaged]
 
 
-def reading_table(path, plate_id: str = "", plate: str | None = None, reading: str | None = None) -> pd.DataFrame:
+def reading_table(path: Path, plate_id: str = "", plate: str | None = None, reading: str | None = None) -> pd.DataFrame:
     """Return what a reader file holds: DataFrame, one row per reading.
 
     Columns: format, plate, reading, wavelength_nm, time, kind (raw, derived, average), wells (with a value),
@@ -145,12 +149,12 @@ def reading_table(path, plate_id: str = "", plate: str | None = None, reading: s
     return table
 
 
-def _listed(names):
+def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more (hpaxis readers FILE lists them)" if len(names) > SHOWN else ""
     return ", ".join(repr(n) for n in names[:SHOWN]) + more
 
 
-def _choose_reading(reads, path, reading):
+def _choose_reading(reads: Sequence[PlateRead], path: str, reading: str | None) -> PlateRead:
     raw = [r for r in reads if not r.derived]
     if reading is None:
         if len(raw) == 1:
@@ -186,7 +190,7 @@ def _choose_reading(reads, path, reading):
     raise InputError(Problem(path, "is not a reading of this plate", remedy, column="reading", value=reading))
 
 
-def _difference(first, second, name):
+def _difference(first: PlateRead, second: PlateRead, name: str) -> PlateRead:
     """Subtract a reference wavelength, well by well; a well without both values has none."""
     wells = first.wells.merge(second.wells, on="well", suffixes=("", "_reference"))
     wells["value"] = wells["value"] - wells["value_reference"]

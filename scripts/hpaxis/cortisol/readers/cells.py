@@ -1,8 +1,11 @@
 """What all reader formats share: files as sheets of text cells, values of wells, and 8 × 12 grids."""
 
+from __future__ import annotations
+
 import csv
 import re
 import string
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,14 +78,14 @@ def make_read(
     reading: str,
     cells: dict,
     path: str,
-    sheet: "Sheet",
+    sheet: Sheet,
     *,
     derived: bool = False,
     averaged: bool = False,
     declared: pd.DataFrame | None = None,
     wavelength: str | None = None,
     time: str = "",
-    faults: tuple = (),
+    faults: Sequence[Problem] = (),
 ) -> PlateRead:
     """Return the `PlateRead` of ``{well: text}``; text that is no value becomes a problem of the reading."""
     wells, problems = read_wells(cells, path, reading, sheet.comma_separated)
@@ -111,7 +114,7 @@ def wavelength_of(label: str) -> str:
     return "-".join(n for n in numbers if 190 <= int(n) <= 1100)
 
 
-def load_sheets(path):
+def load_sheets(path: Path | str) -> list[Sheet]:
     """Read a text, XLSX or XLS file as sheets of text cells.
 
     Text may be UTF-8, UTF-16 or Windows-1252; cells may be separated by tabs, semicolons or commas.
@@ -139,13 +142,13 @@ def load_sheets(path):
     return [Sheet(None, rows, comma_separated=delimiter == ",")]
 
 
-def well_name(text):
+def well_name(text: str) -> str | None:
     """Return a well's name as A1 ... P24 from spellings such as a01, or None."""
     found = WELL.match(str(text).strip())
     return f"{found[1].upper()}{int(found[2])}" if found else None
 
 
-def well_sort_key(well):
+def well_sort_key(well: str) -> tuple[str, int]:
     """Sort wells by row, then column."""
     return well[0], int(well[1:])
 
@@ -186,7 +189,7 @@ def read_wells(cells: dict, path: str, where: str, comma_separated: bool = False
     return pd.DataFrame(rows, columns=["well", "value", "status"]), problems
 
 
-def holds_numbers(cells):
+def holds_numbers(cells: Mapping[str, str]) -> bool:
     """Whether any of ``{well: text}`` is a number: a grid of names is a layout, not a reading."""
     return any(NUMBER.match(text) or COMMA_NUMBER.match(text) for text in cells.values())
 
@@ -207,7 +210,7 @@ class Grid:
     end: int
     problems: tuple = ()
 
-    def cells(self, line=0):
+    def cells(self, line: int = 0) -> dict[str, str]:
         """Return ``{well: text}`` of one line of every row."""
         found = {}
         for letter, number, values, _, _ in self.lines:
@@ -215,7 +218,7 @@ class Grid:
                 found.update({f"{letter}{c}": v for c, v in values.items()})
         return found
 
-    def labels(self):
+    def labels(self) -> dict[int, str]:
         """Return the label of each line, from the first row that has it."""
         labels = {}
         for _, number, _, label, _ in self.lines:
@@ -240,7 +243,7 @@ class Grid:
         return found
 
 
-def find_grids(sheet, path, start=0, end=None):
+def find_grids(sheet: Sheet, path: str, start: int = 0, end: int | None = None) -> list[Grid]:
     """Find every grid in rows ``start`` to ``end`` of a sheet.
 
     A row of column numbers 1, 2, 3, ... with row letters below them, to the left. Lines below a lettered row with no
@@ -261,7 +264,7 @@ def find_grids(sheet, path, start=0, end=None):
     return grids
 
 
-def grid_header(row):
+def grid_header(row: Sequence[str]) -> tuple[int, int, int] | None:
     """Return (index of the first column, its number, how many) where a row holds consecutive numbers, else None.
 
     At least 3 of 1, 2, 3, ...; a part of a plate may begin at another column.
@@ -278,12 +281,12 @@ def grid_header(row):
     return None
 
 
-def _integer(cell):
+def _integer(cell: str) -> int | None:
     found = re.match(r"^0*(\d{1,2})(\.0)?$", cell)
     return int(found[1]) if found else None
 
 
-def _read_grid(sheet, path, head, end, first, number_of_first, n):
+def _read_grid(sheet: Sheet, path: str, head: int, end: int, first: int, number_of_first: int, n: int) -> Grid:
     rows = sheet.rows
     lines, problems, seen, letter, number = [], [], set(), None, 0
     i = head + 1
@@ -313,14 +316,16 @@ def _read_grid(sheet, path, head, end, first, number_of_first, n):
     return Grid(rows[head][first - 1], title, columns, lines, head, i, tuple(problems))
 
 
-def _continues(rows, first, letter):
+def _continues(rows: Sequence[list[str]], first: int, letter: str) -> bool:
     """Whether, after an empty line, the next row of the grid follows (exports with an empty line after every line)."""
     following = next((row for row in rows if any(row)), [])
     expected = "A" if letter is None else chr(ord(letter) + 1)
     return len(following) >= first and following[first - 1].upper() == expected
 
 
-def _strays(lines, n, comma_separated, path):
+def _strays(
+    lines: Sequence[tuple[str, int, dict[int, str], list[str], int]], n: int, comma_separated: bool, path: str
+) -> list[Problem]:
     """Problems of rows with values outside the numbered columns. A word, the same behind every row, is a label."""
     problems = []
     by_letter: dict = {}
@@ -385,7 +390,7 @@ def find_well_tables(sheet: Sheet, start: int = 0, end: int | None = None) -> li
     return tables
 
 
-def _decode(data, path):
+def _decode(data: bytes, path: Path) -> str:
     for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig")):
         if data.startswith(mark):
             return _strict(data, encoding, path)
@@ -399,14 +404,14 @@ def _decode(data, path):
         return data.decode("cp1252", errors="replace")
 
 
-def _strict(data, encoding, path):
+def _strict(data: bytes, encoding: str, path: Path) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         raise InputError(Problem(str(path), f"is damaged {encoding} text", "export the plate again")) from error
 
 
-def _delimiter(lines):
+def _delimiter(lines: Sequence[str]) -> str:
     """Tabs, else semicolons, else commas: a tab- or semicolon-separated file may use decimal commas."""
     most = {mark: max((line.count(mark) for line in lines), default=0) for mark in "\t;,"}
     return next((mark for mark in "\t;," if most[mark] >= 2), "\t" if most["\t"] else ",")

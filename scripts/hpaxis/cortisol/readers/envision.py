@@ -6,8 +6,18 @@ with ``Results for LABEL`` and ``Barcode: ...``. Grids under ``Platemap`` say wh
 """
 
 import re
+from collections.abc import Sequence
 
-from hpaxis.cortisol.readers.cells import NUMBER, ROWS, find_grids, holds_numbers, make_read, wavelength_of
+from hpaxis.cortisol.readers.cells import (
+    NUMBER,
+    ROWS,
+    PlateRead,
+    Sheet,
+    find_grids,
+    holds_numbers,
+    make_read,
+    wavelength_of,
+)
 from hpaxis.problems import InputError, Problem
 
 NAME = "EnVision"
@@ -15,12 +25,12 @@ SIGN = "'Plate information' or 'Results for'"
 LABEL = re.compile(r"^results for[\s\xa0]+(.+?)(\s*-\s*channel.*)?$", re.I)
 
 
-def recognise(sheets):
+def recognise(sheets: Sequence[Sheet]) -> bool:
     """Whether the first sheet is an EnVision or Kaleido export."""
     return any(row and (row[0].strip().lower() == "plate information" or LABEL.match(row[0])) for row in sheets[0].rows)
 
 
-def parse(sheets, path):
+def parse(sheets: Sequence[Sheet], path: str) -> list[PlateRead]:
     """Return one `PlateRead` for each plate and label."""
     sheet, reads = sheets[0], []
     rows = sheet.rows
@@ -57,7 +67,7 @@ def parse(sheets, path):
     return reads
 
 
-def _plate(rows):
+def _plate(rows: Sequence[list[str]]) -> tuple[tuple[str, ...], str, bool]:
     """Names of the plate, label of the reading, and whether it was measured (and not calculated)."""
     header = [cell.strip().lower() for cell in rows[1]] if len(rows) > 1 else []
     values = rows[2] if len(rows) > 2 else []
@@ -70,13 +80,13 @@ def _plate(rows):
     return names, label or "reading", not label.lower().startswith("calc")
 
 
-def _kaleido_plate(rows):
+def _kaleido_plate(rows: Sequence[list[str]]) -> tuple[str, ...]:
     text = " ".join(cell for row in rows[:6] for cell in row).replace("\xa0", " ")
     found = re.search(r"Barcode:\s*(.*?)(\s+PlateRepeat|\s*$|,)", text)
     return (found[1].strip().rstrip(","),) if found and found[1].strip() else ()
 
 
-def _kaleido_wavelength(rows, label):
+def _kaleido_wavelength(rows: Sequence[list[str]], label: str) -> str:
     """The wavelength of a label, from the section on measurements."""
     at = next(
         (
@@ -94,7 +104,7 @@ def _kaleido_wavelength(rows, label):
     return wavelength_of(label)
 
 
-def _bare(rows):
+def _bare(rows: Sequence[list[str]]) -> dict[str, str]:
     """A whole plate without letters and numbers; nothing where the lines are not exactly 8 of 12 or 16 of 24 values."""
     lines = [[c for c in row if c] for row in rows if row and NUMBER.match(row[0])]
     lines = [line for line in lines if len(line) in (12, 24)]

@@ -7,10 +7,11 @@ last column, under ``Results`` or under the reading's own name. Tables with well
 """
 
 import re
+from collections.abc import Sequence
 
 import pandas as pd
 
-from hpaxis.cortisol.readers.cells import PlateRead, find_grids, find_well_tables, holds_numbers, make_read
+from hpaxis.cortisol.readers.cells import Grid, PlateRead, Sheet, find_grids, find_well_tables, holds_numbers, make_read
 from hpaxis.problems import InputError, Problem
 
 NAME = "Gen5"
@@ -34,13 +35,13 @@ DERIVED = (
 AVERAGED = re.compile(r"^(mean|average)\b(?!.*\[)", re.I)
 
 
-def recognise(sheets):
+def recognise(sheets: Sequence[Sheet]) -> bool:
     """Whether the first sheet is a Gen5 export."""
     firsts = {row[0].rstrip(":").lower() for row in sheets[0].rows if row}
     return "software version" in firsts and bool(firsts & {"plate number", "results", "layout"})
 
 
-def parse(sheets, path):
+def parse(sheets: Sequence[Sheet], path: str) -> list[PlateRead]:
     """Return one `PlateRead` for each plate, reading and, for kinetic reads, time."""
     reads = []
     for sheet in sheets:
@@ -54,7 +55,7 @@ def parse(sheets, path):
     return reads
 
 
-def _plate(sheet, path, start, end):
+def _plate(sheet: Sheet, path: str, start: int, end: int) -> list[PlateRead]:
     rows = sheet.rows
     first = rows[start]
     plate = first[1] if len(first) > 1 and first[0].lower() == "plate number" else ""
@@ -68,7 +69,9 @@ def _plate(sheet, path, start, end):
     return reads + _tables(sheet, path, start, end, names, declared)
 
 
-def _results(grid, names, declared, sheet, path):
+def _results(
+    grid: Grid, names: tuple[str, ...], declared: pd.DataFrame | None, sheet: Sheet, path: str
+) -> list[PlateRead]:
     own = "Results" if grid.title.lower() == "results" or not grid.title else grid.title
     by_label = grid.by_label(own)
     plain = {label for label in by_label if _is_reading(label)}
@@ -85,15 +88,15 @@ def _results(grid, names, declared, sheet, path):
     return reads
 
 
-def _is_reading(label):
+def _is_reading(label: str) -> bool:
     return bool(READING.match(label)) and not _is_derived(label)
 
 
-def _is_derived(label):
+def _is_derived(label: str) -> bool:
     return label.lower().startswith(DERIVED) or ("[" in label and not READING.match(label))
 
 
-def _declared(grid):
+def _declared(grid: Grid) -> pd.DataFrame:
     labels = {label.lower(): line for line, label in grid.labels().items()}
     names = grid.cells(labels.get("well id", 0))
     amounts = grid.cells(labels["conc/dil"]) if "conc/dil" in labels else {}
@@ -102,7 +105,9 @@ def _declared(grid):
     return table[table["name"] != ""].reset_index(drop=True)
 
 
-def _tables(sheet, path, start, end, names, declared) -> list[PlateRead]:
+def _tables(
+    sheet: Sheet, path: str, start: int, end: int, names: tuple[str, ...], declared: pd.DataFrame | None
+) -> list[PlateRead]:
     """Kinetic readings and spectra. An area scan has several values per well at once, and none of them is the OD."""
     reads = []
     for table in find_well_tables(sheet, start, end):
@@ -127,6 +132,6 @@ def _tables(sheet, path, start, end, names, declared) -> list[PlateRead]:
     return reads
 
 
-def _wavelength(title):
+def _wavelength(title: str) -> str:
     found = re.search(r"(\d{3,4})\s*$", title)
     return found[1] if found else ""

@@ -6,9 +6,20 @@ or more of values, and may have columns of plate, wavelength and time.
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from hpaxis.cortisol.readers.cells import find_grids, grid_header, holds_numbers, make_read, wavelength_of, well_name
+from hpaxis.cortisol.readers.cells import (
+    Grid,
+    PlateRead,
+    Sheet,
+    find_grids,
+    grid_header,
+    holds_numbers,
+    make_read,
+    wavelength_of,
+    well_name,
+)
 from hpaxis.problems import InputError, Problem
 
 NAME = "plain grid"
@@ -49,12 +60,12 @@ ABOUT = (
 )  # fmt: skip
 
 
-def recognise(sheets):
+def recognise(sheets: Sequence[Sheet]) -> bool:
     """Whether any sheet holds a grid or a table of wells; the last format to be tried."""
     return any(_has_grid(sheet) or _long_header(sheet) is not None for sheet in sheets)
 
 
-def parse(sheets, path):
+def parse(sheets: Sequence[Sheet], path: str) -> list[PlateRead]:
     """Return one `PlateRead` for each grid or column of values, named by its title or, in a workbook, by its sheet."""
     reads = []
     name = MICROPLATE_MANAGER if _is_microplate_manager(sheets) else NAME
@@ -71,7 +82,7 @@ def parse(sheets, path):
     return reads
 
 
-def _grid(grid, sheet, many, name, path):
+def _grid(grid: Grid, sheet: Sheet, many: bool, name: str, path: str) -> PlateRead:
     title = grid.corner or grid.title
     named = sheet.name if many and sheet.name else None
     nm = next((m[5] for text in (title, named) if text for m in [WAVELENGTH.match(text)] if m), "")
@@ -87,15 +98,15 @@ def _grid(grid, sheet, many, name, path):
     )  # fmt: skip
 
 
-def _is_microplate_manager(sheets):
+def _is_microplate_manager(sheets: Sequence[Sheet]) -> bool:
     return any("microplate manager" in cell.lower() for sheet in sheets for row in sheet.rows[:20] for cell in row)
 
 
-def _has_grid(sheet):
+def _has_grid(sheet: Sheet) -> bool:
     return any(grid_header(row) for row in sheet.rows)
 
 
-def _long_header(sheet):
+def _long_header(sheet: Sheet) -> int | None:
     """The line of a header with a column of wells (or of rows and columns) and something else, wells below it."""
     for i, row in enumerate(sheet.rows):
         words = [cell.lower() for cell in row]
@@ -107,7 +118,7 @@ def _long_header(sheet):
     return None
 
 
-def _well_column(words):
+def _well_column(words: Sequence[str]) -> tuple[int, ...] | None:
     """The column (or the columns of row and column) that gives the well."""
     at = next((words.index(name) for name in WELLS if name in words), None)
     if at is not None:
@@ -116,11 +127,11 @@ def _well_column(words):
     return (words.index("row"), words.index(column)) if "row" in words and column else None
 
 
-def _well(row, at):
+def _well(row: Sequence[str], at: tuple[int, ...]) -> str:
     return well_name("".join(row[j] for j in at).replace(" ", "")) if max(at) < len(row) else None
 
 
-def _long(sheet, head, path):
+def _long(sheet: Sheet, head: int, path: str) -> list[PlateRead]:
     header = sheet.rows[head]
     words = [cell.lower() for cell in header]
     at = _well_column(words)
@@ -137,7 +148,7 @@ def _long(sheet, head, path):
     ]
     body = [line for line in body if line[2]]
 
-    def holds_values(j):
+    def holds_values(j: int) -> bool:
         return holds_numbers({well: row[j] if j < len(row) else "" for _, row, well in body})
 
     columns = [j for j, word in enumerate(words) if word and j not in at and word not in ABOUT and holds_values(j)]
@@ -175,7 +186,7 @@ def _long(sheet, head, path):
     return reads
 
 
-def _turns(body, keys):
+def _turns(body: Sequence[tuple[int, list[str], str]], keys: Mapping[str, int | None]) -> dict[int, str]:
     """Where a reader goes from well to well and notes each well's own time: which reading a line belongs to.
 
     Returns ``{line: "cycle 1", ...}``, empty where most wells share the times.
@@ -195,7 +206,7 @@ def _turns(body, keys):
     return turns if sizes and sizes[len(sizes) // 2] < wells / 2 else {}
 
 
-def _times_differ(body, keys):
+def _times_differ(body: Sequence[tuple[int, list[str], str]], keys: Mapping[str, int | None]) -> bool:
     """Whether wells of one plate and repeat have times of their own, as a reader that goes from well to well notes."""
     seen: dict = {}
     for _, row, well in body:

@@ -7,8 +7,9 @@ kinetic table, ``Cycle Nr.`` stands beside the cycles, and wells below it.
 """
 
 import re
+from collections.abc import Mapping, Sequence
 
-from hpaxis.cortisol.readers.cells import find_grids, holds_numbers, make_read, well_name
+from hpaxis.cortisol.readers.cells import Grid, PlateRead, Sheet, find_grids, holds_numbers, make_read, well_name
 from hpaxis.problems import InputError, Problem
 
 NAME = "Magellan"
@@ -22,7 +23,7 @@ WAVELENGTH = re.compile(r"^(?:measurement wavelength:?\s*)?(\d{3,4})\s*nm$", re.
 PER_LABEL = re.compile(r"^(label ?\d+)\s*[=:]\s*(\d{3,4})(?!\d)", re.I)
 
 
-def recognise(sheets):
+def recognise(sheets: Sequence[Sheet]) -> bool:
     """Whether any sheet is a Magellan list or a Tecan matrix."""
     return any(
         cell.lower() in (*WELLS, "<>") or cell.lower().startswith("cycle nr")
@@ -30,7 +31,7 @@ def recognise(sheets):
     )  # fmt: skip
 
 
-def parse(sheets, path):
+def parse(sheets: Sequence[Sheet], path: str) -> list[PlateRead]:
     """Return one `PlateRead` for each plate, reading and, for kinetic reads, time."""
     reads = []
     holding = [sheet for sheet in sheets if _heads(sheet) or _matrices(sheet, path) or _cycles(sheet)]
@@ -56,7 +57,7 @@ def parse(sheets, path):
     return reads
 
 
-def _heads(sheet):
+def _heads(sheet: Sheet) -> list[int]:
     rows = sheet.rows
     return [
         i for i, row in enumerate(rows)
@@ -64,19 +65,19 @@ def _heads(sheet):
     ]  # fmt: skip
 
 
-def _well_below(rows, j):
+def _well_below(rows: Sequence[list[str]], j: int) -> bool:
     return any(j < len(row) and well_name(row[j]) for row in rows)
 
 
-def _matrices(sheet, path):
+def _matrices(sheet: Sheet, path: str) -> list[Grid]:
     return [g for g in find_grids(sheet, path) if g.corner == "<>" and holds_numbers(g.cells())]
 
 
-def _cycles(sheet):
+def _cycles(sheet: Sheet) -> list[int]:
     return [i for i, row in enumerate(sheet.rows) if row and row[0].lower().startswith("cycle nr")]
 
 
-def _list(sheet, head, end, names, path):
+def _list(sheet: Sheet, head: int, end: int, names: Sequence[Problem], path: str) -> list[PlateRead]:
     header = sheet.rows[head]
     at = next(j for j, cell in enumerate(header) if cell.lower() in WELLS or cell == "<>")
     plates, last, seen = [{}], head, False
@@ -119,7 +120,7 @@ def _list(sheet, head, end, names, path):
     return reads
 
 
-def _label_wavelengths(rows, labels, about):
+def _label_wavelengths(rows: Sequence[list[str]], labels: Sequence[str], about: Sequence[list[str]]) -> dict[str, str]:
     """Wavelengths of Label1, Label2, ...: as ``Label1=535``, or listed in order below (``Measurement 1:`` ...)."""
     found = {}
     for row in rows:
@@ -141,7 +142,7 @@ def _label_wavelengths(rows, labels, about):
     return found
 
 
-def _named_above(rows):
+def _named_above(rows: Sequence[list[str]]) -> tuple[str, str]:
     """The label and the wavelength that the lines above a matrix give."""
     label = nm = ""
     for row in rows:
@@ -159,7 +160,7 @@ def _named_above(rows):
     return label, nm
 
 
-def _wavelength(rows):
+def _wavelength(rows: Sequence[list[str]]) -> str:
     """Name a single reading by its wavelength, where the lines about the measurement give one."""
     for row in rows:
         for cell in row:
@@ -169,7 +170,9 @@ def _wavelength(rows):
     return ""
 
 
-def _cycles_below(sheet, start, names, path, across, label):
+def _cycles_below(
+    sheet: Sheet, start: int, names: Sequence[Problem], path: str, across: Mapping[int, str], label: str
+) -> list[PlateRead]:
     """Wells as columns, and each cycle a line of its own, with its time where there is one."""
     header, reads = [cell.lower() for cell in sheet.rows[start]], []
     at = next((j for j, cell in enumerate(header) if cell.startswith("time")), None)
@@ -186,7 +189,7 @@ def _cycles_below(sheet, start, names, path, across, label):
     return reads
 
 
-def _kinetic(sheet, start, names, path):
+def _kinetic(sheet: Sheet, start: int, names: Sequence[Problem], path: str) -> list[PlateRead]:
     """Cycles as columns, and wells (below lines of time and temperature) as rows; or the other way round."""
     rows, times, wells = sheet.rows, {}, {}
     label, nm = _named_above(rows[max(0, start - 12) : start])

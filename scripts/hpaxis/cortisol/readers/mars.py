@@ -6,8 +6,17 @@ is not raw data is computed; averages over replicates are a third kind, since th
 """
 
 import re
+from collections.abc import Mapping, Sequence
 
-from hpaxis.cortisol.readers.cells import PlateRead, find_grids, find_well_tables, holds_numbers, make_read, well_name
+from hpaxis.cortisol.readers.cells import (
+    PlateRead,
+    Sheet,
+    find_grids,
+    find_well_tables,
+    holds_numbers,
+    make_read,
+    well_name,
+)
 from hpaxis.problems import InputError, Problem
 
 NAME = "BMG MARS"
@@ -16,12 +25,12 @@ RAW = re.compile(r"^(\d+\.\s*)?raw data\b", re.I)
 AVERAGE = re.compile(r"\b(average|mean)\b", re.I)
 
 
-def recognise(sheets):
+def recognise(sheets: Sequence[Sheet]) -> bool:
     """Whether a sheet has the head of a MARS export."""
     return any(_starts(sheet) for sheet in sheets)
 
 
-def parse(sheets, path):
+def parse(sheets: Sequence[Sheet], path: str) -> list[PlateRead]:
     """Return one `PlateRead` for each plate, reading and, for kinetic reads, time."""
     reads = []
     for sheet in sheets:
@@ -42,7 +51,15 @@ def parse(sheets, path):
     return reads
 
 
-def _read(names, label, cells, path, sheet, time="", faults=()) -> PlateRead:
+def _read(
+    names: tuple[str, ...],
+    label: str,
+    cells: Mapping[str, str],
+    path: str,
+    sheet: Sheet,
+    time: str = "",
+    faults: Sequence[Problem] = (),
+) -> PlateRead:
     reading = f"{label} at {time}" if time else label
     raw = bool(RAW.match(label))
     averaged = not raw and bool(AVERAGE.search(label))
@@ -54,20 +71,20 @@ def _read(names, label, cells, path, sheet, time="", faults=()) -> PlateRead:
     )  # fmt: skip
 
 
-def _starts(sheet):
+def _starts(sheet: Sheet) -> list[int]:
     rows = [next((cell for cell in row if cell), "") for row in sheet.rows]
     users = [i for i, text in enumerate(rows) if text.lower().startswith("user:")]
     named = any(text.lower().startswith(("test name:", "test id:")) for text in rows)
     return users if named else []
 
 
-def _names(rows):
+def _names(rows: Sequence[list[str]]) -> tuple[str, ...]:
     text = [cell for row in rows for cell in row]
     found = [m[1].strip() for cell in text for m in [re.match(r"ID[123]:(.*)$", cell)] if m]
     return tuple(dict.fromkeys(name for name in found if name))
 
 
-def _table(sheet, start, end, names, path):
+def _table(sheet: Sheet, start: int, end: int, names: tuple[str, ...], path: str) -> list[PlateRead]:
     """Readings of a table view: columns Well (or Well Row and Well Col), Content, and one or more of data."""
     head = next((i for i in range(start, end) if _is_head(sheet.rows[i])), None)
     if head is None:
@@ -105,6 +122,6 @@ def _table(sheet, start, end, names, path):
     return reads
 
 
-def _is_head(row):
+def _is_head(row: Sequence[str]) -> bool:
     words = [cell.lower() for cell in row]
     return ("well" in words or "well row" in words) and sum(1 for cell in row if well_name(cell)) < 3

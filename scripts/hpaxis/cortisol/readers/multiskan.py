@@ -5,8 +5,9 @@ lines below are the rows A, B, C, ..., with one cell per column; a row or a well
 """
 
 import re
+from collections.abc import Sequence
 
-from hpaxis.cortisol.readers.cells import ROWS, make_read
+from hpaxis.cortisol.readers.cells import ROWS, PlateRead, Sheet, make_read
 from hpaxis.problems import InputError, Problem
 
 NAME = "Multiskan"
@@ -16,18 +17,18 @@ TURN = re.compile(r"^iteration\s*:\s*(\d+)", re.I)
 SHAPES = {(8, 12), (16, 24), (4, 6), (6, 8)}
 
 
-def recognise(sheets):
+def recognise(sheets: Sequence[Sheet]) -> bool:
     """Whether the first sheet has a line of plate and wavelength."""
     return any(HEAD.match(_text(row)) for row in sheets[0].rows)
 
 
-def parse(sheets, path):
+def parse(sheets: Sequence[Sheet], path: str) -> list[PlateRead]:
     """Return one `PlateRead` for each plate, wavelength and iteration."""
     sheet, plate, wavelength, turn, reads = sheets[0], "", "", "", []
     turns = {m[1] for row in sheet.rows for m in [TURN.match(_text(row))] if m}
     block: list = []
 
-    def finish(line):
+    def finish(line: int) -> None:
         if not any(any(row) for row in block):
             block.clear()
             return
@@ -68,6 +69,6 @@ def parse(sheets, path):
     return reads
 
 
-def _text(row):
+def _text(row: Sequence[str]) -> str:
     """The first filled cell of a line."""
     return next((cell for cell in row if cell), "")

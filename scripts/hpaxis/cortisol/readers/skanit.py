@@ -5,8 +5,9 @@ corner says what it holds: ``Abs``, ``RFU`` and ``RLU`` are measured, everything
 """
 
 import re
+from collections.abc import Sequence
 
-from hpaxis.cortisol.readers.cells import find_grids, holds_numbers, make_read
+from hpaxis.cortisol.readers.cells import PlateRead, Sheet, find_grids, holds_numbers, make_read
 from hpaxis.problems import InputError, Problem
 
 NAME = "SkanIt"
@@ -15,14 +16,14 @@ RAW = ("abs", "od", "rfu", "rlu", "counts")
 ABOUT = ("sample", "dilution factor", "group")
 
 
-def recognise(sheets):
+def recognise(sheets: Sequence[Sheet]) -> bool:
     """Whether a sheet holds SkanIt's measurement results."""
     return any(
         row and row[0].lower() == "measurement results" for sheet in sheets for row in sheet.rows[:3]
     )  # fmt: skip
 
 
-def parse(sheets, path):
+def parse(sheets: Sequence[Sheet], path: str) -> list[PlateRead]:
     """Return one `PlateRead` for each plate, step and wavelength."""
     reads = []
     for sheet in sheets:

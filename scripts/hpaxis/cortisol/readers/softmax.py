@@ -8,12 +8,16 @@ not. In TimeFormat each wavelength has its own lines. A second line of column na
 SoftMax computes. A block ``Group: Standards`` says which wells the operator called standards.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from hpaxis.cortisol.readers.cells import ROWS, make_read, well_name
+from hpaxis.cortisol.readers.cells import ROWS, PlateRead, Sheet, make_read, well_name
 from hpaxis.problems import InputError, Problem
 
 NAME = "SoftMax Pro"
@@ -22,7 +26,7 @@ FORMATS = ("plateformat", "timeformat")
 SHAPES = {6: (2, 3), 12: (3, 4), 24: (4, 6), 48: (6, 8), 96: (8, 12), 384: (16, 24)}
 
 
-def recognise(sheets):
+def recognise(sheets: Sequence[Sheet]) -> bool:
     """Whether the first sheet is a SoftMax Pro text export."""
     return any(
         row and (row[0].startswith("##BLOCKS") or (row[0] == "Plate:" and len(row) > 3 and row[3].lower() in FORMATS))
@@ -30,7 +34,7 @@ def recognise(sheets):
     )
 
 
-def parse(sheets, path):
+def parse(sheets: Sequence[Sheet], path: str) -> list[PlateRead]:
     """Return one `PlateRead` for each plate, wavelength and time, raw and reduced."""
     rows = sheets[0].rows
     declared = _declared(rows)
@@ -42,6 +46,10 @@ def parse(sheets, path):
             Problem(path, "is a SoftMax Pro export without a plate that was read", "read the plate, then export it")
         )
     return reads
+
+
+# Lines of one plate below its header; a TimeFormat block has the number of the run of lines before them.
+Part = list[list[str]] | tuple[int, list[list[str]]]
 
 
 @dataclass(frozen=True)
@@ -57,14 +65,14 @@ class _Head:
     spectrum: list
 
 
-def _head(row, path, line):
+def _head(row: Sequence[str], path: str, line: int) -> _Head:
     layout = row[3].lower() if len(row) > 3 else ""
     if layout not in FORMATS:
         what = f"has plate {row[1] if len(row) > 1 else ''} in a form that is not known"
         raise InputError(Problem(path, what, "export as PlateFormat or TimeFormat", line, value=layout))
     at = next((i for i in (6, 7, 5, 8) if i < len(row) and row[i].lower() in ("raw", "reduced", "both")), 6)
 
-    def number(i):
+    def number(i: int) -> int | None:
         return int(row[at + i]) if at + i < len(row) and row[at + i].isdecimal() else None
 
     wavelengths = next((f.split() for f in row[at + 8 :] if re.fullmatch(r"\d{3,4}( \d{3,4})* ?", f)), [])
@@ -79,7 +87,7 @@ def _head(row, path, line):
     )  # fmt: skip
 
 
-def _blocks(rows, path):
+def _blocks(rows: Sequence[list[str]], path: str) -> list[tuple[int, int]]:
     blocks = []
     for i, row in enumerate(rows):
         if row and row[0] == "Plate:":
@@ -91,7 +99,7 @@ def _blocks(rows, path):
     return blocks
 
 
-def _plate(sheet, start, end, declared, path):
+def _plate(sheet: Sheet, start: int, end: int, declared: Mapping[None, pd.DataFrame], path: str) -> list[PlateRead]:
     rows = sheet.rows
     head = _head(rows[start], path, start + 1)
     columns = next((i for i in range(start + 1, end) if _spans(rows[i], head.layout)), None)
@@ -123,7 +131,16 @@ def _plate(sheet, start, end, declared, path):
     return reads
 
 
-def _readings(parts, spans, head, reduced, sheet, path, declared, faults):
+def _readings(
+    parts: Sequence[Part],
+    spans: Sequence[dict[int, Any]],
+    head: _Head,
+    reduced: bool,
+    sheet: Sheet,
+    path: str,
+    declared: pd.DataFrame | None,
+    faults: Sequence[Problem],
+) -> list[PlateRead]:
     """One reading for each part (time, or wavelength) and span (wavelengths side by side)."""
     reads = []
     timed = head.kind == "kinetic" or any(_time(part) for part in parts)
@@ -148,7 +165,9 @@ def _readings(parts, spans, head, reduced, sheet, path, declared, faults):
     return reads
 
 
-def _groups(parts, spans, head):
+def _groups(
+    parts: Sequence[Part], spans: Sequence[dict[int, Any]], head: _Head
+) -> list[tuple[list[list[str]], str | None]]:
     """Pair each part with its wavelength, where parts below each other are wavelengths; else with None."""
     if head.spectrum:
         named = [(part, _first(part)) for part in parts]
@@ -162,14 +181,14 @@ def _groups(parts, spans, head):
     return [(part[1] if isinstance(part, tuple) else part, None) for part in parts]
 
 
-def _by_block(parts):
+def _by_block(parts: Sequence[Part]) -> list[list[list[list[str]]]]:
     blocks: dict = {}
     for number, part in parts:
         blocks.setdefault(number, []).append(part)
     return list(blocks.values())
 
 
-def _shape(head, spans):
+def _shape(head: _Head, spans: Sequence[dict[int, Any]]) -> int:
     """The number of rows of the plate: from its number of wells, or of its columns."""
     if head.wells:
         return SHAPES[head.wells][0]
@@ -177,7 +196,7 @@ def _shape(head, spans):
     return 16 if width > 12 else 8
 
 
-def _plates_below(lines, shape):
+def _plates_below(lines: Sequence[list[str]], shape: int) -> list[list[list[str]]] | None:
     """Split lines of a PlateFormat block into plates of ``shape`` rows; None where they do not fit.
 
     Between plates stands an empty line. A row that was not read is a line of its own too.
@@ -196,7 +215,7 @@ def _plates_below(lines, shape):
     return parts
 
 
-def _lines_below(lines):
+def _lines_below(lines: Sequence[list[str]]) -> list[tuple[int, list[list[str]]]]:
     """Lines of a TimeFormat block as (number of the run of lines, [line])."""
     parts, number, empty = [], 0, False
     for row in lines:
@@ -210,21 +229,21 @@ def _lines_below(lines):
     return parts
 
 
-def _first(part):
+def _first(part: Part) -> str:
     rows = part[1] if isinstance(part, tuple) else part
     return next((row[0] for row in rows if row and row[0]), "")
 
 
-def _time(part):
+def _time(part: Part) -> str:
     first = _first(part)
     return first if ":" in first else ""
 
 
-def _filled(lines):
+def _filled(lines: Sequence[list[str]]) -> int:
     return sum(1 for row in lines if any(row))
 
 
-def _is_header(row, span, before):
+def _is_header(row: Sequence[str], span: Mapping[int, Any], before: Sequence[str]) -> bool:
     """Whether a line names the columns again: all of them, with nothing before, or what stood before them above."""
     return (
         (not any(row[:2]) or row[:2] == before)
@@ -233,7 +252,7 @@ def _is_header(row, span, before):
     )
 
 
-def _spans(columns, layout):
+def _spans(columns: Sequence[str], layout: str) -> list[dict[int, Any]]:
     """Return one ``{column index: well or number}`` for each wavelength: names start anew where they repeat."""
     spans, current = [], {}
     for j, cell in enumerate(columns[2:], start=2):
@@ -247,7 +266,7 @@ def _spans(columns, layout):
     return [*spans, current] if current else spans
 
 
-def _cells(part, span, layout):
+def _cells(part: Sequence[list[str]], span: Mapping[int, Any], layout: str) -> dict[str, str]:
     rows = part[1] if isinstance(part, tuple) else part
     if layout == "timeformat":
         row = rows[0]
@@ -260,7 +279,7 @@ def _cells(part, span, layout):
     }
 
 
-def _declared(rows):
+def _declared(rows: Sequence[list[str]]) -> dict[None, pd.DataFrame]:
     """Wells that the file's own groups call standards, by plate (None where wells are not named with a plate)."""
     records = {}
     for i, row in enumerate(rows):
