@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: calibration-cortisol check-haircort check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-deploy test-chaos load fuzz site lock reference pictures house clean check-locks
+.PHONY: calibration-cortisol check-haircort check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-deploy test-chaos load fuzz site lock reference pictures templates gallery house clean check-locks
 
 demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
@@ -133,6 +133,12 @@ reference: $(VENV)/.run
 pictures: demo  ## the pictures of README and docs, from the demo's own figures
 	cp results/report/figures/models/competence/slopes.svg docs/answer.svg
 	cp results/report/figures/methylation/gene.svg docs/gene.svg
+
+templates: $(VENV)/.test  ## every template: run, every number traced, both bundles verified and searched for small counts (hours): [DESIGN="dyads hair"]
+	$(BIN)/python tests/designs/templates.py $(if $(DESIGN),--design $(DESIGN)) --cores $(CORES)
+
+gallery: templates  ## docs/gallery.md, its pictures, and the templates' reports below build/site/reports
+	$(BIN)/python tests/designs/gallery.py
 
 house: $(VENV)/.run  ## draw CONTRIBUTING.md's pictures of the library from its imports
 	$(BIN)/python docs/house.py

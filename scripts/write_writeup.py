@@ -11,6 +11,7 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.report.describe import describe_study
     from hpaxis.report.models import in_order
     from hpaxis.report.moderation import forest_data
+    from hpaxis.report.privacy import Cells, few_beside
     from hpaxis.report.read import read_run
     from hpaxis.report.writeup.folder import writeup_files
     from hpaxis.report.writeup.submission import submission_files
@@ -32,9 +33,10 @@ with logged(snakemake.log[0]) as log:
     fitted = [r for r in in_order(run.results) if not r.refused]
     if fitted:
         primary, titles = fitted[0], {r.name: r.title for r in fitted}
+        people = not few_beside(primary.tables, Cells(run.config["report"]["smallest_cell"]))
         drawings["forest"] = lambda: plot_forest(forest_data(fitted), titles)
         for name in ("slopes", "effects"):
-            drawings[name] = lambda name=name: plot_model(primary.tables, primary.entry, (name,))[name]
+            drawings[name] = lambda name=name: plot_model(primary.tables, primary.entry, (name,), people)[name]
     for name, draw in drawings.items():
         for column, width in (("single", 85), ("double", 175)):
             for kind in ("pdf", "png"):

@@ -15,6 +15,15 @@ WORDS = {
     "saliva_rise": "awakening response (mean rise)",
     "arm": "arm",
 }
+# Names of sites, genes and authors within the name of an index.
+SPELT = (
+    (r"\bcpg (\d+) (\d+)\b", r"CpG \1–\2"),
+    (r"\bcpg\b", "CpG"),
+    (r"\bngfi a\b", "NGFI-A"),
+    (r"\bnr3c1\b", "NR3C1"),
+    (r"\bfkbp5\b", "FKBP5"),
+    (r"\boberlander\b", "Oberlander"),
+)
 PARTNERS = ("child", "parent")
 POPULATIONS = {"child": "children", "parent": "parents"}
 
@@ -26,10 +35,24 @@ def column_label(name: str) -> str:
     for partner in PARTNERS:
         if name.startswith(f"{partner}_"):
             return f"{partner}’s {column_label(name.removeprefix(f'{partner}_'))}"
-    for suffix, scale in (("_beta", ""), ("_m", " (M value)"), ("_logit", " (logit)")):
+    for suffix, scale in (
+        ("_beta", ""),
+        ("_beta_baseline", " at baseline"),
+        ("_beta_change", ", change"),
+        ("_m", " (M value)"),
+        ("_logit", " (logit)"),
+    ):
         if name.endswith(suffix):
-            return f"{name.removesuffix(suffix).replace('_', ' ')} methylation{scale}"
+            return f"{index_label(name.removesuffix(suffix))} methylation{scale}"
     return name.replace("_", " ")
+
+
+def index_label(name: str) -> str:
+    """Return an index of methylation in words: ``cpg_1_4`` is ``CpG 1–4``, ``ngfi_a`` is ``NGFI-A``."""
+    words = name.replace("_", " ")
+    for pattern, spelt in SPELT:
+        words = re.sub(pattern, spelt, words)
+    return words
 
 
 def term_label(term: str) -> str:
@@ -39,12 +62,21 @@ def term_label(term: str) -> str:
     return " × ".join(_factor_label(part) for part in _parts(term))
 
 
-def quantity_label(quantity: str) -> str:
-    """Return a quantity in words: a contrast of arms, a term, or ``slope[a]`` (also a difference of such) of an arm."""
+def level_label(level: str, column: str = "arm") -> str:
+    """Return a level of a column in words: itself, or ``arm 1`` where it is a bare number."""
+    return f"{column_label(column)} {level}" if re.fullmatch(r"-?[\d.]+", str(level)) else str(level)
+
+
+def quantity_label(quantity: str, column: str = "arm") -> str:
+    """Return a quantity in words: a contrast of arms, a term, or ``slope[a]`` (also a difference of such) of an arm.
+
+    ``column`` is the moderator, whose levels stand in it.
+    """
     if " - " in quantity:
-        return contrast_label(re.sub(r"slope\[(.*?)\]", r"slope in \1", quantity))
+        said = re.sub(r"slope\[(.*?)\]", lambda m: f"slope in {level_label(m[1], column)}", quantity)
+        return contrast_label(said, column)
     if quantity.startswith("slope["):
-        return f"slope in {quantity[6:-1]}"
+        return f"slope in {level_label(quantity[6:-1], column)}"
     return term_label(quantity)
 
 
@@ -64,12 +96,15 @@ def model_title(entry: Mapping[str, Any]) -> str:
     return f"{title} ({population_label(entry['population'])})" if entry.get("population") else title
 
 
-def contrast_label(contrast: str) -> str:
-    """Return a contrast in words, with a true minus sign and in one piece: ``a - b`` is ``a − b``."""
+def contrast_label(contrast: str, column: str = "arm") -> str:
+    """Return a contrast in words, with a true minus sign and in one piece: ``a - b`` is ``a − b``.
+
+    ``column`` is what the two are levels of: ``2 - 1`` is ``arm 2 − arm 1``.
+    """
     for start in ("per unit of ", "slope of ", "slope on "):
         if contrast.startswith(start):
             return start + column_label(contrast.removeprefix(start))
-    return contrast.replace(" - ", "\u00a0−\u00a0")
+    return "\u00a0−\u00a0".join(level_label(part, column) for part in contrast.split(" - "))
 
 
 def _parts(term: str) -> list[str]:
@@ -82,4 +117,4 @@ def _factor_label(part: str) -> str:
     if match is None:
         return column_label(part)
     column, level = match.groups()
-    return level if column == "arm" else f"{column_label(column)}: {level}"
+    return level_label(level) if column == "arm" else f"{column_label(column)}: {level}"

@@ -8,6 +8,7 @@ traced is returned with its place.
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,99 +24,112 @@ CONSTANTS = re.compile(
     r"pointwise 95%|at 95% \(Bonferroni|80[–-]120%|80% power|with 80%|150 molecules in each panel|"
     r"p = \(k \+ 1\) / \(N \+ 1\)|100% control|0% control|100 mg|SHA-256|Fisher’s|"
     r"CONSORT(?:-SPI)? 20\d\d|column (?:\w+) above 0|\(\w[\w ]* above 0\)|\b(?:19|20)\d\d\)|"
-    r"of \d to \d|Study library \d+|(?:Table|Figure) \d+|[Mm]odel \d+|exon \d\w|from 1 to \d+ people|1–\d+\b|"
+    r"of \d to \d|Study library \d+|(?:Table|Figure) \d+|[Mm]odel \d+|exon \d\w|from 1 to \d+ people|(?<![\d.])1–\d+\b|"
     r"the panel’s|Python 3[\d.]*|percentile of 100|corrected value may fall below zero|one thousand|per \d+ mg"
 )
 IN_TEXT = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?")
 
 
 class Trace:
-    """The tables below a results folder, as rows of numbers, and what the page says of them."""
+    """The tables of a run, as rows of numbers, and what the page says of them.
 
-    def __init__(self, results, config):
+    Numbers of all tables lie in one sorted array with the row that each stands in, so that the rows which hold a
+    number are found without looking at a table.
+    """
+
+    def __init__(self, results, config, more=None):
+        """Read the tables below ``results``; ``more``: tables by name that stand in for those there."""
         self.results, self.config = Path(results), config
         self.tables = {}
         for path in sorted(self.results.rglob("*.tsv")):
             name = path.relative_to(self.results).as_posix()
-            if not name.startswith(("simulation/", "benchmarks/", "writeup/", "bundle/")):
+            if not name.startswith(("simulation/", "benchmarks/", "writeup/", "bundle/", "report/tables/")):
                 self.tables[name] = pd.read_csv(
                     path, sep="\t", na_values=["NA"], keep_default_na=False, low_memory=False
                 )
+        self.tables |= more or {}
         self.truth = self._read("simulation/truth/coefficients.tsv")
-        self._numbers, self._facts = {}, facts(self.tables, config)
-        self.names, self._every = known_names(self.tables, config), None
-        self.together = list(together(self.tables, config))
+        self._facts = np.array(facts(self.tables, config))
+        self.names = known_names(self.tables, config)
+        self.together = [np.array(t, float) for t in together(self.tables, config)]
+        self._index()
 
     def _read(self, name):
         path = self.results / name
         return pd.read_csv(path, sep="\t", na_values=["NA"], keep_default_na=False) if path.is_file() else None
 
-    def numbers(self, name):
-        """Numeric values of a table, a row per row, and which columns hold p values."""
-        if name not in self._numbers:
-            table = self.tables[name]
-            kept = [c for c in table if table[c].dtype.kind in "fiub"]
-            values = table[kept].to_numpy(float) if kept else np.zeros((len(table), 0))
+    def _index(self):
+        """Lay every number of every table in one array, sorted, with its row and whether it is a p value."""
+        values, rows, said, p_values, p_rows, first = [], [], [], [], [], 0
+        self._rows = {}
+        for name, table in self.tables.items():
+            numeric = [c for c in table if table[c].dtype.kind in "fiub"]
+            for column in numeric:
+                own = table[column].to_numpy(float)
+                values.append(own)
+                rows.append(np.arange(first, first + len(own)))
+                if re.match(r"p(_|$)|adjusted", column):
+                    p_values.append(own)
+                    p_rows.append(rows[-1])
             # Text cells may hold numbers too: notes, reasons, dilutions.
-            words = table[[c for c in table if c not in kept]] if len(table) < 3000 else table.iloc[:, :0]
-            texts = [" ".join(map(str, row)) for row in words.itertuples(index=False)]
-            found = [[float(n.replace(",", "")) for n in IN_TEXT.findall(text)] for text in texts]
-            width = max(map(len, found), default=0)
-            extra = np.full((len(table), width), np.nan)
-            for i, row in enumerate(found):
-                extra[i, : len(row)] = row
-            self._numbers[name] = (
-                np.hstack([values, extra]),
-                [i for i, c in enumerate(kept) if re.match(r"p(_|$)|adjusted", c)],
-            )
-        return self._numbers[name]
+            if len(table) < 3000:
+                for column in table.columns.difference(numeric):
+                    for at, cell in enumerate(table[column].to_numpy()):
+                        if isinstance(cell, str):
+                            said += ((float(n.replace(",", "")), first + at) for n in IN_TEXT.findall(cell))
+            self._rows[name] = (first, first + len(table))
+            first += len(table)
+        empty = [np.array([number for number, _ in said])]
+        rows = np.concatenate([*rows, np.array([row for _, row in said])]).astype(int)
+        values, empty = np.concatenate(values + empty), [np.zeros(0)]
+        kept = np.isfinite(values)
+        order = np.argsort(values[kept], kind="stable")
+        self._values, self._where, self._n = values[kept][order], rows[kept][order], first
+        self._p, self._p_rows = np.concatenate(p_values + empty), np.concatenate(p_rows + empty).astype(int)
 
-    def in_one_row(self, tokens, names, factors=(1.0, 100.0)):
-        """Whether one row of one of the tables has all tokens."""
-        if not tokens:
+    def _rows_with(self, token, factors):
+        """Rows that hold a number, by any of the factors."""
+        sign, number, digits, relation = token
+        if relation in "<>":
+            with np.errstate(invalid="ignore"):
+                return np.unique(self._p_rows[self._p < number if relation == "<" else self._p > number])
+        near = 0.5000001 * 10.0**-digits + 1e-9 * abs(number)
+        found = []
+        for factor in factors:
+            for target in (number,) if sign is not None else (number, -number):
+                ends = sorted(((target - near) / factor, (target + near) / factor))
+                at = np.searchsorted(self._values, ends[0], "left"), np.searchsorted(self._values, ends[1], "right")
+                found.append(self._where[at[0] : at[1]])
+        return np.unique(np.concatenate(found))
+
+    def in_one_row(self, tokens, names=None, factors=(1.0, 100.0)):
+        """Whether one row of one of the tables (None: of any) has all tokens."""
+        rows = None
+        for token in tokens:
+            found = self._rows_with(token, factors)
+            rows = found if rows is None else np.intersect1d(rows, found, assume_unique=True)
+            if not len(rows):
+                return False
+        if rows is None or names is None:
             return True
-        return any(self._row_of(tokens, *self.numbers(name), factors) for name in names if name in self.tables)
-
-    @staticmethod
-    def _row_of(tokens, values, ps, factors):
-        if not values.size:
-            return False
-        with np.errstate(invalid="ignore"):
-            scaled = np.concatenate([values * f for f in factors], axis=1)
-            fit = np.ones(len(values), bool)
-            for sign, number, digits, relation in tokens:
-                if relation in "<>":
-                    part = values[:, ps]
-                    fit &= ((part < number) if relation == "<" else (part > number)).any(axis=1)
-                else:
-                    near = 0.5000001 * 10.0**-digits + 1e-9 * abs(number)
-                    target = np.abs(scaled) if sign is None else scaled
-                    fit &= (np.abs(target - number) <= near).any(axis=1)
-            return bool(fit.any())
+        spans = [self._rows[name] for name in names if name in self._rows]
+        return any(np.searchsorted(rows, first) < np.searchsorted(rows, end) for first, end in spans)
 
     def traced(self, tokens, names):
         """Whether tokens stand in one row of tables, or are one of the facts that follow from tables."""
         if self.in_one_row(tokens, names):
             return True
-        return all(any(_same(token, fact) for fact in self._facts) for token in tokens)
+        return all(_same(token, self._facts).any() for token in tokens)
 
     def tuple_of(self, tokens):
         """Whether tokens are one of the tuples of numbers that belong together."""
-        return any(len(t) == len(tokens) and all(_same(a, b) for a, b in zip(tokens, t, strict=True))
-                   for t in self.together)  # fmt: skip
+        return any(
+            len(t) == len(tokens) and all(_same(a, b) for a, b in zip(tokens, t, strict=True)) for t in self.together
+        )
 
     def anywhere(self, token):
         """Whether a number that stands alone is in any table, as it is or in percent, or follows from the tables."""
-        _, number, digits, relation = token
-        if relation in "<>":
-            return self.in_one_row([token], self.tables)
-        if self._every is None:
-            values = np.concatenate([self.numbers(n)[0].ravel() for n in self.tables] + [np.zeros(0)])
-            values = values[np.isfinite(values)]
-            self._every = np.unique(np.concatenate([values, 100 * values, self._facts]))
-        near = 0.5000001 * 10.0**-digits + 1e-9 * abs(number)
-        first = np.searchsorted(self._every, number - near)
-        return bool(first < len(self._every) and self._every[first] <= number + near)
+        return bool(len(self._rows_with(token, (1.0, 100.0))) or _same(token, self._facts).any())
 
     def sources(self, block):
         """Tables that a block names, with * as a wildcard; the truth by its own name."""
@@ -128,7 +142,7 @@ class Trace:
 
 def _same(token, fact):
     _, number, digits, relation = token
-    return relation == "=" and abs(fact - number) <= 0.5000001 * 10.0**-digits + 1e-9 * abs(number)
+    return (relation == "=") & (np.abs(fact - number) <= 0.5000001 * 10.0**-digits + 1e-9 * abs(number))
 
 
 def tokens_of(text):
@@ -202,11 +216,7 @@ def _near(text, token):
 
 def scaled(self, tokens):
     """Whether estimate and interval are those of one row in raw units: by one factor, from the model's own SDs."""
-    for (_, factor), names in self._raw():
-        for name in names:
-            if name in self.tables and self._row_of(tokens, *self.numbers(name), (factor,)):
-                return True
-    return False
+    return any(self.in_one_row(tokens, names, (factor,)) for (_, factor), names in self._raw())
 
 
 def _raw(self):
@@ -249,7 +259,7 @@ def plain(value):
 def page_faults(trace, page):
     """(numbers looked at, what is not traced) over the whole stored page (report.json as a dict)."""
     looked, faults = 0, []
-    every = list(trace.tables)
+    every = None  # any table
     found = [*page["answer"], *page["notices"], *(b for s in page["sections"] for b in s["blocks"])]
     for block in blocks_of(found):
         kind = block["block"]
@@ -361,6 +371,9 @@ def facts(tables, config):
     if analysis is not None:
         people = analysis.groupby(["role", "arm"])
         add(*people.size(), *analysis.groupby("role").size())
+        for column in analysis.filter(regex="^saliva_.*").select_dtypes("number"):
+            for _, group in people:
+                add(*group[column].dropna().quantile([0.25, 0.5, 0.75]))
         if "cortisol_censored" in analysis:
             for _, group in people:
                 beyond = group["cortisol_censored"].isin(["below", "above"])
@@ -561,13 +574,16 @@ def pages(folder, config):
         "programme": below("programme/*.tsv"),
         "figures": below("report/figures/**/*.svg"),
     }
+    run = read_run(files, config)
+    trace = None
     for smallest in (0, 5):
         asked = {**config, "report": {**config["report"], "smallest_cell": smallest}}
-        run = read_run(files, asked)
+        run = replace(run, config=asked)
+        if trace is None:
+            described = describe_study(asked, run.attrition, run.analysis, run.results)
+            more = {f"report/tables/{name}.tsv": table.reset_index(drop=True) for name, table in described.items()}
+            trace = Trace(results, asked, more)
         arguments, more = page_blocks(run)
-        trace = Trace(results, asked)
-        for name, table in describe_study(asked, run.attrition, run.analysis, run.results).items():
-            trace.tables[f"report/tables/{name}.tsv"] = table.reset_index(drop=True)
         yield smallest, json.loads(dump_page(*arguments, **more)), trace
 
 
@@ -579,7 +595,8 @@ def small_counts(page, smallest):
     for block in blocks_of(every):
         texts = [block.get(k) for k in ("text", "note", "alt") if block.get(k)] + list(block.get("items", ()))
         for text in map(plain, texts):
-            for match in said.finditer(text):
+            # The numbers enrolled and analysed are always shown, as CONSORT asks.
+            for match in said.finditer(re.sub(r"\d+ of \d+ \w+ are complete cases", "", text)):
                 n, total = int(match[1]), int(match[2] or 0)
                 if 0 < n < smallest or (total and 0 < total - n < smallest):
                     found.append(text[max(0, match.start() - 40) : match.end() + 40])

@@ -12,6 +12,9 @@ PHRASES = (
     r"\bEnrolled were\b", r"\bcounts? not at all\b", r"\bWhere what is\b", r"\bis no panel\b",
     r"\b(?:one|a) row a (?!of)\w+", r"changes are told\b", r"damage, not forgery", r"files of the future",
     r"by another way\b", r"what single people do", r"a pass may carry", r"\bstands in row\b", r"Where what stands",
+    r"\b(?:off|of) the begin\b", r"\bfalls? away\b", r"\bplace nothing\b", r"\btwice running\b", r"\blone read\b",
+    r"\b(?:record|letter|sign|job|row) a (?:merged |family|CpG|molecule|person|cluster|library|plate)",
+    r"\bdifferences are meant\b", r"\bholds? for who\b", r"\bfor who ran\b", r"are left aside\b",
 )  # fmt: skip
 AMERICAN = (
     r"\bcolor(?!s?=|_|\"|:)\b",

@@ -355,7 +355,7 @@ def hair():
 
 
 def test_every_table_names_its_file_and_offers_it(page):
-    tables = re.findall(r'<figure class="table".*?</figure>', page, flags=re.DOTALL)
+    tables = re.findall(r'<figure class="table[^>]*>.*?</figure>', page, flags=re.DOTALL)
     assert len(tables) > 20
     for table in tables:
         assert re.search(r"Source: <code>[a-z_0-9/*.-]+\.(?:tsv|csv|svg)</code>", table) or "Versions" in table, table[

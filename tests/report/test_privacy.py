@@ -1,6 +1,6 @@
 import pandas as pd
 
-from hpaxis.report.privacy import WITHHELD, Cells, shown_flow, shown_ids
+from hpaxis.report.privacy import WITHHELD, Cells, counts_few, few_beside, shown_flow, shown_ids
 
 COLUMNS = ["population", "chain", "step", "arm", "n_before", "n_after", "reason"]
 
@@ -60,3 +60,16 @@ def test_a_small_count_hides_what_it_would_follow_from():
     assert cells.parts([80, 4, 0]) == [WITHHELD, "1–4", "0"] and cells.parts([80, 6, 0]) == ["80", "6", "0"]
     assert cells.note("1 outcome values known only as beyond a limit") == "outcome values known only as beyond a limit"
     assert cells.note("Huber") == "Huber" and cells.note("12 rows lack a value") == "12 rows lack a value"
+
+
+def test_a_table_that_counts_few_people_or_all_but_few_is_found():
+    def few(smallest=5, **columns):
+        return counts_few(pd.DataFrame({k: [v] for k, v in columns.items()}), Cells(smallest))
+
+    assert few(n_below=3, n=40) and few(n_significant=38, n=40) and few(missing=1) and few(subjects=4)
+    assert few(note="2 rows lack a value") and not few(note="version 2")
+    assert not few(n_below=0, n=40) and not few(n_below=12, n=40) and not few(version=3, n=40)
+    assert not few(0, n_below=3, n=40)
+    region = pd.DataFrame({"n_above": [2], "n": [40]})
+    assert few_beside({"region": region}, Cells(5)) and not few_beside({"region": region}, Cells(0))
+    assert not few_beside({"fit": region}, Cells(5))

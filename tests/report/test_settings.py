@@ -1,6 +1,6 @@
 import pandas as pd
 
-from hpaxis.report.settings import gates, genome_check, input_files, masked_positions, primary_index
+from hpaxis.report.settings import gates, genome_check, masked_positions, primary_index
 from hpaxis.shipped import PANELS
 
 
@@ -27,11 +27,6 @@ def test_masked_positions_are_counted_once_a_panel(tmp_path):
     header = (mine / "snp_mask.tsv").read_text().splitlines()[0]
     (mine / "snp_mask.tsv").write_text(f"{header}\nchr5\t143404074\tC\tT\t0.01\thand-made\n")
     assert masked_positions(libraries) == 1
-
-
-def test_input_files_are_named_once():
-    sheet = pd.DataFrame({"fastq_1": ["b", "a", None], "bam": [None, None, "a"]})
-    assert input_files(sheet, "fastq_1", "bam") == ["a", "b"]
 
 
 def test_every_panel_must_agree_with_a_genome(tmp_path):

@@ -17,7 +17,7 @@ from hpaxis.report.crate import run_crate
 from hpaxis.report.moderation import forest_data
 from hpaxis.report.page import render
 from hpaxis.report.provenance import checksum_table, sha256, versions
-from hpaxis.report.stored import dump_page
+from hpaxis.report.stored import drawn, dump_page, load_page
 from hpaxis.report.verify import check_folder
 from hpaxis.tables import read_table, write_table
 
@@ -200,7 +200,45 @@ def set_column(name, column, value):
     return manipulate
 
 
+def called_withheld(folder):
+    table_path(folder, "warnings").unlink()
+    (folder / "withheld.tsv").write_text(f"table\nmoderation/{MODEL}/warnings.tsv\n")
+
+
+def of_page_and_blocks(pattern, new):
+    """The same change in the page's blocks and, where it then stands, in the page."""
+
+    def manipulate(folder):
+        path = folder / "report/report.json"
+        text = path.read_text()
+        changed, n = re.subn(pattern, new, text, count=1)
+        assert n == 1 and changed != text, pattern
+        path.write_text(changed)
+        page = load_page(changed, lambda file: (folder / file).read_text())
+        (folder / "report/report.html").write_text(drawn(page))
+
+    return manipulate
+
+
+def names_exchanged(folder):
+    """The arms' names exchanged beside the lines of the figure, and the page drawn with it."""
+    path = folder / f"report/figures/models/{MODEL}/slopes.svg"
+    text = path.read_text()
+    swapped = text.replace("control (n", "@@ (n").replace("treatment (n", "control (n").replace("@@ (n", "treatment (n")
+    assert swapped != text
+    path.write_text(swapped)
+    page = load_page((folder / "report/report.json").read_text(), lambda file: (folder / file).read_text())
+    (folder / "report/report.html").write_text(drawn(page))
+
+
 MANIPULATIONS = {
+    "a table taken out and called withheld": called_withheld,
+    "the lines in numbers, page and blocks alike": of_page_and_blocks(
+        r'("Slope in control",\s+")[^"]+"', r'\g<1>0.05 [0.01, 0.09]"'
+    ),
+    "a verdict of the strip": of_page_and_blocks(r'("verdict": )"warn"', r'\1"pass"'),
+    "the sentence on power": of_page_and_blocks(r"with 80% power", "with 95% power"),
+    "arms exchanged beside the lines of a figure": names_exchanged,
     "a p value on the page": lambda f: edited(f, "report/report.html", r"<i>p</i> = \.\d+", "<i>p</i> = .001"),
     "a count of participants on the page": lambda f: edited(f, "report/report.html", r"40 children", "60 children"),
     "page and stored blocks alike": page_and_blocks,

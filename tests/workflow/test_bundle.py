@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 
+import docx
 import pytest
 
 from hpaxis.tables import read_table
@@ -18,7 +19,7 @@ BUNDLES = {kind: f"results/bundle/{kind}.zip" for kind in ("shared", "participan
 def bundled(finished, tmp_path_factory):
     """The finished run, in a copy, with both bundles."""
     checkout = finished.copy_to(tmp_path_factory.mktemp("bundled") / "checkout")
-    checkout.snakemake(*CONFIG, "--", *BUNDLES.values(), in_process=True)
+    checkout.snakemake(*CONFIG, "--", *BUNDLES.values(), "results/writeup", in_process=True)
     return checkout
 
 
@@ -55,3 +56,14 @@ def test_a_participants_bundle_runs_again_to_the_same_bytes(bundled):
     assert again == of > 40
     with zipfile.ZipFile(bundled.folder / BUNDLES["participants"]) as archive:
         assert not any(name.endswith((".bam", ".gz")) for name in archive.namelist())
+
+
+def test_the_write_up_is_there_and_its_word_files_open(bundled):
+    folder = bundled.folder / "results/writeup"
+    names = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert {"README.md", "references.bib", "preregistration.md", "figures/slopes_single.pdf"} <= names
+    word = [name for name in names if name.endswith(".docx")]
+    assert len(word) >= 5
+    for name in word:
+        document = docx.Document(str(folder / name))
+        assert document.paragraphs or document.tables, name

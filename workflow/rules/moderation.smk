@@ -95,6 +95,8 @@ rule present_models:
                 "points",
                 "slopes",
                 "region",
+                "sensitivity_region",
+                "verdict",
                 "effects",
                 "influence",
                 "multiverse",
@@ -130,6 +132,7 @@ rule present_models:
     params:
         code=code_of("present_models"),
         models=study.models,
+        smallest_cell=study.config["report"]["smallest_cell"],
     script:
         "../../scripts/present_models.py"
 

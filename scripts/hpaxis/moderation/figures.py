@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from hpaxis.figures import COLOURS, GREY, LINES, MARKERS, arm_styles, tell, use_style
-from hpaxis.labels import column_label
+from hpaxis.labels import column_label, level_label
 
 SHADE = "#0072B2"
 
@@ -12,11 +12,11 @@ SHADE = "#0072B2"
 FIGURES = ("slopes", "effects", "influence", "versions", "power")
 
 
-def plot_model(tables, entry, names=FIGURES):
+def plot_model(tables, entry, names=FIGURES, people=True):
     """Return figures of a model by name: slopes, effects, influence, versions, power, or those in ``names``.
 
     ``tables`` are the model's, by name, as `run_model` gives them; ``entry`` its entry in the config. A refused
-    model has figures that say so.
+    model has figures that say so. Without ``people`` nobody is drawn as a point or mark of their own.
     """
     if len(tables["refused"]):
         return {name: plot_refused(len(tables["refused"])) for name in names}
@@ -27,9 +27,18 @@ def plot_model(tables, entry, names=FIGURES):
     effect = "difference of arms" if arms else f"slope of {column_label(entry['predictor'])}"
     draw = {
         "slopes": lambda: plot_slopes(
-            tables["lines"], tables["points"], tables["slopes"], tables["region"], predictor, outcome
+            tables["lines"],
+            tables["points"],
+            tables["slopes"],
+            tables["region"],
+            predictor,
+            outcome,
+            people,
+            entry["moderator"],
         ),
-        "effects": lambda: plot_floodlight(tables["effects"], tables["region"], tables["points"], across, effect),
+        "effects": lambda: plot_floodlight(
+            tables["effects"], tables["region"], tables["points"], across, effect, people
+        ),
         "influence": lambda: _or_nothing(plot_influence, tables["influence"]),
         "versions": lambda: _or_nothing(plot_specifications, tables["multiverse"], tables["multiverse_joint"]),
         "power": lambda: _or_nothing(plot_power, tables["power"], tables["detectable"]),
@@ -44,11 +53,12 @@ def _or_nothing(plot, *tables):
     return plot(*tables)
 
 
-def plot_slopes(lines, points, slopes, region, predictor, outcome):
+def plot_slopes(lines, points, slopes, region, predictor, outcome, people=True, column="arm"):
     """Draw each arm's line (or the lines at moderator values) with its band and the people behind it.
 
     ``lines``, ``points``, ``slopes`` and ``region`` are the model's tables (region: the simultaneous row of two
     arms is shaded within the observed range); ``predictor`` and ``outcome`` label the axes.
+    Without ``people`` their points are left out. ``column`` is the moderator.
     """
     use_style()
     figure, axis = plt.subplots(figsize=(5.2, 4.1))
@@ -61,15 +71,15 @@ def plot_slopes(lines, points, slopes, region, predictor, outcome):
     rows = slopes.set_index("moderator")
     for value in values:
         line, style = lines[lines["moderator"] == value], styles[value]
-        label = _line_label(value, rows.loc[value], arms)
+        label = _line_label(value, rows.loc[value], arms, column)
         axis.fill_between(line["predictor"], line["low"], line["high"], color=style["color"], alpha=0.15, linewidth=0)
         axis.plot(line["predictor"], line["estimate"], color=style["color"], linestyle=style["linestyle"], label=label)
-        if arms:
+        if arms and people:
             own = points[points["moderator"] == value]
             drawn = axis.scatter(own["predictor"], own["outcome_adjusted"], s=22, color=style["color"],
                                  marker=style["marker"], alpha=0.75, linewidths=0)  # fmt: skip
             tell(drawn, [f"{value}: {x:.2f}, {y:.2f}" for x, y in zip(own["predictor"], own["outcome_adjusted"])])
-    if not arms:
+    if people and not arms:
         axis.scatter(points["predictor"], points["outcome_adjusted"], s=18, color=GREY, alpha=0.7, linewidths=0)
     shaded = arms and len(shown) == 1 and shown.iloc[0]["observed_kind"] != "none"
     axis.set_title(f"n = {len(points)}{'; shaded: arms differ, over the whole range' if shaded else ''}", fontsize=9.5)
@@ -84,8 +94,15 @@ def _headline(region):
     return region[simultaneous] if simultaneous.any() else region[region["adjustment"] == "none"]
 
 
-def _line_label(value, row, arms):
-    name = f"{value} (n = {int(row['n'])})" if arms else f"{row['at']}: {float(value):.3g}"
+def line_labels(tables, entry):
+    """Return what the figure of slopes says beside each line, in the order of the table of slopes."""
+    slopes = tables["slopes"]
+    arms = tables["region"]["across"].iloc[0] != entry["moderator"]
+    return [_line_label(row["moderator"], row, arms, entry["moderator"]) for _, row in slopes.iterrows()]
+
+
+def _line_label(value, row, arms, column):
+    name = f"{level_label(value, column)} (n = {int(row['n'])})" if arms else f"{row['at']}: {float(value):.3g}"
     estimate, low, high = (f"{row[k]:.2f}".replace("-", "\u2212") for k in ("estimate", "low", "high"))
     return f"{name}: slope {estimate} [{low}, {high}]"
 
@@ -98,11 +115,11 @@ def _shade(axis, row):
         axis.axvspan(start, end, color=SHADE, alpha=0.09, linewidth=0)
 
 
-def plot_floodlight(effects, region, points, across, effect):
+def plot_floodlight(effects, region, points, across, effect, people=True):
     """Draw the effect over the observed range with its band, shaded where it differs from zero, n on each side.
 
     ``effects``, ``region`` and ``points`` are the model's tables; one row of axes for each contrast. ``across``
-    labels what the effect is drawn over, ``effect`` the effect itself.
+    labels what the effect is drawn over, ``effect`` the effect itself. Without ``people`` their marks are left out.
     """
     use_style()
     contrasts = list(dict.fromkeys(effects["contrast"]))
@@ -118,16 +135,16 @@ def plot_floodlight(effects, region, points, across, effect):
         fdr = region[(region["contrast"] == contrast) & (region["adjustment"] == "fdr")]
         _shade(axis, own)
         axis.fill_between(rows["value"], rows["band_low"], rows["band_high"], color=GREY, alpha=0.25, linewidth=0,
-                          label="band that holds over the whole range")  # fmt: skip
+                          label="band over the whole range")  # fmt: skip
         for side in ("low", "high"):
             label = "pointwise interval" if side == "low" else None
             axis.plot(rows["value"], rows[side], color="black", linewidth=0.7, linestyle=":", label=label)
         axis.plot(rows["value"], rows["estimate"], color="black", linewidth=1.4)
         axis.axhline(0, color=GREY, linewidth=0.8)
         here = values[points["moderator"].astype(str).isin(contrast.split(" - "))] if arms else values
-        axis.plot(
-            here, np.full(len(here), 0.015), "|", color="black", markersize=7, transform=axis.get_xaxis_transform()
-        )
+        if people:
+            marks = np.full(len(here), 0.015)
+            axis.plot(here, marks, "|", color="black", markersize=7, transform=axis.get_xaxis_transform())
         for end in ("low", "high"):
             if own["minimum"] < own[end] < own["maximum"]:
                 axis.axvline(own[end], color=SHADE, linewidth=1)
@@ -137,11 +154,10 @@ def plot_floodlight(effects, region, points, across, effect):
                 axis.axvline(fdr.iloc[0][end], color=COLOURS[1], linewidth=1, linestyle="--")
         axis.set_title(contrast.replace(" - ", " \u2212 ") if arms else contrast, fontsize=9.5)
         axis.set_ylabel(effect)
-    axes[0, 0].legend(loc="best", fontsize=7.5, frameon=False)
-    axes[-1, 0].set_xlabel(
-        f"{across}\nshaded: the band leaves out zero; dotted: ends of the pointwise region; dashed: with the false "
-        "discovery rate held"
-    )
+    axes[-1, 0].set_xlabel(across)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncols": 2}
+    axes[-1, 0].legend(handles, names, fontsize=7.5, frameon=False, **place)
     return figure
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from hpaxis.labels import column_label, contrast_label
+from hpaxis.labels import column_label
 from hpaxis.moderation.entries import at_baseline
 from hpaxis.report.blocks import Check, Items, Notice, Paragraph, Strip, Table
 from hpaxis.report.models import (
@@ -43,7 +43,7 @@ def answer(results, after_randomisation, cells, truth=None, libraries=None, curv
     blocks = [
         *_masked(primary),
         Paragraph(f"In {primary.who()}, {plain_sentence(primary, rows[0])}.", lead=True),
-        _raw(primary, rows),
+        raw_paragraph(primary, rows),
         None if hidden else slopes_figure(primary, cells),
         lines_table(primary, truth),
         checks(primary, libraries, curves, cells),
@@ -54,21 +54,22 @@ def answer(results, after_randomisation, cells, truth=None, libraries=None, curv
         joint = f"F({fixed(primary.fit('wald_interaction', 'df1'), 0)}, "
         joint += f"{fixed(primary.fit('wald_interaction', 'df2'), 0)}) = {fixed(primary.fit('wald_interaction'))}"
         joint += f", p {p_phrase(primary.fit('wald_interaction', 'p'))}"
-        blocks += [Items(others), Paragraph(f"All slopes at once: {joint}.")]
+        # Its degrees of freedom would show how many are complete cases.
+        blocks += [Items(others), *([] if hidden else [Paragraph(f"All slopes at once: {joint}.")])]
     blocks.append(Paragraph(" ".join([*(verdict(primary, row) for row in rows), JUDGED])))
     blocks.append(Paragraph(standing(primary)))
     blocks.append(timing(primary, after_randomisation))
     return tuple(b for b in blocks if b is not None)
 
 
-def _raw(result, rows):
+def raw_paragraph(result, rows):
     """The difference of slopes in raw units; None where the model has none."""
     parts = []
     for row in rows:
         values = [result.raw(row[c]) for c in ("estimate", "low", "high")]
         if values[0] is None:
             return None
-        name = f"{contrast_label(row['contrast'])}: " if len(rows) > 1 else ""
+        name = f"{result.contrast(row['contrast'])}: " if len(rows) > 1 else ""
         estimate, low, high = (significant(v) for v in values)
         parts.append(f"{name}{estimate} ({result.confidence} CI from {low} to {high})")
     return Paragraph(f"In raw units, the difference between slopes is {'; '.join(parts)} {result.raw_unit}.")
@@ -79,9 +80,11 @@ def lines_table(result, truth):
     raw = result.raw(1.0) is not None
     known = _truth(result, truth)
     rows, data = [], []
-    lines = [(f"Slope in {r['moderator']}" if result.counts else f"Slope at {significant(float(r['moderator']))}",
-              f"slope:{r['moderator']}", r) for _, r in result.slopes.iterrows()]  # fmt: skip
-    lines += [(f"Difference, {contrast_label(r['contrast'])}", f"interaction:{r['contrast'].split(' - ')[0]}", r)
+    lines = []
+    for _, r in result.slopes.iterrows():
+        at = result.level(r["moderator"]) if result.counts else significant(float(r["moderator"]))
+        lines.append((f"Slope {'in' if result.counts else 'at'} {at}", f"slope:{r['moderator']}", r))
+    lines += [(f"Difference, {result.contrast(r['contrast'])}", f"interaction:{r['contrast'].split(' - ')[0]}", r)
               for _, r in result.differences.iterrows()]  # fmt: skip
     for name, term, row in lines:
         digits = digits_for(row["se"])
@@ -281,7 +284,7 @@ def _masked(result):
 
 def verdict(result, row):
     """Return what the interval of one difference of slopes allows to be said, and what it does not."""
-    name = f" ({contrast_label(row['contrast'])})" if len(result.differences) > 1 else ""
+    name = f" ({result.contrast(row['contrast'])})" if len(result.differences) > 1 else ""
     if not excludes_zero(row):
         digits = digits_for(row["se"])
         found = result.verdict_of(row["contrast"])
@@ -327,7 +330,7 @@ def _arm_difference(result, predictor):
     tests = table[table["test"].isin(["t"])]
     if tests.empty:
         return ""
-    ps = ", ".join(f"{contrast_label(r['comparison'])}: p {p_phrase(r['p'])}" for _, r in tests.iterrows())
+    ps = ", ".join(f"{result.contrast(r['comparison'])}: p {p_phrase(r['p'])}" for _, r in tests.iterrows())
     shown = any(excludes_zero(r) for _, r in tests.iterrows())
     said = "The arms differ in" if shown else "A difference between the arms was not shown in"
     return (

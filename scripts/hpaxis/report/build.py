@@ -1,5 +1,9 @@
 """From a run's tables and figures to the page: sections in reading order, nothing computed that a stage computes."""
 
+from dataclasses import replace
+
+import pandas as pd
+
 from hpaxis.report.answer import answer
 from hpaxis.report.blocks import Notice
 from hpaxis.report.cohort import cohort_section
@@ -10,7 +14,7 @@ from hpaxis.report.methods import methods_section
 from hpaxis.report.methylation import methylation_section
 from hpaxis.report.moderation import moderation_section, predictor_section
 from hpaxis.report.page import render
-from hpaxis.report.privacy import Cells
+from hpaxis.report.privacy import Cells, counts_few
 from hpaxis.report.programme import programme_section
 from hpaxis.report.provenance import provenance_section
 from hpaxis.report.series import series_section
@@ -49,7 +53,7 @@ def page_blocks(run):
         run.cortisol is not None
         and cortisol_section(run.cortisol, run.figures["cortisol"], report["library_ids"], cells),
         run.series is not None and series_section(run.series, run.analysis, config["arms"], cells),
-        run.results and predictor_section(run.results),
+        run.results and predictor_section(run.results, cells),
         run.results and moderation_section(run.results, cells, run.figures.get("moderation", {})),
         programme_section(run.programme, run.figures.get("programme", {}), cells),
         limits_section(config, run.results, run.libraries, samples, run.sheet, run.snps, run.genome, cells),
@@ -66,7 +70,19 @@ def page_blocks(run):
     )
     question = config["study"]["question"] if run.results else None
     more = {} if run.results else {"heading": "What was measured"}
-    return (config["study"]["title"], question, first, [s for s in sections if s], _notices(config)), more
+    sections = [replace(s, blocks=tuple(_offered(b, cells) for b in s.blocks)) for s in sections if s]
+    first = tuple(_offered(b, cells) for b in first)
+    return (config["study"]["title"], question, first, sections, _notices(config)), more
+
+
+def _offered(block, cells):
+    """The block, with its cells as shown for CSV where its data would count few people; a figure then offers none."""
+    if block is None:
+        return None
+    if block.kind == "fold":
+        return replace(block, blocks=tuple(_offered(b, cells) for b in block.blocks))
+    data = getattr(block, "data", None)
+    return replace(block, data=None) if isinstance(data, pd.DataFrame) and counts_few(data, cells) else block
 
 
 def _notices(config):

@@ -17,8 +17,9 @@ import yaml
 from scipy import stats
 
 from hpaxis.problems import InputError, Problem, raise_if_any
-from hpaxis.report.privacy import Cells
+from hpaxis.report.privacy import Cells, counts_few
 from hpaxis.report.provenance import sha256
+from hpaxis.report.read import read_results
 from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
 from hpaxis.sizes import zip_problems
 from hpaxis.tables import FLOAT_FORMAT, read_table, whole_file
@@ -32,10 +33,6 @@ SMALL_CELLS = frozenset({"cohort/attrition.tsv", "cortisol/plate_by_arm.tsv"})
 COMPLEMENTS = frozenset({"change.tsv"})
 # Tables of a shared bundle that were left out because they count few people.
 WITHHELD = "withheld.tsv"
-# Columns that count people, in tables that name none.
-PEOPLE_COUNTS = ("n_below", "n_between", "n_above", "n_significant", "missing", "censored", "sign_flips", "people")
-# Checks of robustness.tsv whose count is one of people.
-PEOPLE_CHECKS = ("single_deletions", "region")
 README = """# Reviewer's bundle of one hpaxis run
 
 {what}
@@ -58,7 +55,7 @@ def bundle_files(config, tables, report, counts, participants):
     cpgs, molecules, reads to the path of the release. ``participants``: whether rows of participants go in.
     """
     smallest = config["report"]["smallest_cell"]
-    withheld = [] if participants else [n for n, p in tables.items() if is_shareable(p) and few_people(p, smallest)]
+    withheld = [] if participants else _withheld(config, tables, report, smallest)
     what = PARTICIPANTS if participants else SHARED
     files = {"README.md": README.format(what=what + _left_out(withheld)).encode("utf-8")}
     if withheld:
@@ -66,7 +63,8 @@ def bundle_files(config, tables, report, counts, participants):
     sheet = _libraries(config)
     own = sheet[sheet["kind"] == "study"]
     for name, path in report.items():
-        files[f"report/{name}"] = Path(path).read_bytes()
+        if f"report/{name}" not in withheld:
+            files[f"report/{name}"] = Path(path).read_bytes()
     for name, path in tables.items():
         if participants or (name not in SMALL_CELLS and is_shareable(path) and name not in withheld):
             files[f"tables/{name}"] = Path(path).read_bytes()
@@ -83,6 +81,30 @@ def bundle_files(config, tables, report, counts, participants):
     return files
 
 
+def _withheld(config, tables, report, smallest):
+    """Names of the tables and figures that a shared bundle leaves out because they count few people.
+
+    Where the n of complete cases, beside the n reported, would tell how few people have a censored value, so would n
+    and degrees of freedom in every table of that model, and the points of its figures: of these only what the page
+    itself draws is kept.
+    """
+    found = [n for n, p in tables.items() if is_shareable(p) and few_people(p, smallest)]
+    cells = Cells(smallest)
+    if cells.all_shown:
+        return found
+    own = [p for n, p in tables.items() if n.startswith("moderation/") and n.endswith(".tsv") and "/apa/" not in n]
+    page = Path(report["report.json"]).read_text(encoding="utf-8")
+    for result in read_results(own, config["models"]):
+        if result.refused or not result.hides_complete(cells):
+            continue
+        here = f"moderation/{result.name}/"
+        found += [n for n, p in tables.items() if n.startswith(here) and is_shareable(p)
+                  and Path(n).stem not in ("plan", "refused") and n not in found]  # fmt: skip
+        drawn = [f"report/{n}" for n in report if n.startswith(f"figures/models/{result.name}/")]
+        found += [n for n in drawn if n not in page]
+    return found
+
+
 def is_shareable(path):
     """Whether a table names no participant, library, hair sample or row of a sheet in its columns."""
     header = Path(path).read_text(encoding="utf-8").split("\n", 1)[0].split("\t")
@@ -90,7 +112,7 @@ def is_shareable(path):
 
 
 def few_people(path, smallest):
-    """Whether a table counts from 1 to ``smallest - 1`` people somewhere, by its columns of people or its notes.
+    """Whether a table counts from 1 to ``smallest - 1`` people somewhere, or all but as few (`counts_few`).
 
     A table whose n would tell such a count beside another's (`COMPLEMENTS`) does too.
     """
@@ -99,16 +121,7 @@ def few_people(path, smallest):
         return False
     if Path(path).name in COMPLEMENTS:
         return True
-    table = read_table(path)
-    counts = [c for c in PEOPLE_COUNTS if c in table and pd.api.types.is_numeric_dtype(table[c])]
-    if "check" in table and any(
-        cells.small(n) for n in table.loc[table["check"].isin(PEOPLE_CHECKS), "count"].dropna()
-    ):
-        return True
-    if any(cells.small(n) for c in counts for n in table[c].dropna()):
-        return True
-    texts = [c for c in ("note", "what") if c in table]
-    return any(cells.note(text) != str(text) for c in texts for text in table[c].dropna())
+    return counts_few(read_table(path), cells)
 
 
 def withheld_tables(folder):

@@ -3,7 +3,9 @@
 Nothing here runs the workflow. Each function returns (how much was compared, lines of what differs).
 """
 
+import html
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from hpaxis.moderation.apa import reported
 from hpaxis.moderation.lock import plan_hash
 from hpaxis.moderation.robustness import robustness_table
 from hpaxis.moderation.verdict import NOTHING, Interval, interval, judge
-from hpaxis.report.answer import answer, checks
+from hpaxis.report.answer import answer, lines_table, raw_paragraph
 from hpaxis.report.blocks import Section, every_block, numbered
 from hpaxis.report.models import ModelResult, in_order
 from hpaxis.report.moderation import (
@@ -29,9 +31,16 @@ from hpaxis.report.moderation import (
     region_table,
     slope_table,
 )
-from hpaxis.report.privacy import Cells
+from hpaxis.report.privacy import Cells, few_beside
 from hpaxis.report.provenance import settings_digest
-from hpaxis.report.scrutiny import power_table, resampling_table, sensitivity_table, versions_sentence
+from hpaxis.report.scrutiny import (
+    power_sentence,
+    power_table,
+    reliability_sentence,
+    resampling_table,
+    sensitivity_table,
+    versions_sentence,
+)
 from hpaxis.report.stored import drawn, load_page
 from hpaxis.shipped import SCHEMAS
 from hpaxis.tables import read_table
@@ -80,6 +89,8 @@ def missing_files(folder, withheld=()):
             expected[path] = "the crate lists it"
     for page in ("report/report.html", "report/report.json", CRATE):
         expected[page] = "every bundle has it"
+    if Cells(config["report"]["smallest_cell"]).all_shown:  # then nothing is withheld, whatever the bundle says
+        withheld = ()
     faults = [f"missing: {path} ({why})" for path, why in expected.items()
               if not (folder / path).is_file() and path.removeprefix("tables/") not in withheld]  # fmt: skip
     return len(expected), faults
@@ -191,6 +202,8 @@ def cross_faults(results):
             same(f"{name}, n in all", sum(result.counts.values()), result.fit("n"))
         _curves(result, same)
         _copies(result, same, columns)
+        if not set(NEEDED) <= t.keys():  # some are withheld, and these sum up several
+            continue
         _strip(result, same)
         judged = _verdicts(result, same)
         compared += len(judged)
@@ -345,14 +358,24 @@ def claim_faults(folder, config, results):
     rows = {b.title: {tuple(row) for row in b.rows} for b in told if b.kind == "table"}
     titles = {b.title for b in told if b.kind == "table"}
     texts = " ".join(str(b.text) for b in told if b.kind in ("paragraph", "notice"))
-    strip = {check.said for b in told if b.kind == "strip" for check in b.checks}
     compared, faults = 0, []
-    fitted = [r for r in in_order(results) if not r.refused and set(NEEDED) <= r.tables.keys()]
+    strip = {(c.name, c.verdict, str(c.said)) for b in told if b.kind == "strip" for c in b.checks}
+    lines = {tuple(row[: 2 + ("Raw" in " ".join(b.columns))]) for b in told if b.kind == "table" and b.key == "lines"
+             for row in b.rows}  # fmt: skip
+    fitted = [r for r in in_order(results) if not r.refused and "slopes" in r.tables]
     # Where tables of a model are withheld, the page's tables of all models hold more rows than can be made again.
     some = len(fitted) < sum(not r.refused for r in results)
     for block in _expected(config, fitted):
         compared += 1
-        if block.kind == "table" and some and block.title in OF_ALL_MODELS:
+        if block.kind == "strip":
+            compared += len(block.checks) - 1
+            other = [c.name for c in block.checks if (c.name, c.verdict, str(c.said)) not in strip]
+            faults += [f"report.html: the check “{name}” says something else" for name in other]
+        elif block.kind == "table" and block.key == "lines":
+            # A simulation's true values, which stand in the last column, are in no bundle.
+            if not set(block.rows) <= lines:
+                faults.append(f"report.html: the table “{block.title}” has other numbers or words")
+        elif block.kind == "table" and some and block.title in OF_ALL_MODELS:
             if not {tuple(row) for row in block.rows} <= rows.get(block.title, set()):
                 faults.append(f"report.html: the table “{block.title}” has other numbers or words")
         elif block.kind == "table":
@@ -361,57 +384,75 @@ def claim_faults(folder, config, results):
             if key not in tables:
                 what = "has other numbers or words" if block.title in titles else "is not there"
                 faults.append(f"report.html: the table “{block.title}” {what}")
-        elif (block.text not in strip) if block.kind == "check" else str(block.text) not in texts:
+        elif str(block.text) not in texts:
             faults.append(f"report.html: does not say “{str(block.text)[:80]}…”")
     return compared, faults
 
 
 def _expected(config, fitted):
-    """Blocks that the models’ tables give without a row of a person."""
+    """Blocks that the models’ tables give without a row of a person; what rests on a withheld table is left out."""
     cells = Cells(config["report"]["smallest_cell"])
     if not fitted:
         return
-    if fitted[0] is in_order(fitted)[0]:
-        for block in answer(fitted, config["moderation"]["predictor_after_randomisation"], cells):
-            if block.kind in ("paragraph", "notice") or (block.kind == "table" and block.key != "lines"):
-                yield block
-        yield from (_Said(check.said, "check") for check in checks(fitted[0], None, None, cells).checks)
-    yield overview_table(fitted, cells)
-    yield from (b for b in predictor_section(fitted).blocks if b.kind == "table")
+    whole = all(set(NEEDED) <= r.tables.keys() for r in fitted)
+
+    def made(make, *arguments):
+        """What a function returns; None where it asks for a table that is withheld."""
+        try:
+            return make(*arguments)
+        except KeyError:
+            if whole:
+                raise
+            return None
+
+    primary, after = fitted[0], config["moderation"]["predictor_after_randomisation"]
+    first = made(answer, fitted, after, cells)
+    if first is None:
+        rows = [row for _, row in primary.differences.iterrows()]
+        first = (made(raw_paragraph, primary, rows), made(lines_table, primary, None))
+    yield from (b for b in first if b is not None and b.kind in ("paragraph", "notice", "table", "strip"))
+    yield from (t for t in (made(overview_table, fitted, cells),) if t)
+    section = made(predictor_section, fitted, cells)
+    yield from (b for b in (section.blocks if section else ()) if b.kind == "table")
     for result in fitted:
-        hidden = result.hides_complete(cells)
+        hidden = made(result.hides_complete, cells)
+        if hidden is None:
+            continue
         for row in (r for _, r in result.differences.iterrows()):
             yield _Said(difference_sentence(result, row))
-        yield _Said(region_sentence(result, result.region, cells))
-        if versions_sentence(result):
-            yield _Said(versions_sentence(result))
-        yield from ([] if hidden else [coefficient_table(result), fit_table(result)])
-        yield from (slope_table(result), region_table(result, cells), sensitivity_table(result, cells),
-                    resampling_table(result))  # fmt: skip
-        if result is in_order(fitted)[0] and power_table(result) is not None:
-            yield power_table(result)
+        said = [made(lambda r=result: region_sentence(r, r.region, cells)), made(versions_sentence, result),
+                made(power_sentence, result), made(reliability_sentence, result)]  # fmt: skip
+        yield from (_Said(text) for text in said if text)
+        shown = [] if hidden else [made(coefficient_table, result), made(fit_table, result)]
+        shown += [made(slope_table, result), made(region_table, result, cells), made(sensitivity_table, result, cells)]
+        shown += [made(resampling_table, result), made(power_table, result) if result is primary else None]
+        yield from (table for table in shown if table is not None)
 
 
 class _Said:
-    def __init__(self, text, kind="paragraph"):
-        self.text, self.kind = text, kind
+    kind = "paragraph"
+
+    def __init__(self, text):
+        self.text = text
 
 
 def figure_faults(folder, results, software=True):
     """Figures of the models drawn again from the tables that name nobody; (0, []) where other versions would draw."""
     from hpaxis.figures import svg_text
-    from hpaxis.moderation.figures import plot_forest, plot_model
+    from hpaxis.moderation.figures import line_labels, plot_forest, plot_model
 
     folder, compared, faults = Path(folder), 0, []
     if not software:
         return 0, []
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    cells = Cells(config["report"]["smallest_cell"])
     fitted = [r for r in in_order(results) if not r.refused and set(NEEDED) <= r.tables.keys()]
     drawn_again = {}
     for result in fitted:
         # Slopes, effects and influence show people, whose rows are not in every bundle.
         whole = {"points", "influence"} <= result.tables.keys()
         kept = ("versions", "power", *(("slopes", "effects", "influence") if whole else ()))
-        figures = plot_model(result.tables, result.entry, kept)
+        figures = plot_model(result.tables, result.entry, kept, not few_beside(result.tables, cells))
         drawn_again |= {f"report/figures/models/{result.name}/{name}.svg": svg_text(figures[name]) for name in kept}
     if fitted and len(fitted) == sum(not r.refused for r in results):
         forest = plot_forest(forest_data(fitted), {r.name: r.title for r in fitted})
@@ -422,6 +463,15 @@ def figure_faults(folder, results, software=True):
             compared += 1
             if path.read_text(encoding="utf-8") != text:
                 faults.append(f"{name}: not the figure that its tables give")
+    for result in fitted:
+        # People's points are in no shared bundle; the names, n and slopes beside the lines are.
+        path = folder / f"report/figures/models/{result.name}/slopes.svg"
+        if path.is_file() and path.relative_to(folder).as_posix() not in drawn_again:
+            compared += 1
+            drawing = html.unescape(re.sub(r"<[^>]+>", "", path.read_text(encoding="utf-8")))
+            drawing = re.sub(r"\s+", " ", drawing)
+            other = [label for label in line_labels(result.tables, result.entry) if label not in drawing]
+            faults += [f"{path.relative_to(folder).as_posix()}: does not say “{label}”" for label in other]
     return compared, faults
 
 

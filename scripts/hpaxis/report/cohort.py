@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from hpaxis.labels import column_label, population_label
+from hpaxis.labels import column_label, level_label, population_label
 from hpaxis.report.blocks import Figure, Fold, Notice, Paragraph, Section, Table
 from hpaxis.report.numbers import bounded, count, percent, plural, significant, words
 from hpaxis.report.privacy import WITHHELD, shown_flow
@@ -90,7 +90,7 @@ def _opening(arms, attrition, received):
         return Paragraph("The participants sheet names nobody in the arms of this study.")
     parts, total = [], 0
     for population, rows in enrolled.groupby("population", sort=False):
-        by_arm = words(f"{count(n)} {arm}" for arm, n in zip(rows["arm"], rows["n_after"], strict=True))
+        by_arm = words(f"{count(n)} {level_label(arm)}" for arm, n in zip(rows["arm"], rows["n_after"], strict=True))
         parts.append(f"{count(rows['n_after'].sum())} {population_label(population)} ({by_arm})")
         total += rows["n_after"].sum()
     receipt = (
@@ -101,7 +101,7 @@ def _opening(arms, attrition, received):
     return Paragraph(
         f"{words(parts)} {'was' if total == 1 else 'were'} enrolled. Each participant keeps a row in the analysis "
         "table, with gaps for what is missing; a model uses the rows that are complete for it. The reference arm is "
-        f"{arms[0]}.{receipt}"
+        f"{level_label(arms[0])}.{receipt}"
     )
 
 
@@ -165,7 +165,7 @@ def table_one(table, arms, cells):
                 )
     return Table(
         "Participants by arm (Table 1)",
-        ("Population", "Measure", *arms),
+        ("Population", "Measure", *map(level_label, arms)),
         tuple(rows),
         frozenset({"Measure"}),
         "Means with SD and n, or counts with percentages of the known. Arms are not compared by tests, since they were "

@@ -122,10 +122,10 @@ def _rerun_sentence(rerun, cells):
         return Paragraph("Nothing needs to be run again.")
     controls = len(rerun) - len(own)
     also = f" and {plural(controls, 'control')}" if controls else ""
+    few = cells.people(len(own))
     return Paragraph(
-        f"To be run again: {cells.people(len(own))} {'measurement' if len(own) == 1 else 'measurements'} of hair "
-        ""
-        f"samples{also}. The bench’s page (bench.html, not for sharing) and cortisol/rerun.tsv have each with its "
+        f"To be run again: {few} {'measurement' if few == '1' else 'measurements'} of hair samples{also}. "
+        f"The bench’s page (bench.html, not for sharing) and cortisol/rerun.tsv have each with its "
         "wells."
     )
 

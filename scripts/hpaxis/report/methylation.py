@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from hpaxis.labels import column_label, population_label
+from hpaxis.labels import column_label, level_label, population_label
 from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
 from hpaxis.report.numbers import (
     count,
@@ -325,9 +325,9 @@ def difference_table(differences):
         return None
     rows = tuple(
         (
-            row.population,
+            population_label(row.population).capitalize(),
             column_label(row.measure),
-            f"{row.arm} − {row.reference}",
+            f"{level_label(row.arm)} − {level_label(row.reference)}",
             *((WITHHELD,) * 7 if row.withheld == "yes" else (
                 WITHHELD if pd.isna(row.n) else f"{count(row.n)}, {count(row.n_reference)}",
                 fixed(row.difference), fixed(row.se),

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from hpaxis.labels import column_label, population_label
+from scipy import stats
+
+from hpaxis.labels import column_label, contrast_label, level_label, population_label
 from hpaxis.report.numbers import count, digits_for, fixed, interval, p_phrase, significant, words
 
 COMPLETE = "complete cases"
@@ -51,8 +53,12 @@ class ModelResult:
     @property
     def confidence(self):
         """Level of the intervals in percent, as text."""
-        alpha = float(self.tables["region"]["alpha"].iloc[0])
-        return f"{100 * (1 - alpha):g}%"
+        if "region" in self.tables:
+            alpha = float(self.tables["region"]["alpha"].iloc[0])
+        else:  # withheld: by how many standard errors an interval reaches to either side
+            row = self.tables["slopes"].iloc[0]
+            alpha = 2 * stats.t.sf((row["high"] - row["low"]) / 2 / row["se"], row["df"])
+        return f"{100 * (1 - alpha):.6g}%"
 
     @property
     def covariance(self):
@@ -205,6 +211,14 @@ class ModelResult:
         said = f"with {column} " if bare else ""
         return words(f"{count(n)} {said}{arm}" for arm, n in self.counts.items())
 
+    def level(self, name):
+        """A level of the moderator as people read it: ``arm 1`` for a bare number."""
+        return level_label(name, self.entry["moderator"])
+
+    def contrast(self, name):
+        """A contrast of levels of the moderator as people read it."""
+        return contrast_label(name, self.entry["moderator"])
+
     def hides_complete(self, cells):
         """Whether the n of complete cases, beside the n reported, would show that few people have a censored value."""
         return self.reported is not None and cells.small(abs(self.n - self.fit("n")))
@@ -243,7 +257,7 @@ def plain_sentence(result, row):
     unit = " SD" if "outcome" in standardised else ""
     digits = digits_for(row["se"])
     if result.counts:
-        arm, reference = pair_of(result, row["contrast"])
+        arm, reference = map(result.level, pair_of(result, row["contrast"]))
         where = f"in {arm} than in {reference}"
     else:
         where = f"for each further unit of {column_label(result.entry['moderator'])}"
@@ -264,7 +278,7 @@ def difference_sentence(result, row):
     if not result.counts:
         moderator = column_label(result.entry["moderator"])
         return f"the slope of {outcome} on {predictor} changes with {moderator} ({numbers}){shown}"
-    arm, reference = pair_of(result, row["contrast"])
+    arm, reference = map(result.level, pair_of(result, row["contrast"]))
     where = "higher" if row["estimate"] > 0 else "lower"
     return (
         f"the slope of {outcome} on {predictor} is estimated {where} in {arm} than in {reference} ({numbers}, in "
@@ -291,6 +305,7 @@ def shape_sentence(result, row):
     """
     arm, reference = pair_of(result, row["contrast"])
     here, there = slope_of(result, arm), slope_of(result, reference)
+    arm, reference = result.level(arm), result.level(reference)
     slopes = (
         f"The slope is {fixed(there['estimate'], digits_for(there['se']))} "
         f"{interval(there['low'], there['high'], digits_for(there['se']))} in {reference} and "

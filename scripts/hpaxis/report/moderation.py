@@ -4,7 +4,7 @@ from math import isfinite
 
 import pandas as pd
 
-from hpaxis.labels import column_label, contrast_label, model_title, population_label, term_label
+from hpaxis.labels import column_label, model_title, population_label, term_label
 from hpaxis.report.blocks import Figure, Fold, Heading, Items, Notice, Paragraph, Section, Table
 from hpaxis.report.models import difference_sentence, in_order, pair_of
 from hpaxis.report.numbers import (
@@ -19,6 +19,7 @@ from hpaxis.report.numbers import (
     significant,
     words,
 )
+from hpaxis.report.privacy import few_beside
 from hpaxis.report.scrutiny import scrutiny_blocks
 from hpaxis.report.trial import trial_blocks
 
@@ -35,12 +36,12 @@ REGIONS = {
 }
 
 
-def predictor_section(results):
+def predictor_section(results, cells):
     """Return the section on T → M: whether the arm changed the predictor, asked before any moderation is read."""
     rows = []
     for result in in_order(results):
         if not result.refused:
-            rows += _predictor_rows(result)
+            rows += _predictor_rows(result, cells)
     blocks = [
         Paragraph(
             "A moderation is read differently if the arm has changed the predictor itself, so this is asked first. "
@@ -59,7 +60,7 @@ def predictor_section(results):
                 "predictor spreads alike in the arms (Brown and Forsythe).",
                 source=("moderation/*/predictor_by_arm.tsv",),
                 key="predictor-by-arm",
-                data=pd.concat([r.tables["predictor_by_arm"].assign(model=r.name) for r in results if not r.refused]),
+                data=pd.concat([_offered(r, cells) for r in results if not r.refused]),
             )
         )
     else:
@@ -67,11 +68,17 @@ def predictor_section(results):
     return Section("predictor", "Did the arm change the predictor? (T → M)", tuple(blocks))
 
 
-def _predictor_rows(result):
+def _offered(result, cells):
+    """The table of the predictor as the page offers it: without n and df where few people lack a value."""
+    table = result.tables["predictor_by_arm"].assign(model=result.name)
+    return table.drop(columns=["n", "df"]) if result.hides_complete(cells) else table
+
+
+def _predictor_rows(result, cells):
     table = result.tables["predictor_by_arm"]
     arms = table[table["mean"].notna()]
     means = "; ".join(
-        f"{contrast_label(r['comparison'])} {significant(r['mean'])} ({significant(r['sd'])})"
+        f"{result.contrast(r['comparison'])} {significant(r['mean'])} ({significant(r['sd'])})"
         for _, r in arms.iterrows()
     )
     rows = []
@@ -80,8 +87,8 @@ def _predictor_rows(result):
         first = row["test"] == "t"
         name = "F" if "F" in str(row["test"]) else "t"
         rows.append((
-            f"{result.name} (n = {count(row['n'])})" if not rows else "",
-            contrast_label(row["comparison"]),
+            result.name if result.hides_complete(cells) else f"{result.name} (n = {count(row['n'])})",
+            result.contrast(row["comparison"]),
             means if not rows else "",
             fixed(row["estimate"], digits) if first else "–",
             interval(row["low"], row["high"], digits) if first else "–",
@@ -165,7 +172,7 @@ def overview_table(results, cells):
             several = len(result.differences) > 1
             data.append({"model": result.name, "treatment": result.method, "n": result.n, **row})
             rows.append((
-                f"{name}: {contrast_label(row['contrast'])}" if several else name,
+                f"{name}: {result.contrast(row['contrast'])}" if several else name,
                 about,
                 result.method,
                 count(result.n),
@@ -226,7 +233,7 @@ def _bounds(result, cells):
         found = result.verdict_of(row["contrast"])
         if not result.counts or not found:
             continue
-        arm, reference = pair_of(result, row["contrast"])
+        arm, reference = map(result.level, pair_of(result, row["contrast"]))
         digits = digits_for(row["se"])
         largest = {part: fixed(found[f"largest_{part}"], digits) for part in ("arm", "reference", "difference")}
         parts.append(
@@ -309,7 +316,7 @@ def slopes_figure(result, cells):
     outcome, predictor = column_label(result.entry["outcome"]), column_label(result.entry["predictor"])
     said = "; ".join(
         f"slope {fixed(r['estimate'], digits_for(r['se']))} "
-        f"{interval(r['low'], r['high'], digits_for(r['se']))} at {_place(r['moderator'])}"
+        f"{interval(r['low'], r['high'], digits_for(r['se']))} at {_place(r['moderator'], result)}"
         for _, r in result.tables["slopes"].iterrows()
     )
     return Figure(
@@ -318,9 +325,13 @@ def slopes_figure(result, cells):
         f"{_complete(result)}",
         f"Points and fitted lines with bands: {said}. {region_sentence(result, result.tables['region'], cells)}",
         result.figures["slopes"],
-        f"Lines: fitted, covariates at their means, with pointwise {result.confidence} bands. Points: one person each, "
-        "the outcome moved to the means of the covariates. Shaded: the region of significance over the whole "
-        "observed range at once.",
+        f"Lines: fitted, covariates at their means, with pointwise {result.confidence} bands. "
+        + (
+            "Points are left out: few people lie on one side of a place that this page gives (report.smallest_cell). "
+            if few_beside(result.tables, cells)
+            else "Points: one person each, the outcome moved to the means of the covariates. "
+        )
+        + "Shaded: the region of significance over the whole observed range at once.",
         source=(f"report/figures/models/{result.name}/slopes.svg", f"moderation/{result.name}/lines.tsv"),
         data=result.tables["lines"],
     )
@@ -334,8 +345,9 @@ def _effects_figure(result, cells):
         f"Where the effect differs from zero (Johnson–Neyman){_complete(result)}",
         f"The effect with its band over the observed range. {region_sentence(result, result.tables['region'], cells)}",
         result.figures["effects"],
-        f"Band: {result.confidence} over the whole range at once, from the same covariance. Dotted: pointwise. Shaded: "
-        "where the band leaves out zero.",
+        f"Band: {result.confidence} over the whole range at once, from the same covariance. Dotted: pointwise, with "
+        "the ends of its region. Dashed: the ends with the false discovery rate held. Shaded: where the band leaves "
+        "out zero.",
         source=(f"report/figures/models/{result.name}/effects.svg", f"moderation/{result.name}/effects.tsv"),
         data=result.tables["effects"],
     )
@@ -349,10 +361,10 @@ def region_sentence(result, region, cells):
     parts = []
     for _, row in region[region["adjustment"] == "simultaneous"].iterrows():
         if result.counts:
-            arm, reference = pair_of(result, row["contrast"])
+            arm, reference = map(result.level, pair_of(result, row["contrast"]))
             what = f"the outcome differs between {arm} and {reference}"
         else:
-            what = f"the {contrast_label(row['contrast'])} differs from zero"
+            what = f"the {result.contrast(row['contrast'])} differs from zero"
         who = f" ({cells.part(row['n_significant'], row['n'])} people)" if row["n_significant"] else ""
         parts.append(f"Over the whole range at once, {what} {_where(result, row)}{who}.")
         for _, other in region[(region["adjustment"] == "none") & (region["contrast"] == row["contrast"])].iterrows():
@@ -416,11 +428,11 @@ def _complete(result):
 def slope_table(result, folded=False):
     """Return the simple slopes and, under them, their differences."""
     rows = [
-        (f"Slope {'in' if result.counts else 'at'} {_place(row['moderator'])}", count(row["n"]), *_numbers(row))
+        (f"Slope {'in' if result.counts else 'at'} {_place(row['moderator'], result)}", count(row["n"]), *_numbers(row))
         for _, row in result.slopes.iterrows()
     ]
     rows += [
-        (f"Difference: {contrast_label(row['contrast'])}", "", *_numbers(row))
+        (f"Difference: {result.contrast(row['contrast'])}", "", *_numbers(row))
         for _, row in result.differences.iterrows()
     ]
     # The n by arm is that of complete cases: under another treatment the table has none.
@@ -432,7 +444,7 @@ def slope_table(result, folded=False):
         note += f" {result.method}, n = {count(result.n)} in all."
     if len(result.differences) > 1:
         adjusted = "; ".join(
-            f"{contrast_label(r['contrast'])}: {p_value(r['p_holm'])}" for _, r in result.differences.iterrows()
+            f"{result.contrast(r['contrast'])}: {p_value(r['p_holm'])}" for _, r in result.differences.iterrows()
         )
         note += f" Differences adjusted by Holm: {adjusted}."
     return Table(
@@ -460,7 +472,7 @@ def region_table(result, cells, folded=False):
         else:
             sides = "–"
         rows.append((
-            contrast_label(row["contrast"]),
+            result.contrast(row["contrast"]),
             ADJUSTMENTS[row["adjustment"]],
             fixed(row["critical_t"]),
             ends,
@@ -537,5 +549,5 @@ def _numbers(row):
     )  # fmt: skip
 
 
-def _place(value):
-    return value if isinstance(value, str) else significant(value)
+def _place(value, result):
+    return result.level(value) if isinstance(value, str) else significant(value)

@@ -9,9 +9,16 @@ n after a step, the same step in the other arms.
 import re
 from dataclasses import dataclass
 
+import pandas as pd
+
 from hpaxis.report.numbers import MISSING, count
 
 WITHHELD = "withheld"
+# Columns that count people in tables that name none; `n` beside one is the number that it is a part of.
+PEOPLE_COUNTS = ("n_below", "n_between", "n_above", "n_significant", "missing", "censored", "sign_flips", "people",
+                 "subjects")  # fmt: skip
+# Checks of robustness.tsv whose count is one of people.
+PEOPLE_CHECKS = ("single_deletions", "region")
 # Notes of the stages that begin with a number of people: ``1 outcome values known only as beyond a limit``.
 LEADING = re.compile(r"^(\d+) (?=(?:rows?|outcome values?|values?|people|cases?)\b)")
 
@@ -59,6 +66,34 @@ class Cells:
         """Return a note of a stage without a small count of people at its start."""
         found = LEADING.match(str(text))
         return str(text)[found.end() :] if found and self.small(int(found[1])) else str(text)
+
+
+def counts_few(table, cells):
+    """Whether a table (a data frame) counts few people, or all but few: in a column of people, or in a note."""
+    if cells.all_shown:
+        return False
+    for column in PEOPLE_COUNTS:
+        if column in table and pd.api.types.is_numeric_dtype(table[column]):
+            counts = table[column].dropna()
+            rest = table["n"] - table[column] if "n" in table and column != "sign_flips" else counts[:0]
+            if any(map(cells.small, [*counts, *rest.dropna()])):
+                return True
+    if {"check", "count", "total"} <= set(table):
+        own = table[table["check"].isin(PEOPLE_CHECKS)]
+        if any(map(cells.small, [*own["count"].dropna(), *(own["total"] - own["count"]).dropna()])):
+            return True
+    texts = [c for c in ("note", "what") if c in table]
+    return any(cells.note(text) != str(text) for c in texts for text in table[c].dropna())
+
+
+def few_beside(tables, cells):
+    """Whether few people lie on one side of a place that the page gives, so that no figure may show who lies where.
+
+    ``tables``: those of one model, by name.
+    """
+    return any(
+        counts_few(tables[name], cells) for name in ("region", "sensitivity_region", "verdict") if name in tables
+    )
 
 
 def shown_flow(attrition, smallest):

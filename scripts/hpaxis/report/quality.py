@@ -1,4 +1,4 @@
-"""The page on the quality of the libraries: for who ran them, with all that was measured of them."""
+"""The page on the quality of the libraries: for whoever ran them, with all that was measured of them."""
 
 from dataclasses import dataclass
 

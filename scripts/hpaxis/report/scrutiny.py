@@ -1,8 +1,10 @@
 """How far a model can be trusted: other treatments of the data, resampling, influence, error, power, all versions."""
 
+import re
+
 import numpy as np
 
-from hpaxis.labels import column_label, term_label
+from hpaxis.labels import column_label, level_label, term_label
 from hpaxis.report.blocks import Figure, Items, Paragraph, Table
 from hpaxis.report.numbers import (
     bounded,
@@ -65,7 +67,7 @@ def scrutiny_blocks(result, cells, whole=True):
     versions = versions_sentence(result)
     return [
         _warnings(result),
-        Paragraph(" ".join(part for part in (influence, _reliability(result), power, versions) if part)),
+        Paragraph(" ".join(part for part in (influence, reliability_sentence(result), power, versions) if part)),
         *(
             [
                 *_figure(result, "versions", versions),
@@ -78,7 +80,7 @@ def scrutiny_blocks(result, cells, whole=True):
         sensitivity_table(result, cells),
         resampling_table(result),
         power_table(result) if whole else None,
-        *(asked_table(result, name) for name in ASKED if len(result.tables.get(name, ()))),
+        *(asked_table(result, name, cells) for name in ASKED if len(result.tables.get(name, ()))),
     ]
 
 
@@ -87,7 +89,18 @@ def _warnings(result):
     rows = rows[rows["code"] != "rows_left_out"]  # said above, with its numbers
     if rows.empty:
         return None
-    return Items(tuple(f"Warning: {r['what']}; {r['remedy']}." for _, r in rows.iterrows()))
+    return Items(tuple(f"Warning: {in_words(result, r['what'])}; {r['remedy']}." for _, r in rows.iterrows()))
+
+
+def in_words(result, text):
+    """A sentence of the models with the columns that it names in words."""
+    entry = result.entry
+    named = [entry[k] for k in ("outcome", "predictor", "moderator", "cluster", "mediator", "dose", "received")
+             if entry.get(k)]  # fmt: skip
+    named = sorted({*named, *entry["covariates"]} - {"arm"}, key=len, reverse=True)
+    if not named:
+        return text
+    return re.sub(rf"(?<!\w)(?:{'|'.join(map(re.escape, named))})(?!\w)", lambda m: column_label(m[0]), text)
 
 
 def _influence(result, cells):
@@ -99,7 +112,8 @@ def _influence(result, cells):
         digits = digits_for(rows["se_without"].median())
         low, high = fixed(without.min(), digits), fixed(without.max(), digits)
         parts.append(
-            f"Leaving out one person at a time, the interaction {_term(term)} ranges from {low} to {high}; its sign "
+            f"Leaving out one person at a time, the interaction {_term(term, result.entry['moderator'])} ranges from "
+            f"{low} to {high}; its sign "
             f"{_times('turns', rows['sign_flips'].sum(), cells)}."
         )
     regions = result.tables["region_without"]
@@ -116,7 +130,8 @@ def _times(verb, n, cells):
     return f"never {verb}" if n == 0 else f"{verb} once" if n == 1 else f"{verb} {count(n)} times"
 
 
-def _reliability(result):
+def reliability_sentence(result):
+    """Return how reliably the predictor was measured, by arm; empty where that is not known."""
     rows = result.tables["reliability"]
     if rows.empty:
         return ""
@@ -207,7 +222,7 @@ def sensitivity_table(result, cells):
     shown = tuple(
         (
             f"{r['method']} (reported)" if r["role"] == "primary" else r["method"],
-            _term(r["quantity"]),
+            _term(r["quantity"], result.entry["moderator"]),
             count(r["n"]) if not hidden or r["n"] == result.n else WITHHELD,
             *_estimate(r),
             p_value(r["p"]),
@@ -232,7 +247,7 @@ def resampling_table(result):
     cells = tuple(
         (
             r["method"],
-            _term(r["quantity"]),
+            _term(r["quantity"], result.entry["moderator"]),
             fixed(r["estimate"], digits_for(r["se"])),
             fixed(r["statistic"]),
             interval(r["low"], r["high"], digits_for(r["se"])),
@@ -254,16 +269,18 @@ def resampling_table(result):
     )
 
 
-def asked_table(result, name):
-    """Return a table that the model's entry asks for, as it is."""
+def asked_table(result, name, cells):
+    """Return a table that the model's entry asks for, as it is; without n and df where they would show few people."""
     table = result.tables[name]
+    if result.hides_complete(cells):
+        table = table.drop(columns=["n", "df"], errors="ignore")
     columns = [c for c in table.columns if table[c].notna().any()]
-    cells = tuple(tuple(_cell(c, row[c]) for c in columns) for _, row in table.iterrows())
+    rows = tuple(tuple(_cell(c, row[c], result.entry["moderator"]) for c in columns) for _, row in table.iterrows())
     text = frozenset(c.replace("_", " ") for c in columns if table[c].dtype.kind not in "fi")
     return Table(
         f"{ASKED[name]}, model {result.name}",
         tuple(HEADS.get(c, c.replace("_", " ")) for c in columns),
-        cells,
+        rows,
         frozenset(HEADS.get(c, c) for c in columns if table[c].dtype.kind not in "fi") | text,
         folded=True,
         source=(f"moderation/{result.name}/{name}.tsv",),
@@ -271,14 +288,14 @@ def asked_table(result, name):
     )
 
 
-def _cell(column, value):
+def _cell(column, value, moderator):
     if isinstance(value, float | int | np.number) and not isinstance(value, bool):
         if column == "p" or column.startswith("p_"):
             return p_value(value)
         return count(value) if column in ("n", "draws", "failed") else significant(value)
     if column == "predictor":
         return column_label(str(value))
-    return _term(value) if column in ("term", "quantity") else _text(value)
+    return _term(value, moderator) if column in ("term", "quantity") else _text(value)
 
 
 def _estimate(row):
@@ -286,12 +303,12 @@ def _estimate(row):
     return fixed(row["estimate"], digits), fixed(row["se"], digits), interval(row["low"], row["high"], digits)
 
 
-def _term(quantity):
+def _term(quantity, moderator):
     if quantity is None or quantity != quantity:
         return "–"
     quantity = str(quantity)
     if quantity.startswith("slope["):
-        return f"slope in {quantity[6:-1]}"
+        return f"slope in {level_label(quantity[6:-1], moderator)}"
     return "all product terms" if quantity == "interaction" else term_label(quantity)
 
 

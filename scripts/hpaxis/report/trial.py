@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from hpaxis.labels import column_label, contrast_label, quantity_label
+from hpaxis.labels import column_label, quantity_label
 from hpaxis.report.blocks import Table
 from hpaxis.report.numbers import MISSING, bounded, count, digits_for, fixed, interval, p_value, significant
 from hpaxis.report.privacy import WITHHELD
@@ -50,7 +50,7 @@ def _change(table, result, cells):
             between = interval(row["low"], row["high"], digits)
             numbers = fixed(row["estimate"], digits), between, p_value(row["p"])
         n = WITHHELD if hidden else count(row["n"])
-        names = column_label(row["measure"]), row["quantity"], contrast_label(row["arm"])
+        names = column_label(row["measure"]), row["quantity"], result.contrast(row["arm"])
         rows.append((*names, n, *numbers, bounded(row["reliability"])))
     return Table(
         "From baseline to follow-up",
@@ -97,7 +97,10 @@ def _generalised(table, result, cells):
     return Table(
         f"The same question for a {kind} outcome",
         ("Scale", "Quantity", "Estimate", "SE", "CI", "p"),
-        tuple((r["scale"], quantity_label(r["quantity"]), *_estimates(r)) for r in table.to_dict("records")),
+        tuple(
+            (r["scale"], quantity_label(r["quantity"], result.entry["moderator"]), *_estimates(r))
+            for r in table.to_dict("records")
+        ),
         frozenset({"Quantity"}),
         f"Robust errors ({table['covariance'].iloc[0]}), n = {people}{weighted}. Slopes on the scale people read are "
         "averages over everyone, moved to each arm; on that scale the product term is not the interaction, the "
@@ -115,7 +118,7 @@ def _verdicts(table, result, cells):
         rows.append(
             (
                 r["scale"],
-                contrast_label(r["contrast"]),
+                result.contrast(r["contrast"]),
                 r["verdict"],
                 f"{fixed(r['difference'], digits)} {interval(r['difference_low'], r['difference_high'], digits)}",
                 places.get(kind, MISSING if kind == MISSING else ends),
@@ -141,7 +144,10 @@ def _mixed(table, result, cells):
     return Table(
         f"A random effect of {column_label(first['group'])}",
         ("Quantity", "b", "SE", "CI", "p", "df"),
-        tuple((quantity_label(r["quantity"]), *_estimates(r), fixed(r["df"], 1)) for r in table.to_dict("records")),
+        tuple(
+            (quantity_label(r["quantity"], result.entry["moderator"]), *_estimates(r), fixed(r["df"], 1))
+            for r in table.to_dict("records")
+        ),
         note=f"Mixed model (REML) with {count(first['groups'])} groups in {inside}, n = "
         f"{_people(first['n'], result, cells)}; degrees of freedom after Satterthwaite. Intraclass correlation "
         f"{bounded(first['icc'])} {interval(first['icc_low'], first['icc_high'])}.{note}",
@@ -154,7 +160,7 @@ def _arms(table, result, cells):
         digits = digits_for(r["se"])
         together = interval(r["low_simultaneous"], r["high_simultaneous"], digits)
         pair = r["p_simultaneous"] == r["p_simultaneous"]
-        rows.append((f"{r['quantity'].capitalize()}: {contrast_label(r['arm'])}", *_estimates(r),
+        rows.append((f"{r['quantity'].capitalize()}: {result.contrast(r['arm'])}", *_estimates(r),
                      together if pair else "", p_value(r["p_simultaneous"]) if pair else ""))  # fmt: skip
     return Table(
         "The arms beside each other" + ("" if result.reported is None else ", complete cases"),
@@ -171,7 +177,7 @@ def _prior(table, result, cells):
         about = f"mean {significant(r['prior_mean'])}, SD {significant(r['prior_sd'])}"
         about = "the data alone" if r["prior"] == "none" else about
         overturns = "yes" if r["overturns"] else "no"
-        name = f"{contrast_label(r['quantity'])}: {r['prior']}"
+        name = f"{result.contrast(r['quantity'])}: {r['prior']}"
         rows.append((name, about, *_estimates({**r, "p": None})[:3], bounded(r["share_of_prior"]), overturns))
     sources = [
         f"{p}: {s}" for p, s in table[["prior", "source"]].drop_duplicates().itertuples(index=False) if p != "none"

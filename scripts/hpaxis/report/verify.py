@@ -25,6 +25,8 @@ def verify_bundle(bundle, cores=2):
         faults += found
         for line in lines:
             print(line)
+        for name in sorted(withheld_tables(folder)):
+            print(f"withheld, since it counts few people: {name}")
         if (folder / "sheets").is_dir() and not _unreadable(faults):
             faults += _rerun(folder, cores)
             print("not run again: reads, and what needs their bases (the second caller's agreement)")
