@@ -135,7 +135,7 @@ def plot_controls(controls: pd.DataFrame) -> Figure:
                 ms=6,
                 label=verdict if mine.any() else None,
             )
-        axis.set_xticks(place, group["plate_id"], rotation=45 if len(group) > 6 else 0)
+        axis.set_xticks(place, group["plate_id"], rotation=45 if len(group) > 4 else 0)
         axis.set(ylabel="concentration")
         axis.set_title(f"{name} ({kit})", fontsize=10)
         axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)

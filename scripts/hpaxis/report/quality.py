@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from hpaxis.labels import index_label
 from hpaxis.methylation.counting.calls import FATES
 from hpaxis.methylation.figures.multiqc import NAMES
 from hpaxis.report.blocks import Figure, Notice, Paragraph, Section, Table
@@ -170,8 +171,8 @@ def failed_table(libraries):
         "Molecules on which conversion failed as a whole",
         ("Kind", "Libraries", "Median library", "Highest library"),
         tuple(rows),
-        note="Told from ordinary molecules by a mixture of two kinds, fitted to each library; they count by the "
-        "probability that they are ordinary. Libraries with too few molecules or cytosines are not told.",
+        note="Separated from ordinary molecules by a mixture of two kinds, fitted to each library; each molecule "
+        "counts by the probability that it is ordinary. Libraries with too few molecules or cytosines are left out.",
     )
 
 
@@ -212,7 +213,8 @@ def _cycle_blocks(quality):
 def limit_table(limits):
     """Return the limits of blank and of detection of each index."""
     rows = tuple(
-        (row.index_name, row.panel, count(row.n_blanks), count(row.n_low), percent(row.blank_mean), percent(row.lob),
+        (index_label(row.index_name), row.panel,
+         count(row.n_blanks), count(row.n_low), percent(row.blank_mean), percent(row.lob),
          percent(row.lod))
         for row in limits.rename(columns={"index": "index_name"}).itertuples()
     )  # fmt: skip
@@ -233,7 +235,7 @@ def calibration_table(calibration):
         return None
     columns = ("index_name", "panel", "assay", "n", "method", "reason")
     rows = tuple(
-        (index, panel, assay, count(n), method, reason if isinstance(reason, str) else "–")
+        (index_label(index), panel, assay, count(n), method, reason if isinstance(reason, str) else "–")
         for index, panel, assay, n, method, reason in chosen[list(columns)].itertuples(index=False)
     )
     return Table(

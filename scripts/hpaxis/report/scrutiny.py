@@ -112,7 +112,8 @@ def _influence(result, cells):
         digits = digits_for(rows["se_without"].median())
         low, high = fixed(without.min(), digits), fixed(without.max(), digits)
         parts.append(
-            f"Leaving out one person at a time, the interaction {_term(term, result.entry['moderator'])} ranges from "
+            f"Leaving out one person at a time, the interaction "
+            f"{term_in_words(term, result.entry['moderator'])} ranges from "
             f"{low} to {high}; its sign "
             f"{_times('turns', rows['sign_flips'].sum(), cells)}."
         )
@@ -190,7 +191,8 @@ def versions_sentence(result):
         return ""
     several = joint["contrast"].nunique() > 1
     tests = words(
-        f"{r['contrast'] + ': ' if several else ''}{r['statistic']} {significant(r['observed'])}, p {p_phrase(r['p'])}"
+        f"{result.contrast(r['contrast']) + ': ' if several else ''}{r['statistic']} {significant(r['observed'])}, "
+        f"p {p_phrase(r['p'])}"
         for _, r in joint.iterrows()
     )
     estimates = versions["estimate"].dropna()
@@ -222,7 +224,7 @@ def sensitivity_table(result, cells):
     shown = tuple(
         (
             f"{r['method']} (reported)" if r["role"] == "primary" else r["method"],
-            _term(r["quantity"], result.entry["moderator"]),
+            term_in_words(r["quantity"], result.entry["moderator"]),
             count(r["n"]) if not hidden or r["n"] == result.n else WITHHELD,
             *_estimate(r),
             p_value(r["p"]),
@@ -247,7 +249,7 @@ def resampling_table(result):
     cells = tuple(
         (
             r["method"],
-            _term(r["quantity"], result.entry["moderator"]),
+            term_in_words(r["quantity"], result.entry["moderator"]),
             fixed(r["estimate"], digits_for(r["se"])),
             fixed(r["statistic"]),
             interval(r["low"], r["high"], digits_for(r["se"])),
@@ -295,7 +297,7 @@ def _cell(column, value, moderator):
         return count(value) if column in ("n", "draws", "failed") else significant(value)
     if column == "predictor":
         return column_label(str(value))
-    return _term(value, moderator) if column in ("term", "quantity") else _text(value)
+    return term_in_words(value, moderator) if column in ("term", "quantity") else _text(value)
 
 
 def _estimate(row):
@@ -303,7 +305,8 @@ def _estimate(row):
     return fixed(row["estimate"], digits), fixed(row["se"], digits), interval(row["low"], row["high"], digits)
 
 
-def _term(quantity, moderator):
+def term_in_words(quantity, moderator):
+    """Return a term or slope of a model in words; ``moderator`` is the column whose levels stand in it."""
     if quantity is None or quantity != quantity:
         return "–"
     quantity = str(quantity)

@@ -5,13 +5,13 @@ A citation stands as ``[@key]`` in the text. What the run does not know is named
 
 import re
 
-from hpaxis.labels import column_label, population_label
+from hpaxis.labels import column_label, level_label, population_label
 from hpaxis.report.answer import sentence, verdict
 from hpaxis.report.models import difference_sentence, in_order, plain_sentence
 from hpaxis.report.moderation import region_sentence
 from hpaxis.report.numbers import count, p_phrase, percent, plural, significant, words
 from hpaxis.report.privacy import Cells
-from hpaxis.report.scrutiny import power_sentence, versions_sentence
+from hpaxis.report.scrutiny import power_sentence, term_in_words, versions_sentence
 
 CITED = re.compile(r"\[@([a-z0-9@; ]+)\]")
 
@@ -99,6 +99,8 @@ def _analysis(run):
     primary, settings = results[0], config["moderation"]
     entry = primary.entry
     scaled = words(entry["standardise"])
+    named = level_label(config["arms"][0])
+    reference = f"was {named}" if named != config["arms"][0] else f"arm was {named}"
     model = (
         f"The primary model regressed {column_label(entry['outcome'])} on {column_label(entry['predictor'])}, "
         f"{column_label(entry['moderator'])} and their product in {population_label(entry['population'])}"
@@ -110,7 +112,7 @@ def _analysis(run):
             if scaled
             else ""
         )
-        + f". The reference arm was {config['arms'][0]}. Standard errors were {entry['covariance']}"
+        + f". The reference {reference}. Standard errors were {entry['covariance']}"
         + (" [@long2000]" if entry["covariance"].startswith("HC") else "")
         + " with Student’s t, and every p value is two-sided. Whether the treatment buffers the association was "
         "judged on "
@@ -161,7 +163,7 @@ def results_text(run):
     enrolled = run.attrition[run.attrition["step"] == "enrolled"]
     parts = [
         f"{count(rows['n_after'].sum())} {population_label(p)} "
-        f"({words(f'{count(n)} {a}' for a, n in zip(rows['arm'], rows['n_after'], strict=True))})"
+        f"({words(f'{count(n)} {level_label(a)}' for a, n in zip(rows['arm'], rows['n_after'], strict=True))})"
         for p, rows in enrolled.groupby("population", sort=False)
     ]
     sections = [("Participants", [f"{words(parts)} were enrolled (Figure 1)." if parts else "[Nobody was enrolled.]"])]
@@ -203,7 +205,12 @@ def _primary(result, cells):
     table = result.tables["resampling"]
     own = table[~table["quantity"].str.startswith("slope[") & table["p"].notna()]
     if len(own):
-        said = words(f"{m} p {p_phrase(p)}" for m, p in zip(own["method"], own["p"], strict=True))
-        parts.append(f"By resampling: {said}.")
+        several = own["quantity"].nunique() > 1
+        for method, found in own.groupby("method", sort=False):
+            said = words(
+                f"{term_in_words(q, result.entry['moderator']) + ', ' if several else ''}p {p_phrase(p)}"
+                for q, p in zip(found["quantity"], found["p"], strict=True)
+            )
+            parts.append(f"By resampling ({method}): {said}.")
     parts += [text for text in (versions_sentence(result), power_sentence(result)) if text]
     return parts
