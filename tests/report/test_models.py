@@ -4,8 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpaxis.report.bundle import is_shareable, withheld_names
 from hpaxis.report.models import pair_of
-from hpaxis.report.moderation import coefficient_table, model_blocks, overview_table, slope_table
+from hpaxis.report.moderation import (
+    coefficient_table,
+    model_blocks,
+    overview_table,
+    predictor_section,
+    slope_table,
+)
 from hpaxis.report.numbers import fixed
 from hpaxis.report.privacy import Cells
 from hpaxis.report.read import read_run
@@ -217,3 +224,24 @@ def test_groups_named_by_numbers_are_named_with_their_column(main, monkeypatch):
     monkeypatch.setattr(type(main), "counts", {"1": 19, "2": 19})
     object.__setattr__(main, "entry", main.entry | {"moderator": "study_site"})
     assert main.who() == "38 children (19 with study site 1 and 19 with study site 2)"
+
+
+def test_tables_that_tell_how_few_are_censored_stay_out_of_a_shared_bundle(censored, config, tmp_path):
+    """n of complete cases, or degrees of freedom, beside the n that is reported."""
+    few = int(censored.n - censored.fit("n"))
+    tables, report = {}, {"report.json": tmp_path / "report.json"}
+    for name, table in censored.tables.items():
+        tables[f"moderation/cortisol/{name}.tsv"] = tmp_path / f"cortisol/{name}.tsv"
+        write_table(table, tables[f"moderation/cortisol/{name}.tsv"])
+    for name in ("slopes", "power"):
+        report[f"figures/models/cortisol/{name}.svg"] = tmp_path / f"{name}.svg"
+    report["report.json"].write_text('{"source": ["report/figures/models/cortisol/power.svg"]}')
+    asked = config | {"models": {"cortisol": censored.entry}}
+    kept = {"moderation/cortisol/plan.tsv", "moderation/cortisol/refused.tsv"}
+    shown = {n for n, p in tables.items() if is_shareable(p)} - kept
+    assert few > 0 and shown <= set(withheld_names(asked, tables, report, few + 2))
+    assert "report/figures/models/cortisol/slopes.svg" in withheld_names(asked, tables, report, few + 2)
+    assert "report/figures/models/cortisol/power.svg" not in withheld_names(asked, tables, report, few + 2)
+    assert withheld_names(asked, tables, report, 0) == []
+    cells = Cells(max(3, few + 1))
+    assert "n = " not in str(predictor_section([censored], cells).blocks[1].rows)

@@ -55,7 +55,7 @@ def bundle_files(config, tables, report, counts, participants):
     cpgs, molecules, reads to the path of the release. ``participants``: whether rows of participants go in.
     """
     smallest = config["report"]["smallest_cell"]
-    withheld = [] if participants else _withheld(config, tables, report, smallest)
+    withheld = [] if participants else withheld_names(config, tables, report, smallest)
     what = PARTICIPANTS if participants else SHARED
     files = {"README.md": README.format(what=what + _left_out(withheld)).encode("utf-8")}
     if withheld:
@@ -81,7 +81,7 @@ def bundle_files(config, tables, report, counts, participants):
     return files
 
 
-def _withheld(config, tables, report, smallest):
+def withheld_names(config, tables, report, smallest):
     """Names of the tables and figures that a shared bundle leaves out because they count few people.
 
     Where the n of complete cases, beside the n reported, would tell how few people have a censored value, so would n
