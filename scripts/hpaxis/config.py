@@ -13,16 +13,46 @@ from hpaxis.problems import Problem, closest, raise_if_any
 def read_config(path: str | Path) -> dict[str, Any]:
     """Read a config file as it is written; raises `InputError` where it is no YAML mapping."""
     try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        config = yaml.safe_load(text)
     except FileNotFoundError:
         raise_if_any([Problem(str(path), "does not exist", "give the path of your config, such as my_study.yaml")])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except UnicodeDecodeError:
+        raise_if_any([Problem(str(path), "is not UTF-8 text", "save it as UTF-8")])
+    except (OSError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         where = None if mark is None else mark.line + 1
         raise_if_any([Problem(str(path), "cannot be read as YAML", "correct it; see config/README.md", where)])
     if not isinstance(config, dict):
         raise_if_any([Problem(str(path), "is not a config", "write `key: value` lines; see config/README.md")])
+    raise_if_any(_twice(yaml.compose(text, yaml.SafeLoader), str(path)))
     return config
+
+
+def keys_given_twice(path: str | Path) -> list[Problem]:
+    """Return the keys that a config file gives twice, of which YAML would take the last without a word."""
+    try:
+        return _twice(yaml.compose(Path(path).read_text(encoding="utf-8"), yaml.SafeLoader), str(path))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return []  # whoever reads the file says so
+
+
+def _twice(node: Any, path: str, above: str = "") -> list[Problem]:
+    """Return the keys that stand twice in a mapping, at any depth of a composed YAML document."""
+    if isinstance(node, yaml.SequenceNode):
+        return [problem for part in node.value for problem in _twice(part, path, above)]
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    problems: list[Problem] = []
+    lines: dict[str, int] = {}
+    for key, value in node.value:
+        name, line = f"{above}{key.value}", key.start_mark.line + 1
+        if name in lines:
+            remedy = "keep one of the two; YAML would take the last"
+            problems.append(Problem(path, f"stands in row {lines[name]} already", remedy, line, name))
+        lines.setdefault(name, line)
+        problems += _twice(value, path, f"{name}.")
+    return problems
 
 
 def checked_config(config: dict[str, Any], config_file: str = "config") -> dict[str, Any]:
@@ -72,5 +102,11 @@ def _in_words(error: Any, config_file: str) -> Iterable[Problem]:
             if name not in error.instance:
                 remedy = "add the key; see config/README.md"
                 yield Problem(config_file, "is missing", remedy, column=f"{prefix}{name}")
+    elif (
+        error.validator == "type" and error.validator_value == "string" and not isinstance(error.instance, dict | list)
+    ):
+        said = {True: "yes, true or on", False: "no, false or off", None: "nothing"}
+        what = said.get(error.instance, error.instance) if isinstance(error.instance, bool | None) else error.instance
+        yield Problem(config_file, f"is read as {what}, and must be text", "write it in quotes", column=key or None)
     else:
         yield Problem(config_file, error.message, "see config/README.md for this key", column=key or None)

@@ -60,13 +60,16 @@ def read_sheet(path: str | Path, schema: Schema) -> tuple[pd.DataFrame, list[Pro
 
     Returns ``(table, problems)``. The table has every column of the schema, typed (text, or float with NaN),
     defaults filled where a cell or a whole column is missing, and a column ``row``: the line in the file; what was done
-    to read it stands in its ``attrs["read"]``.
+    to read it stands in its ``attrs["read"]``, the columns that the file lacks in ``attrs["absent"]``, and in
+    ``attrs["unread"]`` whether nothing can be joined with it.
     Rows are kept even when they have problems, so that checks across sheets can go on.
     """
     path = str(path)
     rows, problems, said = _rows(path, schema)
     if rows is None:
-        return empty_sheet(schema), problems
+        table = empty_sheet(schema)
+        table.attrs["unread"] = True
+        return table, problems
     validator = jsonschema.Draft202012Validator(
         {"type": "object", "properties": {k: _cell_schema(v) for k, v in schema["properties"].items()}}
     )
@@ -109,6 +112,10 @@ def read_sheet(path: str | Path, schema: Schema) -> tuple[pd.DataFrame, list[Pro
         problems.append(Problem(path, "has a header and no rows", "add the study's rows"))
     table = _typed(records, schema)
     table.attrs["read"] = said
+    given = set().union(*(cells for _, cells in rows))
+    absent = [column for column in schema["properties"] if rows and column not in given]
+    table.attrs["absent"] = absent
+    table.attrs["unread"] = any(column in absent for column in schema["required"])
     return table, problems
 
 

@@ -9,10 +9,12 @@ import pyreadstat
 import pytest
 import yaml
 
+from hpaxis.config import keys_given_twice, read_config
 from hpaxis.designs.catalogue import write_design
 from hpaxis.problems import InputError
 from hpaxis.sheets import participants_schema, read_sheet
 from hpaxis.study import load_study
+from hpaxis.study.describe import described
 
 
 class Folder:
@@ -226,3 +228,92 @@ def test_a_redcap_export_is_read_with_its_dictionary(tmp_path):
     dictionary.write_text(fields.replace("score,text,,", "score,text,,y"), encoding="utf-8")
     _, problems = read(tmp_path / "people.csv", names=names, dictionary=str(dictionary))
     assert "'score' is marked as an identifier" in str(problems[0])
+
+
+@pytest.mark.parametrize("harm", ["UTF-16", "a comment above the header"])
+def test_of_a_sheet_that_cannot_be_read_only_that_is_said(template, harm):
+    study = template("counts")
+    path = study.path / "participants.tsv"
+    text = path.read_text()
+    path.write_bytes(text.encode("utf-16") if harm == "UTF-16" else f"# exported today\n{text}".encode())
+    problems = study.problems()
+    assert problems and not any("participant_id: '" in p for p in problems), problems
+
+
+def test_plates_of_libraries_that_differ_by_a_slip_are_asked_about(template):
+    study = template("lanes")
+    study.write("libraries", study.table("libraries").assign(plate=lambda t: ["b01", *["B01"] * (len(t) - 1)]))
+    assert any("row 2, plate: 'b01' differs from 'B01'" in p for p in study.problems())
+
+
+def test_the_same_counts_under_two_people_are_refused(template):
+    study = template("counts")
+    path = study.path / "counts" / "cpgs.tsv"
+    table = pd.read_csv(path, sep="\t", dtype="str")
+    first, second = study.table("libraries")["library_id"][:2]
+    copy = table[table["library_id"] == first].assign(library_id=second)
+    pd.concat([table[table["library_id"] != second], copy]).to_csv(path, sep="\t", index=False)
+    (problem,) = study.problems()
+    assert f"row 3, counts: {second!r} has the counts of row 2, {first}" in problem
+
+
+def test_a_dose_below_zero_is_refused(template):
+    study = template("questionnaires")
+    study.set("participants", 3, "sessions", "-5")
+    assert any("row 3, sessions: '-5' is below 0, and is a model's dose" in p for p in study.problems())
+
+
+def test_a_column_that_a_model_names_and_the_sheet_lacks_is_refused(template):
+    study = template("questionnaires")
+    study.write("participants", study.table("participants").drop(columns="language"))
+    (problem,) = study.problems()
+    assert "language: has no such column, and a model names it" in problem
+
+
+def test_a_column_that_only_the_config_names_is_told(template):
+    study = template("questionnaires")
+    study.config["cohort"]["columns"]["weight"] = "number"
+    assert "  weight: number, declared in the config, and no column of the sheet" in described(load_study(study.config))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("NA", "model language: outcome language has no value for the children"), ("100", "is the same for all children")],
+)
+def test_a_model_that_can_have_no_answer_is_told(template, value, said):
+    study = template("questionnaires")
+    study.write("participants", study.table("participants").assign(language=value))
+    assert any(said in line for line in described(load_study(study.config)))
+
+
+def test_an_arm_without_people_is_told(template):
+    study = template("questionnaires")
+    study.config["arms"].append("waitlist")
+    assert "nobody is in arm waitlist" in described(load_study(study.config))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(b"@r1\nACGT\n+\nIIII\n", "is not compressed"), (b"<html>log in</html>", "is a web page"),
+                       (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS")]
+)  # fmt: skip
+def test_what_is_no_gzip_file_is_named_by_how_it_begins(template, text, said):
+    study = template("lanes")
+    path = study.table("libraries")["fastq_1"][0].split(";")[0]
+    (study.path / path).write_bytes(text)
+    assert any(path in p and said in p for p in study.problems())
+
+
+def test_a_key_that_stands_twice_is_refused(template):
+    study = template("questionnaires")
+    path = study.path / "my_study.yaml"
+    path.write_text(f"{path.read_text()}\nseed: 2\n")
+    with pytest.raises(InputError, match=r"my_study.yaml, row \d+, seed: stands in row \d+ already"):
+        read_config(path)
+    assert [p.column for p in keys_given_twice(path)] == ["seed"]
+
+
+@pytest.mark.parametrize(("arms", "said"), [([False, True], "is read as no, false or off"), ([0, 1], "is read as 0")])
+def test_text_that_yaml_takes_for_another_type_is_told(template, arms, said):
+    study = template("questionnaires")
+    study.config["arms"] = arms
+    assert any(said in p and "write it in quotes" in p for p in study.problems())

@@ -35,10 +35,11 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT / "scripts"), *filter(Non
 if not sys.executable.startswith("'"):
     sys.executable = shlex.quote(sys.executable)
 
+from hpaxis.config import keys_given_twice
 from hpaxis.cortisol.kits import split_plates
 from hpaxis import imports
 from hpaxis.methylation.panels.cell_types import cell_types
-from hpaxis.problems import InputError
+from hpaxis.problems import InputError, raise_if_any
 from hpaxis.report import settings as report_settings
 from hpaxis.study import load_study, read_study
 from hpaxis.study.contents import content_of
@@ -51,6 +52,7 @@ made_by_workflow = f"{RESULTS}/simulation" if "simulation" in config else None
 
 try:
     if workflow.is_main_process:
+        raise_if_any([problem for path in workflow.overwrite_configfiles for problem in keys_given_twice(path)])
         study = load_study(
             dict(config),
             CONFIG_FILE,
@@ -114,6 +116,12 @@ def content(*paths):
 def batched(names, most):
     """Pairs of a batch's number and its names, in the order given."""
     return [(f"{i // most + 1:03d}", names[i : i + most]) for i in range(0, len(names), most)]
+
+
+def of_libraries(path, names):
+    """One file of each library, as an input: a function, since of a list Snakemake compares each item with all others."""
+    paths = expand(path, library=names)
+    return lambda wildcards: paths
 
 
 def growing(amount):

@@ -270,12 +270,12 @@ rule read_levels:
 # What can be shared instead of reads; a study whose libraries are of assay `counts` begins from it.
 rule release_counts:
     input:
-        counts=expand("<results>/methylation/counts/{library}.tsv", library=counted),
-        patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
-        reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),
-        conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
-        cycles=expand("<results>/methylation/cycles/{library}.tsv", library=by_cycle),
-        sites=expand("<results>/methylation/sites/{library}.tsv", library=by_cycle),
+        counts=of_libraries("<results>/methylation/counts/{library}.tsv", counted),
+        patterns=of_libraries("<results>/methylation/patterns/{library}.tsv", counted),
+        reads=of_libraries("<results>/methylation/reads/{library}.tsv", counted),
+        conversion=of_libraries("<results>/methylation/conversion/{library}.tsv", counted),
+        cycles=of_libraries("<results>/methylation/cycles/{library}.tsv", by_cycle),
+        sites=of_libraries("<results>/methylation/sites/{library}.tsv", by_cycle),
     output:
         cpgs="<results>/methylation/release/cpgs.tsv",
         molecules="<results>/methylation/release/molecules.tsv",
@@ -302,9 +302,7 @@ rule release_counts:
 # Genotypes re-identify: they stay in the folder private, and only counts and flags leave it.
 rule call_genotypes:
     input:
-        alleles=expand(
-            "<results>/methylation/private/alleles/{library}.tsv", library=study.library_ids(assay="amplicon")
-        ),
+        alleles=of_libraries("<results>/methylation/private/alleles/{library}.tsv", study.library_ids(assay="amplicon")),
     output:
         genotypes="<results>/methylation/private/genotypes.tsv",
         phased="<results>/methylation/private/phased.tsv",
@@ -330,13 +328,13 @@ rule call_genotypes:
 rule estimate_methylation:
     input:
         sheet=SHEETS["libraries"],
-        counts=expand("<results>/methylation/counts/{library}.tsv", library=counted),
-        patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
-        reads=expand("<results>/methylation/reads/{library}.tsv", library=counted),
-        conversion=expand("<results>/methylation/conversion/{library}.tsv", library=counted),
-        cycles=expand("<results>/methylation/cycles/{library}.tsv", library=by_cycle),
-        sites=expand("<results>/methylation/sites/{library}.tsv", library=by_cycle),
-        origin=expand("<results>/methylation/origin/{library}.tsv", library=study.library_ids(assay="counts")),
+        counts=of_libraries("<results>/methylation/counts/{library}.tsv", counted),
+        patterns=of_libraries("<results>/methylation/patterns/{library}.tsv", counted),
+        reads=of_libraries("<results>/methylation/reads/{library}.tsv", counted),
+        conversion=of_libraries("<results>/methylation/conversion/{library}.tsv", counted),
+        cycles=of_libraries("<results>/methylation/cycles/{library}.tsv", by_cycle),
+        sites=of_libraries("<results>/methylation/sites/{library}.tsv", by_cycle),
+        origin=of_libraries("<results>/methylation/origin/{library}.tsv", study.library_ids(assay="counts")),
         readings=rules.read_pyrosequencing.output.readings if pyrosequenced else [],
         levels=rules.read_levels.output.levels if finished_levels else [],
         identity=rules.call_genotypes.output.identity,
@@ -375,9 +373,9 @@ rule estimate_methylation:
 # One job for all libraries: methylpy starts slowly and calls quickly.
 rule call_methylpy:
     input:
-        bams=expand(f"<results>/methylation/{seen_twice}/{{library}}.bam", library=study.library_ids(assay="amplicon")),
-        indices=expand(
-            f"<results>/methylation/{seen_twice}/{{library}}.bam.bai", library=study.library_ids(assay="amplicon")
+        bams=of_libraries(f"<results>/methylation/{seen_twice}/{{library}}.bam", study.library_ids(assay="amplicon")),
+        indices=of_libraries(
+            f"<results>/methylation/{seen_twice}/{{library}}.bam.bai", study.library_ids(assay="amplicon")
         ),
         panels=panel_files(*study.library_ids()),
         shims=[shipped("scripts", "shims", name) for name in ("samtools", "samtools.py")],
@@ -407,11 +405,11 @@ rule call_methylpy:
 
 rule compare_callers:
     input:
-        counts=expand(
+        counts=of_libraries(
             f"<results>/methylation/{'counts' if seen_twice == 'bam' else 'sample'}/{{library}}.tsv",
-            library=study.library_ids(assay="amplicon"),
+            study.library_ids(assay="amplicon"),
         ),
-        reads=expand("<results>/methylation/reads/{library}.tsv", library=study.library_ids(assay="amplicon")),
+        reads=of_libraries("<results>/methylation/reads/{library}.tsv", study.library_ids(assay="amplicon")),
         methylpy=rules.call_methylpy.output.calls,
     output:
         concordance="<results>/methylation/concordance.tsv",

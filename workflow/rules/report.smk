@@ -64,7 +64,7 @@ rule plot_methylation:
 
 rule plot_patterns:
     input:
-        patterns=expand("<results>/methylation/patterns/{library}.tsv", library=counted),
+        patterns=of_libraries("<results>/methylation/patterns/{library}.tsv", counted),
         libraries="<results>/methylation/libraries.tsv",
         analysis="<results>/cohort/analysis.tsv",
     output:

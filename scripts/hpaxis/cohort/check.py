@@ -1,5 +1,6 @@
 """What the sheets say of participants, before anything runs. Each check returns problems and raises nothing."""
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -71,6 +72,20 @@ def _check_spellings(study: Any) -> list[Problem]:
                     Problem(path, what, "spell them alike, or rename one if they are two", row.row, column,
                             tellable(value))
                 )  # fmt: skip
+    return problems + _check_plate_names(study)
+
+
+def _check_plate_names(study: Any) -> list[Problem]:
+    """Plates of libraries that differ only in case or leading zeros: two plates, or one misspelt?"""
+    table = study.libraries.dropna(subset=["plate"])
+    spellings = table["plate"].str.casefold().str.replace(r"(?<!\d)0+(?=\d)", "", regex=True)
+    problems = []
+    for _, rows in table.groupby(spellings):
+        usual = rows["plate"].value_counts().sort_index().idxmax()
+        for row in rows[rows["plate"] != usual].itertuples():
+            what = f"differs from {usual!r} only in case or leading zeros"
+            remedy = "spell them alike, or rename one if they are two"
+            problems.append(Problem(study.config["sheets"]["libraries"], what, remedy, row.row, "plate", row.plate))
     return problems
 
 
@@ -94,10 +109,15 @@ def _check_codes(study: Any) -> list[Problem]:
     """Numbers that look like codes for a missing value and lie far from the rest of their column."""
     settings, path, problems = study.config["cohort"], study.config["sheets"]["participants"], []
     real = set(settings["not_missing"])
+    doses = {entry["dose"] for entry in study.models.values()} - {None}
     for column in settings["columns"]:
         if column not in study.participants:
             continue
         values = pd.to_numeric(study.participants[column], errors="coerce")
+        below = values < 0 if column in doses else values < -math.inf
+        for row, value in zip(study.participants.loc[below, "row"], values[below], strict=True):
+            remedy = "correct it, or write NA"
+            problems.append(Problem(path, "is below 0, and is a model's dose", remedy, int(row), column, f"{value:g}"))
         suspects = values.isin([c for c in CODES if c not in real])
         rest = values[~suspects].dropna()
         if not suspects.any() or rest.empty:
@@ -119,7 +139,10 @@ def _check_participants(study: Any) -> list[Problem]:
         if pd.notna(row.arm) and row.arm not in arms:
             remedy = f"use one of the config's arms: {', '.join(arms)}{closest(row.arm, arms)}"
             problems.append(Problem(path, "is not an arm of this study", remedy, row.row, "arm", tellable(row.arm)))
-    for dyad, members in table.dropna(subset=["dyad_id"]).groupby("dyad_id"):
+    known = table.dropna(subset=["dyad_id"])
+    twice, arms_of = known.duplicated(["dyad_id", "role"]), known.groupby("dyad_id")["arm"].transform("nunique")
+    doubtful = known.loc[twice | (arms_of > 1), "dyad_id"]
+    for dyad, members in known[known["dyad_id"].isin(doubtful)].groupby("dyad_id"):
         for role in ("child", "parent"):
             if (members["role"] == role).sum() > 1:
                 what = f"has more than one {role}"

@@ -142,6 +142,10 @@ def check_files(study: Study, elsewhere: Elsewhere, checked: object = None) -> l
     """
     unknown_kits, problems = {p.row for p in _check_plates(study)}, []
     known = None if study.laboratory else extracts(study.hair, study.saliva_cortisol)
+    try:
+        kits = read_kits(study.config["cortisol"]["kits"])
+    except InputError:
+        kits = None  # said already; each plate is then left out
     for row in study.plates.itertuples():
         names = [n for n in (row.reader_file, row.layout_file) if pd.notna(n) and not elsewhere.holds(n)]
         absent = [n for n in names if not os.path.isfile(n)]
@@ -156,19 +160,22 @@ def check_files(study: Study, elsewhere: Elsewhere, checked: object = None) -> l
                 )
             )
         if names and not absent and row.row not in unknown_kits:
-            problems += check_plate(row, known, study.config)
+            problems += check_plate(row, known, study.config, kits)
     return problems
 
 
-def check_plate(row: Row, hair: pd.DataFrame, config: Mapping[str, Any]) -> list[Problem]:
+def check_plate(
+    row: Row, hair: pd.DataFrame, config: Mapping[str, Any], kits: Mapping[str, Kit] | None = None
+) -> list[Problem]:
     """Return every problem of one row of plates.tsv that can be told from its files.
 
     ``row``: has plate_id, kit, reader_file, layout_file and, where given, reader_plate, reading. ``hair``: DataFrame
     of `extracts`, or None for the validation of an assay, whose samples are names in layouts.
-    ``config``: the whole config with defaults. Never raises for a fault of the inputs.
+    ``config``: the whole config with defaults; ``kits``: its kits, where they were read already. Never raises for a
+    fault of the inputs.
     """
     try:
-        kit = kit_named(row.kit, config["cortisol"]["kits"])
+        kit = kit_named(row.kit, config["cortisol"]["kits"], kits)
         if kit.finished and hair is None:
             remedy = "an assay is validated by its plates: leave the row out"
             return [Problem("plates.tsv", "is a table of finished values", remedy, getattr(row, "row", None), "kit")]
@@ -230,13 +237,15 @@ def check_layout(layout: pd.DataFrame, hair: pd.DataFrame, path: str) -> list[Pr
                     "keep one of the two", column="sample", value=sample)
             for sample in dict.fromkeys(named["sample"]) if sample in done
         ]  # fmt: skip
-    sheet = hair.set_index("hair_id")["dilution"]
-    plain = layout[layout["role"] == "sample"]
-    for sample, group in plain.groupby("sample", sort=True):
-        said = group["dilution"].dropna().unique()
-        if len(said) == 1 and sample in sheet.index and sheet[sample] not in (1.0, said[0]):
-            where = hair.set_index("hair_id")["sheet"].get(sample) if "sheet" in hair else "hair.tsv"
-            what = f"has dilution {said[0]:g} here and {sheet[sample]:g} in {where}"
+    sheet = dict(zip(hair["hair_id"], hair["dilution"], strict=True))
+    sheets = dict(zip(hair["hair_id"], hair["sheet"], strict=True)) if "sheet" in hair else {}
+    plain = layout[(layout["role"] == "sample") & layout["dilution"].notna()]
+    dilutions: dict[str, set] = {}
+    for sample, dilution in zip(plain["sample"], plain["dilution"], strict=True):
+        dilutions.setdefault(sample, set()).add(dilution)
+    for sample, said in sorted(dilutions.items()):
+        if len(said) == 1 and sample in sheet and sheet[sample] not in (1.0, *said):
+            what = f"has dilution {min(said):g} here and {sheet[sample]:g} in {sheets.get(sample, 'hair.tsv')}"
             remedy = "say the total dilution of the extract in one of them"
             problems.append(Problem(path, what, remedy, column="dilution", value=sample))
     return problems
@@ -286,11 +295,14 @@ def _unknown_hair(samples: pd.Series, hair: pd.DataFrame, path: str, column: str
 def _blank_lines(values: pd.DataFrame, used: pd.Series, path: str) -> list[Problem]:
     """A whole row or column without values where the layout expects some: the grid was shifted."""
     problems = []
-    blank = {w for w in used if values.loc[w, "status"] == "blank"}
+    status = values["status"].to_dict()
+    blank = {w for w in used if status[w] == "blank"}
     for what, key in (("row", lambda w: w[0]), ("column", lambda w: w[1:])):
-        names = pd.Series([key(w) for w in used], index=list(used))
-        for name, wells in names.groupby(names):
-            if len(wells) >= 3 and set(wells.index) <= blank:
+        lines: dict[str, list[str]] = {}
+        for well in used:
+            lines.setdefault(key(well), []).append(well)
+        for name, wells in sorted(lines.items()):
+            if len(wells) >= 3 and blank.issuperset(wells):
                 remedy = "the grid is shifted, or the layout is of another plate"
                 problems.append(Problem(path, f"has no values in {what} {name}, which the layout uses", remedy))
     if not problems and len(blank) > len(used) / 2:

@@ -163,7 +163,7 @@ def check_files(study, elsewhere, checked=None):
 
     ``elsewhere``: the `Elsewhere` of files that are not asked for; ``checked``: the `CheckedFiles` to skip and fill.
     """
-    problems, sheet, read, told = [], study.config["sheets"]["libraries"], [], {}
+    problems, sheet, read, told, counted = [], study.config["sheets"]["libraries"], [], {}, {}
     for row in study.libraries.itertuples():
         paths = []
         for column in FILES.get(row.assay, ()):
@@ -177,7 +177,7 @@ def check_files(study, elsewhere, checked=None):
                 else:
                     paths.append(name)
         if paths and row.assay == "counts":
-            problems += check_counts(row, sheet, checked)
+            problems += check_counts(row, sheet, checked, counted)
         if paths and (row.assay == "amplicon" or (row.assay == "genome" and pd.isna(row.bam))):
             read.append((row, paths))
             if checked is not None and checked.hold(paths):

@@ -11,7 +11,7 @@ from typing import Any
 from hpaxis.identifying import identifying_problems
 from hpaxis.problems import Problem, raise_if_any
 from hpaxis.study.checked import CheckedFiles, Elsewhere
-from hpaxis.study.study import Study, read_study
+from hpaxis.study.study import SHEETS, Study, read_study
 
 
 def load_study(
@@ -41,11 +41,13 @@ def load_study(
         problems += _check_models(study, config_file)
         # What joins sheets and files repeats ids, as values or as hints: not while one of them may be a name.
         if not identifying:
-            for stage in (cohort, methylation, cortisol):
+            # With a sheet that could not be read, every row of the others would be at fault too.
+            unread = {name for name in SHEETS if getattr(study, name).attrs.get("unread")}
+            for stage in (cohort, methylation, cortisol) if not unread else ():
                 problems += stage.check_sheets(study)
             elsewhere = Elsewhere(made_by_workflow, stored)
             checked = CheckedFiles(cache)
-            for stage in (methylation, cortisol):
+            for stage in (methylation, cortisol) if not unread else (methylation,):
                 problems += stage.check_files(study, elsewhere, checked)
             if elsewhere.stored:
                 print(
@@ -76,4 +78,25 @@ def _check_models(study: Study, config_file: str) -> list[Problem]:
     if columns is None:
         return around
     types, arms = study.config["cohort"]["columns"], study.config["arms"]
-    return around + check_models(study.models, study.config["moderation"], columns, arms, config_file, types)
+    models = check_models(study.models, study.config["moderation"], columns, arms, config_file, types)
+    return around + models + _check_absent(study)
+
+
+def _check_absent(study: Study) -> list[Problem]:
+    """Columns that a model names and the config declares, and participants.tsv does not have."""
+    path, problems = study.config["sheets"]["participants"], []
+    absent = set(study.participants.attrs.get("absent", ())) & set(study.config["cohort"]["columns"])
+    for name, entry in study.models.items():
+        for column in sorted(absent & {c.removeprefix("parent_").removeprefix("child_") for c in _texts(entry)}):
+            remedy = f"add the column, empty (NA) where there are no values yet, or take it out of model {name}"
+            problems.append(Problem(path, "has no such column, and a model names it", remedy, 1, column))
+    return problems
+
+
+def _texts(value: Any) -> set[str]:
+    """Every text in the values of a model's entry, at any depth."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return set().union(*map(_texts, value))
+    return {value} if isinstance(value, str) else set()

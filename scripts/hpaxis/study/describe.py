@@ -14,11 +14,36 @@ def described(study: Study) -> list[str]:
             how = "; ".join(table.attrs.get("read", []))
             lines.append(f"{name}: {path}, {len(table)} rows{f' ({how})' if how else ''}")
     for column, kind in study.config["cohort"]["columns"].items():
-        if column in study.participants:
+        if column in study.participants.attrs.get("absent", ()):
+            lines.append(f"  {column}: {kind}, declared in the config, and no column of the sheet")
+        elif column in study.participants:
             lines.append(f"  {column}: {_column(study.participants[column], kind)}")
     own = study.libraries[study.libraries["kind"] == "study"]
     for (assay, timepoint), rows in own.groupby(["assay", "timepoint"], dropna=False):
         lines.append(f"  {len(rows)} libraries of assay {assay} at {timepoint}")
+    return [*lines, *_unanswerable(study)]
+
+
+def _unanswerable(study: Study) -> list[str]:
+    """Return what the sheets show already of models that will have no answer: columns that do not vary, empty arms."""
+    people, lines = study.participants, []
+    for arm in study.config["arms"]:
+        if not (people["arm"] == arm).any():
+            lines.append(f"nobody is in arm {arm}")
+    for name, entry in study.models.items():
+        for part in ("outcome", "predictor"):
+            column, role = entry[part], {"child": "child", "parent": "parent"}.get(entry["population"])
+            for other in ("parent", "child"):
+                if isinstance(column, str) and column.startswith(f"{other}_"):
+                    column, role = column.removeprefix(f"{other}_"), other
+            if column not in study.config["cohort"]["columns"] or column not in people:
+                continue
+            known = people.loc[people["role"] == role if role else people["role"].notna(), column].dropna()
+            whom = {"child": "children", "parent": "parents"}.get(str(role), "participants")
+            if known.empty:
+                lines.append(f"model {name}: {part} {column} has no value for the {whom}: it will have no answer")
+            elif known.nunique() == 1:
+                lines.append(f"model {name}: {part} {column} is the same for all {whom}: it will have no answer")
     return lines
 
 

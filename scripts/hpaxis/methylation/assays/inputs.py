@@ -1,7 +1,9 @@
 """Checks of the files that libraries without amplicon reads name, before anything starts."""
 
+import hashlib
 import os
 import shutil
+from pathlib import Path
 
 import pandas as pd
 
@@ -30,8 +32,15 @@ def check_library_files(libraries, settings, sheet):
     ]
 
 
-def check_counts(row, sheet, checked=None):
-    """Problems of one library's counts, by reading them; ``checked``: files by coordinate not to read again."""
+# Fewer methylated reads, on fewer CpGs, may agree by chance.
+ALIKE_READS, ALIKE_CPGS = 50, 5
+
+
+def check_counts(row, sheet, checked=None, seen=None):
+    """Problems of one library's counts, by reading them; ``checked``: files by coordinate not to read again.
+
+    ``seen``: the counts of earlier rows, to which this one's are added: the same counts of two libraries are one.
+    """
     if pd.isna(row.panel) or not os.path.isdir(panel_folder(row.panel)):
         return []  # said of the panel
     try:
@@ -41,12 +50,27 @@ def check_counts(row, sheet, checked=None):
     try:
         own = find_format(path) is not None
         if not (own and checked is not None and checked.hold([path])):
-            read_counts(path, row.library_id, read_panel(panel_folder(row.panel)))
+            counts = read_counts(path, row.library_id, read_panel(panel_folder(row.panel))).counts
+        else:
+            counts = None
     except InputError as error:
         return error.problems
     if own and checked is not None:
         checked.add([path])
-    return []
+    what = hashlib.sha256(Path(path).read_bytes()).digest() if own else _alike(counts)
+    if seen is None or what is None or seen.setdefault(what, (row.row, row.library_id))[0] == row.row:
+        return []
+    first = "has the counts of row {}, {}, read for read".format(*seen[what])
+    remedy = "give each library its own counts; one of the two is a copy of the other"
+    return [Problem(sheet, first, remedy, row.row, "counts", row.library_id)]
+
+
+def _alike(counts):
+    """What two libraries cannot have in common by chance: all their counts; None where there are too few to tell."""
+    read = counts[counts["methylated"] + counts["unmethylated"] > 0]
+    if len(read) < ALIKE_CPGS or read["methylated"].sum() < ALIKE_READS:
+        return None
+    return tuple(read[["cpg_id", "methylated", "unmethylated"]].itertuples(index=False, name=None))
 
 
 def _panels(rows):

@@ -214,6 +214,19 @@ class _Stream:
         return data, starts, ends
 
 
+def _not_gzip(path):
+    """Return ``(what, remedy)`` for a file that cannot be decompressed, by how it begins."""
+    with open(path, "rb") as file:
+        begins = file.read(40).lstrip()
+    if begins.startswith(b"@"):
+        return "is not compressed, although its name ends in .gz", "compress it with gzip, or rename it"
+    if begins.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself", "fetch the file: git lfs pull"
+    if begins.startswith(b"<"):
+        return "is a web page, not a FASTQ file", "download the file again"
+    return "the gzip stream is damaged", "copy or sequence the file again"
+
+
 def _stream_problems(paths, error):
     """Find which of the files ends early or is damaged; both are read, since the error names neither."""
     problems, records = [], []
@@ -226,7 +239,7 @@ def _stream_problems(paths, error):
         except EOFError:
             problems.append(Problem(str(path), "the gzip stream ends early", "copy or sequence the file again"))
         except STREAM_ERRORS:
-            problems.append(Problem(str(path), "the gzip stream is damaged", "copy or sequence the file again"))
+            problems.append(Problem(str(path), *_not_gzip(path)))
     if not problems and len(set(records)) > 1:
         shown = " and ".join(str(n) for n in records)
         problems.append(
