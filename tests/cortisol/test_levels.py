@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from hpaxis.cortisol import quality, samples
+from hpaxis.cortisol.assay import CURVE_COLUMNS
 from hpaxis.cortisol.curve import fit_curve, respond, slope
 from hpaxis.cortisol.finished import read_finished, read_other_analytes
 from hpaxis.cortisol.kits import Kit, pg_per_ml, ranges_of, read_kits, read_ranges
@@ -17,7 +18,7 @@ from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.plate import quantify_plate
 from hpaxis.cortisol.quality import check_quality, rerun_table, verdict
 from hpaxis.cortisol.readers.cells import PlateRead
-from hpaxis.cortisol.runs import CURVE_COLUMNS, ITEM_COLUMNS, run_quantile, run_variance
+from hpaxis.cortisol.runs import ITEM_COLUMNS, run_quantile, run_variance
 from hpaxis.cortisol.samples import analyte_table, hair_measurements, no_plates, rerun_list, sample_table
 from hpaxis.problems import InputError
 

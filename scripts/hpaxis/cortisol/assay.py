@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
+# What a value's error shares with others that were read from the same curve, by part (`Curve.shared_error`).
+CURVE_COLUMNS = ("curve_a", "curve_b", "curve_c", "curve_d", "curve_g")
+
+
 
 def percent_bound(signal: pd.Series, b0: float, nsb: float = 0.0) -> NDArray[np.float64]:
     """Return (signal - NSB) / (B0 - NSB) × 100 for optical densities; ``b0`` and ``nsb`` are plate means."""

@@ -12,7 +12,6 @@ import pandas as pd
 from hpaxis import schemas
 from hpaxis.cortisol import assay
 from hpaxis.cortisol.kits import MOLAR_MASS
-from hpaxis.cortisol.runs import CURVE_COLUMNS
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.quantiles import normal_quantile, student_quantile
 from hpaxis.sheets import read_sheet
@@ -165,7 +164,7 @@ def _measurements(found: pd.DataFrame, kit: Kit, plate_id: str) -> pd.DataFrame:
         "flags": np.where(number.isna() & ~below & ~above, "no_value", flags),
         "run": plate_id,
         "log_se_extract": found.get("log_se_extract", np.nan),
-        **dict.fromkeys(CURVE_COLUMNS, np.nan),
+        **dict.fromkeys(assay.CURVE_COLUMNS, np.nan),
     })  # fmt: skip
 
 

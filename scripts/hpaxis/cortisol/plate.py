@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from hpaxis.cortisol import assay
 from hpaxis.cortisol.curve import Curve, CurveError, compare_models, fit_curve, pooled_variance
 from hpaxis.cortisol.layout import zero_as_b0
-from hpaxis.cortisol.runs import CURVE_COLUMNS
 
 if TYPE_CHECKING:
     from hpaxis.cortisol.kits import Kit
@@ -27,7 +26,7 @@ LIMITS = {"lloq_cv_max_percent": 20.0, "binding_low_percent": None, "binding_hig
 MEASURED = ("control", "pool", "sample", "spiked", "extraction_blank")  # roles whose concentration is asked for
 ESTIMATE_COLUMNS = (
     "plate_id", "kit", "unit", "role", "sample", "dilution", "nominal", "wells", "n_wells", "response",
-    "concentration", "low", "high", "se", "cv_percent", "censored", "flags", *CURVE_COLUMNS,
+    "concentration", "low", "high", "se", "cv_percent", "censored", "flags", *assay.CURVE_COLUMNS,
 )  # fmt: skip
 
 
@@ -220,7 +219,7 @@ def _estimates(
             "flags": flags,
         })  # fmt: skip
         responses.append(signals)
-    derived = ("concentration", "low", "high", "se", "censored", *CURVE_COLUMNS)
+    derived = ("concentration", "low", "high", "se", "censored", *assay.CURVE_COLUMNS)
     table = pd.DataFrame(rows, columns=[c for c in ESTIMATE_COLUMNS if c not in derived])
     if curve is None:
         found = pd.DataFrame(dict.fromkeys(("estimate", "low", "high", "se"), np.nan), index=table.index)
@@ -234,10 +233,10 @@ def _estimates(
         discordant = curve.discordance(replicates) > 1
         table["flags"] = [flags + ["discordant"] * bool(bad) for flags, bad in zip(table["flags"], discordant)]
     inside = found["estimate"].notna().to_numpy()
-    shared = np.full((len(found), len(CURVE_COLUMNS)), np.nan)
+    shared = np.full((len(found), len(assay.CURVE_COLUMNS)), np.nan)
     if inside.any():
         shared[inside] = curve.shared_error(found["estimate"].to_numpy()[inside])
-    found[list(CURVE_COLUMNS)] = shared
+    found[list(assay.CURVE_COLUMNS)] = shared
     table = pd.concat([table, found.rename(columns={"estimate": "concentration"})], axis=1)
     # Where the sample lies beyond the standards, so may its wells.
     inside = table["censored"] == "none"

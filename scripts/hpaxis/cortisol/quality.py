@@ -11,9 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from hpaxis.cortisol.assay import cv_percent, disagreement
+from hpaxis.cortisol.assay import CURVE_COLUMNS, cv_percent, disagreement
 from hpaxis.cortisol.curve import CurveError, fit_curve
-from hpaxis.cortisol.runs import CURVE_COLUMNS
 
 if TYPE_CHECKING:
     from hpaxis.cortisol.curve import Variance

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize, sparse, special, stats
 from scipy.sparse import csgraph
 
+from hpaxis.cortisol.assay import CURVE_COLUMNS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 GROSS = 0.001  # an item whose repeats disagree with a smaller p is left out: it says nothing of the other items
 ITEM_COLUMNS = ("item", "run", "value", "variance")
-CURVE_COLUMNS = ("curve_a", "curve_b", "curve_c", "curve_d", "curve_g")
 STEPS, HALVINGS, SETTLED = 100, 30, 1e-9  # of the search for the likeliest variances
 
 

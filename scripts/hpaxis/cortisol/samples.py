@@ -17,7 +17,7 @@ from hpaxis.cortisol.finished import bridge, convert
 from hpaxis.cortisol.kits import pg_per_ml
 from hpaxis.cortisol.plate import ESTIMATE_COLUMNS
 from hpaxis.cortisol.reliability import reliability_table
-from hpaxis.cortisol.runs import CURVE_COLUMNS, RunVariance, run_variance
+from hpaxis.cortisol.runs import RunVariance, run_variance
 from hpaxis.cortisol.segments import months, trajectories
 from hpaxis.cortisol.series import measured_tubes
 from hpaxis.problems import InputError, Problem
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MEASUREMENT_COLUMNS = (
     "plate_id", "hair_id", "platform", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "cv_percent",
-    "n_wells", "censored", "limit_pg_per_mg", "flags", "run", "log_se_extract", *CURVE_COLUMNS,
+    "n_wells", "censored", "limit_pg_per_mg", "flags", "run", "log_se_extract", *assay.CURVE_COLUMNS,
 )  # fmt: skip
 SAMPLE_COLUMNS = (
     "hair_id", "participant_id", "timepoint", "segment", "segment_from_cm", "segment_to_cm", "month_from", "month_to",
@@ -262,7 +262,7 @@ def _items(names: pd.Series, group: pd.DataFrame, values: pd.Series, variance: p
         "item": names, "run": group["run"], "value": logs, "variance": variance.astype(float),
         "plate": group["plate_id"],
     })  # fmt: skip
-    return found.join(group.reindex(columns=list(CURVE_COLUMNS)).astype(float).fillna(0.0))
+    return found.join(group.reindex(columns=list(assay.CURVE_COLUMNS)).astype(float).fillna(0.0))
 
 
 def _between_runs(between: Mapping[str, RunVariance]) -> pd.DataFrame:
@@ -435,7 +435,7 @@ def _groups(
         if column in ("flags", "censored"):
             values = values.fillna("").to_numpy(dtype=object)
         arrays[column] = (values if isinstance(values, np.ndarray) else values.to_numpy())[order]
-    arrays["curve"] = table.reindex(columns=list(CURVE_COLUMNS)).fillna(0.0).to_numpy(dtype=float)[order]
+    arrays["curve"] = table.reindex(columns=list(assay.CURVE_COLUMNS)).fillna(0.0).to_numpy(dtype=float)[order]
     starts = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
     for start, end in zip(starts, [*starts[1:], len(names)]):
         yield names[start], {column: values[start:end] for column, values in arrays.items()}
@@ -595,7 +595,7 @@ def _neat(group: pd.DataFrame, sheet_dilution: float, plate: pd.Series, settings
         "factor": float(factor[0]), "n_wells": int(group["n_wells"].sum()), "censored": "none", "limit": np.nan,
         "estimate": np.nan, "low": np.nan, "high": np.nan, "log_se": np.nan, "cv_percent": np.nan,
         "flags": sorted({f for flags in group["flags"] for f in flags.split(";") if f}),
-        "curve": np.zeros(len(CURVE_COLUMNS)),
+        "curve": np.zeros(len(assay.CURVE_COLUMNS)),
     }  # fmt: skip
     if inside.any():
         part, scale = {name: values[inside] for name, values in group.items()}, scale[inside]
@@ -668,7 +668,7 @@ def _in_hair(found: Mapping[str, Any], extract: pd.Series, settings: Mapping[str
         """Cortisol of the whole extract in pg: pg/mg of 1 mg, before spike and recovery."""
         return assay.hair_cortisol(concentration, 1.0, **chemistry)
 
-    nothing = dict.fromkeys((*VALUES, "log_se_extract", *CURVE_COLUMNS), np.nan)
+    nothing = dict.fromkeys((*VALUES, "log_se_extract", *assay.CURVE_COLUMNS), np.nan)
     if found["censored"] != "none":
         limit = max((amount(found["limit"]) - spike) / (mass * recovery), 0.0)
         low, high = (0.0, limit) if found["censored"] == "below" else (limit, np.inf)
@@ -699,7 +699,8 @@ def _in_hair(found: Mapping[str, Any], extract: pd.Series, settings: Mapping[str
     once = np.hypot(share * assay.volume_cv(settings["volume_cv_percent"], False, volumes), mass_cv)
     return nothing | {
         "censored": "none", "cortisol_pg_per_mg": value, "cortisol_low": float(low), "cortisol_high": float(high),
-        "log_se": float(log_se), "log_se_extract": float(once), **dict(zip(CURVE_COLUMNS, share * found["curve"])),
+        "log_se": float(log_se), "log_se_extract": float(once),
+        **dict(zip(assay.CURVE_COLUMNS, share * found["curve"])),
     }  # fmt: skip
 
 

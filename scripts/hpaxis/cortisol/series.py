@@ -16,9 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from hpaxis.cortisol.assay import CURVE_COLUMNS
 from hpaxis.cortisol.kits import pg_per_ml
 from hpaxis.cortisol.reliability import icc
-from hpaxis.cortisol.runs import CURVE_COLUMNS, RunVariance, run_of
+from hpaxis.cortisol.runs import RunVariance, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
