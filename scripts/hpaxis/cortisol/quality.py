@@ -220,18 +220,22 @@ def rerun_table(result: PlateResult, settings: Mapping[str, Any], state: str | N
     """
     state = _verdict_of(result, settings, None)[0] if state is None else state
     table = _reasons(result, settings)
-    again = []
-    for (role, _), group in table.groupby(["role", "sample"], dropna=False, sort=True):
-        series = parallelism(group) if role == "sample" else None
+    again, rows = [], list(table.itertuples())
+    # A name may be absent (extracts of no hair): those of one role are one group, after the others.
+    keys = [(row.role, not isinstance(row.sample, str), str(row.sample)) for row in rows]
+    for key in sorted(set(keys)):
+        role, places = key[0], [i for i, other in enumerate(keys) if other == key]
+        series = parallelism(table.iloc[places]) if role == "sample" and len(places) > 1 else None
         uneven = (
             series is not None and series["p"] < NOT_PARALLEL_P and series["cv"] > settings["parallelism_max_percent"]
         )
-        for row in group.itertuples():
+        group = [rows[i] for i in places]
+        for row in group:
             reasons, actions = list(row.reasons), list(row.actions)
             if uneven and row.censored == "none":
                 reasons.append(f"its dilutions are not parallel (CV {series['cv']:.0f} %)")
                 actions.append("measure where the series is flat, or extract with less matrix")
-            elif state != "fail" and not all(group["reasons"].map(bool)):
+            elif state != "fail" and not all(other.reasons for other in group):
                 continue  # another dilution has settled it
             if state == "fail" and role in ("sample", "pool", "spiked") and "no_curve" not in row.flags:
                 reasons.append("its plate failed")
@@ -462,13 +466,14 @@ def _standard_wells(result: PlateResult, concentrations: pd.Series | Sequence[fl
 
 def _outlying(wells: pd.DataFrame, variance: Variance) -> list[str]:
     """Names of wells that lie far from their group's median; both of a pair, since neither can be told."""
-    known = wells.dropna(subset=["response"])
-    if len(known) < 2:
+    response = wells["response"].to_numpy(dtype=float)
+    known = np.isfinite(response)
+    if known.sum() < 2:
         return []
-    middle = known["response"].median()
+    middle = np.median(response[known])
     sd = np.sqrt(variance(middle))
-    away = (known["response"] - middle).abs() > OUTLYING_SD * sd * (1 / np.sqrt(2) if len(known) == 2 else 1)
-    return list(known.loc[away, "well"])
+    away = np.abs(response - middle) > OUTLYING_SD * sd * (1 / np.sqrt(2) if known.sum() == 2 else 1)
+    return list(wells["well"].to_numpy()[known & away])
 
 
 def _standards(result: PlateResult) -> list[tuple[float | str | None, ...]]:
@@ -604,11 +609,11 @@ def _position(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[fl
     """Edge effect, and drift over rows and columns, within replicate groups: contents cancel, position stays."""
     roles = ["standard", "b0", "control", "pool", "sample", "spiked"]
     wells = result.wells[result.wells["role"].isin(roles)].dropna(subset=["response"])
-    keys = ["role", "sample", "dilution", "nominal"]
-    mean = wells.groupby(keys, dropna=False)["response"].transform("mean")
-    size = wells.groupby(keys, dropna=False)["response"].transform("size")
+    group = wells.groupby(["role", "sample", "dilution", "nominal"], dropna=False).ngroup()
+    mean = wells["response"].groupby(group).transform("mean")
+    size = wells["response"].groupby(group).transform("size")
     use = (size > 1) & (mean > 5 * np.sqrt(result.curve.variance.constant))
-    wells, share = wells[use], (100 * (wells["response"] / mean - 1))[use]
+    wells, group, share = wells[use], group[use], (100 * (wells["response"] / mean - 1))[use]
     row_index = wells["well"].str[0].map("ABCDEFGHIJKLMNOP".index).astype(float)
     column_index = wells["well"].str[1:].astype(float)
     small = (row_index < 8).all() and (column_index <= 12).all()
@@ -620,9 +625,8 @@ def _position(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[fl
         ("rows", row_index, "ABCDEFGHIJKLMNOP".index(last_row)),
         ("columns", column_index, last_column - 1),
     ):
-        centred = position - position.groupby([wells[k] for k in keys], dropna=False).transform("mean")
-        groups = wells.loc[centred != 0, keys].drop_duplicates()
-        df = len(groups)
+        centred = position - position.groupby(group).transform("mean")
+        df = group[centred != 0].nunique()
         if df < 6:
             continue
         # A bad pair would pass for a gradient: Huber's weights on pair differences.
