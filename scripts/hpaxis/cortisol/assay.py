@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 CURVE_COLUMNS = ("curve_a", "curve_b", "curve_c", "curve_d", "curve_g")
 
 
-
 def percent_bound(signal: pd.Series, b0: float, nsb: float = 0.0) -> NDArray[np.float64]:
     """Return (signal - NSB) / (B0 - NSB) × 100 for optical densities; ``b0`` and ``nsb`` are plate means."""
     return 100.0 * (np.asarray(signal, dtype=float) - nsb) / (b0 - nsb)
