@@ -212,6 +212,17 @@ def test_constant_or_textual_columns_are_refused(change, what):
     )
 
 
+def test_an_arm_without_error_and_levels_that_are_none_are_refused():
+    data, spec = arms(), {"outcome": "y", "predictor": "x", "moderator": "arm"}
+    treated = data["arm"] == "treatment"
+    exact = data.assign(y=data["y"].where(~treated, 3 * data["x"]))
+    assert any("follows the model exactly" in line for line in problems_of(exact, **spec))
+    flat = data.assign(y=data["y"].where(~treated, 5.0))
+    assert any("y: is constant in arm treatment" in line for line in problems_of(flat, **spec))
+    lines = problems_of(data, **spec, alpha=2, margin=-1)
+    assert any("is no level" in line for line in lines) and any("no smallest slope" in line for line in lines)
+
+
 def test_predictor_constant_in_one_arm_is_refused():
     data = arms()
     data.loc[data["arm"] == "control", "x"] = 0.3

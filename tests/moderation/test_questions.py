@@ -137,12 +137,15 @@ def test_the_mechanism_is_the_indirect_effect_in_each_arm_by_itself(dyads):
         ("percent", "follows from the arm"),
         ("doubled", "determines the outcome competence"),
         ("ranked", "determines the outcome competence"),
+        ("region_mean_m", "orders the rows exactly as the predictor"),
+        ("treated_only", "has a value for 0 of the model's rows in arm control"),
     ],
 )
 def test_a_mediator_that_cannot_mediate_is_refused_and_the_model_stands(dyads, mediator, said):
     data = dyads.assign(
         four=4.0, in_treatment=(dyads["arm"] == "treatment") * 1.0, percent=100 * dyads["region_mean_beta"] + 3,
         doubled=2 * dyads["competence"] + 1, ranked=np.exp(dyads["competence"] / 10),
+        treated_only=dyads["age_months"].where(dyads["arm"] == "treatment"),
     )  # fmt: skip
     tables = run_model("m", data, entry(mediator=mediator, mechanism=mediator), settings(), ARMS, 1)
     assert len(tables["coefficients"]) == 8
@@ -210,6 +213,13 @@ def test_complier_effect_under_full_compliance_is_the_intention_to_treat_effect(
     assert table.loc["received", "estimate"] == pytest.approx(expected.loc["arm[treatment]", "estimate"])
     assert table.loc["region_mean_beta:received", "se"] == pytest.approx(expected["se"].iloc[-1])
     assert np.isinf(table.loc["received", "first_stage_f"])
+
+
+def test_treatment_received_that_is_coded_the_wrong_way_round_is_refused(dyads):
+    data = dyads.assign(received=(dyads["arm"] == "control").astype(int))
+    tables = run_model("m", data, entry(received="received"), settings(), ARMS, 1)
+    assert tables["complier"].empty and len(tables["coefficients"]) == 8
+    assert tables["warnings"]["what"].str.contains("received: is more common in the reference arm control").any()
 
 
 def test_dose_is_read_where_it_varies_and_marked_as_not_randomised(dyads):

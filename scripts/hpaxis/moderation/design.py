@@ -455,16 +455,21 @@ def _arm_problems(cases, spec, source):
         remedy = f"use one of {', '.join(map(label, levels))}"
         problems.append(Problem(source, "is the reference, but no row has it", remedy, column=spec.moderator,
                                 value=spec.reference))  # fmt: skip
-    arm, x = column.to_numpy(), cases[spec.predictor].to_numpy()
+    arm = column.to_numpy()
     for level in levels:
         here = arm == level
         if (count := int(here.sum())) < spec.minimum_per_arm:
             what = f"has {count} complete rows, fewer than the {spec.minimum_per_arm} an arm needs"
             remedy = "leave the arm out or pool it; see the table of rows used"
             problems.append(Problem(source, what, remedy, column=spec.moderator, value=level))
-        elif (x[here] == x[here][0]).all():
-            what = f"is constant in {spec.moderator} {level}, so it has no slope there"
-            problems.append(Problem(source, what, "choose another predictor or population", column=spec.predictor))
+            continue
+        for role, name in (("predictor", spec.predictor), ("outcome", spec.outcome)):
+            values = cases[name].to_numpy()[here]
+            if (values == values[0]).all():
+                what = f"is constant in {spec.moderator} {level}, so " + (
+                    "it has no slope there" if role == "predictor" else "a slope there has no error"
+                )
+                problems.append(Problem(source, what, f"choose another {role} or population", column=name))
     return problems
 
 

@@ -8,7 +8,10 @@ from scipy import stats
 
 from hpaxis.moderation.covariance import Covariance, covariance, hat_values
 from hpaxis.moderation.design import Design
+from hpaxis.problems import InputError, Problem
 
+# Residuals below this share of the outcome's range are those of arithmetic.
+EXACT = 1e-12
 STATISTICS = ["estimate", "se", "t", "df", "p", "low", "high"]
 
 
@@ -30,10 +33,16 @@ class LinearFit:
 def fit_linear(design, kind="HC3", source="data"):
     """Fit ``design`` by least squares with covariance ``kind``, rows weighted where its spec names weights.
 
-    Weighted errors are those of sandwich for a weighted lm: rows times the root of their weight.
+    Weighted errors are those of sandwich for a weighted lm: rows times the root of their weight. Raises `InputError`
+    where the model fits an arm exactly, so that there is no error to estimate.
     """
     X, y = design.weighted
     beta, residuals = least_squares(X, y)
+    arms = [design.arm == a for a in design.moderator.levels] if design.moderator.levels is not None else []
+    if any(np.abs(residuals[arm]).max() < EXACT * np.ptp(y) for arm in arms):
+        what = "follows the model exactly in an arm: there is no error to estimate"
+        remedy = "look for a column that it was computed from"
+        raise InputError(Problem(source, what, remedy, column=design.spec.outcome))
     clusters = design.data[design.spec.cluster].to_numpy() if design.spec.cluster else None
     labels = design.data.index.to_numpy()
     cov = covariance(kind, X, residuals, clusters, labels, source)

@@ -138,6 +138,9 @@ def mediator_problems(design: Design, mediator: np.ndarray, name: str = "mediato
     if beyond @ beyond < NEARLY**2 * spread:
         what = "follows from the arm, the predictor and the covariates, so that it has no effect of its own"
         return [Problem("data", what, "choose another mediator, or leave that covariate out", column=name)]
+    if len(np.unique(design.x)) > 2 and abs(stats.spearmanr(mediator, design.x).statistic) > 1 - 1e-12:
+        what = f"orders the rows exactly as the predictor {design.spec.predictor}: the same quantity in another form"
+        return [Problem("data", what, "choose another mediator", column=name)]
     _, left = least_squares(np.column_stack([design.X, mediator]), design.y)
     outcome = design.y - design.y.mean()
     ordered = len(np.unique(design.y)) > 2 and abs(stats.spearmanr(mediator, design.y).statistic) > 1 - 1e-12

@@ -11,7 +11,7 @@ from hpaxis.moderation.linear import LinearFit, coefficient_table, fit_linear, f
 from hpaxis.moderation.region import region_table
 from hpaxis.moderation.slopes import effect_table, line_table, point_table, slope_difference_table, slope_table
 from hpaxis.moderation.verdict import verdict_table
-from hpaxis.problems import raise_if_any
+from hpaxis.problems import Problem, raise_if_any
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,13 @@ def fit(
 
     Returns `Moderation`. Raises `hpaxis.problems.InputError` with every problem of names, rows and leverage.
     """
+    problems = []
+    if not 0 < alpha < 1:
+        problems.append(Problem(source, "is no level", "give a share such as 0.05", column="alpha", value=alpha))
+    if margin is not None and not margin > 0:
+        what, remedy = "is no smallest slope of interest", "give a number above 0, or leave it out"
+        problems.append(Problem(source, what, remedy, column="margin", value=margin))
+    raise_if_any(problems)
     spec = Spec(
         outcome=outcome,
         predictor=predictor,

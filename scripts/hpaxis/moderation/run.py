@@ -193,7 +193,8 @@ def _family(name, data, spec, entry, draws, seed, parts):
     members = {}
     for predictor in entry["family"]:
         own = replace(spec, predictor=predictor)
-        fit = parts.get(f"family member {predictor}", lambda own=own: build_design(data, own), None)
+        part = f"family member {predictor}"
+        fit = parts.get(part, lambda own=own: build_design(_measured(data, spec, own.predictor), own), None)
         if fit is not None:
             members[predictor] = own
     complete = data.dropna(subset=[*(c for c in spec.columns if c != spec.cluster), *members])
@@ -223,7 +224,7 @@ def _mediation(name, data, spec, column, stage, direct, cause, question, draws, 
         raise InputError(
             Problem("data", "is text, but a mediator must be a number", "give a numeric column", column=column)
         )
-    design = build_design(data[np.isfinite(data[column].to_numpy(float, na_value=np.nan))], spec)
+    design = build_design(_measured(data, spec, column), spec)
     mediator = design.data[column].to_numpy(float)
     raise_if_any(mediator_problems(design, mediator, column))
     rng = generator(seed, name, "mediation" if cause == "moderator" else "mechanism")
@@ -233,13 +234,34 @@ def _mediation(name, data, spec, column, stage, direct, cause, question, draws, 
     )
 
 
+def _measured(data, spec, column):
+    """The rows that have a column of an optional part; refused in its own name where an arm has too few of them."""
+    values = data[column]
+    here = values.notna() if is_factor(values) else np.isfinite(values.to_numpy(float, na_value=np.nan))
+    complete = data[here].dropna(subset=[c for c in spec.columns if c != spec.cluster])
+    arms = is_factor(data[spec.moderator]) or spec.moderator in spec.factors
+    counts = {f" in {spec.moderator} {a}": int((complete[spec.moderator] == a).sum())
+              for a in data[spec.moderator].dropna().unique()} if arms else {"": len(complete)}  # fmt: skip
+    raise_if_any([
+        Problem("data", f"has a value for {n} of the model's rows{where}, fewer than the {spec.minimum_per_arm} needed",
+                "see which values are missing, or leave it out", column=column)
+        for where, n in counts.items() if n < spec.minimum_per_arm
+    ])  # fmt: skip
+    return data[here]
+
+
 def _complier(data, spec, column, kind):
     if is_factor(data[column]) and not pd.api.types.is_bool_dtype(data[column].dropna().infer_objects()):
         raise InputError(
             Problem("data", "is text, but treatment received must be 0 or 1", "code it 0 and 1", column=column)
         )
-    design = build_design(data.dropna(subset=[column]), spec)
-    return complier_table(design, design.data[column].to_numpy(float), kind)
+    design = build_design(_measured(data, spec, column), spec)
+    received = design.data[column].to_numpy(float)
+    shares = [received[design.arm == a].mean() for a in design.moderator.levels or ()]
+    if shares and max(shares[1:]) < shares[0]:
+        what = f"is more common in the reference arm {design.moderator.levels[0]} than in any other"
+        raise InputError(Problem("data", what, "code 1 where treatment was taken, not 0", column=column))
+    return complier_table(design, received, kind)
 
 
 def _shaped(name, table):

@@ -27,6 +27,7 @@ ASKED = {
     "dose": "Dose received (not randomised)",
     "complier": "Effect among compliers",
 }
+NOTES = {"mediation": "Percentile intervals. BCa intervals of a product are slightly too short; they are in the file."}
 # Columns of those tables as a reader meets them.
 HEADS = {
     "p_holm": "p (Holm)",
@@ -272,8 +273,13 @@ def resampling_table(result):
 
 
 def asked_table(result, name, cells):
-    """Return a table that the model's entry asks for, as it is; without n and df where they would show few people."""
+    """Return a table that the model's entry asks for, as it is; of mediations, the intervals that hold their level.
+
+    Without n and df where they would show few people.
+    """
     table = result.tables[name]
+    if name == "mediation":
+        table = table[table["method"] != "BCa bootstrap"]
     if result.hides_complete(cells):
         table = table.drop(columns=["n", "df"], errors="ignore")
     columns = [c for c in table.columns if table[c].notna().any()]
@@ -284,6 +290,7 @@ def asked_table(result, name, cells):
         tuple(HEADS.get(c, c.replace("_", " ")) for c in columns),
         rows,
         frozenset(HEADS.get(c, c) for c in columns if table[c].dtype.kind not in "fi") | text,
+        NOTES.get(name),
         folded=True,
         source=(f"moderation/{result.name}/{name}.tsv",),
         data=table,
