@@ -14,6 +14,7 @@ from hpaxis.methylation.levels.conversion import Mixture, fit_mixture
 from hpaxis.methylation.levels.crosstalk import Carried, Leak, subtract_leak
 from hpaxis.methylation.levels.gates import gate
 from hpaxis.methylation.levels.intact import copy_reasons, pair_reasons
+from hpaxis.methylation.levels.pooling import Drawn
 from hpaxis.methylation.levels.profile import flat_profile
 from hpaxis.methylation.levels.templates import UNKNOWN, TemplateCount, rounded, sequencing_error, umi_families
 from hpaxis.methylation.panels.panel import Panel
@@ -30,7 +31,8 @@ class Counted:
     its failures of conversion change along it (`profile.Profile`), and ``error``, what the sequencer adds to e;
     ``mixture``: its kinds of molecules, None where they are too few to tell failed ones; ``bias``: what its M-bias
     says; ``carried``: what a fully methylated DNA carried over (`crosstalk.Carried`), if anything; ``leak``: what it
-    holds of other libraries (`crosstalk.find_leaks`), None where that is not known.
+    holds of other libraries (`crosstalk.find_leaks`), None where that is not known; ``drawn``: e drawn towards that of
+    its panel (`pooling.draw_conversion`), None where levels are corrected by its own.
     """
 
     row: object
@@ -49,6 +51,7 @@ class Counted:
     notes: list
     leak: Leak | None = None
     carried: Carried | None = None
+    drawn: Drawn | None = None
     rho: float = 0.0
     curves: dict = field(default_factory=dict)
     assay: str = "reads"
@@ -93,6 +96,8 @@ class Counted:
         split = self.split(weights)
         reach = _reach(self.counted, self.parts, confidence)
         shares = estimate.observed_shares(self.parts, split, self.conversion, self.templates, reach)
+        if self.drawn is not None:
+            shares = replace(shares, covariance=self.drawn.kept * shares.covariance)
         shares = subtract_leak(self._along(shares, split, confidence), self, split, confidence)
         return shares if self.carried is None else self.carried.add_error(shares, confidence)
 
@@ -100,7 +105,7 @@ class Counted:
         """`estimate.Shares` with non-conversion as it is at the CpGs, not as on average over the amplicon."""
         if np.isnan(self.conversion.value):
             return shares
-        failure = max(self.conversion.value - self.error, 0.0)
+        failure = max(self.correcting.value - self.error, 0.0)
         beyond = failure * (sum(w.T @ p.cpgs for w, p in zip(weights, self.profiles)) - 1)
         variance = failure**2 * sum(
             np.einsum("is,ij,js->s", w, p.covariance, w) for w, p in zip(weights, self.profiles)
@@ -109,7 +114,12 @@ class Counted:
 
     def levels(self, weights, over, confidence):
         """`estimate.Estimate` of weighted sets of CpGs."""
-        return estimate.correct(self.shares(weights, confidence), self.conversion, over, confidence)
+        return estimate.correct(self.shares(weights, confidence), self.correcting, over, confidence)
+
+    @property
+    def correcting(self) -> estimate.Rate:
+        """Non-conversion as levels are corrected by it."""
+        return self.conversion if self.drawn is None else self.drawn.rate
 
     def table(self):
         """One row per CpG with its counts."""
@@ -139,6 +149,7 @@ class Counted:
             "template_copies_low": self.counted.low,
             "template_copies_high": self.counted.high,
             "template_source": self.counted.source,
+            "non_conversion_drawn": np.nan if self.conversion.assumed else self.correcting.value,
             "median_depth": float(np.median(self.counts["depth"])),
             "effective_depth": float(np.median(self.depth)),
             "failed_molecules": failed.value,

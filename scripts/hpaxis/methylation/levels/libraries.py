@@ -16,6 +16,7 @@ from hpaxis.methylation.levels.dropout import dropout_notes, suspected_variants
 from hpaxis.methylation.levels.indices import index_rows, participants
 from hpaxis.methylation.levels.limits import LIMIT_COLUMNS, limit_rows, note_undetected
 from hpaxis.methylation.levels.measured import Measured, corrected, level, mean_of
+from hpaxis.methylation.levels.pooling import draw_conversion
 from hpaxis.methylation.levels.replicates import estimate_overdispersion, replicate_groups
 from hpaxis.methylation.levels.standards import STANDARD_COLUMNS, calibration, standard_points
 from hpaxis.methylation.levels.templates import count_study
@@ -24,7 +25,8 @@ from hpaxis.problems import Problem, raise_if_any
 
 LIBRARY_COLUMNS = (
     "library_id", "participant_id", "timepoint", "kind", "panel", "plate", "well", *estimate.LIBRARY_COLUMNS,
-    "non_conversion", "non_conversion_low", "non_conversion_high", "over_conversion", "over_conversion_se",
+    "non_conversion", "non_conversion_low", "non_conversion_high", "non_conversion_drawn",
+    "over_conversion", "over_conversion_se",
     "template_copies", "template_copies_low", "template_copies_high", "template_source", "median_depth",
     "effective_depth", "failed_molecules", "failed_molecules_low", "failed_molecules_high", "overdispersion",
     *CONTEXT_COLUMNS, "leaked_share", "leaked_share_low", "leaked_share_high", "fully_methylated",
@@ -98,6 +100,7 @@ def estimate_study(
     typical = np.median([s.reads["passed"] for s in samples if s.row.kind == "study"] or [0])
     samples, crosstalk = find_leaks(samples, typical, settings)
     samples, full = carry_over(samples, settings["confidence"])
+    samples = draw_conversion(samples)
     known = warnings or {}
     found = {i: [*known.get(i, []), *dropout_notes(s, suspected)] for s in samples for i in [s.row.library_id]}
     calls, library_rows, by_index, limits, curve_rows, standard_rows = {}, [], [], [], [], []
