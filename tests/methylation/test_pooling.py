@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hpaxis.methylation.levels.estimate import Molecules, Rate
+from hpaxis.methylation.levels.estimate import MoleculeCounts, Rate
 from hpaxis.methylation.levels.families import template_families
 from hpaxis.methylation.levels.pooling import _drawn, draw_conversion
 
@@ -74,7 +74,7 @@ def read(states, rng, errors=3e-4, size=READS):
     shown = states[chosen] ^ (rng.random((size, states.shape[1])) < errors)
     patterns, count = np.unique(shown, axis=0, return_counts=True)
     nothing = np.zeros(len(count))
-    return Molecules(patterns.astype(float), np.ones(patterns.shape), nothing, nothing, count.astype(float))
+    return MoleculeCounts(patterns.astype(float), np.ones(patterns.shape), nothing, nothing, count.astype(float))
 
 
 def test_templates_that_are_methylated_each_in_its_way_are_told_apart():

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from hpaxis.methylation.levels.estimate import Molecules
+from hpaxis.methylation.levels.estimate import MoleculeCounts
 
-# Molecules that differ at so many CpGs at most are copies of one template.
+# MoleculeCounts that differ at so many CpGs at most are copies of one template.
 ERRORS = 2
 # Below so many copies of each many templates are read once, as errors and chimeras are; above so many templates (even
 # copies) molecules are enough.
@@ -22,7 +22,7 @@ LEAST_COPIES, MOST_TEMPLATES, MOST_PATTERNS = 3.0, 300, 5000
 CLOSE_SHARE = 0.1
 
 
-def template_families(molecules: Molecules, copies: float) -> Molecules | None:
+def template_families(molecules: MoleculeCounts, copies: float) -> MoleculeCounts | None:
     """A row for each template that two molecules or more show, counted once; None where templates cannot be told apart.
 
     ``copies``: molecules that tell as much as one template (`estimate.duplication`).
