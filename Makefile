@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: calibration-cortisol check-haircort check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-deploy test-chaos load fuzz site lock reference pictures templates gallery house clean check-locks
+.PHONY: calibration-cortisol check-haircort check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-deploy test-chaos load fuzz site lock reference pictures templates trace gallery house clean check-locks
 
 demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its report
 	$(SNAKEMAKE)
@@ -136,6 +136,9 @@ pictures: demo  ## the pictures of README and docs, from the demo's own figures
 
 templates: $(VENV)/.test  ## every template: run, every number traced, both bundles verified and searched for small counts (hours): [DESIGN="dyads hair"]
 	$(BIN)/python tests/designs/templates.py $(if $(DESIGN),--design $(DESIGN)) --cores $(CORES)
+
+trace: demo  ## every number of the demo's report, traced to the tables of its run
+	$(BIN)/python tests/designs/templates.py --trace config/config.yaml
 
 gallery: templates  ## docs/gallery.md, its pictures, and the templates' reports below build/site/reports
 	$(BIN)/python tests/designs/gallery.py

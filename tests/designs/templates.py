@@ -1,6 +1,7 @@
 """Run every template of `hpaxis init` as its how-to page says, trace its page, and bundle and verify it.
 
 python tests/designs/templates.py [--design dyads ...] [--out build/templates] [--cores 2]
+python tests/designs/templates.py --trace config/config.yaml      in the folder of a run, such as the demo's
 
 For each design: the commands of docs/howto/NAME.md; every number of the page traced to the run's tables, with every
 count shown and with few withheld; both bundles made, checked by `hpaxis verify`, and searched for counts of few people
@@ -68,9 +69,9 @@ def follow(name, out, cores):
     return folder
 
 
-def traced(study):
-    """(numbers looked at, faults) of the study's page, at both smallest cells."""
-    config = load_study(yaml.safe_load((study / CONFIG).read_text(encoding="utf-8"))).config
+def traced(study, config=CONFIG):
+    """(numbers looked at, faults) of the page of a study that has run, at both smallest cells."""
+    config = load_study(yaml.safe_load((study / config).read_text(encoding="utf-8"))).config
     looked, faults = 0, []
     for smallest, page, trace in tracing.pages(study, config):
         n, found = tracing.page_faults(trace, page)
@@ -100,7 +101,12 @@ def main():
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "templates")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--only-run", action="store_true", help="run the studies, and check nothing")
+    parser.add_argument("--trace", metavar="CONFIG", help="trace the page of the run in this folder, and nothing else")
     asked = parser.parse_args()
+    if asked.trace:
+        looked, faults = traced(Path(), asked.trace)
+        print(f"{looked} numbers of the page traced, {len(faults)} faults", *faults, sep="\n  ")
+        sys.exit(bool(faults))
     failed = 0
     for name in asked.design:
         begun, faults, told = time.monotonic(), [], []
