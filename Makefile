@@ -7,6 +7,7 @@ VENV ?= .venv
 CORES ?= 2
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+PYTEST := $(BIN)/python -m pytest -n $(CORES) --dist loadgroup --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: calibration-cortisol check-haircort check-readers help demo test environment benchmark published rebuilt selfcheck calibration crosscheck test-slurm test-containers test-deploy test-chaos load fuzz site lock reference pictures templates trace gallery house clean check-locks
@@ -18,12 +19,13 @@ demo: $(VENV)/.run  ## the demo study, from simulated reads and plates to its re
 	@echo "The report:              $(CURDIR)/results/report/report.html"
 	@echo "Snakemake's own report:  $(CURDIR)/results/report/snakemake_report.html"
 
-test: $(VENV)/.test  ## lint and the whole test suite, with coverage
+test: $(VENV)/.test  ## lint and the whole test suite, with coverage where tests are short
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup --no-loadscope-reorder --cov --cov-report=term
+	$(PYTEST) -m "not long" --cov --cov-report=term
+	$(PYTEST) -m long
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1  \2/p' $(MAKEFILE_LIST) | awk '{name = $$1; $$1 = ""; printf "make %-14s%s\n", name, $$0}'

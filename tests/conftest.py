@@ -27,9 +27,11 @@ def real_data():
 def pytest_collection_modifyitems(items):
     """Keep a module's tests, and those that share a whole run of the workflow, on one worker.
 
-    The whole runs come first, since they take longest.
+    The whole runs come first, since they take longest. What runs the workflow or recovers a truth by it is `long`.
     """
     for item in items:
+        if item.path.parent.name in ("workflow", "designs", "truth"):
+            item.add_marker(pytest.mark.long)
         whole = item.path.parent.name == "workflow" and "finished" in item.fixturenames
         group = "finished" if whole else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))

@@ -122,6 +122,7 @@ def test_replicates_that_disagree_carry_their_own_variance():
     assert torn["low"] < curve.invert(61.0) and torn["high"] > curve.invert(40.0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("weights", ["none", "1/y2", "variance"])
 def test_coverage_with_duplicates_at_20_to_80_percent_bound(weights):
     """93-97 % of 95 % intervals hold the truth: eight standards and five samples in duplicate, on many plates."""

@@ -349,6 +349,7 @@ def whole(simulated, hair, kit, tmp_path_factory):
     return simulated[0].reader_text, layout, quantify_plate("P01", read, table, kit)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DAMAGE, ids=[n.replace(" ", "_") for n in DAMAGE])
 def test_damage(name, whole, hair, kit, settings, tmp_path):
     damage, expected = DAMAGE[name]

@@ -74,6 +74,7 @@ def layout_of(tmp_path, text, kit=KIT):
     return read_layout(tmp_path / "l.tsv", kit=kit)
 
 
+@pytest.mark.long
 def test_the_one_bad_well_is_named_and_masking_it_mends_the_plate(settings):
     samples = [("H1", np.nan, 100.0), ("H2", np.nan, 900.0)]
     layout, read = plate(samples, F1=0.15)
@@ -103,6 +104,7 @@ def test_no_well_is_blamed_for_what_it_did_not_do(settings):
     assert "no single standard" in quality.loc[quality["check"] == "one_bad_well", "reason"].iloc[0]
 
 
+@pytest.mark.long
 def test_failed_plates_are_left_out_unless_the_config_says_so(settings):
     _, _, state, found = measured("P1", [("H1", np.nan, 100.0)], settings, ["H1"], F1=0.15)
     assert state == "fail"
@@ -115,6 +117,7 @@ def test_failed_plates_are_left_out_unless_the_config_says_so(settings):
     assert both["plate_id"] == "P2" and both["cortisol_pg_per_mg"] == pytest.approx(3.0, rel=0.1)
 
 
+@pytest.mark.long
 def test_every_sample_of_a_failed_plate_is_run_again_and_none_that_another_plate_settled(settings):
     result, _, state, bad = measured(
         "P1", [("H1", np.nan, 100.0), ("H2", np.nan, 300.0)], settings, ["H1", "H2"], F1=0.15

@@ -296,6 +296,7 @@ def test_lost_wells_reach_the_rerun_table(plate, kit, settings):
     assert rerun["H1"] == "only one well has a value" and rerun["H2"] == "no well has a value"
 
 
+@pytest.mark.long
 def test_an_edge_effect_and_a_drift_are_seen(kit, settings):
     samples = [("sample", f"H{i}", np.nan, np.nan, 100.0 * 1.05**i) for i in range(34)]
     layout, read = make([*basics(kit), *samples], kit)

@@ -68,6 +68,7 @@ def test_repeats_in_the_same_two_runs_share_half_of_what_a_run_does():
     assert same["at_scalp_se"] == pytest.approx(np.sqrt((1.5**2 + 0.5**2) * (within + own / 2) + shared))
 
 
+@pytest.mark.long
 def test_slopes_hold_the_truth():
     """Gamma errors about straight courses; intervals from the errors' own sizes."""
     rng, people = np.random.default_rng(6), 800

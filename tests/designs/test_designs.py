@@ -20,6 +20,7 @@ from hpaxis.study import load_study
 from hpaxis.tables import read_table
 
 sys.path.insert(0, str(Path(__file__).parent))
+import inprocess
 import tracing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,12 +113,7 @@ def empty_headings(page):
 
 def snakemake(*arguments, folder):
     """Run Snakemake in ``folder``, its scripts in its own process; returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "inprocess.py"), *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / ".cache")},
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+    done = inprocess.snakemake(*arguments, folder=folder)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-5000:]
     return done.stdout + done.stderr
 

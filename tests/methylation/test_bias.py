@@ -94,6 +94,7 @@ def study(request):
     return request.param, pd.Series({d.library_id: d.levels.mean() for d in libraries}), found, plain
 
 
+@pytest.mark.long
 def test_a_study_with_bias_comes_out_true_and_one_without_is_left_alone(study):
     bias, truth, found, plain = study
     rows = found.libraries[found.libraries["kind"] == "study"].set_index("library_id")

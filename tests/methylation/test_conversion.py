@@ -68,6 +68,7 @@ def library(rng, n, sites, e, failed):
     return LibraryCalls(counts, patterns_table(rows, ["a"]), reads, conversion), has_failed.mean()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sites", [10, 99])
 def test_levels_are_unbiased_with_few_sites_where_a_hard_count_is_not(sites, monkeypatch):
     """70 libraries of 2,000 molecules, 10 % failed: tolerances are standard errors over the libraries."""

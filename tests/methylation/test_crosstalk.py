@@ -45,6 +45,7 @@ def leaky():
     return [run(levels, hopped=0.02, without=kinds) for kinds in ((), ("no_template",))]
 
 
+@pytest.mark.long
 def test_leaked_methylation_is_subtracted_where_controls_show_it(leaky):
     error = {}
     for name, (libraries, found) in zip(("known", "unknown"), leaky):

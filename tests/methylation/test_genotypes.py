@@ -140,6 +140,7 @@ def library(dosage, rng, depth=300, carried=0.0, pool=0.5, error=0.001, imbalanc
     return pd.DataFrame(rows, columns=list(alleles_module.COLUMNS))
 
 
+@pytest.mark.long
 def test_genotypes_are_right_as_often_as_they_say():
     rng = np.random.default_rng(1)
     wrong = called = total = 0
@@ -174,6 +175,7 @@ def flags_of(alleles, people):
     return identity_table(genotypes, alleles, people).set_index("library_id")
 
 
+@pytest.mark.long
 def test_parents_and_children_are_not_flagged_and_strangers_are_as_often_as_can_be():
     """A stranger is the opposite homozygote at one of five variants with chance 1 - (1 - 2 q² p²)^5, p = .4: .45."""
     rng = np.random.default_rng(2)

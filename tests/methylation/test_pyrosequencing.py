@@ -279,6 +279,7 @@ def simulated(panel, number, position_sd, shared_sd, seed=5, bias=1.0, known=(),
     return readings, truth, tubes, sheet_of("e", *names)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("position_sd", "shared_sd"), [(0.6, 0.0), (0.5, 0.4)])
 def test_the_instruments_error_is_recovered_from_replicates(panel, position_sd, shared_sd):
     """400 libraries run twice: 1,200 d.f. of a position tell its SD to 2 %, 400 that of a run to 5-10 %."""
@@ -289,6 +290,7 @@ def test_the_instruments_error_is_recovered_from_replicates(panel, position_sd, 
     assert found.n_replicated.max() > 350
 
 
+@pytest.mark.long
 def test_truth_lies_in_the_intervals_as_often_as_they_say(panel):
     """300 libraries, conversion differing between them: 95 % intervals of levels and of the mean cover the truth."""
     readings, truth, tubes, sheet = simulated(panel, 300, 0.6, 0.4, seed=8)
@@ -336,6 +338,7 @@ def test_a_cpg_that_a_variant_destroys_leaves_the_indices_as_it_does_for_reads(p
     assert found.indices["region_mean_beta"].iloc[0] == pytest.approx((0.03 + 0.0425 + 0.05) / 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bias", [1.0, 0.6])
 def test_standards_take_pcr_bias_out_of_its_levels(panel, bias):
     """Eight standards, each in two wells, and 60 people: with bias a hyperbola, and levels within their intervals."""
@@ -365,6 +368,7 @@ def test_standards_take_pcr_bias_out_of_its_levels(panel, bias):
     assert 100 * (people - mean[people.index]).mean() == pytest.approx(0, abs=0.25)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rho", ["none", 0.004])
 def test_what_preparations_differ_by_is_in_the_intervals_of_readings(panel, rho):
     """Each library's conversion and PCR are its own, which wells of one preparation do not show: standards do.

@@ -30,6 +30,7 @@ def test_settings_and_absence_are_told():
     assert estimate_overdispersion([blanks], "auto", 0.95).source == "no replicates"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rho", [0.0, 0.0005])
 def test_rho_of_beta_binomial_libraries_is_found_and_covered(rho):
     """200 studies of 30 pairs of libraries, 20,000 molecules each; 95 % coverage within 4 binomial errors."""

@@ -53,6 +53,7 @@ def test_a_library_with_fewer_molecules_is_taken_whole(bench, pairs):
     pd.testing.assert_frame_equal(counts, calls.counts)
 
 
+@pytest.mark.long
 def test_every_molecule_has_the_same_chance(bench):
     """Over seeds, early and late molecules are drawn alike: a third of the sample from each third of the input."""
     pairs = [bench.pair(bench.molecule())] * 90

@@ -124,6 +124,7 @@ def test_conversion_along_the_amplicon_is_learnt_where_it_is_uneven_and_flat_whe
         assert (np.abs(found.cpgs - true) < 4 * error + 0.01).all() and found.between == 0
 
 
+@pytest.mark.long
 def test_intervals_hold_the_level_without_input_ng_and_few_templates_are_named():
     """Two studies of 12 libraries of 100-1,000 templates: at least 20 of 24 95 % intervals hold the level asked for.
 

@@ -206,6 +206,7 @@ def test_the_bam_says_what_the_counts_say(tmp_path):
     assert sum(found.values()) > 60 * 40
 
 
+@pytest.mark.long
 def test_intervals_hold_the_truth_at_few_templates_only_where_templates_are_counted(tmp_path):
     """Libraries of 60 templates read 300 times each: what is known of a share is known from 60, not from 300.
 

@@ -121,6 +121,7 @@ def test_one_stage_is_the_regression_with_every_study_its_own_slope_and_arm():
     assert found.loc["s1", "se"] == pytest.approx(alone.loc["x:arm[treatment]", "se"], rel=1e-9)
 
 
+@pytest.mark.long
 def test_differences_between_studies_do_not_pass_for_moderation():
     """100 programmes: the arm's effect goes along with a study's mean predictor, b3 within studies is .5.
 

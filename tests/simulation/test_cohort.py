@@ -45,6 +45,7 @@ def children(many):
     return child.dropna(subset=["competence"])
 
 
+@pytest.mark.long
 def test_slopes_are_those_the_study_printed(children):
     fit = smf.ols("y ~ x * arm", children).fit()
     assert fit.params["x"] == pytest.approx(-0.37, abs=WITHIN)

@@ -2,17 +2,16 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+
+import inprocess
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_no_job_takes_the_truth_as_input(tmp_path):
     shutil.copytree(ROOT / "config", tmp_path / "config")
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(tmp_path), "-n"]
-    plan = subprocess.run([*command, "--forceall"], capture_output=True, text=True, timeout=300)
+    plan = inprocess.snakemake("-s", ROOT / "Snakefile", "-n", "--forceall", folder=tmp_path)
     assert plan.returncode == 0, plan.stderr
     blocks = re.split(r"\n(?=(?:local)?(?:rule|checkpoint) )", plan.stdout)
     jobs = [block for block in blocks if re.match(r"(?:local)?(?:rule|checkpoint) ", block)]

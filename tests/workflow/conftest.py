@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import inprocess
 import pytest
 import yaml
 
-IN_PROCESS = Path(__file__).parents[1] / "inprocess.py"
 PARTS = ("Snakefile", "workflow", "scripts", "resources", "profiles", "config", "environment.yml", "pyproject.toml")
 LEFT_BEHIND = shutil.ignore_patterns("__pycache__", "*.egg-info", ".snakemake", "results", "logs")
 
@@ -24,18 +24,21 @@ class Checkout:
     def snakemake(self, *arguments, ok=True, in_process=False, umask=-1, **environment):
         """Run Snakemake and return what it printed and its exit status; fail unless it ends as ``ok`` says.
 
-        ``in_process`` spares each job the start of its own Python; the first whole run and the killed one go without.
+        ``in_process`` spares each job the start of its own Python, and a plan has none; the first whole run and the
+        killed one go without.
         """
-        how = [str(IN_PROCESS), "--cores", "1"] if in_process else ["-m", "snakemake", "--cores", "2"]
-        done = subprocess.run(
-            [sys.executable, *how, *arguments],
-            cwd=self.folder,
-            umask=umask,
-            env={**os.environ, "XDG_CACHE_HOME": str(self.folder / ".cache"), **environment},
-            capture_output=True,
-            text=True,
-            timeout=500,
-        )
+        if in_process or {"-n", "--dry-run"} & {*arguments}:
+            done = inprocess.snakemake("--cores", "1", *arguments, folder=self.folder, umask=umask, **environment)
+        else:
+            done = subprocess.run(
+                [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+                cwd=self.folder,
+                umask=umask,
+                env={**os.environ, "XDG_CACHE_HOME": str(self.folder / ".cache"), **environment},
+                capture_output=True,
+                text=True,
+                timeout=500,
+            )
         if ok is not None:
             assert (done.returncode == 0) == ok, done.stdout[-3000:] + done.stderr[-6000:]
         return done

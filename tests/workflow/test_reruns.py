@@ -2,9 +2,8 @@
 
 import ast
 import re
-import subprocess
-import sys
 
+import inprocess
 import pytest
 import yaml
 
@@ -16,8 +15,8 @@ from hpaxis.schemas import config_schema, with_defaults
 @pytest.fixture(scope="module")
 def jobs(root):
     """Every job of the demo: (rule, inputs and the files that its script runs, outputs)."""
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--forceall", "--nolock", "--cores", "1"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    done = inprocess.snakemake("--dry-run", "--forceall", "--nolock", "--cores", "1", folder=root)
+    assert done.returncode == 0, done.stderr
     blocks = re.split(r"^(?:local)?rule (\w+):\n", done.stdout, flags=re.MULTILINE)[1:]
     rules = [re.sub(r"_batch_\d+$", "", rule) for rule in blocks[::2]]
     return [
