@@ -455,3 +455,34 @@ def test_an_extraction_blank_above_the_standards_is_not_subtracted_as_nothing(se
         found[what] = hair_measurements(result.estimates, result.summary, checks, hair(["H1"]), told).iloc[0]
     assert found["subtract"]["cortisol_pg_per_mg"] == found["warn"]["cortisol_pg_per_mg"] > 0
     assert "blank_not_subtracted" in found["subtract"]["flags"] and "blank" not in found["warn"]["flags"]
+
+
+def test_what_one_extract_shares_cancels_in_a_ratio(settings):
+    """Both of 10 % error, 8 % of it from weighing: the ratio has sqrt(2) × 6 %."""
+    row = {
+        "hair_id": "H1", "participant_id": "H1", "timepoint": "m", "segment": "0-3cm", "platform": "k",
+        "cortisol_pg_per_mg": 4.0, "cortisol_low": 4.0 * np.exp(-0.196), "cortisol_high": 4.0 * np.exp(0.196),
+        "log_se": 0.1, "log_se_extract": 0.08, "flags": "", "censored": "none",
+    }  # fmt: skip
+    ours = pd.DataFrame([row])
+    other = pd.DataFrame([row | {"platform": "l"}]).rename(
+        columns={"cortisol_pg_per_mg": "pg_per_mg", "cortisol_low": "low", "cortisol_high": "high"}
+    )
+    ratio = samples._ratio(ours, other, "cortisone").iloc[0]
+    assert ratio["pg_per_mg"] == 1.0 and ratio["log_se"] == pytest.approx(0.06 * np.sqrt(2))
+    assert np.log(ratio["high"]) == pytest.approx(1.96 * 0.06 * np.sqrt(2), rel=1e-3)
+    assert ratio["low"] == pytest.approx(1 / ratio["high"])
+    apart = samples._ratio(ours, other.assign(log_se_extract=np.nan), "cortisone").iloc[0]
+    assert apart["log_se"] == pytest.approx(0.1 * np.sqrt(2))
+
+
+def test_a_tube_of_saliva_that_another_well_settled_is_not_run_again():
+    rerun = pd.DataFrame(
+        {"plate_id": ["P1", "P1"], "role": "sample", "sample": ["T1", "T2"], "reason": "only one well"}
+    )
+    row = dict.fromkeys(samples.SAMPLE_COLUMNS, None) | {"censored": "none", "flags": "", "cortisol_pg_per_mg": 5.0}
+    nothing = pd.DataFrame(columns=list(samples.SAMPLE_COLUMNS))
+    tubes = pd.DataFrame([row | {"hair_id": "T1"}, row | {"hair_id": "T2", "flags": "single_well"}])
+    measured = pd.DataFrame(columns=["plate_id", "hair_id", "cortisol_pg_per_mg"])
+    assert rerun_list(rerun, nothing, measured, tubes)["sample"].tolist() == ["T2"]
+    assert rerun_list(rerun, nothing, measured)["sample"].tolist() == ["T1", "T2"]

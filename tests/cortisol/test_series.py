@@ -47,6 +47,33 @@ def collected(tubes, settings, **changes):
 DAY = [(0, 10), (30, 16), (45, 14), (60, 12)]
 
 
+@pytest.mark.parametrize(
+    ("minutes", "auc_g", "auc_i"), [((0, 60, 120, 180, 240), 34.75, 20.75), ((0, 10, 15, 30, 45), 390 / 60, 232.5 / 60)]
+)
+def test_areas_of_the_example_in_pruessner_2003(settings, minutes, auc_g, auc_i):
+    """Psychoneuroendocrinology 28:916-931, at equal and at unequal times; there in minutes in the second case."""
+    series = collected(sheet(list(zip(minutes, (3.5, 7, 14, 7, 10), strict=True))), settings)["saliva_series"].iloc[0]
+    assert series["auc_g"] == pytest.approx(auc_g) and series["auc_i"] == pytest.approx(auc_i)
+
+
+def test_tubes_of_a_plate_share_its_curve_s_error(settings):
+    """Errors that are all the curve's move a day as a whole: those of tubes on two plates partly cancel."""
+    tubes = pd.DataFrame({
+        "saliva_id": ["A", "B"], "participant_id": "1", "timepoint": "m", "day": 1.0, "minutes": [0.0, 60.0],
+        "platform": "k", "plate_id": ["P1", "P1"], "measurements": 1, "runs": 1, "nmol_per_l": 10.0, "log_se": 0.1,
+        "log_se_within_run": 0.1, "censored": "none", "limit_nmol_per_l": np.nan, "flags": "",
+    })  # fmt: skip
+    parts = {"curve_a": 0.06, "curve_b": 0.08, "curve_c": 0.0, "curve_d": 0.0, "curve_g": 0.0}
+    for plates, area, rise in ((["P1", "P1"], 1.0, 0.0), (["P1", "P2"], np.sqrt(0.5), 1.0)):
+        placed = tubes.assign(plate_id=plates)
+        measured = pd.DataFrame({"hair_id": ["A", "B"], "plate_id": plates, **parts})
+        found = series_tables(placed, {}, {}, settings, measured)[1].iloc[0]
+        assert found["auc_g_se"] == pytest.approx(area) and found["auc_g"] == pytest.approx(10)
+        assert found["auc_i_se"] == pytest.approx(rise / np.sqrt(2), abs=1e-6)
+    alone = series_tables(tubes, {}, {}, settings)[1].iloc[0]
+    assert alone["auc_g_se"] == pytest.approx(np.sqrt(0.5))
+
+
 def test_areas_and_awakening_response_by_hand(settings):
     series = collected(sheet(DAY), settings)["saliva_series"].iloc[0]
     # .5 h × 13 + .25 h × 15 + .25 h × 13 = 13.5; less 10 × 1 h; mean of 16, 14, 12 less 10.
