@@ -74,9 +74,9 @@ def main() -> None:
     lines = [
         "# Do intervals of hair cortisol hold the truth?",
         "",
-        f"Written by `make calibration-cortisol STUDIES={arguments.studies}`: so many simulated studies of two",
-        f"runs, half as many of four. One plate per run, {HAIR_PER_PLATE} hair samples per plate, a low and a high control",
-        "in duplicate on each.",
+        f"Written by `make calibration-cortisol STUDIES={arguments.studies}`: so many simulated studies of",
+        f"two runs, half as many of four. One plate per run, {HAIR_PER_PLATE} hair samples per plate, a low and a high",
+        "control in duplicate on each.",
         "Samples without a number are not counted. The error in brackets is that of the share, over studies.",
         "",
         "| runs | CV between runs | 95 % intervals that hold the truth | without the part between runs |",
