@@ -345,3 +345,18 @@ def test_a_plate_may_be_named_by_its_sheet(tmp_path):
     reads = read_reader_file(tmp_path / "s.xlsx")
     for wanted in ("Absorbance 1_02", "Plate 2"):
         assert values(choose_read(reads, "s.xlsx", "P01", plate=wanted))["A1"] == pytest.approx(1.11)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("Read 1:450", "Read 2:630"), ("Wavelength\t450", "Wavelength\t630"), ("Filter: 450 nm", "Filter: 630 nm")],
+)
+def test_titles_with_a_wavelength_after_a_word_or_in_the_next_cell(tmp_path, first, second):
+    grid = ["\t" + "\t".join(map(str, COLUMNS))]
+    parts = [
+        "\n".join([title, *grid, *("\t".join([r, *(f"{level + c / 100:.2f}" for c in COLUMNS)]) for r in ROWS)])
+        for title, level in ((first, 1), (second, 0))
+    ]
+    path = put(tmp_path, "\n\n".join(parts))
+    read = choose_read(read_reader_file(path), str(path), "P01", reading="450-630")
+    assert values(read)["H12"] == pytest.approx(1.0) and "'450-630'" in refusal(path)

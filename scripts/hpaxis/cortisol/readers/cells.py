@@ -194,6 +194,17 @@ def holds_numbers(cells: Mapping[str, str]) -> bool:
     return any(NUMBER.match(text) or COMMA_NUMBER.match(text) for text in cells.values())
 
 
+TITLE_OF_WAVELENGTH = re.compile(r"^(wavelengths?|lambda|filter|od|abs(orbance)?|read(ing)?)\b", re.I)
+
+
+def title_of(cells: list[str]) -> str:
+    """Return the title that a line of cells gives: its first text, with the wavelength in the cell beside it."""
+    first, *rest = [c for c in cells if c]
+    if rest and TITLE_OF_WAVELENGTH.match(first) and re.fullmatch(r"\d{3,4}(\.0)?\s*(nm)?", rest[0], re.I):
+        return f"{first.rstrip(': ')} {rest[0].removesuffix('.0')}"
+    return first
+
+
 @dataclass(frozen=True)
 class Grid:
     """A block of rows A, B, ... under columns 1, 2, ...
@@ -311,7 +322,7 @@ def _read_grid(sheet: Sheet, path: str, head: int, end: int, first: int, number_
         i += 1
     problems += _strays(lines, n, sheet.comma_separated, path)
     lines = [(letter, number, values, beyond[0] if beyond else "", at) for letter, number, values, beyond, at in lines]
-    title = next((next(c for c in rows[k] if c) for k in range(head - 1, max(head - 4, -1), -1) if any(rows[k])), "")
+    title = next((title_of(rows[k]) for k in range(head - 1, max(head - 4, -1), -1) if any(rows[k])), "")
     columns = tuple(range(number_of_first, number_of_first + n))
     return Grid(rows[head][first - 1], title, columns, lines, head, i, tuple(problems))
 
@@ -377,7 +388,7 @@ def find_well_tables(sheet: Sheet, start: int = 0, end: int | None = None) -> li
             i += 1
             continue
         above = (sheet.rows[k] for k in range(i - 1, max(start - 1, i - 5), -1))
-        title = next((next(c for c in cells if c) for cells in above if any(cells)), "")
+        title = next((title_of(cells) for cells in above if any(cells)), "")
         # A workbook may leave the first columns empty.
         at = next((k for k in range(begin) if row[k]), 0)
         body, j = [], i + 1

@@ -26,7 +26,8 @@ NAME = "plain grid"
 SIGN = "1, 2, 3 over A, B, C, or a column 'well'"
 MICROPLATE_MANAGER = "Microplate Manager"
 WAVELENGTH = re.compile(
-    r"^(\d+\.\s*)?(raw( data)?|signal|od|abs(orbance)?|wavelength|reading|lm\d*)?[\s:@(=_-]*(\d{3,4})\s*(nm)?[\s)]*$",
+    r"^(\d+\.\s*)?(raw( data)?|signal|od|abs(orbance)?|wavelength|lambda|filter"
+    r"|read(?:ing)?\s*\d{0,2}(?=[\s:@(=_-])|lm\d*)?[\s:@(=_-]*(\d{3,4})\s*(nm)?[\s)]*$",
     re.I,
 )
 DERIVED = re.compile(
