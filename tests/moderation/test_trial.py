@@ -313,6 +313,20 @@ def test_cr2_with_a_therapist_in_both_arms_and_others_in_one_equals_clubsandwich
     assert {"naive", "regression calibration"} <= set(corrected["method"])
 
 
+def test_twins_who_share_arm_and_predictor_count_as_their_family():
+    """By hand: where nothing varies within pairs, CR2 over the twins is HC2 over the means of the pairs."""
+    rng = np.random.default_rng(8)
+    family = pd.DataFrame({"x": rng.normal(size=24), "arm": np.resize(["control", "treatment"], 24)})
+    twins = family.loc[np.repeat(np.arange(24), 2)].reset_index(names="family")
+    twins["y"] = 0.4 * twins["x"] + rng.normal(size=24)[twins["family"]] + 0.5 * rng.normal(size=48)
+    means = twins.groupby("family").agg({"x": "first", "arm": "first", "y": "mean"})
+    asked = {"outcome": "y", "predictor": "x", "moderator": "arm"}
+    together = fit(twins.assign(family=[f"f{k}" for k in twins["family"]]), **asked, covariance="CR2", cluster="family")
+    apart = fit(means.reset_index(drop=True), **asked, covariance="HC2")
+    for column in ("estimate", "se"):
+        np.testing.assert_allclose(together.coefficients[column], apart.coefficients[column], rtol=1e-9)
+
+
 R_LMER = {"arm[treatment]": (0.05023361, 0.39610753), "x:arm[treatment]": (0.00001703, 0.29997639)}
 
 
