@@ -49,7 +49,7 @@ def _twice(node: Any, path: str, above: str = "") -> list[Problem]:
         name, line = f"{above}{key.value}", key.start_mark.line + 1
         if name in lines:
             remedy = "keep one of the two; YAML would take the last"
-            problems.append(Problem(path, f"stands in row {lines[name]} already", remedy, line, name))
+            problems.append(Problem(path, f"duplicates row {lines[name]}", remedy, line, name))
         lines.setdefault(name, line)
         problems += _twice(value, path, f"{name}.")
     return problems

@@ -307,7 +307,7 @@ def test_a_key_that_stands_twice_is_refused(template):
     study = template("questionnaires")
     path = study.path / "my_study.yaml"
     path.write_text(f"{path.read_text()}\nseed: 2\n")
-    with pytest.raises(InputError, match=r"my_study.yaml, row \d+, seed: stands in row \d+ already"):
+    with pytest.raises(InputError, match=r"my_study.yaml, row \d+, seed: duplicates row \d+"):
         read_config(path)
     assert [p.column for p in keys_given_twice(path)] == ["seed"]
 

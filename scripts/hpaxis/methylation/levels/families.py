@@ -1,4 +1,4 @@
-"""Molecules of few templates put together by their methylation: one row a template, where that tells templates apart.
+"""Molecules of few templates put together by their methylation: one row per template, where that tells templates apart.
 
 At levels well inside 0-100 % on an amplicon of many CpGs no two templates are methylated alike, so molecules that are,
 but for a sequencing error, are copies of one. A test that counts templates then has as many as there are, where
