@@ -46,7 +46,7 @@ class Folder:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("written")
-    for name in ("questionnaires", "clusters", "counts", "lanes"):
+    for name in ("questionnaires", "clusters", "counts", "lanes", "three_arms"):
         write_design(name, folder / name)
     return folder
 
@@ -317,3 +317,15 @@ def test_text_that_yaml_takes_for_another_type_is_told(template, arms, said):
     study = template("questionnaires")
     study.config["arms"] = arms
     assert any(said in p and "write it in quotes" in p for p in study.problems())
+
+
+@pytest.mark.parametrize("factor", [1000, 0.00276])
+def test_finished_concentrations_in_another_unit_are_refused(template, factor):
+    study = template("three_arms")
+    path = study.path / "cortisol" / "lc_ms_ms.tsv"
+    table = pd.read_csv(path, sep="\t", dtype="str")
+    numbers = pd.to_numeric(table["cortisol_pg_per_mg"], errors="coerce") * factor
+    table["cortisol_pg_per_mg"] = numbers.map("{:.4g}".format).where(numbers.notna(), table["cortisol_pg_per_mg"])
+    table.to_csv(path, sep="\t", index=False)
+    problems = study.problems()
+    assert any("values lie" in p and "wrong unit" in p for p in problems), problems

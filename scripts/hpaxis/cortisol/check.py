@@ -17,6 +17,7 @@ from hpaxis.cortisol.finished import read_finished
 from hpaxis.cortisol.kits import Kit, kit_named, read_kits
 from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.readers import choose_read, read_reader_file
+from hpaxis.cortisol.samples import UNUSUAL_REMEDY, outside_usual
 from hpaxis.problems import InputError, Problem, closest, raise_if_any
 
 if TYPE_CHECKING:
@@ -182,7 +183,9 @@ def check_plate(
         if kit.finished:
             hair = hair[hair["sheet"] == "hair.tsv"] if "sheet" in hair else hair
             table = read_finished(row.reader_file, kit, row.plate_id, hair, config["cortisol"])
-            return _unknown_hair(table["hair_id"], hair, str(row.reader_file), "hair_id")
+            found = outside_usual(table["cortisol_pg_per_mg"], config["cortisol"])
+            odd = [Problem(str(row.reader_file), found[0], UNUSUAL_REMEDY)] if found and found[1] else []
+            return _unknown_hair(table["hair_id"], hair, str(row.reader_file), "hair_id") + odd
         read_plate(row, hair, kit)
     except InputError as error:
         return error.problems
