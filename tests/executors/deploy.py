@@ -84,7 +84,7 @@ def clone(work):
     for name in filter(None, names):
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, copy / name)
+            shutil.copy(ROOT / name, copy / name)  # with its mode: a shim is run
     git = ["git", "-C", str(copy), "-c", "user.name=x", "-c", "user.email=x@example.org"]
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "as it stands"]):
         subprocess.run([*git, *arguments], check=True)

@@ -546,21 +546,21 @@ def sample_table(
     between = run_variances(measurements, nothing, nothing, settings) if between is None else between
     leave_out = settings["failed_plates"] != "use"
     records = measurements.assign(flags=measurements["flags"].fillna("")).to_dict("records")
-    for (hair_id, platform), places in measurements.groupby(["hair_id", "platform"], sort=True).indices.items():
+    for key, places in measurements.groupby(["hair_id", "platform"], sort=True).indices.items():
         group = [records[i] for i in places]
         names = [set(row["flags"].split(";")) for row in group]
-        key = {"hair_id": hair_id, "platform": platform}
+        of = dict(zip(("hair_id", "platform"), key, strict=True))
         here = [i for i, flags in enumerate(names) if not (leave_out and "plate_failed" in flags)]
         if not here:
             lost = [{**row, **dict.fromkeys(VALUES, np.nan), "censored": "none"} for row in group]
-            rows.append({**_combined(lost, len(group), None), **key})
+            rows.append({**_combined(lost, len(group), None), **of})
             continue
         usable = [i for i in here if _known(group[i]) or group[i]["censored"] != "none"]
         best = [i for i in usable if not names[i] & _DOUBTFUL]
         chosen = [group[i] for i in best or usable or here]
         if any(_known(row) for row in chosen):
             chosen = [row for row in chosen if _known(row)]
-        rows.append({**_combined(chosen, len(here), between.get(platform)), **key})
+        rows.append({**_combined(chosen, len(here), between.get(of["platform"])), **of})
     table = pd.DataFrame(rows, columns=list(SAMPLE_COLUMNS))
     if table.empty:  # plates of saliva only
         return table.astype(dict.fromkeys(("hair_id", "participant_id", "platform", "censored", "flags"), "str"))
