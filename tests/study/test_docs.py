@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from hpaxis.designs.catalogue import DESIGNS
+
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(#[^)\s]+)?\)")
 PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "config/README.md", "docs/*.md")
 
@@ -62,13 +64,20 @@ MADE = {
     "calibration_cortisol.md": "calibration-cortisol",
     "published.md": "published",
     "rebuilt.md": "rebuilt",
+    "gallery.md": "gallery",
+}
+PICTURES = {
+    "answer.svg": "pictures",
+    "gene.svg": "pictures",
+    "benchmark_amplicon_calling.svg": "benchmark",
+    **{f"gallery/{name}.svg": "gallery" for name in DESIGNS},
 }
 
 
 def recipe(root, target):
     """The scripts that a target of the Makefile runs."""
     lines = (root / "Makefile").read_text().split(f"\n{target}:")[1].split("\n\n")[0]
-    scripts = [root / name for name in re.findall(r"\bbenchmarks/[\w/]+(?:\.py)?", lines)]
+    scripts = [root / name for name in re.findall(r"\b(?:benchmarks|tests)/[\w/]+(?:\.py)?", lines)]
     return [file for path in scripts for file in ([path] if path.is_file() else sorted(path.glob("*.py")))]
 
 
@@ -85,3 +94,14 @@ def test_every_page_that_a_command_makes_is_listed(root):
     said = {p.name for p in (root / "docs").glob("*.md") if re.search(r"(Written|Made) by `make ", p.read_text()[:600])}
     ended = {p.name for p in (root / "docs").glob("*.md") if re.search(r"Made by `make [a-z]+`\.\n$", p.read_text())}
     assert said | ended == set(MADE)
+
+
+def test_every_picture_is_made_by_the_command_that_is_listed(root):
+    """What the target runs names the picture: the page's own name with another ending, or its folder."""
+    docs, makefile = root / "docs", (root / "Makefile").read_text()
+    assert {p.relative_to(docs).as_posix() for p in docs.rglob("*.svg")} == set(PICTURES)
+    for picture, target in PICTURES.items():
+        own = makefile.split(f"\n{target}:")[1].split("\n\n")[0]
+        scripts = "".join(path.read_text(encoding="utf-8") for path in recipe(root, target))
+        said = {f"docs/{picture}", *({"docs/gallery"} if "/" in picture else {picture.replace(".svg", ".md")})}
+        assert f"docs/{picture}" in own or any(name in scripts for name in said), picture
