@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpaxis.labels import contrast_label
 from hpaxis.moderation.change import change_table
 from hpaxis.moderation.design import Spec, build_design
 from hpaxis.moderation.generalised import fit_generalised, generalised_table, generalised_verdicts
@@ -108,7 +109,7 @@ def trial_of(people):
     }
     return SimpleNamespace(
         name="main", tables=tables, entry={"weights": None}, counts={"control": 40, "treatment": 40},
-        hides_complete=lambda cells: False,
+        hides_complete=lambda cells: False, contrast=lambda name: contrast_label(name, "arm"),
     )  # fmt: skip
 
 
