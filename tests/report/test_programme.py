@@ -108,9 +108,13 @@ def trial_of(people):
         "prior": prior_table(slopes, {"sceptical": {"mean": 0.0, "sd": 0.3, "source": "a source"}}),
     }
     return SimpleNamespace(
-        name="main", tables=tables, entry={"weights": None}, counts={"control": 40, "treatment": 40},
-        hides_complete=lambda cells: False, contrast=lambda name: contrast_label(name, "arm"),
-    )  # fmt: skip
+        name="main",
+        tables=tables,
+        entry={"weights": None, "moderator": "arm"},
+        counts={"control": 40, "treatment": 40},
+        hides_complete=lambda cells: False,
+        contrast=lambda name: contrast_label(name, "arm"),
+    )
 
 
 def test_each_question_of_a_trial_has_its_table(people):
