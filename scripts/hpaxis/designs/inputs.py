@@ -3,16 +3,24 @@
 People, reads, plates and exports come from the simulator; nobody in them exists. Each writer takes the folder.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from hpaxis.simulation.reads import Chemistry, Library, panel_amplicon, random_stream, simulate_reads, write_fastq
 from hpaxis.tables import whole_file, write_table
+
+if TYPE_CHECKING:
+    from hpaxis.cortisol.kits import Kit
+    from hpaxis.simulation.reads import ReadPairs
+    from hpaxis.simulation.study import Simulation
 
 SEED = 20260101
 ARMS = ("control", "treatment")
@@ -200,7 +208,7 @@ def laboratory(folder: Path) -> None:
     write_table(pd.DataFrame(sheet, columns=columns), folder / "plates.tsv")
 
 
-def _validation_wells(kit, extracts):
+def _validation_wells(kit: Kit, extracts: Sequence[float]) -> list[tuple[str, str | None, float, float, float]]:
     """What a plate of a validation holds, in pairs: role, sample, nominal, concentration in the well, dilution."""
     pairs: list[tuple] = [("nsb", None, np.nan, 0.0, np.nan), ("b0", None, np.nan, 0.0, np.nan)]
     pairs += [("standard", f"S{i}", x, x, np.nan) for i, x in enumerate(kit.standards, start=1)]
@@ -373,7 +381,9 @@ def two_genes(folder: Path) -> None:
     for person in people.itertuples():
         library, parts = f"L{person.participant_id}", []
         for place, (amplicon, level) in enumerate(zip(amplicons, (0.028 + 0.006 * person.z, 0.3 + 0.05 * person.z))):
-            tube = Library(library, np.full(len(amplicon.offsets), max(level, 0.005)), PAIRS, non_conversion=0.004)
+            tube = Library(
+                library, np.full(len(amplicon.offsets), max(float(level), 0.005)), PAIRS, non_conversion=0.004
+            )
             parts.append(simulate_reads(amplicon, tube, random_stream(SEED, library, place), chemistry=Chemistry()))
         write_fastq(chain.from_iterable(parts), *(reads / f"{library}_R{mate}.fastq.gz" for mate in (1, 2)))
         rows.append((library, person.participant_id, "month12", "study", "two_genes",
@@ -400,7 +410,7 @@ def genome_bam(folder: Path) -> None:
     rows = []
     for person in people.itertuples():
         name = f"G{person.participant_id}"
-        level = float(np.clip(0.3 + 0.06 * person.z, 0.05, 0.6))
+        level = float(np.clip(float(0.3 + 0.06 * person.z), 0.05, 0.6))
         unsorted = folder / "bam" / "unsorted.bam"
         _write_bam(unsorted, text, level, random_stream(SEED, name))
         pysam.sort("-o", str(folder / "bam" / f"{name}.bam"), str(unsorted))
@@ -411,7 +421,7 @@ def genome_bam(folder: Path) -> None:
     _write(people, ("participant_id", "role", "arm", "competence"), folder / "participants.tsv")
 
 
-def _simulated(dyads: int, roles: Sequence[str] = ("child", "parent"), controls: Sequence[str] = ()):
+def _simulated(dyads: int, roles: Sequence[str] = ("child", "parent"), controls: Sequence[str] = ()) -> Simulation:
     """A simulated study of some dyads with the libraries of ``roles`` and these ``controls``; paths from its folder."""
     from hpaxis.simulation.study import simulate
 
@@ -442,7 +452,7 @@ def _write(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     write_table(table[list(columns)], path)
 
 
-def _amplicon_reads(study, folder: Path) -> None:
+def _amplicon_reads(study: Simulation, folder: Path) -> None:
     """Write the reads, and the sheet of libraries."""
     from hpaxis.simulation.study import write_reads
 
@@ -451,7 +461,7 @@ def _amplicon_reads(study, folder: Path) -> None:
     _write(study.cohort.libraries, columns, folder / "libraries.tsv")
 
 
-def _plates(study, folder: Path) -> None:
+def _plates(study: Simulation, folder: Path) -> None:
     """Write the hair sheet, the plates and what the reader exported of them."""
     from hpaxis.simulation.study import write_plates
 
@@ -463,7 +473,7 @@ def _plates(study, folder: Path) -> None:
     write_table(study.cohort.hair, folder / "hair.tsv")
 
 
-def _exports(study, folder: Path) -> None:
+def _exports(study: Simulation, folder: Path) -> None:
     """Write the exports of a pyrosequencer, its table of positions, and the sheet of libraries."""
     from hpaxis.methylation.panels.panel import panel_folder, read_panel
     from hpaxis.simulation.exports import write_exports
@@ -480,7 +490,7 @@ def _exports(study, folder: Path) -> None:
            folder / "libraries.tsv")  # fmt: skip
 
 
-def _pairs(study, library: Library):
+def _pairs(study: Simulation, library: Library) -> Iterator[ReadPairs]:
     """The read pairs of a library, in blocks."""
     from hpaxis.simulation.study import chemistry
 
@@ -489,7 +499,7 @@ def _pairs(study, library: Library):
     return simulate_reads(study.amplicon, alone, rng, (), chemistry(study.settings))
 
 
-def _halves(blocks):
+def _halves(blocks: Iterable[ReadPairs]) -> Iterator[list[ReadPairs]]:
     """The read pairs as two lanes would hold them."""
     for lane in (0, 1):
         yield [

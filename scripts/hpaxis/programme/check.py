@@ -1,11 +1,18 @@
 """What the programme section of a config asks for, checked before the first job."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from hpaxis.problems import InputError, Problem, closest, raise_if_any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Set
+
 
 RETURN_COLUMNS = (
     "outcome", "quantity", "quantity_low", "quantity_high", "value", "value_low", "value_high", "years", "deadweight",
@@ -60,7 +67,7 @@ def read_outcomes(path: str | Path) -> pd.DataFrame:
     return _read(path, RETURN_COLUMNS, numbers, one_of=("price_year",))
 
 
-def _check(reader, path):
+def _check(reader: Callable[[str | Path], pd.DataFrame], path: str | Path) -> list[Problem]:
     try:
         reader(path)
     except InputError as error:
@@ -68,7 +75,7 @@ def _check(reader, path):
     return []
 
 
-def _read(path, columns, numbers, one_of=()):
+def _read(path: str | Path, columns: Sequence[str], numbers: Set[str], one_of: Sequence[str] = ()) -> pd.DataFrame:
     name = str(path)
     try:
         table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")

@@ -3,12 +3,13 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from hpaxis.figures import COLOURS, GREY, use_style
 from hpaxis.labels import contrast_label
 
 
-def plot_forest(pooled: pd.DataFrame) -> plt.Figure:
+def plot_forest(pooled: pd.DataFrame) -> Figure:
     """Draw each study's slope difference with its interval, the summary as a diamond, and the prediction interval.
 
     ``pooled``: programme/pooled.tsv. One panel per slope difference; slopes of single arms are in the table only.
@@ -43,7 +44,7 @@ def plot_forest(pooled: pd.DataFrame) -> plt.Figure:
     return figure
 
 
-def plot_plane(draws: pd.DataFrame, curve: pd.DataFrame) -> plt.Figure:
+def plot_plane(draws: pd.DataFrame, curve: pd.DataFrame) -> Figure:
     """Draw the cost-effectiveness plane beside the acceptability curve."""
     use_style()
     figure, (plane, accept) = plt.subplots(1, 2, figsize=(8.0, 3.4))
@@ -67,7 +68,7 @@ def plot_plane(draws: pd.DataFrame, curve: pd.DataFrame) -> plt.Figure:
     return figure
 
 
-def plot_tornado(tornado: pd.DataFrame, ratio: float, most: int = 12) -> plt.Figure:
+def plot_tornado(tornado: pd.DataFrame, ratio: float, most: int = 12) -> Figure:
     """Draw how the social return moves when one input alone goes to its low and its high, the widest first."""
     use_style()
     rows = tornado[tornado["ratio_low"] != tornado["ratio_high"]].head(most).iloc[::-1]

@@ -191,11 +191,11 @@ def one_stage_files(
     return [table.to_string(index=False), f"table in {out}"]
 
 
-def _said(value):
+def _said(value: float | str) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _incompatible(summaries):
+def _incompatible(summaries: Mapping[str, pd.DataFrame]) -> list[Problem]:
     problems, first = [], next(iter(summaries))
     known = summaries[first]
     for name, table in summaries.items():
@@ -210,7 +210,7 @@ def _incompatible(summaries):
     return problems
 
 
-def _differences(summaries):
+def _differences(summaries: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for key in MAY_DIFFER:
         values = {name: "; ".join(sorted({_said(v) for v in table[key]})) for name, table in summaries.items()}

@@ -6,9 +6,11 @@ years and sources are the user's.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hpaxis.moderation.covariance import covariance
 from hpaxis.moderation.design import INTERCEPT, MINIMUM_PER_ARM, factor_levels
@@ -69,7 +71,7 @@ def value_arms(
     }
 
 
-def _people(arms, counts, enrolled):
+def _people(arms: Sequence[str], counts: pd.Series, enrolled: pd.Series) -> pd.DataFrame:
     """Rows of cost_effectiveness that say how many people of each arm have cost and effect."""
     return pd.DataFrame({
         "contrast": list(arms), "quantity": "people with cost and effect", "estimate": [float(counts[a]) for a in arms],
@@ -77,7 +79,9 @@ def _people(arms, counts, enrolled):
     })  # fmt: skip
 
 
-def plane(data: pd.DataFrame, cost: str, effect: str, arms: Sequence, draws: int, rng: np.random.Generator):
+def plane(
+    data: pd.DataFrame, cost: str, effect: str, arms: Sequence[str], draws: int, rng: np.random.Generator
+) -> pd.DataFrame:
     """Return bootstrap draws of incremental cost and effect of each other arm against the first.
 
     ``data``: complete rows with an ``arm``; people are drawn within arm, cost and effect together. Columns: contrast,
@@ -159,7 +163,7 @@ def net_benefit(data: pd.DataFrame, cost: str, effect: str, willingness: Sequenc
     return pd.concat(parts, ignore_index=True)
 
 
-def _by_arm(rows, kind, reference):
+def _by_arm(rows: pd.DataFrame, kind: str, reference: str | None) -> pd.DataFrame:
     """The arms' net benefit without a predictor: indicators against the reference."""
     levels = factor_levels(rows["arm"], reference)
     X = np.column_stack([np.ones(len(rows)), *((rows["arm"] == a).to_numpy(float) for a in levels[1:])])
@@ -170,7 +174,9 @@ def _by_arm(rows, kind, reference):
     return table.assign(covariance=kind, sided="two")
 
 
-def social_return(outcomes: pd.DataFrame, investment: float, discount: float, draws: int, rng: np.random.Generator):
+def social_return(
+    outcomes: pd.DataFrame, investment: float, discount: float, draws: int, rng: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return ``(table, ratio, tornado)`` of a social-return account.
 
     ``outcomes``: one row per outcome with the columns of `hpaxis.programme.check.RETURN_COLUMNS`: how many people or
@@ -209,7 +215,12 @@ def social_return(outcomes: pd.DataFrame, investment: float, discount: float, dr
     return table, ratio, tornado.loc[order].reset_index(drop=True)
 
 
-def _present_value(outcomes, quantity, value, discount):
+def _present_value(
+    outcomes: pd.DataFrame,
+    quantity: NDArray[np.float64] | pd.Series,
+    value: NDArray[np.float64] | pd.Series,
+    discount: float,
+) -> NDArray[np.float64]:
     """Present value of each row; ``quantity`` and ``value`` may be draws of one row."""
     kept = (1 - outcomes[list(SHARES[:3])].to_numpy(float)).prod(axis=1)
     years, lost = outcomes["years"].to_numpy(int), outcomes["drop_off"].to_numpy(float)
@@ -220,15 +231,15 @@ def _present_value(outcomes, quantity, value, discount):
     return np.asarray(quantity, float) * np.asarray(value, float) * kept * factor
 
 
-def _triangular(row, part, draws, rng):
+def _triangular(row: Mapping[str, Any], part: str, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
     low, mode, high = (float(row[name]) for name in (f"{part}_low", part, f"{part}_high"))
     return np.full(draws, mode) if low == high else rng.triangular(low, mode, high, draws)
 
 
-def _check_return(outcomes, investment, discount):
+def _check_return(outcomes: pd.DataFrame, investment: float, discount: float) -> None:
     problems = []
 
-    def add(what, remedy, column, value=None):
+    def add(what: str, remedy: str, column: str, value: str | None = None) -> None:
         problems.append(Problem("social return", what, remedy, column=column, value=value))
 
     for row in outcomes.to_dict("records"):

@@ -6,15 +6,24 @@ unequally; dimers, off-target products and reads of other libraries come in; and
 exactly what its base qualities say.
 """
 
+from __future__ import annotations
+
 import gzip
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from hpaxis.tables import whole_file
+
+if TYPE_CHECKING:
+    from hpaxis.methylation.panels.panel import Panel
 
 # What is read when the insert is shorter than the read: TruSeq adapters, then dark cycles called as A.
 ADAPTERS = (b"AGATCGGAAGAGCACACGTCTGAACTCCAGTCA", b"AGATCGGAAGAGCGTCGTGTAGGGAAAGAGTGT")
@@ -35,7 +44,7 @@ QUALITY_LOSS = (10.0, 14.0)
 DIPS_BELOW = (np.float32(-2.9), np.float32(-1.9))
 
 
-def random_stream(seed, *keys):
+def random_stream(seed: int, *keys: int | str) -> np.random.Generator:
     """Return a generator that depends on the seed and the keys alone, whatever else was drawn before."""
     digest = blake2b("\x1f".join(map(str, keys)).encode(), digest_size=16).digest()
     return np.random.default_rng([seed, *np.frombuffer(digest, "<u4").tolist()])
@@ -56,21 +65,21 @@ class Amplicon:
     primers: tuple | None
 
     @property
-    def other_offsets(self):
+    def other_offsets(self) -> NDArray[np.int64]:
         """Offsets of the cytosines outside CpG and outside the primers."""
         at = np.flatnonzero(self.sequence == C)
         start, end = self.inner
         return np.setdiff1d(at[(at >= start) & (at < end)], self.offsets)
 
     @property
-    def inner(self):
+    def inner(self) -> tuple[int, int]:
         """Start and end of the part between the primers."""
         if self.primers is None:
             return 0, self.sequence.size
         return len(self.primers[0]), self.sequence.size - len(self.primers[1])
 
     @property
-    def converted(self):
+    def converted(self) -> NDArray[np.uint8]:
         """The product of a wholly unmethylated, wholly converted template."""
         product = np.where(self.sequence == C, T, self.sequence).astype(np.uint8)
         if self.primers is not None:
@@ -118,7 +127,7 @@ class Library:
     pcr_bias: float = 1.0
 
     @property
-    def pairs(self):
+    def pairs(self) -> int:
         """Read pairs of every kind."""
         return self.own + self.hopped + self.dimer + self.off_target
 
@@ -133,17 +142,17 @@ class ReadPairs:
     qualities_2: np.ndarray
 
 
-def letters(sequence):
+def letters(sequence: bytes | str) -> NDArray[np.uint8]:
     """Turn a str or bytes into an array of ASCII codes."""
     return np.frombuffer(sequence.encode() if isinstance(sequence, str) else sequence, np.uint8).copy()
 
 
-def reverse_complement(bases):
+def reverse_complement(bases: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Reverse complement along the last axis."""
     return COMPLEMENT[bases][..., ::-1]
 
 
-def panel_amplicon(panel, name=None):
+def panel_amplicon(panel: Panel, name: str | None = None) -> Amplicon:
     """Take one amplicon (the first unless named) out of a `hpaxis.methylation.panels.panel.Panel`.
 
     A Y in the reference is read as T, as conversion leaves it in either case. Raises ValueError where the
@@ -161,7 +170,9 @@ def panel_amplicon(panel, name=None):
     return Amplicon(row["amplicon"], sequence, tuple(cpgs["cpg_id"]), cpgs["offset"].to_numpy(int), primers)
 
 
-def simulate_methylation(levels, offsets, correlation_bp, rng):
+def simulate_methylation(
+    levels: NDArray[np.float64], offsets: NDArray[np.int64], correlation_bp: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
     """Draw which CpGs of which molecules are methylated.
 
     A normal copula with correlation exp(-distance / ``correlation_bp``) between neighbours: each CpG keeps
@@ -179,7 +190,15 @@ def simulate_methylation(levels, offsets, correlation_bp, rng):
     return methylated
 
 
-def simulate_products(amplicon, levels, non_conversion, failed, over_conversion, correlation_bp, rng):
+def simulate_products(
+    amplicon: Amplicon,
+    levels: NDArray[np.float64],
+    non_conversion: NDArray[np.float64],
+    failed: float | NDArray[np.float64],
+    over_conversion: NDArray[np.float64],
+    correlation_bp: float,
+    rng: np.random.Generator,
+) -> NDArray[np.uint8]:
     """Draw templates and what PCR makes of them after conversion: molecules × bases, ASCII.
 
     ``levels``: molecules × CpGs; the three rates: one value a molecule. On a molecule that failed, each
@@ -200,7 +219,13 @@ def simulate_products(amplicon, levels, non_conversion, failed, over_conversion,
     return products
 
 
-def simulate_reads(amplicon, library, rng, donors=(), chemistry=None):
+def simulate_reads(
+    amplicon: Amplicon,
+    library: Library,
+    rng: np.random.Generator,
+    donors: Sequence[Library] = (),
+    chemistry: Chemistry | None = None,
+) -> Iterator[ReadPairs]:
     """Yield the library's read pairs in blocks of at most `BLOCK`, in random order.
 
     ``donors``: the other libraries of the run, from which hopped read pairs come. Raises ValueError when
@@ -243,7 +268,9 @@ def simulate_reads(amplicon, library, rng, donors=(), chemistry=None):
         yield ReadPairs(*(part for mate in range(2) for part in sequence(reads[mate], mate, poor, rng)))
 
 
-def sequence(bases, mate, poor, rng):
+def sequence(
+    bases: NDArray[np.uint8], mate: int, poor: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Read ``bases`` on the sequencer: ``(bases with errors, Phred qualities)``.
 
     Quality falls with the cycle, more in mate 1 (read 2) than in mate 0, more in some reads than others;
@@ -273,7 +300,7 @@ def sequence(bases, mate, poor, rng):
     return read, quality
 
 
-def write_fastq(blocks, path_1, path_2):
+def write_fastq(blocks: Iterable[ReadPairs], path_1: Path, path_2: Path) -> None:
     """Write blocks of read pairs to two gzip files, whole or not at all; the bytes hold no time and no name."""
     with ExitStack() as stack:
         files = []
@@ -288,7 +315,14 @@ def write_fastq(blocks, path_1, path_2):
             first += len(block.bases_1)
 
 
-def amplify_templates(amplicon, sources, templates, reads, chemistry, rng):
+def amplify_templates(
+    amplicon: Amplicon,
+    sources: Sequence[Library],
+    templates: int,
+    reads: int,
+    chemistry: Chemistry,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return the products that were sequenced, and for each read the product it is a copy of.
 
     Templates come from the sources in equal parts. Each makes a gamma-distributed amount of copies.
@@ -300,17 +334,25 @@ def amplify_templates(amplicon, sources, templates, reads, chemistry, rng):
     template = np.searchsorted(copies, rng.random(reads) * copies[-1], side="right")
     sequenced, copy_of = np.unique(np.minimum(template, templates - 1), return_inverse=True)
     source = rng.integers(len(sources), size=sequenced.size)
-    rates = np.array([[s.non_conversion, s.failed, s.over_conversion] for s in sources])[source].T
+    stay, failed, over = np.array([[s.non_conversion, s.failed, s.over_conversion] for s in sources])[source].T
     levels = np.stack([biased_levels(s.levels, s.pcr_bias) for s in sources])[source]
-    return simulate_products(amplicon, levels, *rates, chemistry.molecule_correlation_bp, rng), copy_of
+    return simulate_products(amplicon, levels, stay, failed, over, chemistry.molecule_correlation_bp, rng), copy_of
 
 
-def biased_levels(levels, bias):
+def biased_levels(levels: NDArray[np.float64], bias: float) -> NDArray[np.float64]:
     """What PCR makes of levels x when methylated templates grow ``bias`` times as much: bias x / (1 - x + bias x)."""
     return levels if bias == 1 else bias * levels / (1 - levels + bias * levels)
 
 
-def _read_products(reads, here, products, turned, amplicon, chemistry, rng):
+def _read_products(
+    reads: NDArray[np.uint8],
+    here: NDArray[np.int64],
+    products: NDArray[np.uint8],
+    turned: NDArray[np.bool_],
+    amplicon: Amplicon,
+    chemistry: Chemistry,
+    rng: np.random.Generator,
+) -> None:
     """Fill the reads of PCR products, a few of which slipped by a base in a run of equal bases."""
     length = products.shape[1]
     slipped = rng.random(here.size) < chemistry.indels
@@ -324,7 +366,7 @@ def _read_products(reads, here, products, turned, amplicon, chemistry, rng):
         _read_fragments(reads, here[group], np.take_along_axis(products[group], source, axis=1), turned)
 
 
-def _run_ends(bases, shortest=4):
+def _run_ends(bases: NDArray[np.uint8], shortest: int = 4) -> NDArray[np.int64]:
     """Offsets where a run of at least ``shortest`` equal bases ends, or all but the ends when there is none."""
     change = np.flatnonzero(np.diff(bases)) + 1
     starts, ends = np.r_[0, change], np.r_[change, bases.size]
@@ -332,7 +374,9 @@ def _run_ends(bases, shortest=4):
     return ends[long] - 1 if long.any() else np.arange(1, bases.size - 1)
 
 
-def _read_fragments(reads, here, fragments, turned):
+def _read_fragments(
+    reads: NDArray[np.uint8], here: NDArray[np.int64], fragments: NDArray[np.uint8], turned: NDArray[np.bool_]
+) -> None:
     """Fill ``reads[:, here]`` with both ends of fragments of one length, reading on into the adapters.
 
     Read 1 starts from the forward primer, or from the other end where ``turned``; read 1 always meets the
@@ -347,7 +391,7 @@ def _read_fragments(reads, here, fragments, turned):
         reads[mate, here] = bases[:, :cycles]
 
 
-def _dimers(amplicon):
+def _dimers(amplicon: Amplicon) -> list[NDArray[np.uint8]]:
     """Primer dimers: both primers, back to back or with a few bases between; without primers, nothing."""
     if amplicon.primers is None:
         return [np.empty(0, np.uint8)]
@@ -356,7 +400,7 @@ def _dimers(amplicon):
     return [np.concatenate([forward, letters(joint), reverse]) for joint in joints]
 
 
-def _off_target(amplicon):
+def _off_target(amplicon: Amplicon) -> list[NDArray[np.uint8]]:
     """Products of the same primers elsewhere in the converted genome: three places, three lengths."""
     rng = random_stream(0, "off target", amplicon.name)
     forward, reverse = amplicon.primers or (b"", b"")
@@ -367,7 +411,7 @@ def _off_target(amplicon):
     return places
 
 
-def _records(bases, qualities, first, mate):
+def _records(bases: NDArray[np.uint8], qualities: NDArray[np.uint8], first: int, mate: int) -> bytes:
     """Lay out FASTQ records, all of one width, as bytes."""
     count, cycles = bases.shape
     before, after = letters("@hpaxis:1:demo:1:"), letters(f":1:1 {mate}:N:0:1\n")

@@ -1,13 +1,18 @@
 """Does the caller give back what was put in? Libraries of chosen levels and conversion, simulated and measured."""
 
+from __future__ import annotations
+
 import tempfile
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hpaxis.methylation.counting.calls import (
     FATES,
@@ -17,16 +22,34 @@ from hpaxis.methylation.counting.calls import (
     count_library,
     patterns_table,
 )
-from hpaxis.methylation.levels.libraries import estimate_study
+from hpaxis.methylation.levels.libraries import StudyEstimates, estimate_study
 from hpaxis.simulation.cohort import HAPLOID_COPIES_PER_NG
-from hpaxis.simulation.reads import Chemistry, Library, amplify_templates, random_stream, simulate_reads, write_fastq
+from hpaxis.simulation.reads import (
+    Amplicon,
+    Chemistry,
+    Library,
+    amplify_templates,
+    random_stream,
+    simulate_reads,
+    write_fastq,
+)
+
+if TYPE_CHECKING:
+    from hpaxis.methylation.panels.panel import Panel
 
 INPUT_NG, RECOVERY = 200, 0.5
 OVER_CONVERSION, FAILED = 0.006, 0.002
 PARTS = {"_raw": "raw", "": "estimate", "_se": "se", "_low": "low", "_high": "high"}
 
 
-def simulate_run(region_percent, non_conversion_percent, amplicon, seed, pairs=1000, hopped=0.002):
+def simulate_run(
+    region_percent: NDArray[np.float64] | Sequence[float],
+    non_conversion_percent: NDArray[np.float64] | Sequence[float],
+    amplicon: Amplicon,
+    seed: int,
+    pairs: int = 1000,
+    hopped: float = 0.002,
+) -> tuple[list[Library], pd.DataFrame]:
     """Plan one run: a library for each pair of the two arrays (region mean and background non-conversion, percent).
 
     Levels of the CpGs differ by a profile and by library, at the given mean. Over-conversion, failed molecules,
@@ -76,7 +99,16 @@ def simulate_run(region_percent, non_conversion_percent, amplicon, seed, pairs=1
     return libraries, pd.DataFrame(rows)
 
 
-def measure_run(libraries, sheet, amplicon, panel, settings, seed, filters, cores=1):
+def measure_run(
+    libraries: Sequence[Library],
+    sheet: pd.DataFrame,
+    amplicon: Amplicon,
+    panel: Panel,
+    settings: Mapping[str, Any],
+    seed: int,
+    filters: ReadFilters,
+    cores: int = 1,
+) -> StudyEstimates:
     """Write each library's reads, count them, and estimate the run: `methylation.libraries.StudyEstimates`."""
     donors = [d for d in libraries if d.own]
     measure = partial(_measure, amplicon=amplicon, panel=panel, seed=seed, donors=donors, filters=filters)
@@ -89,7 +121,9 @@ def measure_run(libraries, sheet, amplicon, panel, settings, seed, filters, core
     return estimate_study(sheet.assign(panel=panel.name), {panel.name: panel}, by_id, settings)
 
 
-def _measure(library, amplicon, panel, seed, donors, filters):
+def _measure(
+    library: Library, amplicon: Amplicon, panel: Panel, seed: int, donors: Sequence[Library], filters: ReadFilters
+) -> LibraryCalls:
     rng = random_stream(seed, "recovery", library.library_id)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{mate}.fastq.gz" for mate in (1, 2)]
@@ -97,7 +131,9 @@ def _measure(library, amplicon, panel, seed, donors, filters):
         return count_library([str(p) for p in paths], panel, library.library_id, filters)
 
 
-def sequence_free(libraries, amplicon, panel, seed, error=1e-4):
+def sequence_free(
+    libraries: Sequence[Library], amplicon: Amplicon, panel: Panel, seed: int, error: float = 1e-4
+) -> dict[str, LibraryCalls]:
     """`LibraryCalls` of each library straight from its molecules: no sequencer, no caller, so much faster.
 
     A base is misread with chance ``error``; what is off target is left out. For tests of the estimate alone.
@@ -106,7 +142,9 @@ def sequence_free(libraries, amplicon, panel, seed, error=1e-4):
     return {d.library_id: _molecules(d, donors, amplicon, panel, seed, error) for d in libraries}
 
 
-def _molecules(library, donors, amplicon, panel, seed, error):
+def _molecules(
+    library: Library, donors: Sequence[Library], amplicon: Amplicon, panel: Panel, seed: int, error: float
+) -> LibraryCalls:
     rng, chemistry = random_stream(seed, "molecules", library.library_id), Chemistry()
     products, copy_of = amplify_templates(amplicon, [library], library.templates, library.own, chemistry, rng)
     rest, copies = amplify_templates(amplicon, donors, 10 * library.hopped, library.hopped, chemistry, rng)
@@ -134,7 +172,7 @@ def _molecules(library, donors, amplicon, panel, seed, error):
     )
 
 
-def compare_run(libraries, estimates):
+def compare_run(libraries: Sequence[Library], estimates: StudyEstimates) -> pd.DataFrame:
     """Set estimates against the truth, one row per study library, all as fractions.
 
     Columns: true, raw, estimate, se, low, high, non_conversion, covered (whether the interval holds the truth).

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hpaxis.methylation.counting.calls import (
     FATES,
@@ -27,6 +30,10 @@ from hpaxis.methylation.counting.calls import (
     patterns_table,
 )
 from hpaxis.methylation.counting.sites import has_stretch
+
+if TYPE_CHECKING:
+    from hpaxis.methylation.panels.panel import Panel
+    from hpaxis.simulation.reads import Amplicon
 
 ADAPTERS = (b"AGATCGGAAGAGCACACGTCTGAACTCCAGTCA", b"AGATCGGAAGAGCGTCGTGTAGGGAAAGAGTGT")
 # Binned qualities, and how often each is given; a base is wrong at the rate that its quality says.
@@ -70,7 +77,9 @@ def failure_shape(length: int, slope: float) -> np.ndarray:
     return 1 + (slope - 1) * np.exp(-np.arange(length) / (0.2 * length))
 
 
-def draw_templates(amplicon, tube: Tube, rng: np.random.Generator):
+def draw_templates(
+    amplicon: Amplicon, tube: Tube, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Templates after conversion: ``(stays, methylated)``.
 
     ``stays``: templates × bases, whether a cytosine reads as C; ``methylated``: templates × CpGs, the truth.
@@ -102,7 +111,7 @@ def variant_alleles(tube: Tube) -> np.ndarray:
     return np.arange(tube.templates) % 2 == 1
 
 
-def _draw_methylation(levels, clump, n, rng):
+def _draw_methylation(levels: NDArray[np.float64], clump: float, n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Templates × CpGs: a chain of two states that keeps each CpG's level, alike by ``clump`` where levels allow."""
     drawn = np.empty((n, len(levels)), bool)
     drawn[:, 0] = rng.random(n) < levels[0]
@@ -116,7 +125,7 @@ def _draw_methylation(levels, clump, n, rng):
     return drawn
 
 
-def draw_reads(stays: np.ndarray, tube: Tube, rng: np.random.Generator):
+def draw_reads(stays: np.ndarray, tube: Tube, rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which templates the reads are copies of, with chimeras: cytosines that stay, reads × bases, and the templates."""
     spread = np.sqrt(np.log1p(tube.copies_cv**2))
     copies = rng.lognormal(0, spread, tube.templates)
@@ -130,7 +139,14 @@ def draw_reads(stays: np.ndarray, tube: Tube, rng: np.random.Generator):
     return reads, chosen
 
 
-def simulate_calls(amplicon, panel, library_id: str, tube: Tube, rng: np.random.Generator, max_unconverted=0.25):
+def simulate_calls(
+    amplicon: Amplicon,
+    panel: Panel,
+    library_id: str,
+    tube: Tube,
+    rng: np.random.Generator,
+    max_unconverted: float = 0.25,
+) -> tuple[LibraryCalls, float]:
     """`LibraryCalls` of a library straight from its molecules, without a sequencer or caller, and the truth.
 
     The truth is the mean methylation of the templates (fraction). Fast: for studies of the estimate alone.
@@ -145,7 +161,16 @@ def simulate_calls(amplicon, panel, library_id: str, tube: Tube, rng: np.random.
     return calls, float(methylated.mean())
 
 
-def calls_of(reads, amplicon, panel, library_id: str, error: float, rng, max_unconverted=0.25, lacking=None):
+def calls_of(
+    reads: NDArray[np.bool_],
+    amplicon: Amplicon,
+    panel: Panel,
+    library_id: str,
+    error: float,
+    rng: np.random.Generator,
+    max_unconverted: float = 0.25,
+    lacking: dict[str, set[int]] | None = None,
+) -> LibraryCalls:
     """`LibraryCalls` of molecules as a caller counts them: those that keep a stretch, or too much, left out.
 
     ``reads``: molecules × bases, whether a cytosine stays; ``error``: chance of a wrong base; ``lacking``: molecules ×
@@ -174,7 +199,9 @@ def calls_of(reads, amplicon, panel, library_id: str, error: float, rng, max_unc
     return LibraryCalls(counts, patterns, pd.DataFrame([row]), conversion, sites=sites)
 
 
-def simulate_files(amplicon, tube: Tube, paths, rng: np.random.Generator, length: int = 250) -> float:
+def simulate_files(
+    amplicon: Amplicon, tube: Tube, paths: Mapping[str, str | Path], rng: np.random.Generator, length: int = 250
+) -> float:
     """Write a library's FASTQ files (two paths, gzip); returns the mean methylation of its templates."""
     stays, methylated = draw_templates(amplicon, tube, rng)
     reads, chosen = draw_reads(stays, tube, rng)
