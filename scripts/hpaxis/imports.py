@@ -51,7 +51,7 @@ def code_of(script: Path) -> str:
     """Return one short digest of what a script runs, by the names and the bytes of its files."""
     digest = hashlib.blake2b(digest_size=12)
     for path in files_of(script):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + _digest(path))
+        digest.update(path.name.encode() + b"\0" + _digest(path))
     return digest.hexdigest()
 
 
