@@ -97,7 +97,9 @@ def test_one_assay_may_stand_beside_another(pyrosequenced, tmp_path):
     chosen = sheet.loc[own, "library_id"].iloc[::2]
     cpgs = read_table(checkout.folder / "resources" / "panels" / "nr3c1_exon1f" / "cpgs.tsv")["cpg_id"]
     rows = pd.MultiIndex.from_product([chosen, cpgs], names=["library_id", "cpg_id"]).to_frame(index=False)
-    rows = rows.assign(methylated=60, unmethylated=1940, non_cpg_unconverted=500, non_cpg_converted=99500)
+    methylated = 60 + rows.groupby("library_id").ngroup()  # the same counts under two people are refused
+    rows = rows.assign(methylated=methylated, unmethylated=2000 - methylated)
+    rows = rows.assign(non_cpg_unconverted=500, non_cpg_converted=99500)
     rows.to_csv(checkout.folder / "study" / "counts.tsv", sep="\t", index=False)
     here = sheet["library_id"].isin(chosen)
     sheet["counts"] = None
