@@ -8,7 +8,7 @@ with logged(snakemake.log[0]) as log:
     import numpy as np
     import pandas as pd
 
-    from hpaxis.cortisol.check import extracts, load_inputs
+    from hpaxis.cortisol.inputs import extracts, load_inputs
     from hpaxis.cortisol.kits import ranges_of, read_ranges
     from hpaxis.cortisol.plate import quantify_plate
     from hpaxis.cortisol.quality import check_quality, rerun_table, verdict, with_ranges

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpaxis.cortisol.check import read_plate
+from hpaxis.cortisol.inputs import read_plate
 from hpaxis.cortisol.plate import quantify_plate
 from hpaxis.cortisol.quality import check_quality, verdict
 from hpaxis.problems import InputError

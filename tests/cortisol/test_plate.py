@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis.cortisol.check import check_layout, check_plate, compare, load_inputs, read_plate
+from hpaxis.cortisol.check import check_plate
 from hpaxis.cortisol.curve import fit_curve, respond
+from hpaxis.cortisol.inputs import check_layout, compare, load_inputs, read_plate
 from hpaxis.cortisol.kits import split_plates
 from hpaxis.cortisol.plate import limit_of_detection, quantify_plate
 from hpaxis.cortisol.quality import check_quality, rerun_table, verdict

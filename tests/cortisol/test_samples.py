@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpaxis.cortisol.check import check_plate, read_plate
+from hpaxis.cortisol.check import check_plate
 from hpaxis.cortisol.finished import bridge, convert, read_finished
+from hpaxis.cortisol.inputs import read_plate
 from hpaxis.cortisol.kits import read_kits
 from hpaxis.cortisol.plate import quantify_plate
 from hpaxis.cortisol.quality import aliased, control_table, inter_assay

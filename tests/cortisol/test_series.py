@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from scipy import integrate
 
-from hpaxis.cortisol.check import check_layout, check_sheets, extracts, read_plate
+from hpaxis.cortisol.check import check_sheets
+from hpaxis.cortisol.inputs import check_layout, extracts, read_plate
 from hpaxis.cortisol.kits import pg_per_ml
 from hpaxis.cortisol.plate import quantify_plate
 from hpaxis.cortisol.runs import RunVariance

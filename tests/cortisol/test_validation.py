@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from hpaxis.config import check_config
-from hpaxis.cortisol.check import check_layout, read_plate
+from hpaxis.cortisol.inputs import check_layout, read_plate
 from hpaxis.cortisol.plate import quantify_plate
 from hpaxis.cortisol.validation import recovery_table, standard_table, validate, variance_components
 from hpaxis.report.validation import _trueness

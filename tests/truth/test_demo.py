@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from hpaxis import schemas
 from hpaxis.cohort import build_cohort
-from hpaxis.cortisol.check import read_plate
+from hpaxis.cortisol.inputs import read_plate
 from hpaxis.cortisol.kits import kit_named
 from hpaxis.cortisol.plate import quantify_plate
 from hpaxis.cortisol.quality import check_quality, rerun_table, verdict

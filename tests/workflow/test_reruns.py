@@ -75,7 +75,7 @@ EDITS = [
     ("scripts/hpaxis/cli.py", 0, 0, set()),
     ("scripts/hpaxis/report/page.css", 3, 5, {"write_report", "write_quality", "write_bench"}),
     ("scripts/hpaxis/tables.py", 20, 60, {"count_amplicon_reads", "write_crate"}),
-    ("workflow/schemas/cortisol_finished.yaml", 3, 35, {"quantify_plates"}),
+    ("workflow/schemas/cortisol_finished.yaml", 3, 35, {"collect_cortisol"}),
 ]
 
 

@@ -268,3 +268,27 @@ def _deming(x: NDArray[np.float64], y: NDArray[np.float64], ratio: float) -> tup
     difference = syy - ratio * sxx
     slope = (difference + np.sqrt(difference**2 + 4 * ratio * sxy**2)) / (2 * sxy)
     return my - slope * mx, slope
+
+
+# Fewer values may all be unusual by chance; a wrong unit shifts all of them at least this fold.
+FEWEST_OUTSIDE, FOLD_OUTSIDE = 5, 10
+
+
+def outside_usual(values: pd.Series, settings: Mapping[str, Any]) -> tuple[str, bool] | None:
+    """Return what is odd about a platform's concentrations (pg/mg): all lie on one side of the usual range.
+
+    ``(words, whether even FOLD_OUTSIDE times beyond it)``; None where some lie inside, or there are too few to tell.
+    """
+    known, low, high = values.dropna(), settings["usual_low_pg_per_mg"], settings["usual_high_pg_per_mg"]
+    if len(known) < FEWEST_OUTSIDE or (low <= known.max() and known.min() <= high):
+        return None
+    below = known.max() < low
+    where = f"below {low:g}" if below else f"above {high:g}"
+    far = known.max() < low / FOLD_OUTSIDE if below else known.min() > high * FOLD_OUTSIDE
+    return f"all {len(known)} values lie {where} pg/mg, half of them around {known.median():.3g}", bool(far)
+
+
+UNUSUAL_REMEDY = (
+    "look for a wrong unit, dilution or mass; where values are right, set cortisol.usual_low_pg_per_mg and "
+    "usual_high_pg_per_mg"
+)

@@ -13,7 +13,7 @@ from scipy import special
 
 from hpaxis import schemas
 from hpaxis.cortisol import assay, quality
-from hpaxis.cortisol.finished import bridge, convert
+from hpaxis.cortisol.finished import UNUSUAL_REMEDY, bridge, convert, outside_usual
 from hpaxis.cortisol.kits import pg_per_ml
 from hpaxis.cortisol.plate import ESTIMATE_COLUMNS
 from hpaxis.cortisol.reliability import reliability_table
@@ -284,30 +284,6 @@ def _between_runs(between: Mapping[str, RunVariance]) -> pd.DataFrame:
                 "it is left out of the variance between runs: look for a swapped tube", None,
             ))  # fmt: skip
     return pd.DataFrame(rows, columns=list(quality.COLUMNS))
-
-
-# Fewer values may all be unusual by chance; a wrong unit shifts all of them at least this fold.
-FEWEST_OUTSIDE, FOLD_OUTSIDE = 5, 10
-
-
-def outside_usual(values: pd.Series, settings: Mapping[str, Any]) -> tuple[str, bool] | None:
-    """Return what is odd about a platform's concentrations (pg/mg): all lie on one side of the usual range.
-
-    ``(words, whether even FOLD_OUTSIDE times beyond it)``; None where some lie inside, or there are too few to tell.
-    """
-    known, low, high = values.dropna(), settings["usual_low_pg_per_mg"], settings["usual_high_pg_per_mg"]
-    if len(known) < FEWEST_OUTSIDE or (low <= known.max() and known.min() <= high):
-        return None
-    below = known.max() < low
-    where = f"below {low:g}" if below else f"above {high:g}"
-    far = known.max() < low / FOLD_OUTSIDE if below else known.min() > high * FOLD_OUTSIDE
-    return f"all {len(known)} values lie {where} pg/mg, half of them around {known.median():.3g}", bool(far)
-
-
-UNUSUAL_REMEDY = (
-    "look for a wrong unit, dilution or mass; where values are right, set cortisol.usual_low_pg_per_mg and "
-    "usual_high_pg_per_mg"
-)
 
 
 def _outside_usual(measurements: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
