@@ -10,7 +10,6 @@ like Amazon's S3 (moto's server on this machine), where the data lie in the buck
 
 import argparse
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -78,20 +77,13 @@ def module(study, work, cores):
 
 
 def clone(work):
-    """Put the files of this checkout, as they stand, where Snakemake keeps a clone; returns (commit, environment)."""
-    copy, cache = work / "copy", work / "cache"
-    names = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\n")
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, copy / name)  # with its mode: a shim is run
-    git = ["git", "-C", str(copy), "-c", "user.name=x", "-c", "user.email=x@example.org"]
-    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "as it stands"]):
-        subprocess.run([*git, *arguments], check=True)
+    """Put a clone of this checkout where Snakemake keeps those that it fetches; returns (commit, environment)."""
+    cache, git = work / "cache", ["git", "-C", str(ROOT)]
+    if subprocess.run([*git, "status", "--porcelain"], check=True, capture_output=True, text=True).stdout:
+        sys.exit("commit first: a git address gives what is committed")
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     place = cache / "snakemake/snakemake/source-cache/snakemake-git-cache/github.com" / ADDRESS
-    subprocess.run(["git", "clone", "-q", "--bare", str(copy), str(place)], check=True)
-    shutil.rmtree(copy)
+    subprocess.run(["git", "clone", "-q", "--bare", str(ROOT), str(place)], check=True)
     return commit, {"XDG_CACHE_HOME": str(cache), "PYTHONPATH": ""}
 
 

@@ -52,7 +52,7 @@ made_by_workflow = f"{RESULTS}/simulation" if "simulation" in config else None
 
 try:
     if workflow.is_main_process:
-        raise_if_any([problem for path in workflow.overwrite_configfiles for problem in keys_given_twice(path)])
+        raise_if_any([problem for path in workflow.configfiles for problem in keys_given_twice(path)])
         study = load_study(
             dict(config),
             CONFIG_FILE,

@@ -355,7 +355,7 @@ rule report:
 # For authors, on request.
 rule write_writeup:
     input:
-        **{name: path for name, path in rules.write_report.input.items() if name != "code"},
+        **dict(rules.write_report.input.items()),
         calls=[rules.estimate_methylation.output.calls] if with_saliva else [],
     output:
         folder=directory("<results>/writeup"),

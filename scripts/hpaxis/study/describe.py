@@ -32,7 +32,8 @@ def _unanswerable(study: Study) -> list[str]:
             lines.append(f"nobody is in arm {arm}")
     for name, entry in study.models.items():
         for part in ("outcome", "predictor"):
-            column, role = entry[part], {"child": "child", "parent": "parent"}.get(entry["population"])
+            column = entry[part]
+            role = entry["population"] if entry["population"] in ("child", "parent") else None
             for other in ("parent", "child"):
                 if isinstance(column, str) and column.startswith(f"{other}_"):
                     column, role = column.removeprefix(f"{other}_"), other
