@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import subprocess
 from importlib import resources
 from types import SimpleNamespace
@@ -85,7 +86,12 @@ def test_the_state_of_the_code_is_told(config, checksums, tmp_path):
     (tmp_path / "scripts" / "__pycache__" / "a.pyc").write_text("x")
     assert code_digest(tmp_path) == first
     assert git_state(tmp_path) is None
-    assert git_state(tmp_path / ".snakemake/hpaxis/source/0f3a") == {"commit": "0f3a", "changed": False}
+    unpacked = (
+        tmp_path / ".snakemake/hpaxis/source/0f3a"
+    )  # from a git address: the same code; the folder is named after its commit
+    shutil.copytree(tmp_path / "scripts", unpacked / "scripts")
+    assert code_digest(unpacked) == first and git_state(unpacked) == {"commit": "0f3a", "changed": False}
+    shutil.rmtree(tmp_path / ".snakemake")
     for command in (["init", "-q"], ["add", "."], ["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x"]):
         subprocess.run(["git", "-C", tmp_path, *command], check=True)
     assert re.fullmatch(r"[0-9a-f]{40}", git_state(tmp_path)["commit"])

@@ -74,8 +74,9 @@ def code_digest(root):
     files = [root / part for part in CODE if (root / part).is_file()]
     for part in CODE:
         files += [p for p in (root / part).rglob("*") if p.is_file()]
-    kept = [p for p in files if not any(part in LEFT_OUT or part.endswith(".egg-info") for part in p.parts)]
-    lines = sorted(f"{sha256(p)}  {p.relative_to(root).as_posix()}\n" for p in kept)
+    within = {p: p.relative_to(root) for p in files}  # the folders above may have any name
+    kept = [p for p in files if not any(n in LEFT_OUT or n.endswith(".egg-info") for n in within[p].parts)]
+    lines = sorted(f"{sha256(p)}  {within[p].as_posix()}\n" for p in kept)
     return hashlib.sha256("".join(lines).encode("utf-8")).hexdigest()
 
 
