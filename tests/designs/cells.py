@@ -18,7 +18,7 @@ import pandas as pd
 SMALLEST = 5
 # Whole numbers that count no people: versions, degrees of freedom, tests, groups of wells, tubes per person.
 NOT_PEOPLE = re.compile(
-    r"version|df\d?|effective_tests|groups|per_subject|p_holm|draws|failed|page|rank|studies|free|seed|level|month\w*|"
+    r"versions?|df\d?|effective_tests|groups|per_subject|p_holm|draws|failed|page|rank|studies|free|seed|level|month\w*|"
     r"columns|effects|doses|df_\w+|runs|plates|wells|replicates|curves|parameters|order|\d+|.*(?:percent|_se|_sd)|"
     r"moderator|at|arm|Arm|reference|Files|Rows|Used|"
     r"low|high|estimate|statistic|value|minimum|maximum|margin|limit|total|count|position|pos|length|p|t|power|weight|"
@@ -40,6 +40,12 @@ def is_few(n):
 def table_faults(table, where):
     """Columns of a table with counts of few people, or with all but few of the n beside them."""
     faults = []
+    if {"check", "count", "total"} <= set(table):
+        # Of the strip's checks, these two count people; the others count versions or predictors.
+        own = table[table["check"].isin(["single_deletions", "region"])]
+        for check, n, total in own[["check", "count", "total"]].itertuples(index=False):
+            if is_few(n) or is_few(total - n):
+                faults.append(f"{where}, {check}: {n:g} of {total:g}")
     for column in table:
         if table[column].dtype.kind not in "if" or NOT_PEOPLE.fullmatch(str(column)):
             continue

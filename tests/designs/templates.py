@@ -5,8 +5,8 @@ python tests/designs/templates.py --trace config/config.yaml      in the folder 
 
 For each design: the commands of docs/howto/NAME.md; every number of the page traced to the run's tables, with every
 count shown and with few withheld; both bundles made, checked by `hpaxis verify`, and searched for counts of few people
-(`cells.py`). A study that has run already is not run again. Prints one line per design; exits 1 where one fails. The
-runs stay below --out, for `gallery.py`.
+(`cells.py`). A study that has run already is not run again, and one that was interrupted is finished. Prints one line
+per design; exits 1 where one fails. The runs stay below --out, for `gallery.py`.
 """
 
 import argparse
@@ -30,7 +30,6 @@ from hpaxis.report.verify import verify_bundle
 from hpaxis.study import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKFLOW = [sys.executable, str(ROOT / "tests" / "inprocess.py"), "-s", str(ROOT / "workflow" / "Snakefile")]
 
 
 def commands(name):
@@ -57,14 +56,14 @@ def run(command, folder, cores):
 def follow(name, out, cores):
     """Run a design as its page says; returns the study's folder."""
     study = out / name / "my_study"
-    if (study / "results" / "report" / "report.html").is_file():
+    if any((study / "results" / "report" / f"{page}.html").is_file() for page in ("report", "validation")):
         return study
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     for command in commands(name):
         if command[0] == "cd":
             folder = folder / command[1]
-        else:
+        elif command[:2] != ["hpaxis", "init"] or not study.is_dir():
             run(command, folder, cores)
     return folder
 
@@ -94,6 +93,21 @@ def bundled(study, kind, cores):
     return faults, said.getvalue()
 
 
+def checked(name, study, cores):
+    """What was looked at in a study that has run (the current folder), in words, and the faults found."""
+    told, faults = [], []
+    if name == "laboratory":  # its page is another, and it has no participants to bundle
+        return told, faults
+    looked, faults = traced(study)
+    told.append(f"{looked} numbers traced")
+    for kind in ("shared", "participants"):
+        found, said = bundled(study, kind, cores)
+        rerun = re.search(r"\d+ of \d+ tables", said)
+        told.append(f"{kind} bundle " + ("differs" if found else "equal") + (f" ({rerun[0]})" if rerun else ""))
+        faults += [f"{kind}: {fault}" for fault in found]
+    return told, faults + cells.few_in_bundle(study / "results" / "bundle" / "shared.zip", study)
+
+
 def main():
     """Run what is asked for, and report it line by line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -107,24 +121,14 @@ def main():
         looked, faults = traced(Path(), asked.trace)
         print(f"{looked} numbers of the page traced, {len(faults)} faults", *faults, sep="\n  ")
         sys.exit(bool(faults))
-    failed = 0
+    failed, out = 0, asked.out.resolve()
     for name in asked.design:
         begun, faults, told = time.monotonic(), [], []
         try:
-            study = follow(name, asked.out.resolve(), asked.cores)
-            here = os.getcwd()
-            os.chdir(study)
-            if not asked.only_run and (study / "results/report/report.json").is_file():
-                looked, faults = traced(study)
-                told.append(f"{looked} numbers traced")
-            for kind in () if asked.only_run or name == "laboratory" else ("shared", "participants"):
-                found, said = bundled(study, kind, asked.cores)
-                rerun = re.search(r"\d+ of \d+ tables", said)
-                told.append(f"{kind} bundle " + ("differs" if found else "equal") + (f" ({rerun[0]})" if rerun else ""))
-                faults += [f"{kind}: {fault}" for fault in found]
-            if not asked.only_run and name != "laboratory":
-                faults += cells.few_in_bundle(study / "results" / "bundle" / "shared.zip", study)
-            os.chdir(here)
+            study = follow(name, out, asked.cores)
+            with contextlib.chdir(study):
+                if not asked.only_run:
+                    told, faults = checked(name, study, asked.cores)
         except Exception as error:  # one design's failure must not hide the others
             faults.append(str(error) or traceback.format_exc())
         failed += bool(faults)
