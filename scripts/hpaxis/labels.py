@@ -59,7 +59,7 @@ def term_label(term: str) -> str:
     """Return a model term in words: ``x:arm[treatment]`` is ``x × treatment``."""
     if term == "(Intercept)":
         return "Intercept"
-    return " × ".join(_factor_label(part) for part in _parts(term))
+    return " × ".join(_factor_label(part) for part in factors(term))
 
 
 def level_label(level: str, column: str = "arm") -> str:
@@ -107,8 +107,8 @@ def contrast_label(contrast: str, column: str = "arm") -> str:
     return "\u00a0−\u00a0".join(level_label(part, column) for part in contrast.split(" - "))
 
 
-def _parts(term: str) -> list[str]:
-    # A colon joins the factors of a product; one inside brackets belongs to a level's name.
+def factors(term: str) -> list[str]:
+    """Return the factors of a model term: a colon joins them; one inside brackets belongs to a level's name."""
     return re.split(r":(?![^\[]*\])", term)
 
 

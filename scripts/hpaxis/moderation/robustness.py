@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from hpaxis.labels import factors
+
 COLUMNS = ["contrast", "check", "value", "count", "total", "p", "detail"]
 WILD = "restricted wild bootstrap"
 CHECKS = (
@@ -37,9 +39,8 @@ def contrast_terms(tables: dict) -> dict:
     Differences from the reference come first, in the order of the terms; two arms of which neither is the reference
     have none.
     """
-    rows = tables["resampling"]
-    own = rows[(rows["method"] == WILD) & (rows["quantity"] != "interaction")] if len(rows) else rows
-    terms = own["quantity"] if len(own) else []
+    rows = tables["coefficients"]
+    terms = [t for t in dict.fromkeys(rows["term"]) if len(factors(t)) > 1] if len(rows) else []
     return dict(zip(tables["slope_differences"]["contrast"], terms, strict=False))
 
 
@@ -140,6 +141,6 @@ _FOUND = {
     "multiverse_p": _joint, "region": _region, "power": _power, "predictor_by_arm": _predictor,
 }  # fmt: skip
 _READ = (
-    "slope_differences", "resampling", "family", "influence", "multiverse", "multiverse_joint", "region", "detectable",
-    "predictor_by_arm",
+    "slope_differences", "coefficients", "resampling", "family", "influence", "multiverse", "multiverse_joint",
+    "region", "detectable", "predictor_by_arm",
 )  # fmt: skip
