@@ -19,7 +19,7 @@ from hpaxis.moderation.robustness import robustness_table
 from hpaxis.moderation.verdict import NOTHING, Interval, interval, judge
 from hpaxis.report.answer import answer, lines_table, raw_paragraph
 from hpaxis.report.blocks import Section, every_block, numbered
-from hpaxis.report.models import ModelResult, in_order
+from hpaxis.report.models import in_order
 from hpaxis.report.moderation import (
     coefficient_table,
     difference_sentence,
@@ -33,6 +33,7 @@ from hpaxis.report.moderation import (
 )
 from hpaxis.report.privacy import Cells, few_beside
 from hpaxis.report.provenance import settings_digest
+from hpaxis.report.read import read_results
 from hpaxis.report.scrutiny import (
     power_sentence,
     power_table,
@@ -43,7 +44,6 @@ from hpaxis.report.scrutiny import (
 )
 from hpaxis.report.stored import drawn, load_page
 from hpaxis.shipped import SCHEMAS
-from hpaxis.tables import read_table
 
 CRATE = "report/crate/ro-crate-metadata.json"
 PAGES = ("report", "methylation_quality")
@@ -52,9 +52,6 @@ NEEDED = ("coefficients", "slopes", "slope_differences", "region", "fit", "resam
           "predictor_by_arm", "power", "detectable", "warnings", "multiverse", "multiverse_joint", "lines", "effects",
           "reliability", "refused", "verdict", "robustness")  # fmt: skip
 
-
-# Columns that are names, whatever they look like.
-TEXT = ("moderator", "contrast", "comparison", "reference", "arm")
 # Tables of the page with rows of every model.
 OF_ALL_MODELS = ("The interaction (b₃) in every model", "Predictor by arm, in every model")
 
@@ -63,14 +60,9 @@ def read_claims(folder):
     """Return (config, results) of an unpacked bundle: the models' tables as far as they are there."""
     folder = Path(folder)
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    results = []
-    for name, entry in config["models"].items():
-        paths = sorted((folder / "tables" / "moderation" / name).glob("*.tsv"))
-        tables = {p.stem: read_table(p, text=TEXT) for p in paths}
-        refused = tables.get("refused")
-        problems = () if refused is None or refused.empty else tuple(refused["problem"])
-        results.append(ModelResult(name, entry, tables, {}, problems))
-    return config, tuple(results)
+    below = folder / "tables" / "moderation"
+    paths = [path for name in config["models"] for path in sorted((below / name).glob("*.tsv"))]
+    return config, read_results(paths, config["models"])
 
 
 def missing_files(folder, withheld=()):
@@ -136,16 +128,16 @@ def settings_faults(folder, config, results):
     if "settings" in told:
         compared += 1
         if told["settings"] != f"sha256:{settings_digest(config)}":
-            faults.append("config.yaml: its settings are not those that the crate tells")
+            faults.append("config.yaml: its settings are not those that the crate states")
     for result in results:
         where = f"config.yaml, model {result.name}"
         plan = result.tables.get("plan")
         if plan is not None and len(plan):
             compared += 1
             if plan["hash"].iloc[0] != plan_hash(result.entry, config["moderation"], config["arms"]):
-                faults.append(f"{where}: not the model that plan.tsv tells")
+                faults.append(f"{where}: not the model that plan.tsv states")
             if f"plan-{result.name}" in told and told[f"plan-{result.name}"] != f"sha256:{plan['hash'].iloc[0]}":
-                faults.append(f"plan.tsv of {result.name}: not the plan that the crate tells")
+                faults.append(f"plan.tsv of {result.name}: not the plan that the crate states")
         if result.refused or "slopes" not in result.tables:
             continue
         compared += 2

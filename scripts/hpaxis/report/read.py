@@ -10,6 +10,9 @@ from hpaxis.report.series import TABLES
 from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
 from hpaxis.tables import read_table
 
+# Columns of a model's tables that hold names, even where a name is a number.
+NAMES = ("moderator", "contrast", "comparison", "reference", "arm")
+
 
 def read_run(files, config, snps=0, genome="unchecked"):
     """Return the `Run` of the files.
@@ -61,9 +64,7 @@ def read_results(paths, models, figures=None):
     """
     tables = {name: {} for name in models}
     for path in map(Path, paths):
-        tables[path.parent.name][path.stem] = read_table(
-            path, text=("moderator", "contrast", "comparison", "reference")
-        )
+        tables[path.parent.name][path.stem] = read_table(path, text=NAMES)
     drawn = figures or {name: {} for name in models}
     return tuple(
         ModelResult(name, entry, tables[name], drawn[name], _refusal(tables[name])) for name, entry in models.items()
