@@ -138,14 +138,18 @@ def test_the_mechanism_is_the_indirect_effect_in_each_arm_by_itself(dyads):
         ("doubled", "determines the outcome competence"),
         ("ranked", "determines the outcome competence"),
         ("region_mean_m", "orders the rows exactly as the predictor"),
-        ("treated_only", "has a value for 0 of the model's rows in arm control"),
+        ("treated_only", "has a value for none of the model's rows in arm control"),
+        # Not how many: the warning is shared, and so few people are not counted there.
+        ("few_treated", "has a value for fewer than 5 of the model's rows in arm treatment"),
     ],
 )
 def test_a_mediator_that_cannot_mediate_is_refused_and_the_model_stands(dyads, mediator, said):
+    few = dyads.index[(dyads["arm"] == "treatment") & (dyads["role"] == "child")][:3]
     data = dyads.assign(
         four=4.0, in_treatment=(dyads["arm"] == "treatment") * 1.0, percent=100 * dyads["region_mean_beta"] + 3,
         doubled=2 * dyads["competence"] + 1, ranked=np.exp(dyads["competence"] / 10),
         treated_only=dyads["age_months"].where(dyads["arm"] == "treatment"),
+        few_treated=dyads["age_months"].where((dyads["arm"] == "control") | dyads.index.isin(few)),
     )  # fmt: skip
     tables = run_model("m", data, entry(mediator=mediator, mechanism=mediator), settings(), ARMS, 1)
     assert len(tables["coefficients"]) == 8

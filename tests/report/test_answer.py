@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpaxis.moderation.robustness import robustness_table
 from hpaxis.report.answer import answer as answered
 from hpaxis.report.moderation import model_blocks
 from hpaxis.report.numbers import fixed, significant
@@ -199,6 +200,9 @@ def test_the_strip_has_every_check_of_robustness_of_the_answer(fitted):
         f"{versions['count']:.0f} of {versions['total']:.0f} significant in its direction" in named["All versions"].said
     )
     assert named["Predictor by arm"].said.startswith("p ")
+    # Without a bootstrap its own check is missing, and no other.
+    without = robustness_table(main.tables | {"resampling": main.tables["resampling"].iloc[:0]}, 0.05)
+    assert [*without["check"]] == [c for c in main.tables["robustness"]["check"] if c != "resampling_p"]
     assert {"Resampling", "Region", "Power"} <= set(named)
     # Single deletions that lose significance and an empty region speak against an answer that is shown.
     own = main.tables["slope_differences"].iloc[0]
@@ -216,6 +220,13 @@ def test_the_strip_has_every_check_of_robustness_of_the_answer(fitted):
     assert "adjusted over 7 predictors" in named["Family"].said
     assert named["Region"].verdict == ("warn" if shown else "pass")
     assert "nowhere in the observed range" in named["Region"].said
+    # A range stands for a small count, and the verb beside it is the same whatever the count is.
+    few = []
+    for n in (1, 3):
+        table.loc[table["check"] == "single_deletions", "count"] = n
+        strip = next(b for b in answered(with_tables(results, robustness=table), True, Cells(5)) if b.kind == "strip")
+        few.append({c.name: c.said for c in strip.checks}["Influence"])
+    assert few[0] == few[1] and "1–4 of " in few[0]
 
 
 def test_a_model_says_which_slopes_are_not_excluded_and_where_the_lines_cross(fitted):

@@ -243,8 +243,8 @@ def _measured(data, spec, column):
     counts = {f" in {spec.moderator} {a}": int((complete[spec.moderator] == a).sum())
               for a in data[spec.moderator].dropna().unique()} if arms else {"": len(complete)}  # fmt: skip
     raise_if_any([
-        Problem("data", f"has a value for {n} of the model's rows{where}, fewer than the {spec.minimum_per_arm} needed",
-                "see which values are missing, or leave it out", column=column)
+        Problem("data", f"has a value for {f'fewer than {spec.minimum_per_arm}' if n else 'none'} of the model's rows"
+                f"{where}", "see which values are missing, or leave it out", column=column)
         for where, n in counts.items() if n < spec.minimum_per_arm
     ])  # fmt: skip
     return data[here]

@@ -245,12 +245,15 @@ def _versions(result):
 def _influence(result, cells):
     table = result.tables["influence"]
     flips = int(table.loc[table["term"] == table["term"].iloc[0], "sign_flips"].sum()) if len(table) else 0
-    said = "no one person turns the sign" if not flips else f"{cells.people(flips)} people turn the sign"
+    said = "no one person turns the sign"
+    if flips:
+        few = cells.people(flips)
+        said = "one person turns the sign" if few == "1" else f"{few} people turn the sign"
     row = _robust(result, "single_deletions")
     if row is not None:
         verb = "lose" if excludes_zero(result.differences.iloc[0]) else "gain"
-        verb += "" if row["count"] > 1 else "s"
         changed = cells.part(int(row["count"]), int(row["total"])) if row["count"] else "none of them"
+        verb += "s" if changed.startswith(("1 ", "none")) else ""  # of a range, the verb must not say which
         said += f"; left out alone, {changed} {verb} significance"
     changed = bool(flips) or (row is not None and row["count"] > 0)
     return Check("Influence", "warn" if changed else "pass", said, f"{result.name}-influence")
