@@ -77,7 +77,12 @@ def test_floodlight_of_three_arms_tells_n_for_each_pair(anorexia):
     region = pd.concat([result.region, result.region_fdr])
     axes = plot_floodlight(result.effects, region, result.points, "x", "y").axes
     titles = [a.get_title(loc="left") for a in axes]
-    assert titles[0] == "Cont \u2212 CBT"
+    assert titles[0] == "Cont\u00a0\u2212\u00a0CBT"
+    numbered = anorexia.assign(Treat=anorexia["Treat"].map({"CBT": "1", "Cont": "2", "FT": "3"}))
+    result = fit(numbered, outcome="Postwt", predictor="Prewt", moderator="Treat")
+    region = pd.concat([result.region, result.region_fdr])
+    axes = plot_floodlight(result.effects, region, result.points, "x", "y", column="Treat").axes
+    assert axes[0].get_title(loc="left") == "Treat 2\u00a0\u2212\u00a0Treat 1"
     ticks = next(line for line in axes[0].lines if line.get_marker() == "|")
     assert len(ticks.get_xdata()) == 55
 

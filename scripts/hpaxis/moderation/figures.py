@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from hpaxis.figures import COLOURS, GREY, LINES, MARKERS, arm_styles, tell, use_style
-from hpaxis.labels import column_label, level_label
+from hpaxis.labels import column_label, contrast_label, level_label
 
 SHADE = "#0072B2"
 
@@ -37,7 +37,7 @@ def plot_model(tables, entry, names=FIGURES, people=True):
             entry["moderator"],
         ),
         "effects": lambda: plot_floodlight(
-            tables["effects"], tables["region"], tables["points"], across, effect, people
+            tables["effects"], tables["region"], tables["points"], across, effect, people, entry["moderator"]
         ),
         "influence": lambda: _or_nothing(plot_influence, tables["influence"]),
         "versions": lambda: _or_nothing(plot_specifications, tables["multiverse"], tables["multiverse_joint"]),
@@ -78,7 +78,13 @@ def plot_slopes(lines, points, slopes, region, predictor, outcome, people=True, 
             own = points[points["moderator"] == value]
             drawn = axis.scatter(own["predictor"], own["outcome_adjusted"], s=22, color=style["color"],
                                  marker=style["marker"], alpha=0.75, linewidths=0)  # fmt: skip
-            tell(drawn, [f"{value}: {x:.2f}, {y:.2f}" for x, y in zip(own["predictor"], own["outcome_adjusted"])])
+            tell(
+                drawn,
+                [
+                    f"{level_label(value, column)}: {x:.2f}, {y:.2f}"
+                    for x, y in zip(own["predictor"], own["outcome_adjusted"])
+                ],
+            )
     if people and not arms:
         axis.scatter(points["predictor"], points["outcome_adjusted"], s=18, color=GREY, alpha=0.7, linewidths=0)
     shaded = arms and len(shown) == 1 and shown.iloc[0]["observed_kind"] != "none"
@@ -115,11 +121,12 @@ def _shade(axis, row):
         axis.axvspan(start, end, color=SHADE, alpha=0.09, linewidth=0)
 
 
-def plot_floodlight(effects, region, points, across, effect, people=True):
+def plot_floodlight(effects, region, points, across, effect, people=True, column="arm"):
     """Draw the effect over the observed range with its band, shaded where it differs from zero, n on each side.
 
     ``effects``, ``region`` and ``points`` are the model's tables; one row of axes for each contrast. ``across``
     labels what the effect is drawn over, ``effect`` the effect itself. Without ``people`` their marks are left out.
+    ``column`` is the moderator.
     """
     use_style()
     contrasts = list(dict.fromkeys(effects["contrast"]))
@@ -152,7 +159,7 @@ def plot_floodlight(effects, region, points, across, effect, people=True):
                 axis.axvline(pointwise[end], color=GREY, linewidth=0.8, linestyle=":")
             if len(fdr) and own["minimum"] < fdr.iloc[0][end] < own["maximum"]:
                 axis.axvline(fdr.iloc[0][end], color=COLOURS[1], linewidth=1, linestyle="--")
-        axis.set_title(contrast.replace(" - ", " \u2212 ") if arms else contrast, fontsize=9.5)
+        axis.set_title(contrast_label(contrast, column), fontsize=9.5)
         axis.set_ylabel(effect)
     axes[-1, 0].set_xlabel(across)
     handles, names = axes[0, 0].get_legend_handles_labels()
