@@ -172,7 +172,7 @@ def page(shares, simulations, draws):
     lines += [
         "## What the report says by itself",
         "",
-        f"A study whose predictor has a skewness beyond {SKEW:g} is told that robust errors may reject too often. "
+        f"A study whose predictor has a skewness beyond {SKEW:g} is warned that robust errors may reject too often. "
         f"Share of the simulated studies so warned: {warned}.",
         "",
         "Covariates, unequal arms and other n are not in these tables.",

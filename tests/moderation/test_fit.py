@@ -220,7 +220,7 @@ def test_an_arm_without_error_and_levels_that_are_none_are_refused():
     flat = data.assign(y=data["y"].where(~treated, 5.0))
     assert any("y: is constant in arm treatment" in line for line in problems_of(flat, **spec))
     lines = problems_of(data, **spec, alpha=2, margin=-1)
-    assert any("is no level" in line for line in lines) and any("no smallest slope" in line for line in lines)
+    assert any("is not a level" in line for line in lines) and any("not a smallest slope" in line for line in lines)
 
 
 def test_predictor_constant_in_one_arm_is_refused():

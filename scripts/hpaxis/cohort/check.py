@@ -1,6 +1,5 @@
 """What the sheets say of participants, before anything runs. Each check returns problems and raises nothing."""
 
-import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -114,7 +113,7 @@ def _check_codes(study: Any) -> list[Problem]:
         if column not in study.participants:
             continue
         values = pd.to_numeric(study.participants[column], errors="coerce")
-        below = values < 0 if column in doses else values < -math.inf
+        below = (values < 0) & (column in doses)
         for row, value in zip(study.participants.loc[below, "row"], values[below], strict=True):
             remedy = "correct it, or write NA"
             problems.append(Problem(path, "is below 0, and is a model's dose", remedy, int(row), column, f"{value:g}"))

@@ -80,7 +80,7 @@ def read_analysis(path: str | Path, own: Mapping[str, str]) -> pd.DataFrame:
 def analysis_columns(study: Any) -> list[str] | None:
     """Return every column name of cohort/analysis.tsv for this study, in order.
 
-    The panels tell the names of their indices; a study without saliva has none. Returns None where a panel cannot be
+    The panels give the names of their indices; a study without saliva has none. Returns None where a panel cannot be
     read: its own check says why, and no model should be blamed for it.
     """
     from hpaxis.methylation.panels.cell_types import cell_types

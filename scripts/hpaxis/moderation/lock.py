@@ -31,7 +31,7 @@ SHOWN = (
     "outcome", "predictor", "moderator", "reference", "covariates", "population", "keep", "scale", "standardise",
     "covariance", "cluster", "smallest_slope",
 )  # fmt: skip
-# Columns of an entry that may tell the arm by themselves, and go with it under a mask.
+# Columns of an entry that may reveal the arm by themselves, and go with it under a mask.
 TELLING = ("moderator", "dose", "received", "cluster", "group")
 # Equal values that lie in one arm each by chance: fewer than so many say nothing of who is in which arm.
 CHANCE = 10
@@ -235,7 +235,7 @@ def shuffle_arms(table, seed, entry=None):
     """Return the participants' table with arms shuffled between dyads: members of a dyad stay together.
 
     Numbers by arm stay; who is in which arm is not what it was. The same seed gives the same shuffle. With a model's
-    ``entry``, what could tell the arm goes with it: a moderator of any kind, dose, treatment received, clusters, kept
+    ``entry``, what could reveal the arm goes with it: a moderator of any kind, dose, treatment received, clusters, kept
     rows, and every column of the model whose values do not overlap between arms.
     """
     columns = ["arm"] if entry is None else telling_columns(table, entry)
@@ -262,7 +262,7 @@ def dyads(table: pd.DataFrame) -> pd.Series:
 
 
 def masked_table(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return the participants' table with arms shuffled, and with them every column that tells who is in which.
+    """Return the participants' table with arms shuffled, and with them every column that shows who is in which.
 
     What a masked study writes for people to read holds this table: with the arms as they are, anyone could look.
     """

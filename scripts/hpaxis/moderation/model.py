@@ -87,9 +87,9 @@ def fit(
     """
     problems = []
     if not 0 < alpha < 1:
-        problems.append(Problem(source, "is no level", "give a share such as 0.05", column="alpha", value=alpha))
+        problems.append(Problem(source, "is not a level", "give a share such as 0.05", column="alpha", value=alpha))
     if margin is not None and not margin > 0:
-        what, remedy = "is no smallest slope of interest", "give a number above 0, or leave it out"
+        what, remedy = "is not a smallest slope of interest", "give a number above 0, or leave it out"
         problems.append(Problem(source, what, remedy, column="margin", value=margin))
     raise_if_any(problems)
     spec = Spec(

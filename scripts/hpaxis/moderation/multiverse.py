@@ -165,7 +165,7 @@ def joint_tests(fits, draws, rng, alpha):
 def _student(t, df):
     """Return redrawn t values (all but the first) at their ranks on Student's t: few clusters have few sign patterns.
 
-    With them a version by itself has the p of its own Satterthwaite test; the draws tell how versions go together.
+    With them a version by itself has the p of its own Satterthwaite test; the draws show how versions go together.
     """
     redrawn = t[1:]
     rank = stats.rankdata(-np.abs(redrawn)) / (len(redrawn) + 1)

@@ -22,7 +22,7 @@ COLUMNS = [
     "own_observed_low", "own_observed_high", "own_minimum", "own_maximum", "low_from", "low_to", "high_from", "high_to",
     "own_low_from", "own_low_to", "own_high_from", "own_high_to",
 ]  # fmt: skip
-# What is told in the column's own unit too.
+# Places that are also given in the column's own unit.
 PLACES = ("observed_low", "observed_high", "minimum", "maximum", "low_from", "low_to", "high_from", "high_to")
 
 
@@ -75,8 +75,8 @@ def own_unit(design, column, value):
 def end_intervals(fit, contrast, seen, alpha):
     """Return the interval of each end that lies within the observed range: low_from, low_to, high_from, high_to.
 
-    At an end the true effect is so many true standard errors from zero as the critical value says: its t is noncentral
-    t about that value, on the end's own degrees of freedom (Satterthwaite's with clusters). The interval holds the
+    At an end the true effect lies as many true standard errors from zero as the critical value: its t is noncentral t
+    about that value, on the end's own degrees of freedom (Satterthwaite's with clusters). The interval holds the
     places whose t lies between the alpha / 2 and 1 - alpha / 2 quantiles: between the ends of the regions at these two
     critical values. It is infinite where one of them has no such end. ``contrast``: of a value, (k,); ``seen``: the
     observed region, as `observed_region` gives it.

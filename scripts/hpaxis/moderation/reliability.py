@@ -124,7 +124,7 @@ def calibrate(design, error, counts=None):
     Z = design.X[:, other] if arms else np.column_stack([design.X[:, other], design.X[:, design.moderator_columns]])
     enough = np.ones(len(counts), dtype=bool)
     for g in [design.arm == a for a in design.moderator.levels] if arms else [np.ones(design.n, dtype=bool)]:
-        # A covariate that does not vary in an arm tells nothing of the predictor there.
+        # A covariate that does not vary in an arm says nothing about the predictor there.
         own = Z[g][:, np.r_[True, np.ptp(Z[g][:, 1:], axis=0) > 0]]
         w, e2 = counts[:, g], error[g] ** 2
         mean = weighted_coefficients(own, x[g], w) @ own.T

@@ -27,7 +27,7 @@ from hpaxis.tables import FLOAT_FORMAT, read_table, whole_file
 MANIFEST = "manifest.tsv"
 # Columns that name a person, a sample of one, or a row of a sheet; a table that has one is not shared.
 PERSONAL = frozenset({"participant_id", "dyad_id", "library_id", "hair_id", "key", "sample", "subject"})
-# Counts by arm and step: the report tells them with small cells withheld, the table does not.
+# Counts by arm and step: the report shows them with small cells withheld, the table does not.
 SMALL_CELLS = frozenset({"cohort/attrition.tsv", "cortisol/plate_by_arm.tsv"})
 # Who lacks a timepoint would follow from the n of these, beside that of the model.
 COMPLEMENTS = frozenset({"change.tsv"})
@@ -84,7 +84,7 @@ def bundle_files(config, tables, report, counts, participants):
 def withheld_names(config, tables, report, smallest):
     """Names of the tables and figures that a shared bundle leaves out because they count few people.
 
-    Where the n of complete cases, beside the n reported, would tell how few people have a censored value, so would n
+    Where the n of complete cases, beside the n reported, would reveal how few people have a censored value, so would n
     and degrees of freedom in every table of that model, and the points of its figures: of these only what the page
     itself draws is kept.
     """
@@ -114,7 +114,7 @@ def is_shareable(path):
 def few_people(path, smallest):
     """Whether a table counts from 1 to ``smallest - 1`` people somewhere, or all but as few (`counts_few`).
 
-    A table whose n would tell such a count beside another's (`COMPLEMENTS`) does too.
+    A table whose n would reveal such a count beside another's (`COMPLEMENTS`) does too.
     """
     cells = Cells(smallest)
     if cells.all_shown:
@@ -135,7 +135,7 @@ def _left_out(withheld):
 
 
 def numbered(released, own):
-    """Return the released tables with the libraries in ``own`` numbered, in an order that their ids do not tell."""
+    """Return the released tables with the libraries in ``own`` numbered, in an order that their ids do not reveal."""
     if "molecules" not in released:  # a study without saliva
         return released
     content = {}

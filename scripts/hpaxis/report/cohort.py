@@ -278,7 +278,7 @@ def quartiles(group, known):
     """Return median and quartiles as text, censored values counted at their limit.
 
     Between two values, the quantile lies on the line that joins them (type 7 of Hyndman and Fan, as pandas has it). A
-    quantile that rests on a limit is marked ``<`` or ``>``; one between a lower and an upper limit cannot be told.
+    quantile that rests on a limit is marked ``<`` or ``>``; one between a lower and an upper limit is not known.
     """
     limits = group["cortisol_limit_pg_per_mg"][group["cortisol_pg_per_mg"].isna()].dropna()
     sides = group["cortisol_censored"].reindex(limits.index)

@@ -125,8 +125,7 @@ def _rerun_sentence(rerun, cells):
     few = cells.people(len(own))
     return Paragraph(
         f"To be run again: {few} {'measurement' if few == '1' else 'measurements'} of hair samples{also}. "
-        f"The bench’s page (bench.html, not for sharing) and cortisol/rerun.tsv have each with its "
-        "wells."
+        "The bench’s page (bench.html, not for sharing) and cortisol/rerun.tsv have each with its wells."
     )
 
 

@@ -257,7 +257,7 @@ def _bounds(result, cells):
 def _crossing(result, found, cells):
     """Where two arms' lines cross, with the interval, and the people below."""
     if found["crossing_kind"] != "bounded":
-        return "Where the two lines cross, these data do not tell: its interval has no two ends."
+        return "These data do not show where the two lines cross: the interval has no two ends."
     place, low, high = (result.on_predictor(found[c]) for c in ("crossing", "crossing_low", "crossing_high"))
     below = cells.part(int(found["n_below"]), int(found["n"]))
     return f"The lines cross at {place} ({result.confidence} CI from {low} to {high}); {below} people lie below."
@@ -374,7 +374,7 @@ def region_sentence(result, region, cells):
 
 
 def _ends(result, row):
-    """The intervals of a region's ends within the data, in the units in which its ends are told."""
+    """The intervals of a region's ends within the data, in the units in which the ends are given."""
     place = _placed(result, row)
     sides = [(row[f"{end}_from"], row[f"{end}_to"]) for end in ("low", "high")]
     return ", ".join(
@@ -385,7 +385,7 @@ def _ends(result, row):
 
 
 def _placed(result, row):
-    """What tells a value that a region lies across."""
+    """Return what writes a value of the column that a region lies across."""
     return result.on_predictor if str(row["across"]) == result.entry["predictor"] else significant
 
 

@@ -101,7 +101,7 @@ def shown_flow(attrition, smallest):
 
     ``attrition`` is cohort/attrition.tsv. Where a step of a chain loses from 1 to ``smallest - 1`` people in any arm,
     the steps of that chain are withheld in every arm of the population: what is left of one would follow from the
-    others, and that an arm alone is withheld would tell that it lost somebody.
+    others, and that an arm alone is withheld would reveal that it lost somebody.
     """
     cells = Cells(smallest)
     shown = attrition[["population", "chain", "step", "arm", "reason"]].copy()

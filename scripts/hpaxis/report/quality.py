@@ -92,7 +92,7 @@ def quality_page(quality):
 
 
 def _read_sections(quality):
-    """Sections on what only reads and counts tell."""
+    """Sections on what only reads and counts show."""
     libraries, reads = quality.libraries, quality.reads
     conversion = (
         conversion_figure(libraries, gates(quality.config["methylation"]), quality.figures, INSIDE),

@@ -113,10 +113,8 @@ def _influence(result, cells):
         digits = digits_for(rows["se_without"].median())
         low, high = fixed(without.min(), digits), fixed(without.max(), digits)
         parts.append(
-            f"Leaving out one person at a time, the interaction "
-            f"{term_in_words(term, result.entry['moderator'])} ranges from "
-            f"{low} to {high}; its sign "
-            f"{_times('turns', rows['sign_flips'].sum(), cells)}."
+            f"Leaving out one person at a time, the interaction {term_in_words(term, result.entry['moderator'])} "
+            f"ranges from {low} to {high}; its sign {_times('turns', rows['sign_flips'].sum(), cells)}."
         )
     regions = result.tables["region_without"]
     usual = result.tables["region"]

@@ -62,7 +62,7 @@ def check_folder(folder, figures=True):
     checks = (
         ("complete", "files that must be there are", lambda: claims.missing_files(folder, withheld_tables(folder))),
         ("listed", "tables and figures are in the crate", lambda: claims.unlisted_files(folder)),
-        ("crate", "outputs in the bundle have the checksum the crate tells", lambda: crate_faults(folder)),
+        ("crate", "outputs in the bundle have the checksum the crate states", lambda: crate_faults(folder)),
         ("settings", "settings agree with the crate, the plans and the tables",
          lambda: claims.settings_faults(folder, config, results)),
         ("statistics", "t, p and intervals follow from their parts", lambda: statistics_faults(folder)),
