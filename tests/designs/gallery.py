@@ -3,7 +3,8 @@
 python tests/designs/gallery.py [--runs build/templates] [--site build/site/reports]
 
 Of each design: its question, what its report answers, one figure of it (docs/gallery/NAME.svg), and where the whole
-report is on the site, to which reports are copied.
+report is on the site, to which reports are copied. A design that was not run keeps what the page has of it, and is
+named.
 """
 
 import argparse
@@ -48,6 +49,12 @@ def figure_of(results, primary):
     return found[0]
 
 
+def sections_of(text):
+    """The page's sections by title, each as it stands."""
+    found = re.split(r"^## ", text, flags=re.M)[1:]
+    return {section.split("\n", 1)[0]: f"## {section.rstrip()}\n" for section in found}
+
+
 def main():
     """Copy figures and reports, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -57,28 +64,35 @@ def main():
     pictures = ROOT / "docs" / "gallery"
     pictures.mkdir(exist_ok=True)
     asked.site.mkdir(parents=True, exist_ok=True)
-    parts = [HEAD]
+    page, parts, kept = ROOT / "docs" / "gallery.md", [HEAD], []
+    before = sections_of(page.read_text(encoding="utf-8")) if page.is_file() else {}
     for name, design in DESIGNS.items():
         study = asked.runs / name / "my_study"
+        title = re.search(r"^# (.*)$", (ROOT / f"docs/howto/{name}.md").read_text(encoding="utf-8"), re.M)[1]
+        report = next((p for p in ("report", "validation") if (study / f"results/report/{p}.html").is_file()), None)
+        if report is None:
+            kept.append(name)
+            parts += [before[title]] if title in before else []
+            continue
         config = yaml.safe_load((study / CONFIG).read_text(encoding="utf-8"))
         models = config.get("models") or {}
         primary = next((m for m, entry in models.items() if entry.get("primary")), next(iter(models), None))
-        page = next(p for p in ("report", "validation") if (study / f"results/report/{p}.html").is_file())
-        shutil.copyfile(study / f"results/report/{page}.html", asked.site / f"{name}.html")
+        shutil.copyfile(study / f"results/report/{report}.html", asked.site / f"{name}.html")
         picture = figure_of(study / "results", primary)
         shutil.copyfile(picture, pictures / f"{name}.svg")
-        title = re.search(r"^# (.*)$", (ROOT / f"docs/howto/{name}.md").read_text(encoding="utf-8"), re.M)[1]
         parts.append(f"## {title}\n\n*{design.about[0].upper()}{design.about[1:]}* ([how to](howto/{name}.md)).\n")
         said = answer_of(study / "results")
         if models and said:
-            parts.append(f"> {config['study'].get('question', '')}\n>\n> {said}\n")
+            question = config["study"].get("question")
+            parts.append((f"> {question}\n>\n" if question else "") + f"> {said}\n")
         elif said:
             parts.append(f"> {said}\n")
         about = re.sub(r"[_-]", " ", picture.stem)
         parts.append(f"![{config['study']['title']}: {about}](gallery/{name}.svg)\n")
-    text = "\n".join(parts)
-    (ROOT / "docs" / "gallery.md").write_text(text, encoding="utf-8")
-    print(f"{len(DESIGNS)} reports: docs/gallery.md, {asked.site}")
+    page.write_text("\n".join(parts), encoding="utf-8")
+    print(f"{len(DESIGNS) - len(kept)} reports: docs/gallery.md, {asked.site}")
+    if kept:
+        print(f"not run, so kept as they were: {', '.join(kept)}")
 
 
 if __name__ == "__main__":
