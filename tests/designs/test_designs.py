@@ -46,7 +46,7 @@ SECTIONS = {
     "two_programmes": MODELS,
 }
 WORDS = {  # what a page without the section must not speak of, the sentence on what was not measured aside
-    "methylation": r"saliva|librar|CpG|bisulfite|conversion",
+    "methylation": r"methylation|saliva|librar|CpG|bisulfite|conversion",
     "cortisol": r"\bhair\b|ELISA|Tobit",
     "moderation": r"Moderation|interaction|p value",
 }

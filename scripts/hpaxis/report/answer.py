@@ -315,7 +315,7 @@ def standing(result):
 
 
 def timing(result, after_randomisation):
-    """Return what methylation can stand for, given when it was measured and whether the arms differ in it."""
+    """Return what the predictor can stand for, given when it was measured and whether the arms differ in it."""
     predictor = column_label(result.entry["predictor"])
     differs = _arm_difference(result, predictor)
     named = predictor[0].upper() + predictor[1:]
@@ -323,7 +323,7 @@ def timing(result, after_randomisation):
         return Paragraph(f"{named} was measured before randomisation: the arm cannot have changed it. {differs}")
     return Notice(
         f"{named} was measured after randomisation, so it may itself be an effect of the arm. The result shows how an "
-        f"association differs between arms, not what the treatment does to an effect of methylation. {differs}",
+        f"association differs between arms, not what the treatment does to an effect of {predictor}. {differs}",
         "warning",
     )
 

@@ -129,7 +129,7 @@ class ModelResult:
     def unit(self):
         """Unit of a slope in words."""
         standardised = self.entry["standardise"]
-        up = "SD" if "outcome" in standardised else "unit"
+        up = "SD" if "outcome" in standardised else "units"
         across = "SD" if "predictor" in standardised else "unit"
         return f"{up} of {column_label(self.entry['outcome'])} per {across} of {column_label(self.entry['predictor'])}"
 

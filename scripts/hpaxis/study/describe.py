@@ -57,4 +57,6 @@ def _column(values: pd.Series, kind: str) -> str:
     if kind == "number":
         return f"number from {known.min():g} to {known.max():g}{absent}"
     levels = known.value_counts()
-    return f"category of {len(levels)} levels, {int(levels.min())} to {int(levels.max())} people each{absent}"
+    least, most = int(levels.min()), int(levels.max())
+    each = f"{least} to {most}" if least < most else f"{most}"
+    return f"category of {len(levels)} levels, {each} people each{absent}"
