@@ -16,11 +16,12 @@ import docx
 import pandas as pd
 
 SMALLEST = 5
-# Whole numbers that count no people: versions, degrees of freedom, tests, groups of wells, tubes per person.
+# Whole numbers that count no people: versions, degrees of freedom, tests, groups of wells, tubes per person, and what
+# the laboratory made or ran again: standards, controls, libraries (the number of samples is always shown).
 NOT_PEOPLE = re.compile(
     r"versions?|df\d?|effective_tests|groups|per_subject|p_holm|draws|failed|page|rank|studies|free|seed|level|month\w*|"
     r"columns|effects|doses|df_\w+|runs|plates|wells|replicates|curves|parameters|order|\d+|.*(?:percent|_se|_sd)|"
-    r"moderator|at|arm|Arm|reference|Files|Rows|Used|"
+    r"Standards|\d+% controls|n_replicated|moderator|at|arm|Arm|reference|Files|Rows|Used|"
     r"low|high|estimate|statistic|value|minimum|maximum|margin|limit|total|count|position|pos|length|p|t|power|weight|"
     r"mean|median|sd|q\d+|share|sessions|cost\w*|events\w*|bytes|own_\w+|band_\w+|observed_\w+|arm_\w+|reference_\w+"
 )

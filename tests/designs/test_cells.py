@@ -18,6 +18,7 @@ import cells
         ({"n_below": [12], "n": [40]}, False),
         ({"n_below": [0], "n": [40]}, False),
         ({"versions": [3], "level": [2], "value": [4.0]}, False),
+        ({"Standards": [2], "0% controls": [1], "n_replicated": [2]}, False),
         ({"check": ["single_deletions"], "count": [2], "total": [40]}, True),
         ({"check": ["region"], "count": [38], "total": [40]}, True),
         ({"check": ["multiverse_share"], "count": [2], "total": [90]}, False),
