@@ -1,7 +1,7 @@
 """The search for counts of few people in what may be shared: by code that shares nothing with what withholds them.
 
 Any whole number from 1 to 4 is held to count people, unless its column is known to count something else (`NOT_PEOPLE`);
-so is what such a number is short of the n beside it. Searched are the tables of a bundle or write-up, the tables,
+so is what such a number is short of the n beside it. Searched are the tables of a bundle, the tables,
 sentences and CSV of a page, the texts of figures, and Word files.
 """
 
@@ -21,7 +21,7 @@ SMALLEST = 5
 NOT_PEOPLE = re.compile(
     r"versions?|df\d?|effective_tests|groups|per_subject|p_holm|draws|failed|page|rank|studies|free|seed|level|month\w*|"
     r"columns|effects|doses|df_\w+|runs|plates|wells|replicates|curves|parameters|order|\d+|.*(?:percent|_se|_sd)|"
-    r"Standards|\d+% controls|n_replicated|moderator|at|arm|Arm|reference|Files|Rows|Used|"
+    r"Standards|Libraries|\d+% controls|n_replicated|moderator|at|arm|Arm|reference|Files|Rows|Used|"
     r"low|high|estimate|statistic|value|minimum|maximum|margin|limit|total|count|position|pos|length|p|t|power|weight|"
     r"mean|median|sd|q\d+|share|sessions|cost\w*|events\w*|bytes|own_\w+|band_\w+|observed_\w+|arm_\w+|reference_\w+"
 )
@@ -30,16 +30,21 @@ SENTENCE = re.compile(
 )
 # The numbers enrolled and analysed are always shown, as CONSORT asks.
 SHOWN = re.compile(r"\d+ of \d+ \w+ are complete cases|from 1 to \d+ people")
+# Where an arm's number enrolled may stand again, when none of it was lost.
+FLOW = re.compile(r"n|n[ _](?:before|after)|stays")
 HEADS = re.compile(r"(?i)n\b.*|people|left out|missing|censored|below / above limits|used")
 
 
-def is_few(n):
-    """Whether a number counts few people."""
-    return n == n and float(n).is_integer() and 0 < n < SMALLEST
+def is_few(n, shown=frozenset()):
+    """Whether a number counts few people and is not ``shown`` in any case."""
+    return n == n and float(n).is_integer() and 0 < n < SMALLEST and n not in shown
 
 
-def table_faults(table, where):
-    """Columns of a table with counts of few people, or with all but few of the n beside them."""
+def table_faults(table, where, enrolled=frozenset()):
+    """Columns of a table with counts of few people, or with all but few of the n beside them.
+
+    ``enrolled``: the numbers enrolled by arm, which are always shown.
+    """
     faults = []
     if {"check", "count", "total"} <= set(table):
         # Of the strip's checks, these two count people; the others count versions or predictors.
@@ -53,7 +58,8 @@ def table_faults(table, where):
         counts = table[column].dropna()
         if not len(counts) or not (counts == counts.round()).all():
             continue
-        faults += [f"{where}, {column}: {n:g}" for n in counts.unique() if is_few(n)]
+        shown = enrolled if FLOW.fullmatch(str(column)) else frozenset()
+        faults += [f"{where}, {column}: {n:g}" for n in counts.unique() if is_few(n, shown)]
         if "n" in table and column not in ("n", "sign_flips"):
             rest = (table["n"] - table[column]).dropna()
             faults += [f"{where}, {column}: all but {n:g} of n" for n in rest.unique() if is_few(n)]
@@ -70,14 +76,14 @@ def text_faults(text, where):
     return faults
 
 
-def svg_faults(text, where):
+def svg_faults(text, where, enrolled=frozenset()):
     """Texts of a drawing that count few: ``n = 3``, ``(3)`` aside, which counts libraries."""
     said = re.findall(r"<text[^>]*>(.*?)</text>", text, re.S)
     plain = [re.sub(r"<[^>]+>", "", t) for t in said]
-    return [f"{where}: {t}" for t in plain for n in re.findall(r"\bn ?= ?(\d+)", t) if is_few(int(n))]
+    return [f"{where}: {t}" for t in plain for n in re.findall(r"\bn ?= ?(\d+)", t) if is_few(int(n), enrolled)]
 
 
-def page_faults(page, where):
+def page_faults(page, where, enrolled=frozenset()):
     """Sentences and cells of a stored page (report.json)."""
     faults = []
 
@@ -103,11 +109,12 @@ def page_faults(page, where):
                 return
             for row in block["rows"]:
                 for i in people:
+                    shown = enrolled if FLOW.fullmatch(plain(block["columns"][i])) else frozenset()
                     cell = re.sub(r"\d+–\d+", "", plain(row[i]))
                     numbers = [int(n.replace(",", "")) for n in re.findall(r"(?<![\w.])\d[\d,]*(?![\w.])", cell)]
                     faults.extend(
                         f"{where}, “{title}”, {plain(row[0])}, {plain(block['columns'][i])}: {cell}"
-                        for n in numbers if is_few(n)
+                        for n in numbers if is_few(n, shown)
                     )  # fmt: skip
 
     for block in [*page["answer"], *page["notices"], *(b for s in page["sections"] for b in s["blocks"])]:
@@ -115,14 +122,14 @@ def page_faults(page, where):
     return faults
 
 
-def offered_faults(html, where):
+def offered_faults(html, where, enrolled=frozenset()):
     """The CSV that a page offers from inside."""
     faults = []
     for name, coded in re.findall(r'download="([^"]+\.csv)" href="data:text/csv;charset=utf-8;base64,([^"]+)"', html):
         if re.search(r"librar|plate|well|caller|sheet|input|flag|control|curve|tube|sample|kind", name):
             continue
         table = pd.read_csv(io.BytesIO(base64.b64decode(coded)), encoding="utf-8-sig", na_values=["NA"])
-        faults += table_faults(table, f"{where}, {name}")
+        faults += table_faults(table, f"{where}, {name}", enrolled)
     return faults
 
 
@@ -132,14 +139,14 @@ def word_faults(data, where):
     return [fault for p in document.paragraphs for fault in text_faults(p.text, where)]
 
 
-def file_faults(name, data):
+def file_faults(name, data, enrolled=frozenset()):
     """Faults of one file by its kind."""
     if name.endswith(".svg"):
-        return svg_faults(data.decode("utf-8"), name)
+        return svg_faults(data.decode("utf-8"), name, enrolled)
     if name.endswith("report.json"):
-        return page_faults(json.loads(data), name)
+        return page_faults(json.loads(data), name, enrolled)
     if name.endswith(".html"):
-        return offered_faults(data.decode("utf-8"), name)
+        return offered_faults(data.decode("utf-8"), name, enrolled)
     if name.endswith(".docx"):
         return word_faults(data, name)
     if name.endswith((".md", ".tex")):
@@ -150,7 +157,7 @@ def file_faults(name, data):
     if name.endswith((".tsv", ".csv")) and of_people and data.strip():
         separator = "," if name.endswith(".csv") else "\t"
         table = pd.read_csv(io.BytesIO(data), sep=separator, na_values=["NA"], keep_default_na=False)
-        return table_faults(table, name)
+        return table_faults(table, name, enrolled)
     return []
 
 
@@ -181,19 +188,19 @@ def complement_faults(name, data, hidden):
     return faults
 
 
+def enrolled_by_arm(results):
+    """The numbers enrolled in the arms of a study."""
+    flow = pd.read_csv(Path(results) / "cohort" / "attrition.tsv", sep="\t")
+    return frozenset(flow.loc[flow["step"] == "enrolled", "n_after"])
+
+
 def few_in_bundle(path, study):
     """Counts of few people in every file of a shared bundle of a study."""
     models = [p.name for p in (Path(study) / "results" / "moderation").glob("*") if p.is_dir()]
     hidden, faults = complete_cases(Path(study) / "results", models), []
+    enrolled = enrolled_by_arm(Path(study) / "results")
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             data = archive.read(name)
-            faults += file_faults(name, data) + complement_faults(name, data, hidden)
+            faults += file_faults(name, data, enrolled) + complement_faults(name, data, hidden)
     return faults
-
-
-def few_in_folder(folder):
-    """Counts of few people in every file below a folder, such as a write-up."""
-    folder = Path(folder)
-    paths = sorted(p for p in folder.rglob("*") if p.is_file())
-    return [fault for p in paths for fault in file_faults(p.relative_to(folder).as_posix(), p.read_bytes())]

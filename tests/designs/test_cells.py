@@ -40,3 +40,15 @@ def test_tables_that_count_few_people_or_all_but_few_are_found(columns, found):
 )
 def test_sentences_that_count_few_people_are_found(text, found):
     assert bool(cells.text_faults(text, "a page")) is found
+
+
+def test_what_an_arm_enrolled_is_shown_wherever_none_of_it_was_lost():
+    """Four in each arm: 4 in the flow tells nothing new; 3, or 4 people anywhere else, does."""
+    four = frozenset({4})
+    assert not cells.table_faults(pd.DataFrame({"stays": [4, 4]}), "the flow", four)
+    assert cells.table_faults(pd.DataFrame({"stays": [4, 3]}), "the flow", four)
+    assert cells.table_faults(pd.DataFrame({"n_below": [4], "n": [40]}), "the region", four)
+    assert not cells.svg_faults("<text>n = 4</text>", "flow.svg", four)
+    assert cells.svg_faults("<text>n = 3</text>", "flow.svg", four) and cells.svg_faults(
+        "<text>n = 4</text>", "flow.svg"
+    )
