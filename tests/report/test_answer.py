@@ -246,7 +246,7 @@ def test_a_model_says_which_slopes_are_not_excluded_and_where_the_lines_cross(fi
     assert f"{row['n_below']:.0f} of {row['n']:.0f} people lie below" in text
     text = said(crossing_kind="outside", margin=0.3, tost_arm_p=0.02, tost_reference_p=0.4, tost_difference_p=0.6)
     assert "0.30, by two one-sided tests: treatment p = .020, control p = .400, difference p = .600" in text
-    assert "its interval has no two ends" in text
+    assert "the interval has no two ends" in text
 
 
 def test_a_baseline_predictor_was_measured_before_randomisation(fitted):
