@@ -100,7 +100,7 @@ def main() -> None:
     lines += [
         "",
         "All samples of a run are off by the same, so a study stands or falls as a whole where runs differ much, and",
-        "the errors in brackets grow. With two runs one contrast is all that tells the variance between them, so",
+        "the errors in brackets grow. With two runs the variance between them is estimated from a single contrast, so",
         "intervals are several times as wide as within a run.",
     ]
     arguments.out.write_text("\n".join([*lines, ""]), encoding="utf-8")

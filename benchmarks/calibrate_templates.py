@@ -176,23 +176,23 @@ The 95 % interval holds the level of the DNA in **{coverage:.1f} %** of {n} libr
 | --- | --: | --: |
 {parts}
 
-Error beside a perfect caller, who knows of each read which CpGs are methylated: mean absolute error {own:.3f} points, his {perfect:.3f}; {ratio:.2f}
-times as large. The level of the DNA is what errors are taken from; templates that happened to reach PCR are the larger part of either. A CpG that
+Error against that of a perfect caller, which knows which CpGs of each read are methylated: mean absolute error {own:.3f} points, against {perfect:.3f}; {ratio:.2f}
+times as large. Errors are differences from the level of the DNA; which templates happened to reach PCR makes up the larger part of either. A CpG that
 failed looks like a methylated one, so no method can know on which templates the CpGs failed. How much of the distance that makes is what a third
-caller shows: he sees what stays unconverted, and is told how often each CpG fails.
+caller shows: it sees what stays unconverted, and knows how often each CpG fails.
 
-| e | beside the perfect caller | a caller who is told e at each CpG, beside the perfect one | hpaxis beside him |
+| e | hpaxis / perfect caller | caller that knows e at each CpG / perfect caller | hpaxis / caller that knows e |
 | --- | --: | --: | --: |
 {ratios}
 
-CpG 1-4, where `chain` fails most often: mean error beside what the caller who is told e reads there, in points.
+CpG 1-4, where `chain` fails most often: mean difference from the caller that knows e at each CpG, in points.
 
 | e | 100 templates | 300 | 1,000 | 10,000 | all |
 | --- | --: | --: | --: | --: | --: |
 {firsts}
 
-A study of 16 libraries of 100 templates, 59 of even copies, at e of 1 % has some 900 failures in all to tell a shape from, of which a fifth lie beside
-CpG 1-4: shapes that bend so little cannot be told from straight ones, and are drawn to flat.
+A study of 16 libraries of 100 templates, 59 of even copies, at e of 1 % has some 900 failures in all from which to estimate a shape, of which a fifth lie beside
+CpG 1-4: shapes that bend so little cannot be distinguished from flat ones, and are shrunk to flat.
 
 | simulator | templates | e, % | libraries | interval holds the level | holds the mean of the templates drawn | width | templates of even copies, true | estimated (median) | cannot be counted | error beside a perfect caller's | error of CpG 1-4 (± SE) |
 | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |
@@ -221,7 +221,7 @@ def write_page(rows, variants, path):
     rows = rows.assign(**{f"holds_{n}": rows[n].between(rows["low"], rows["high"]) for n in ("level", "drawn")},
                        own=100 * (rows["beta"] - rows["level"]).abs(),
                        ideal=100 * (rows["perfect"] - rows["level"]).abs(),
-                       told=100 * (rows["known"] - rows["level"]).abs())  # fmt: skip
+                       informed=100 * (rows["known"] - rows["level"]).abs())  # fmt: skip
     parts = []
     for column, form in (
         ("simulator", "{}"),
@@ -233,8 +233,8 @@ def write_page(rows, variants, path):
             parts.append(f"| {form.format(value)} | {len(cell)} | {100 * cell['holds_level'].mean():.1f} % |")
     ratios, firsts = [], []
     for e, cell in rows.groupby("e"):
-        own, ideal, told = (cell[c].mean() for c in ("own", "ideal", "told"))
-        ratios.append(f"| {100 * e:g} % | {own / ideal:.2f} | {told / ideal:.2f} | {own / told:.2f} |")
+        own, ideal, informed = (cell[c].mean() for c in ("own", "ideal", "informed"))
+        ratios.append(f"| {100 * e:g} % | {own / ideal:.2f} | {informed / ideal:.2f} | {own / informed:.2f} |")
         mine = cell[cell["simulator"] == "chain"]
         parts_of = [*(part for _, part in mine.groupby("T")), mine]
         cells = (f"{100 * c['first'].mean():+.2f} ± {100 * c['first'].sem():.2f}" for c in parts_of)

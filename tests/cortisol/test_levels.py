@@ -242,14 +242,14 @@ def test_the_curve_s_error_is_counted_once():
 
 
 def test_values_from_one_curve_share_its_error(settings):
-    """The covariance that is told is that of curves fitted to new standards of the same kind."""
+    """The reported covariance is that of curves fitted to new standards of the same kind."""
     rng, x = np.random.default_rng(1), np.array([100.0, 300.0, 900.0])
     nominal = np.repeat(LEVELS, 2)
     mean = respond(nominal, TRUTH)
     curves = [fit_curve(nominal, mean * (1 + 0.03 * rng.normal(size=14)), "4PL", "1/y2") for _ in range(300)]
     seen = np.cov(np.log([curve.invert(respond(x, TRUTH)) for curve in curves]).T)
-    told = np.mean([p @ p.T for p in (curve.shared_error(x) for curve in curves)], axis=0)
-    np.testing.assert_allclose(told, seen, rtol=0.35, atol=0.05 * seen.max())  # 300 draws; linear in the parameters
+    reported = np.mean([p @ p.T for p in (curve.shared_error(x) for curve in curves)], axis=0)
+    np.testing.assert_allclose(reported, seen, rtol=0.35, atol=0.05 * seen.max())  # 300 draws; linear in the parameters
     parts = curves[0].shared_error(x)
     alone = curves[0]._curve_variance(x) / (slope(x, curves[0].theta) * x) ** 2
     np.testing.assert_allclose(np.sum(parts**2, axis=1), alone)
@@ -451,8 +451,8 @@ def test_an_extraction_blank_above_the_standards_is_not_subtracted_as_nothing(se
     assert row["verdict"] == "warn" and "above the highest standard: it cannot be subtracted" in row["reason"]
     found = {}
     for what in ("warn", "subtract"):
-        told = settings | {"extraction_blank": what}
-        found[what] = hair_measurements(result.estimates, result.summary, checks, hair(["H1"]), told).iloc[0]
+        given = settings | {"extraction_blank": what}
+        found[what] = hair_measurements(result.estimates, result.summary, checks, hair(["H1"]), given).iloc[0]
     assert found["subtract"]["cortisol_pg_per_mg"] == found["warn"]["cortisol_pg_per_mg"] > 0
     assert "blank_not_subtracted" in found["subtract"]["flags"] and "blank" not in found["warn"]["flags"]
 

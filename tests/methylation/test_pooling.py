@@ -77,7 +77,7 @@ def read(states, rng, errors=3e-4, size=READS):
     return MoleculeCounts(patterns.astype(float), np.ones(patterns.shape), nothing, nothing, count.astype(float))
 
 
-def test_templates_that_are_methylated_each_in_its_way_are_told_apart():
+def test_templates_that_are_methylated_differently_are_distinguished():
     rng = np.random.default_rng(4)
     states = rng.random((80, 47)) < 0.6
     found = template_families(read(states, rng), 1 + READS / 80)

@@ -151,7 +151,7 @@ def check_files(study: Study, elsewhere: Elsewhere, checked: object = None) -> l
 def check_plate(
     row: Row, hair: pd.DataFrame, config: Mapping[str, Any], kits: Mapping[str, Kit] | None = None
 ) -> list[Problem]:
-    """Return every problem of one row of plates.tsv that can be told from its files.
+    """Return every problem of one row of plates.tsv that its files show.
 
     ``row``: has plate_id, kit, reader_file, layout_file and, where given, reader_plate, reading. ``hair``: DataFrame
     of `extracts`, or None for the validation of an assay, whose samples are names in layouts.

@@ -159,7 +159,7 @@ def _changes(before: pd.DataFrame, after: pd.DataFrame) -> pd.Series:
 
 
 def _masked(result: PlateResult) -> list[tuple[float | str | None, ...]]:
-    """Wells that the layout masks, each with its reason; a mask without consequences still has to be told."""
+    """Wells that the layout masks, each with its reason; a mask without consequences still has to be reported."""
     masked = result.wells[result.wells["mask"].notna()]
     rows = []
     for row in masked.itertuples():
@@ -194,7 +194,7 @@ def _limits(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[floa
 
 
 def _extraction_blanks(result: PlateResult) -> list[tuple[float | str | None, ...]]:
-    """An extract of no hair should hold nothing that can be told from B0."""
+    """An extract of no hair should hold nothing that can be distinguished from B0."""
     estimates, lod = result.estimates, result.summary["lod"].iloc[0]
     rows = []
     for row in estimates[estimates["role"] == "extraction_blank"].itertuples():
@@ -465,7 +465,7 @@ def _standard_wells(result: PlateResult, concentrations: pd.Series | Sequence[fl
 
 
 def _outlying(wells: pd.DataFrame, variance: Variance) -> list[str]:
-    """Names of wells that lie far from their group's median; both of a pair, since neither can be told."""
+    """Names of wells that lie far from their group's median; both of a pair, since either may be the outlier."""
     response = wells["response"].to_numpy(dtype=float)
     known = np.isfinite(response)
     if known.sum() < 2:

@@ -135,7 +135,7 @@ def run_variance(items: pd.DataFrame, run_cv_percent: float | None = None) -> Ru
     return RunVariance(0.0, 1, 0.0, 0.0, 0, left_out, "none")
 
 
-def _likeliest(table: pd.DataFrame, left_out: int) -> RunVariance:
+def _likeliest(table: pd.DataFrame, left_out: tuple[str, ...]) -> RunVariance:
     """`RunVariance` of connected measurements: the variances of runs, plates and items with the highest likelihood."""
     plates = table["plate"] if "plate" in table else table["run"]
     curve = table.reindex(columns=list(CURVE_COLUMNS), fill_value=0.0).fillna(0.0).to_numpy(dtype=float)
@@ -151,8 +151,6 @@ def _likeliest(table: pd.DataFrame, left_out: int) -> RunVariance:
     # What is 0 lends its degrees of freedom to what lies below it: they are then one and the same.
     plate_df_pooled = plate_df + (run_df if shared == 0 else 0)
     own_df_pooled = own_df + (plate_df_pooled if between == 0 else 0)
-    if plate_df == 0:
-        own_df_pooled = own_df + (run_df if shared == 0 else 0)
     return RunVariance(
         float(shared), int(n_runs), float(own), float(own_df_pooled if own > 0 else own_df), int(item.max() + 1),
         left_out, "runs", between, float(plate_df_pooled if between > 0 else plate_df), int(n_plates),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,6 @@ from hpaxis.cortisol.runs import RunVariance, run_variance
 from hpaxis.cortisol.segments import months, trajectories
 from hpaxis.cortisol.series import measured_tubes
 from hpaxis.problems import InputError, Problem
-
-if TYPE_CHECKING:
-    pass
 
 MEASUREMENT_COLUMNS = (
     "plate_id", "hair_id", "platform", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "cv_percent",
@@ -72,7 +69,7 @@ def collect(
     participants: pd.DataFrame,
     arms: Sequence[str],
     settings: Mapping[str, Any],
-    others: pd.Series | None = None,
+    others: pd.DataFrame | None = None,
     saliva: pd.DataFrame | None = None,
 ) -> CortisolTables:
     """Bring all plates together.
@@ -149,7 +146,7 @@ ANALYTE_COLUMNS = (
 
 
 def _cortisol_only(
-    measurements: pd.DataFrame, summary: pd.DataFrame, others: pd.Series | None, people: pd.DataFrame
+    measurements: pd.DataFrame, summary: pd.DataFrame, others: pd.DataFrame | None, people: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split measurements into those of cortisol, and those of other analytes with a column analyte."""
     named = summary.set_index("kit")["analyte"].to_dict() if "analyte" in summary else {}
@@ -596,7 +593,9 @@ def bridge_platforms(measurements: pd.DataFrame, target: str | None) -> tuple[pd
     return pd.concat(parts, ignore_index=True), table
 
 
-def _neat(group: pd.DataFrame, sheet_dilution: float, plate: pd.Series, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _neat(
+    group: Mapping[str, np.ndarray], sheet_dilution: float, plate: Mapping[str, Any], settings: Mapping[str, Any]
+) -> dict[str, Any]:
     """One sample on one plate: concentration in the undiluted extract, in pg/mL, over its dilutions.
 
     ``group``: arrays of `_groups`; ``curve`` of the result is what its error shares with the plate's other samples.
@@ -675,7 +674,7 @@ def _combine_dilutions(
     }  # fmt: skip
 
 
-def _in_hair(found: Mapping[str, Any], extract: pd.Series, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _in_hair(found: Mapping[str, Any], extract: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """pg/mg of one sample with its interval, or its limit."""
     chemistry = {c: extract[c] for c in ("methanol_added_ml", "methanol_recovered_ml", "reconstitution_ml")}
     spike, mass, recovery = extract["spike_pg"], extract["mass_mg"], extract["recovery"]
@@ -721,7 +720,11 @@ def _in_hair(found: Mapping[str, Any], extract: pd.Series, settings: Mapping[str
 
 
 def _flags(
-    row: Mapping[str, Any], found: Mapping[str, Any], plate: pd.Series, failed: bool, settings: Mapping[str, Any]
+    row: Mapping[str, Any],
+    found: Mapping[str, Any],
+    plate: Mapping[str, Any],
+    failed: bool,
+    settings: Mapping[str, Any],
 ) -> list[str]:
     flags = [f for f in found["flags"] if f not in ("blank",)]
     if row["censored"] != "none":
@@ -746,7 +749,7 @@ def _known(row: Mapping[str, Any]) -> bool:
     return row["cortisol_pg_per_mg"] == row["cortisol_pg_per_mg"]
 
 
-def _combined(chosen: pd.DataFrame, measured: int, between: RunVariance) -> dict[str, Any]:
+def _combined(chosen: Sequence[Mapping[str, Any]], measured: int, between: RunVariance | None) -> dict[str, Any]:
     """One hair sample from the measurements that count (dicts); ``between``: `RunVariance` of its platform, or None."""
     first = chosen[0]
     row = {c: first[c] for c in SAMPLE_COLUMNS if c in first}
@@ -809,7 +812,7 @@ def _with_runs(
     return {"cortisol_low": float(low), "cortisol_high": float(high), "log_se": error}
 
 
-def _tightest(chosen: pd.DataFrame) -> dict[str, Any]:
+def _tightest(chosen: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Of several censored measurements, the one that says most."""
     below = [m for m in chosen if m["censored"] == "below"]
     pick, among = (min, below) if below else (max, chosen)

@@ -166,7 +166,7 @@ def variance_components(
     Returns
     -------
     ``(variances, degrees, notes)``: by level; degrees of freedom of ``well``, and Satterthwaite's of ``between`` (runs
-    and plates together); what could not be told.
+    and plates together); what could not be estimated.
     """
     y = np.asarray(values, dtype=float)
     if len(y) < 2:

@@ -95,7 +95,7 @@ def suspected_variants(samples):
     """CpGs that look as if an allele lacked them: `COLUMNS`, one row per library, CpG and sign.
 
     ``samples``: library_id → (panel's name, ids of its CpGs by amplicon, `MoleculeCounts` by amplicon, which of them
-    show another base at which CpGs, and how many molecules tell as much as one template). Two signs. ``lacking``: on
+    show another base at which CpGs, and how many molecules are worth one template). Two signs. ``lacking``: on
     `LACKING` of the molecules no G stands beside the cytosine. ``neighbours``: molecules are sorted by the share of
     methylated CpGs among the two on either side; where the panel's other libraries given show a CpG methylated on
     enough of such molecules, one that an allele has lost shows half of what they do. Both are held against each other,
@@ -130,7 +130,7 @@ def suspected_variants(samples):
 
 
 def _templates_around(molecules, copies):
-    """`_around` in templates: each once where their methylation tells them apart, else molecules by ``copies``."""
+    """`_around` in templates: each once where their methylation distinguishes them, else molecules by ``copies``."""
     families = template_families(molecules, copies)
     return _around(molecules) / copies if families is None else _around(families)
 

@@ -1,4 +1,4 @@
-"""Molecules of few templates put together by their methylation: one row per template, where that tells templates apart.
+"""Molecules of few templates grouped by their methylation: one row per template, where it distinguishes templates.
 
 At levels well inside 0-100 % on an amplicon of many CpGs no two templates are methylated alike, so molecules that are,
 but for a sequencing error, are copies of one. A test that counts templates then has as many as there are, where
@@ -13,19 +13,19 @@ import numpy as np
 
 from hpaxis.methylation.levels.estimate import MoleculeCounts
 
-# MoleculeCounts that differ at so many CpGs at most are copies of one template.
+# Molecules that differ at this many CpGs or fewer are copies of one template.
 ERRORS = 2
-# Below so many copies of each many templates are read once, as errors and chimeras are; above so many templates (even
-# copies) molecules are enough.
+# With fewer copies than this many templates are read once, as errors and chimeras are; with more templates than this
+# (of even copies), or more distinct patterns, molecules are counted instead.
 LEAST_COPIES, MOST_TEMPLATES, MOST_PATTERNS = 3.0, 300, 5000
-# Templates are told apart where fewer of them than this share have another almost alike.
+# Templates can be distinguished where a smaller share of them than this has another almost alike.
 CLOSE_SHARE = 0.1
 
 
 def template_families(molecules: MoleculeCounts, copies: float) -> MoleculeCounts | None:
-    """A row for each template that two molecules or more show, counted once; None where templates cannot be told apart.
+    """A row for each template that two molecules or more show, counted once; None where templates look alike.
 
-    ``copies``: molecules that tell as much as one template (`estimate.duplication`).
+    ``copies``: molecules that are worth one template (`estimate.duplication`).
     """
     total = float(molecules.count.sum())
     if copies < LEAST_COPIES or total / copies > MOST_TEMPLATES:

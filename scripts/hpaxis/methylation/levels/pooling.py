@@ -1,7 +1,7 @@
 """Non-conversion as levels are corrected by it: a library's own, drawn towards the panel's by as much as it is chance.
 
 e of a library is seen at cytosines outside CpGs; what counts is how many failed at its CpGs. Where few templates carry
-few failures, one tells little of the other. Libraries of a panel differ in e by a variance tau squared, and their
+few failures, one says little about the other. Libraries of a panel differ in e by a variance tau squared, and their
 molecules by a dispersion beyond a binomial's, both of which CpGs share; the rest, the binomial part, is chance of its
 own at either. So e of a library is drawn towards the mean by the share of the binomial part in all its variance
 (empirical Bayes; Efron and Morris, 1973), by at most its own standard error (limited translation; Efron and Morris,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Fewer libraries say nothing of how much they differ (Morris, 1983: of n, n - 3 degrees of freedom).
 FEWEST = 4
-# The error of a drawn e holds what libraries may differ by: an upper bound that three of four times is one.
+# The error of a drawn e holds what libraries may differ by: an upper bound that holds three times in four.
 BOUND = 0.25
 
 

@@ -30,7 +30,7 @@ def read_level_table(tables, panels, libraries, depth):
             size = len(panel.cpg_offsets(name))
             molecules = read_molecules(tables[library.library_id].patterns, name, size)
             row = {"library_id": library.library_id, "amplicon": name}
-            # Copies of few templates tell less than their number.
+            # Copies of few templates are worth less than their number.
             copies = library.median_depth / library.effective_depth if library.effective_depth > 0 else 1.0
             row |= window_measures(molecules, depth, copies)
             rows.append(row | many_methylated(molecules, library.non_conversion, copies))
