@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from hpaxis.cortisol import quality, samples
-from hpaxis.cortisol.assay import CURVE_COLUMNS
+from hpaxis.cortisol.assay import CURVE_COLUMNS, disagreement
 from hpaxis.cortisol.curve import fit_curve, respond, slope
 from hpaxis.cortisol.finished import read_finished, read_other_analytes
 from hpaxis.cortisol.kits import Kit, pg_per_ml, ranges_of, read_kits, read_ranges
@@ -253,6 +253,16 @@ def test_values_from_one_curve_share_its_error(settings):
     parts = curves[0].shared_error(x)
     alone = curves[0]._curve_variance(x) / (slope(x, curves[0].theta) * x) ** 2
     np.testing.assert_allclose(np.sum(parts**2, axis=1), alone)
+
+
+def test_two_values_of_one_curve_differ_by_what_is_not_shared():
+    """By hand: d = .1, errors of .1 each; independent, var(d) = .02; with .09 of each shared, .02 - 2 x .0081."""
+    logs, se = np.array([1.0, 1.1]), np.array([0.1, 0.1])
+    for shared, variance in ((None, 0.02), (np.full((2, 1), 0.09), 0.0038), (np.array([[0.09], [-0.09]]), 0.0362)):
+        q, trace, covariance = disagreement(logs, se, shared)
+        assert q == pytest.approx(0.01 / variance) and trace == pytest.approx(2 / variance)
+        assert np.diag(covariance) == pytest.approx([0.01, 0.01])
+        assert covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1] == pytest.approx(variance)
 
 
 def test_a_second_plate_of_a_run_widens_by_what_plates_differ():

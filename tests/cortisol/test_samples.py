@@ -423,6 +423,20 @@ def test_a_value_with_more_error_than_the_bridges_samples_keeps_it():
     assert found.loc["N1", "log_se"] > 0.9 * np.sqrt(0.5**2 - 0.1**2)
 
 
+def test_shared_errors_of_a_converted_value_follow_the_line():
+    source, target = pairs(60)
+    line = bridge(source, target)
+    table = both_platforms().assign(log_se_extract=0.06, curve_a=0.05)
+    table.loc[table["hair_id"] == "N1", "log_se_extract"] = 5.0
+    found = convert(table, line, "lcms").set_index("hair_id")
+    inside = found["cortisol_pg_per_mg"].notna()
+    assert inside.any() and found.loc[inside, "curve_a"].to_numpy() == pytest.approx(0.05 * line["slope"])
+    usual = inside & (found.index != "N1")
+    assert found.loc[usual, "log_se_extract"].to_numpy() == pytest.approx(0.06 * line["slope"])
+    assert found.loc["N1", "log_se_extract"] == found.loc["N1", "log_se"]  # a part is not more than the whole
+    assert found.loc[~inside, ["log_se_extract", "curve_a"]].isna().all(axis=None)
+
+
 def test_a_converted_interval_covers():
     line_source, line_target = pairs(60, seed=1)
     line = bridge(line_source, line_target)

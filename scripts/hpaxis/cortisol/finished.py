@@ -217,8 +217,9 @@ def convert(measurements: pd.DataFrame, line: dict[str, float], target: str) -> 
     """Convert measurements of a source platform to ``target`` by a `bridge`.
 
     Values outside the range of the bridge's own samples, and censored ones beyond it, are not converted: they keep
-    no number and the flag beyond_bridge. The interval carries the error of the line, the scatter around it, and what
-    the value's own error exceeds that of the bridge's samples by.
+    no number and the flag beyond_bridge. The interval carries the error of the line, the scatter around it, and the
+    amount by which the value's own error exceeds that of the bridge's samples. Errors shared through the curve or the
+    extract are multiplied by the slope; that of the extract is never above the whole.
     """
     out = measurements.copy()
     values = measurements["cortisol_pg_per_mg"]
@@ -237,6 +238,11 @@ def convert(measurements: pd.DataFrame, line: dict[str, float], target: str) -> 
     out["cortisol_low"] = np.exp(moved - half).where(inside)
     out["cortisol_high"] = np.exp(moved + half).where(inside)
     out["log_se"] = np.sqrt(variance).where(inside)
+    # Errors that are shared, with others of the curve or with other measurements of the extract, follow the line.
+    for column in {*assay.CURVE_COLUMNS, "log_se_extract"} & set(measurements):
+        out[column] = (line["slope"] * measurements[column]).where(inside)
+    if "log_se_extract" in measurements:
+        out["log_se_extract"] = np.minimum(out["log_se_extract"], out["log_se"])
     kept = censored & limits
     limit = np.exp(line["intercept"] + line["slope"] * np.log(measurements["limit_pg_per_mg"]))
     out["limit_pg_per_mg"] = limit.where(kept)
