@@ -242,6 +242,6 @@ def test_tables_that_tell_how_few_are_censored_stay_out_of_a_shared_bundle(censo
     assert few > 0 and shown <= set(withheld_names(asked, tables, report, few + 2))
     assert "report/figures/models/cortisol/slopes.svg" in withheld_names(asked, tables, report, few + 2)
     assert "report/figures/models/cortisol/power.svg" not in withheld_names(asked, tables, report, few + 2)
-    assert withheld_names(asked, tables, report, 0) == []
+    assert withheld_names(asked, tables, report, 0) == {}
     cells = Cells(max(3, few + 1))
     assert "n = " not in str(predictor_section([censored], cells).blocks[1].rows)

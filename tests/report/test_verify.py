@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,11 +12,12 @@ import yaml
 from hpaxis.figures import save
 from hpaxis.moderation.figures import plot_forest, plot_model
 from hpaxis.report.build import page_blocks
-from hpaxis.report.bundle import few_people, is_shareable
+from hpaxis.report.bundle import COMPLEMENTS, LEFT_OUT, WITHOUT_COUNTS, few_people, is_shareable, withheld_tables
 from hpaxis.report.claims import CRATE, crate_outputs
 from hpaxis.report.crate import run_crate
 from hpaxis.report.moderation import forest_data
 from hpaxis.report.page import render
+from hpaxis.report.privacy import Cells, without_counts
 from hpaxis.report.provenance import checksum_table, sha256, versions
 from hpaxis.report.stored import drawn, dump_page, load_page
 from hpaxis.report.verify import check_folder
@@ -69,10 +71,19 @@ def bundle(folder, run, checksums, smallest=0, participants=False):
     crate = folder / CRATE
     crate.parent.mkdir(parents=True)
     crate.write_text(run_crate(config, checksums, outputs, plans, versions(), "c" * 64, None))
+    whole = {name: read_table(folder / "tables" / name) for name in withheld}
     for name in withheld:
         (folder / "tables" / name).unlink()
-    (folder / "withheld.tsv").write_text("\n".join(["table", *withheld]) + "\n")
+        if Path(name).name not in COMPLEMENTS:
+            write_table(without_counts(whole[name], Cells(smallest)), folder / "tables" / name)
+    call_withheld(folder, {n: LEFT_OUT if Path(n).name in COMPLEMENTS else WITHOUT_COUNTS for n in withheld})
     return folder
+
+
+def call_withheld(folder, names):
+    """Say of these tables, beside others, what was done: name to `LEFT_OUT` or `WITHOUT_COUNTS`."""
+    rows = {**withheld_tables(folder), **names}
+    write_table(pd.DataFrame(sorted(rows.items()), columns=["table", "what"]), folder / "withheld.tsv")
 
 
 def read_as(table, folder):
@@ -202,7 +213,29 @@ def set_column(name, column, value):
 
 def called_withheld(folder):
     table_path(folder, "warnings").unlink()
-    (folder / "withheld.tsv").write_text(f"table\nmoderation/{MODEL}/warnings.tsv\n")
+    call_withheld(folder, {f"moderation/{MODEL}/warnings.tsv": LEFT_OUT})
+
+
+def called_without_counts(folder):
+    """A table gone that the bundle says it has without its counts."""
+    table_path(folder, "warnings").unlink()
+    call_withheld(folder, {f"moderation/{MODEL}/warnings.tsv": WITHOUT_COUNTS})
+
+
+def halved_without_counts(folder):
+    """The interaction's SE halved, in a table that the bundle calls without counts, of which it has none."""
+    change(folder, "slope_differences", halve)
+    call_withheld(folder, {f"moderation/{MODEL}/slope_differences.tsv": WITHOUT_COUNTS})
+
+
+def model_called_withheld(folder):
+    """A model taken out whole, as if its complete cases were few fewer, though the page gives their share."""
+    gone = {}
+    for path in sorted((folder / f"tables/moderation/{MODEL}").glob("*.tsv")):
+        if path.stem not in ("plan", "refused"):
+            gone[f"moderation/{MODEL}/{path.name}"] = LEFT_OUT
+            path.unlink()
+    call_withheld(folder, gone)
 
 
 def of_page_and_blocks(pattern, new):
@@ -233,6 +266,9 @@ def names_exchanged(folder):
 
 MANIPULATIONS = {
     "a table taken out and called withheld": called_withheld,
+    "a table taken out and called without counts": called_without_counts,
+    "SE halved in a table called without counts": halved_without_counts,
+    "a model taken out and called withheld": model_called_withheld,
     "the lines in numbers, page and blocks alike": of_page_and_blocks(
         r'("Slope in control",\s+")[^"]+"', r'\g<1>0.05 [0.01, 0.09]"'
     ),
@@ -275,16 +311,30 @@ def test_the_honest_bundle_agrees_with_itself(honest):
     assert len(list(crate_outputs(honest))) > 30
 
 
-def test_the_honest_bundle_with_small_cells_withheld_agrees_with_itself(run, checksums, tmp_path):
-    folder = bundle(tmp_path / "b", run, checksums, smallest=5)
-    faults, _ = check_folder(folder, figures=False)
+@pytest.fixture
+def honest_withheld(run, checksums, cache):
+    if "withheld" not in cache:
+        cache["withheld"] = bundle(cache["folder"] / "withheld", run, checksums, smallest=5)
+    return cache["withheld"]
+
+
+def test_the_honest_bundle_with_small_cells_withheld_agrees_with_itself(honest_withheld):
+    faults, _ = check_folder(honest_withheld, figures=False)
     assert faults == []
-    assert "n_significant" in (folder / "withheld.tsv").read_text() or list((folder / "tables").rglob("*.tsv"))
+    assert {WITHOUT_COUNTS} <= set(withheld_tables(honest_withheld).values())
+    assert not any(few_people(p, 5) for p in (honest_withheld / "tables").rglob("*.tsv"))
 
 
-@pytest.mark.parametrize("what", MANIPULATIONS)
-def test_a_manipulation_is_told_though_checksums_agree(honest, tmp_path, what):
-    folder = shutil.copytree(honest, tmp_path / "b")
+# Those that use what a bundle may withhold, and two that do not.
+WITHHOLDING = [what for what in MANIPULATIONS if "called" in what]
+AT_FIVE = [*WITHHOLDING, "SE halved in coefficients, slopes and differences", "another verdict"]
+
+
+@pytest.mark.parametrize(
+    ("what", "smallest"), [*((what, 0) for what in MANIPULATIONS), *((what, 5) for what in AT_FIVE)]
+)
+def test_a_manipulation_is_reported_though_checksums_agree(honest, honest_withheld, tmp_path, what, smallest):
+    folder = shutil.copytree(honest_withheld if smallest else honest, tmp_path / "b")
     MANIPULATIONS[what](folder)
     agree(folder)
     faults, _ = check_folder(folder, figures="figure" in what)

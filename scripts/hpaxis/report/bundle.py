@@ -17,9 +17,9 @@ import yaml
 from scipy import stats
 
 from hpaxis.problems import InputError, Problem, raise_if_any
-from hpaxis.report.privacy import Cells, counts_few
+from hpaxis.report.privacy import Cells, counts_few, without_counts
 from hpaxis.report.provenance import sha256
-from hpaxis.report.read import read_results
+from hpaxis.report.read import NAMES, read_results
 from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
 from hpaxis.sizes import zip_problems
 from hpaxis.tables import FLOAT_FORMAT, read_table, whole_file
@@ -31,8 +31,11 @@ PERSONAL = frozenset({"participant_id", "dyad_id", "library_id", "hair_id", "key
 SMALL_CELLS = frozenset({"cohort/attrition.tsv", "cortisol/plate_by_arm.tsv"})
 # Who lacks a timepoint would follow from the n of these, beside that of the model.
 COMPLEMENTS = frozenset({"change.tsv"})
-# Tables of a shared bundle that were left out because they count few people.
+# Tables of a model that hold no number of people, and are in every bundle.
+STATED = frozenset({"plan", "refused"})
+# Tables that a shared bundle leaves out, or has without their counts, because they count few people.
 WITHHELD = "withheld.tsv"
+LEFT_OUT, WITHOUT_COUNTS = "left out", "without counts of people"
 README = """# Reviewer's bundle of one hpaxis run
 
 {what}
@@ -55,18 +58,20 @@ def bundle_files(config, tables, report, counts, participants):
     cpgs, molecules, reads to the path of the release. ``participants``: whether rows of participants go in.
     """
     smallest = config["report"]["smallest_cell"]
-    withheld = [] if participants else withheld_names(config, tables, report, smallest)
+    withheld = {} if participants else withheld_names(config, tables, report, smallest)
     what = PARTICIPANTS if participants else SHARED
-    files = {"README.md": README.format(what=what + _left_out(withheld)).encode("utf-8")}
+    files = {"README.md": README.format(what=what + _said(withheld)).encode("utf-8")}
     if withheld:
-        files[WITHHELD] = "".join(f"{name}\n" for name in ["table", *sorted(withheld)]).encode("utf-8")
+        files[WITHHELD] = _tsv(pd.DataFrame(sorted(withheld.items()), columns=["table", "what"]))
     sheet = _libraries(config)
     own = sheet[sheet["kind"] == "study"]
     for name, path in report.items():
         if f"report/{name}" not in withheld:
             files[f"report/{name}"] = Path(path).read_bytes()
     for name, path in tables.items():
-        if participants or (name not in SMALL_CELLS and is_shareable(path) and name not in withheld):
+        if withheld.get(name) == WITHOUT_COUNTS:
+            files[f"tables/{name}"] = _tsv(without_counts(read_table(path, text=NAMES), Cells(smallest)))
+        elif participants or (name not in SMALL_CELLS and is_shareable(path) and name not in withheld):
             files[f"tables/{name}"] = Path(path).read_bytes()
     released = {name: read_table(path) for name, path in counts.items()}
     if not participants:
@@ -82,27 +87,34 @@ def bundle_files(config, tables, report, counts, participants):
 
 
 def withheld_names(config, tables, report, smallest):
-    """Names of the tables and figures that a shared bundle leaves out because they count few people.
+    """Tables and figures that a shared bundle does not have whole because they count few people: name to what is done.
 
-    Where the n of complete cases, beside the n reported, would reveal how few people have a censored value, so would n
-    and degrees of freedom in every table of that model, and the points of its figures: of these only what the page
-    itself draws is kept.
+    A table of a model is there without its counts (`WITHOUT_COUNTS`), so that its other numbers can be compared; others
+    are left out. Where the n of complete cases, beside the n reported, would reveal how few people have a censored
+    value, so would n and degrees of freedom in every table of that model, and the points of its figures: all are left
+    out, and of the figures only what the page itself draws is kept.
     """
-    found = [n for n, p in tables.items() if is_shareable(p) and few_people(p, smallest)]
+    found = {n: WITHOUT_COUNTS if of_model(n) and Path(n).name not in COMPLEMENTS else LEFT_OUT
+             for n, p in tables.items() if is_shareable(p) and few_people(p, smallest)}  # fmt: skip
     cells = Cells(smallest)
     if cells.all_shown:
         return found
-    own = [p for n, p in tables.items() if n.startswith("moderation/") and n.endswith(".tsv") and "/apa/" not in n]
+    own = [p for n, p in tables.items() if of_model(n)]
     page = Path(report["report.json"]).read_text(encoding="utf-8")
     for result in read_results(own, config["models"]):
         if result.refused or not result.hides_complete(cells):
             continue
         here = f"moderation/{result.name}/"
-        found += [n for n, p in tables.items() if n.startswith(here) and is_shareable(p)
-                  and Path(n).stem not in ("plan", "refused") and n not in found]  # fmt: skip
+        found |= {n: LEFT_OUT for n, p in tables.items() if n.startswith(here) and is_shareable(p)
+                  and Path(n).stem not in STATED}  # fmt: skip
         drawn = [f"report/{n}" for n in report if n.startswith(f"figures/models/{result.name}/")]
-        found += [n for n in drawn if n not in page]
+        found |= {n: LEFT_OUT for n in drawn if n not in page}
     return found
+
+
+def of_model(name):
+    """Whether a table, by its name below the results, is one of a model, not one made for print."""
+    return name.startswith("moderation/") and name.endswith(".tsv") and "/apa/" not in name
 
 
 def is_shareable(path):
@@ -125,13 +137,20 @@ def few_people(path, smallest):
 
 
 def withheld_tables(folder):
-    """Return the names of tables that a bundle says it left out because they count few people."""
+    """Return what a bundle says it does not have whole because it counts few people: name to what was done."""
     path = Path(folder) / WITHHELD
-    return frozenset(path.read_text(encoding="utf-8").split("\n")[1:]) - {""} if path.is_file() else frozenset()
+    if not path.is_file():
+        return {}
+    table = read_table(path, text=("table", "what"))
+    return dict(zip(table["table"], table["what"], strict=True))
 
 
-def _left_out(withheld):
-    return f" Left out, since they count few people: {', '.join(sorted(withheld))}." if withheld else ""
+def _said(withheld):
+    said = ""
+    for what, sentence in ((LEFT_OUT, "Left out"), (WITHOUT_COUNTS, "Without their counts of people")):
+        names = [name for name, done in sorted(withheld.items()) if done == what]
+        said += f" {sentence}, since these are few: {', '.join(names)}." if names else ""
+    return said
 
 
 def numbered(released, own):
@@ -188,8 +207,11 @@ def crate_faults(folder):
     """Return (outputs compared, lines of those that differ): the crate's checksums against the bundle's files."""
     crate = yaml.safe_load((Path(folder) / "report" / "crate" / "ro-crate-metadata.json").read_text(encoding="utf-8"))
     compared, faults = 0, []
+    withheld = withheld_tables(folder)  # the crate has the checksums of these tables with their counts
     for entity in crate["@graph"]:
         name = entity.get("name", "")
+        if name in withheld:
+            continue
         path = Path(folder) / (name if name.startswith("report/") else f"tables/{name}")
         if entity["@id"].startswith("#output-") and path.is_file():
             compared += 1

@@ -31,9 +31,10 @@ from hpaxis.report.moderation import (
     region_table,
     slope_table,
 )
-from hpaxis.report.privacy import Cells, few_beside
+from hpaxis.report.numbers import MISSING
+from hpaxis.report.privacy import PEOPLE_CHECKS, PEOPLE_COUNTS, Cells, few_beside, without_counts
 from hpaxis.report.provenance import settings_digest
-from hpaxis.report.read import read_results
+from hpaxis.report.read import NAMES, read_results
 from hpaxis.report.scrutiny import (
     power_sentence,
     power_table,
@@ -44,6 +45,7 @@ from hpaxis.report.scrutiny import (
 )
 from hpaxis.report.stored import drawn, load_page
 from hpaxis.shipped import SCHEMAS
+from hpaxis.tables import read_table
 
 CRATE = "report/crate/ro-crate-metadata.json"
 PAGES = ("report", "methylation_quality")
@@ -57,18 +59,25 @@ OF_ALL_MODELS = ("The interaction (b₃) in every model", "Predictor by arm, in 
 
 
 def read_claims(folder):
-    """Return (config, results) of an unpacked bundle: the models' tables as far as they are there."""
+    """Return (config, results, whole) of an unpacked bundle: the models' tables, and those with all their counts."""
+    from hpaxis.report.bundle import withheld_tables
+
     folder = Path(folder)
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     below = folder / "tables" / "moderation"
     paths = [path for name in config["models"] for path in sorted((below / name).glob("*.tsv"))]
-    return config, read_results(paths, config["models"])
+    withheld = withheld_tables(folder)
+    # What the page says of notes is the same with and without the number that they begin with.
+    short = {name for name in withheld if {"check", *PEOPLE_COUNTS} & (_columns(name) or {"check"})}
+    whole = [path for path in paths if path.relative_to(folder / "tables").as_posix() not in short]
+    return config, *(read_results(found, config["models"]) for found in (paths, whole))
 
 
-def missing_files(folder, withheld=()):
+def missing_files(folder):
     """The crate’s outputs, and the tables that every model has, that should be in the bundle and are not.
 
-    ``withheld``: names that the bundle says it left out.
+    A table that the bundle calls withheld may be missing only where few people can follow from it
+    (`withheld_faults` says where not).
     """
     folder, expected = Path(folder), {}
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
@@ -81,11 +90,81 @@ def missing_files(folder, withheld=()):
             expected[path] = "the crate lists it"
     for page in ("report/report.html", "report/report.json", CRATE):
         expected[page] = "every bundle has it"
-    if Cells(config["report"]["smallest_cell"]).all_shown:  # then nothing is withheld, whatever the bundle says
-        withheld = ()
+    excused = _excused(folder, config)
     faults = [f"missing: {path} ({why})" for path, why in expected.items()
-              if not (folder / path).is_file() and path.removeprefix("tables/") not in withheld]  # fmt: skip
+              if not (folder / path).is_file() and path.removeprefix("tables/") not in excused]  # fmt: skip
     return len(expected), faults
+
+
+def _excused(folder, config):
+    """Names that a bundle may leave out as withheld: not one table of a model, but all of them, if the page hides its n.
+
+    Others may be where their schema has a column that counts people. Nothing is withheld where every count is shown.
+    """
+    from hpaxis.report.bundle import COMPLEMENTS, LEFT_OUT, STATED, withheld_tables
+
+    if Cells(config["report"]["smallest_cell"]).all_shown:
+        return set()
+    left = {name for name, what in withheld_tables(folder).items() if what == LEFT_OUT}
+    whole = {model for model in config["models"]
+             if {f"moderation/{model}/{t}.tsv" for t in set(NEEDED) - STATED} <= left and _hides_n(folder, model)}  # fmt: skip
+    excused = set()
+    for name in left:
+        parts = Path(name).parts
+        of = (
+            parts[1] if parts[0] == "moderation" else parts[3] if parts[:3] == ("report", "figures", "models") else None
+        )
+        if of in whole or Path(name).name in COMPLEMENTS or (of is None and _counts_people(name)):
+            excused.add(name)
+    return excused
+
+
+def _hides_n(folder, model):
+    """Whether the page’s overview of the models leaves out what complete cases explain, as it does where n is hidden."""
+    stored = Path(folder) / "report/report.json"
+    page = load_page(stored.read_text(encoding="utf-8"), lambda file: "")
+    rows = [row for block in every_block([Section("answer", "", tuple(page["answer"])), *page["sections"]])
+            if block.kind == "table" and block.title == OF_ALL_MODELS[0] for row in block.rows]  # fmt: skip
+    own = [row for row in rows if re.split(r" \(primary\)|: ", str(row[0]))[0] == model]
+    return bool(own) and all(row[-1] == MISSING for row in own)
+
+
+def _counts_people(name):
+    """Whether a table has, by its schema, a column that counts people, or a check or note that may."""
+    return bool({*PEOPLE_COUNTS, "check", "note", "what"} & (_columns(name) or set()))
+
+
+def _columns(name):
+    """The columns of a table by its schema; None without one."""
+    parts = Path(name).parts
+    path = SCHEMAS / f"{parts[0]}_{Path(name).stem}.schema.yaml"
+    return set(yaml.safe_load(path.read_text(encoding="utf-8")).get("properties", {})) if path.is_file() else None
+
+
+def withheld_faults(folder, config):
+    """What a bundle calls withheld: nothing where every count is shown, only what may be, and what really is."""
+    from hpaxis.report.bundle import LEFT_OUT, WITHOUT_COUNTS, withheld_tables
+
+    folder, faults = Path(folder), []
+    cells = Cells(config["report"]["smallest_cell"])
+    withheld = withheld_tables(folder)
+    excused = _excused(folder, config)
+    for name, what in withheld.items():
+        path = folder / (name if name.startswith("report/") else f"tables/{name}")
+        if cells.all_shown:
+            faults.append(f"withheld.tsv: {name}, but smallest_cell is {cells.smallest}")
+        elif what == WITHOUT_COUNTS:
+            if not path.is_file():
+                faults.append(f"missing: {name} (withheld.tsv says that it is there, without counts)")
+            elif not _counts_people(name):
+                faults.append(f"withheld.tsv: {name} has no counts of people to withhold")
+            else:
+                table = read_table(path, text=NAMES)
+                if not table.equals(without_counts(table, cells)):
+                    faults.append(f"{name}: has counts that withheld.tsv says it is without")
+        elif what != LEFT_OUT or path.is_file() or name not in excused:
+            faults.append(f"withheld.tsv: {name} need not be withheld")
+    return len(withheld), faults
 
 
 def crate_outputs(folder):
@@ -111,13 +190,10 @@ def _personal(name):
 
     if name in SMALL_CELLS:
         return True
-    parts = Path(name).parts
-    stem = f"{parts[0]}_{Path(name).stem}.schema.yaml"
-    path = SCHEMAS / stem
-    if not path.is_file():
+    columns = _columns(name)
+    if columns is None:
         return not name.endswith((".svg", ".html", ".json"))  # without a schema it is not known to be shareable
-    columns = yaml.safe_load(path.read_text(encoding="utf-8")).get("properties", {})
-    return bool(PERSONAL & set(columns))
+    return bool(PERSONAL & columns)
 
 
 def settings_faults(folder, config, results):
@@ -265,9 +341,12 @@ def _strip(result, same):
     if told.empty or "region" not in result.tables:
         return
     numbers = ["value", "count", "total", "p"]
-    again = robustness_table(result.tables, float(result.tables["region"]["alpha"].iloc[0]))
-    key = ["contrast", "check"]
-    told, again = (t[t["check"] != "single_deletions"].set_index(key)[numbers].astype(float) for t in (told, again))
+    region = result.tables["region"]
+    hidden = region["n_significant"].isna().any() or told.loc[told["check"] == "region", "count"].isna().any()
+    tables = {**result.tables, "region": region.fillna({"n_significant": 0})}
+    again = robustness_table(tables, float(region["alpha"].iloc[0]))
+    key, left = ["contrast", "check"], PEOPLE_CHECKS if hidden else PEOPLE_CHECKS[:1]
+    told, again = (t[~t["check"].isin(left)].set_index(key)[numbers].astype(float) for t in (told, again))
     shared = told.index.union(again.index)
     same(f"{result.name}, robustness and the tables it sums up", told.reindex(shared), again.reindex(shared))
 

@@ -86,6 +86,28 @@ def counts_few(table, cells):
     return any(cells.note(text) != str(text) for c in texts for text in table[c].dropna())
 
 
+def without_counts(table, cells):
+    """Return a model's table (a data frame) that counts few people without its counts, to be shared beside the others.
+
+    Counts of people are NA in every row, and the count of a check that has few with what follows from it; notes lose
+    the number that they begin with. Rows and all other numbers stay.
+    """
+    table = table.copy()
+    for column in PEOPLE_COUNTS:
+        if column in table:
+            table[column] = float("nan")
+    if {"check", "count", "total"} <= set(table):
+        table.loc[table["check"].isin(PEOPLE_CHECKS), ["count", "value"]] = float("nan")
+    for column in ("note", "what"):
+        if column in table:
+            shown = [text if pd.isna(text) else cells.note(text) for text in table[column]]
+            changed = pd.Series(shown, table.index).ne(table[column]) & table[column].notna()
+            if "value" in table:
+                table.loc[changed, "value"] = float("nan")
+            table[column] = shown
+    return table
+
+
 def few_beside(tables, cells):
     """Whether few people lie on one side of a place that the page gives, so that no figure may show who lies where.
 

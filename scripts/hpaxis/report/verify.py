@@ -25,8 +25,8 @@ def verify_bundle(bundle, cores=2):
         faults += found
         for line in lines:
             print(line)
-        for name in sorted(withheld_tables(folder)):
-            print(f"withheld, since it counts few people: {name}")
+        for name, what in sorted(withheld_tables(folder).items()):
+            print(f"{what}, since these are few: {name}")
         if (folder / "sheets").is_dir() and not _unreadable(faults):
             faults += _rerun(folder, cores)
             print("not run again: reads, and what needs their bases (the second caller's agreement)")
@@ -48,7 +48,7 @@ def check_folder(folder, figures=True):
     ``figures``: whether the models' figures are drawn again, which takes seconds for each.
     """
     try:
-        config, results = claims.read_claims(folder)
+        config, results, whole = claims.read_claims(folder)
         list(claims.crate_outputs(folder))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return [f"unreadable: config, crate or tables ({type(error).__name__})"], []
@@ -60,7 +60,8 @@ def check_folder(folder, figures=True):
         lines.append(f"{what}: {max(0, compared - len(differing))} of {compared} {unit}")
 
     checks = (
-        ("complete", "files that must be there are", lambda: claims.missing_files(folder, withheld_tables(folder))),
+        ("complete", "files that must be there are", lambda: claims.missing_files(folder)),
+        ("withheld", "tables that the bundle calls withheld may be", lambda: claims.withheld_faults(folder, config)),
         ("listed", "tables and figures are in the crate", lambda: claims.unlisted_files(folder)),
         ("crate", "outputs in the bundle have the checksum the crate states", lambda: crate_faults(folder)),
         ("settings", "settings agree with the crate, the plans and the tables",
@@ -69,9 +70,9 @@ def check_folder(folder, figures=True):
         ("tables", "numbers that stand in several tables are the same there", lambda: claims.cross_faults(results)),
         ("pages", "pages are what their blocks and figures give", lambda: claims.page_faults(folder)),
         ("claims", "tables and sentences of the page are what the models' tables give",
-         lambda: claims.claim_faults(folder, config, results)),
+         lambda: claims.claim_faults(folder, config, whole)),
         ("figures", "figures of models are what their tables give",
-         lambda: claims.figure_faults(folder, results, figures and claims.same_software(folder, versions()))),
+         lambda: claims.figure_faults(folder, whole, figures and claims.same_software(folder, versions()))),
     )  # fmt: skip
     for what, unit, check in checks:
         try:
