@@ -97,7 +97,7 @@ def missing_files(folder):
 
 
 def _excused(folder, config):
-    """Names that a bundle may leave out as withheld: not one table of a model, but all of them, if the page hides its n.
+    """Names that a bundle may leave out as withheld: of a model all tables or none, and all if the page hides its n.
 
     Others may be where their schema has a column that counts people. Nothing is withheld where every count is shown.
     """
@@ -120,7 +120,7 @@ def _excused(folder, config):
 
 
 def _hides_n(folder, model):
-    """Whether the page’s overview of the models leaves out what complete cases explain, as it does where n is hidden."""
+    """Whether the page’s overview of the models has no ΔR² of a model, as where the n of complete cases is hidden."""
     stored = Path(folder) / "report/report.json"
     page = load_page(stored.read_text(encoding="utf-8"), lambda file: "")
     rows = [row for block in every_block([Section("answer", "", tuple(page["answer"])), *page["sections"]])
