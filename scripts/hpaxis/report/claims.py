@@ -106,14 +106,14 @@ def _excused(folder, config):
     if Cells(config["report"]["smallest_cell"]).all_shown:
         return set()
     left = {name for name, what in withheld_tables(folder).items() if what == LEFT_OUT}
+    needed = set(NEEDED) - STATED
     whole = {model for model in config["models"]
-             if {f"moderation/{model}/{t}.tsv" for t in set(NEEDED) - STATED} <= left and _hides_n(folder, model)}  # fmt: skip
+             if {f"moderation/{model}/{table}.tsv" for table in needed} <= left and _hides_n(folder, model)}  # fmt: skip
     excused = set()
     for name in left:
         parts = Path(name).parts
-        of = (
-            parts[1] if parts[0] == "moderation" else parts[3] if parts[:3] == ("report", "figures", "models") else None
-        )
+        of_figure = parts[:3] == ("report", "figures", "models")
+        of = parts[1] if parts[0] == "moderation" else parts[3] if of_figure else None
         if of in whole or Path(name).name in COMPLEMENTS or (of is None and _counts_people(name)):
             excused.add(name)
     return excused
