@@ -87,6 +87,35 @@ def test_what_only_a_figure_or_a_check_reads_of_a_panel_changes_no_plan(tmp_path
     assert panels(3) != before
 
 
+def test_settings_of_assays_and_the_users_own_kits_are_bound_and_paths_are_not(tmp_path, monkeypatch):
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    config = yaml.safe_load((root / "config" / "config.yaml").read_text(encoding="utf-8"))
+    kits = tmp_path / "kits.tsv"
+    shutil.copy(root / "resources" / "kits.tsv", kits)
+    config["cortisol"] = {**config.get("cortisol", {}), "kits": str(kits)}
+
+    def locked(number, **methylation):
+        config["methylation"] = methylation
+        config["moderation"]["lock"] = str(tmp_path / f"lock{number}.json")
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        assert main(["lock", str(tmp_path / "config.yaml")]) == 0
+        return json.loads((tmp_path / f"lock{number}.json").read_text(encoding="utf-8"))
+
+    before = locked(1)
+    assert locked(2, pyrosequencing={"shared_sd": 0.5})["settings"]["methylation"] != before["settings"]["methylation"]
+    assert locked(3, genome={"min_mapping_quality": 5})["settings"]["methylation"] != before["settings"]["methylation"]
+    kits.rename(tmp_path / "elsewhere.tsv")
+    config["cortisol"]["kits"] = str(tmp_path / "elsewhere.tsv")
+    assert locked(4) == before
+    (tmp_path / "elsewhere.tsv").write_text(kits_without_the_last_row(tmp_path / "elsewhere.tsv"), encoding="utf-8")
+    assert locked(5)["inputs"]["kits"] != before["inputs"]["kits"]
+
+
+def kits_without_the_last_row(path):
+    return "".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:-1])
+
+
 FIT = ["fit", "TABLE", "--outcome", "y", "--predictor", "x", "--moderator", "g"]
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hpaxis.moderation import fit
+from hpaxis.moderation.apa import apa_note
 from hpaxis.moderation.design import Spec, build_design
 from hpaxis.moderation.linear import fit_linear
 from hpaxis.moderation.region import johnson_neyman, observed_region, region_table
@@ -277,3 +278,30 @@ def test_with_clusters_the_simultaneous_constant_is_the_integral_on_satterthwait
     assert found == pytest.approx(simultaneous_critical(V[0, 1] / np.sqrt(V[0, 0] * V[1, 1]), df, 0.05))
     # Never below the t of one value, never above Scheffe's constant of the whole line.
     assert stats.t.isf(0.025, df) <= found <= np.sqrt(2 * stats.f.isf(0.05, 2, df))
+
+
+def families_of_three_arms(families):
+    """60 people of three arms, sorted into families of unequal size."""
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"x": rng.normal(size=60), "z": rng.normal(size=60), "arm": np.resize(["a", "b", "c"], 60)})
+    data["k"] = [f"g{v}" for v in np.sort(rng.integers(0, families, 60))]
+    return data.assign(y=data["x"] * (data["arm"] == "b") + rng.normal(size=60))
+
+
+def test_a_joint_test_with_clusters_equals_clubsandwichs_htz():
+    """R 4.2.2, clubSandwich: Wald_test(m, constrain_zero(...), vcovCR(m, cluster, "CR2"), test = "HTZ")."""
+    asked = {"outcome": "y", "predictor": "x", "moderator": "arm", "covariates": ["z"], "cluster": "k"}
+    s = fit(families_of_three_arms(14), **asked, covariance="CR2").fit.set_index("statistic")
+    numbers = ["value", "df1", "df2", "p"]
+    np.testing.assert_allclose(
+        s.loc["wald_interaction", numbers].astype(float), [25.27345906154, 2, 5.32513782343, 0.00191372611], rtol=1e-8
+    )
+    np.testing.assert_allclose(
+        s.loc["wald_omnibus", numbers].astype(float), [3.895139335880, 6, 2.984152037192, 0.146728159523], rtol=1e-8
+    )
+
+
+def test_fewer_clusters_than_a_joint_test_needs_leave_it_out():
+    few = fit(families_of_three_arms(4), outcome="y", predictor="x", moderator="arm", covariance="CR2", cluster="k")
+    assert few.fit.set_index("statistic").loc["wald_omnibus", ["value", "df2", "p"]].isna().all()
+    assert "whole model not tested: too few clusters for 5 coefficients" in apa_note(few.fit, "CR2")

@@ -8,6 +8,7 @@ from hpaxis.moderation import Spec, fit
 from hpaxis.moderation.change import change_table
 from hpaxis.moderation.compliance import dose_table
 from hpaxis.moderation.design import build_design
+from hpaxis.moderation.diagnostics import warning_table
 from hpaxis.moderation.generalised import fit_generalised, generalised_effects, generalised_table
 from hpaxis.moderation.mixed import mixed_table
 from hpaxis.moderation.prior import prior_table
@@ -311,6 +312,24 @@ def test_cr2_with_a_therapist_in_both_arms_and_others_in_one_equals_clubsandwich
     assert (drawn["failed"] < 100).all()
     corrected = corrected_table(result.linear, np.full(60, 0.3), 100, np.random.default_rng(1))
     assert {"naive", "regression calibration"} <= set(corrected["method"])
+
+
+def test_controls_without_a_therapist_stay_where_others_have_one():
+    """They are clusters of their own, as clubSandwich has them above, and a warning says so."""
+    named, asked = shared_therapists(), {"outcome": "y", "predictor": "x", "moderator": "arm"}
+    asked |= {"covariance": "CR2", "cluster": "therapist"}
+    blank = named.assign(therapist=named["therapist"].mask(named["therapist"].str.startswith("alone")))
+    blank = blank.set_index(pd.Index([f"{i:03d}" for i in range(60)], name="participant_id"))
+    result = fit(blank, **asked)
+    assert result.used["included"].all()
+    np.testing.assert_allclose(
+        result.coefficients[["estimate", "se", "df"]], fit(named, **asked).coefficients[["estimate", "se", "df"]]
+    )
+    row = warning_table(result).set_index("code").loc["clusters_of_one"]
+    assert row["value"] == 12
+    assert row["what"] == "rows of control without therapist are clusters of their own (partial nesting)"
+    with pytest.raises(InputError, match="therapist"):
+        fit(blank.assign(therapist=None), **asked)
 
 
 def test_twins_who_share_arm_and_predictor_count_as_their_family():

@@ -176,6 +176,8 @@ def _p(value):
 
 
 def _f(row):
+    if np.isnan(row["value"]):
+        return f"not tested: too few clusters for {int(row['df1'])} coefficients"
     p = _p(row["p"])
     df2 = f"{row['df2']:.0f}" if row["df2"] % 1 == 0 else f"{row['df2']:.1f}"
     return f"F({int(row['df1'])}, {df2}) = {row['value']:.2f}, p {p if p.startswith('<') else '= ' + p}"

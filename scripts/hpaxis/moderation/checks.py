@@ -40,7 +40,7 @@ def check_model(
     if table is not None and not problems:
         data, _ = model_rows(table, entry, arms)
         cases, _ = complete_cases(prepared(data, spec), spec.columns)
-        problems += data_problems(cases, spec, config_file)
+        problems += data_problems(cases, spec, config_file, data)
     return [_placed(p, name, config_file) for p in problems]
 
 

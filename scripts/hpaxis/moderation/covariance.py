@@ -39,6 +39,21 @@ class Covariance:
             return np.full(len(C), float(self.df_residual))
         return _satterthwaite(self._parts, C)
 
+    def joint_test(self, C, estimates):
+        """Return (F, df1, df2) that the contrasts ``C`` (q, k) with these estimates (q,) are all zero.
+
+        Under CR2 it is Hotelling's approximation with the degrees of freedom of Pustejovsky & Tipton (2018), called
+        HTZ there; Satterthwaite's where q is 1. F and df2 are NaN where there are too few clusters for q contrasts.
+        """
+        q = len(C)
+        eta = float(self.df_residual) + q - 1 if self._parts is None else _hotelling(self._parts, C)
+        df2, V = eta - q + 1, C @ self.matrix @ C.T
+        scale = 1 / np.sqrt(np.diag(V))
+        if df2 <= 0 or np.linalg.matrix_rank(V * np.outer(scale, scale), hermitian=True) < q:
+            return np.nan, q, np.nan
+        Q = estimates @ np.linalg.solve(V, estimates)
+        return Q / q * (1.0 if self._parts is None else df2 / eta), q, df2
+
     @property
     def df_is_constant(self):
         """Whether every contrast has the same degrees of freedom, so that the region has a closed form."""
@@ -178,3 +193,16 @@ def _satterthwaite(products, C):
     """Return (trace G)^2 / trace(G^2) of each contrast, G_gh = c' products_gh c; products (groups, groups, k, k)."""
     G = np.einsum("mk,ghkl,ml->mgh", C, products, C, optimize=True)
     return np.einsum("mgg->m", G) ** 2 / (G**2).sum(axis=(1, 2))
+
+
+def _hotelling(products, C):
+    """Return eta, for which the covariance of C is nearest a Wishart: q (q + 1) over the variance of its entries.
+
+    D = sum of u_g u_g', u_g the score of a cluster scaled so that E(D) = I; ``products`` as in `_satterthwaite`.
+    """
+    K = np.einsum("sk,ghkl,tl->ghst", C, products, C, optimize=True)
+    values, vectors = np.linalg.eigh(np.einsum("ggst->st", K))
+    root = vectors / np.sqrt(values) @ vectors.T
+    K = root @ K @ root
+    own = np.einsum("ghss->gh", K)
+    return len(C) * (len(C) + 1) / ((own**2).sum() + np.einsum("ghst,ghts->", K, K))

@@ -14,6 +14,8 @@ INTERCEPT = "(Intercept)"
 MINIMUM_PER_ARM = 5
 # Share of a column that must be its own: R drops a column below the same limit.
 NEARLY = 1e-7
+# What a person without a cluster is called as a cluster of their own.
+ALONE = "(alone) "
 ROLES = ("outcome", "predictor", "moderator", "covariates")
 
 
@@ -192,28 +194,17 @@ def label(value):
 def prepared(data, spec):
     """Return the data as the model reads them: declared factors as groups, people without a cluster on their own.
 
-    An arm in which nobody has a cluster (therapists of the treatment arm only) is partially nested: each of its
-    people is a cluster of one (Bauer, Sterba & Hallfors, 2008). In an arm where some have one, a missing cluster stays
-    missing.
+    Therapists of the treatment arm only, or seen by some: each person without one is a cluster of one (Bauer, Sterba &
+    Hallfors, 2008). Where nobody has one, the column stays empty.
     """
     changed = {name: _groups_of(data[name]) for name in spec.factors if name in data and not is_factor(data[name])}
-    if spec.cluster is not None and {spec.cluster, spec.moderator} <= set(data.columns):
-        alone = unclustered(data, spec)
+    if spec.cluster in data and data[spec.cluster].notna().any():
+        alone = data[spec.cluster].isna().to_numpy()
         if alone.any():
-            own = [f"(alone) {name}" for name in data.index[alone]]
             column = data[spec.cluster].astype(object).map(label, na_action="ignore")
-            column[alone] = own
+            column[alone] = [f"{ALONE}{name}" for name in data.index[alone]]
             changed[spec.cluster] = column
     return data.assign(**changed) if changed else data
-
-
-def unclustered(data, spec):
-    """Return which rows (n,) lie in an arm where nobody has a cluster, while another arm has clusters."""
-    missing, moderator = data[spec.cluster].isna(), data[spec.moderator]
-    if not (is_factor(moderator) or moderator.nunique() == 2) or missing.all():
-        return np.zeros(len(data), dtype=bool)
-    nobody = missing.groupby(moderator, observed=True).transform("all")
-    return (nobody.eq(True) & moderator.notna()).to_numpy()
 
 
 def _groups_of(column):
@@ -259,7 +250,7 @@ def build_design(data, spec, source="data"):
     """
     raise_if_any(name_problems(spec, list(data.columns), source))
     cases, used = complete_cases(prepared(data, spec), spec.columns, source)
-    raise_if_any(data_problems(cases, spec, source))
+    raise_if_any(data_problems(cases, spec, source, data))
     cases = cases.copy()
     scales = _scales(cases, spec)
     for name in _standardised(spec):
@@ -397,14 +388,24 @@ def name_problems(spec, columns, source="data"):
     return problems
 
 
-def data_problems(cases, spec, source="data"):
-    """Return the problems of the complete cases: too few, constant columns, thin arms, a leaked outcome."""
+def data_problems(cases, spec, source="data", rows=None):
+    """Return the problems of the complete cases: too few, constant columns, thin arms, a leaked outcome.
+
+    ``rows`` are all rows, complete or not: with them, columns without values are named where cases are too few.
+    """
     problems = []
 
     def add(what, remedy, column=None, value=None):
         problems.append(Problem(source, what, remedy, column=column, value=value))
 
     if len(cases) < spec.minimum_per_arm:
+        for name in spec.columns if rows is not None else ():
+            if (n := int(rows[name].notna().sum())) < spec.minimum_per_arm:
+                add(
+                    f"has {n or 'no'} values in {len(rows)} rows", "fill the column, or leave it out of the model", name
+                )
+        if problems:
+            return problems
         add(f"has {len(cases)} complete rows for the model's columns", "see which values are missing", spec.outcome)
         return problems
     if spec.weights is not None and (is_factor(cases[spec.weights]) or not (cases[spec.weights] > 0).all()):

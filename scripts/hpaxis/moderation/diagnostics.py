@@ -5,6 +5,8 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.diagnostic import het_breuschpagan
 
+from hpaxis.moderation.design import ALONE
+
 COLUMNS = ["code", "value", "limit", "what", "remedy"]
 # Leverage and skew from which the calibration table shows HC3 off its nominal level.
 SKEW = 1.0
@@ -115,10 +117,13 @@ def _row_warnings(design):
     """Rows that belong together but are read as independent, and people without a cluster."""
     rows, data, cluster = [], design.data, design.spec.cluster
     if cluster is not None:
-        alone = data[cluster].astype(str).str.startswith("(alone) ").sum()
-        if alone:
-            what = f"{alone} rows are in an arm without {cluster}: each is a cluster of its own (partial nesting)"
-            rows.append(("clusters_of_one", float(alone), 0.0, what, "say so beside the claim"))
+        alone = data[cluster].astype(str).str.startswith(ALONE).to_numpy()
+        if alone.any():
+            levels = design.moderator.levels or ()
+            where = [f"of {a}" for a in levels if (design.arm == a)[alone].any()]
+            what = f"rows {' and '.join(where)} without {cluster} are clusters of their own (partial nesting)"
+            remedy = "say so beside the claim; where a cluster exists but was not recorded, fill it in"
+            rows.append(("clusters_of_one", float(alone.sum()), 0.0, " ".join(what.split()), remedy))
         return rows
     if "dyad_id" in data and (together := int(data["dyad_id"].dropna().duplicated(keep=False).sum())):
         what = f"{together} rows share a dyad with another row but are read as independent"

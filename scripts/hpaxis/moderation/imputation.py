@@ -189,9 +189,9 @@ PRODUCT = "(product)"
 def fit_imputed(data, spec, kind, m, rng, auxiliary=(), limits=None):
     """Fit a model on ``m`` imputations and pool it. Returns ``(LinearFit, Imputations)``.
 
-    Rows without a moderator arm, a cluster or a weight are left out; all others count. Standardised columns take the
-    scale of the complete cases, so that estimates stand beside theirs. With a continuous moderator the product
-    is imputed as a column of its own. ``limits`` as in `impute`, on the data's scale.
+    Rows without a moderator arm or a weight are left out; all others count, people without a cluster as their own.
+    Standardised columns take the scale of the complete cases, so that estimates stand beside theirs. With a continuous
+    moderator the product is imputed as a column of its own. ``limits`` as in `impute`, on the data's scale.
     """
     scales = build_design(data, spec).scales
     data = prepared(data, spec)

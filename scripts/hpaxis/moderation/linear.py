@@ -81,17 +81,9 @@ def coefficient_table(fit):
 def wald_f(fit, columns):
     """Return (F, df1, df2, p) that the coefficients in ``columns`` are all zero, with the fit's covariance.
 
-    Under CR2 one coefficient has Satterthwaite's df; several have the clusters less one (an approximation).
+    F, df2 and p are NaN where CR2 has too few clusters for as many coefficients.
     """
-    q = len(columns)
-    b = fit.beta[columns]
-    F = b @ np.linalg.solve(fit.cov.matrix[np.ix_(columns, columns)], b) / q
-    if fit.cov.kind != "CR2":
-        df2 = float(fit.cov.df_residual)
-    elif q == 1:
-        df2 = fit.cov.df(np.eye(len(fit.beta))[columns])[0]
-    else:
-        df2 = float(fit.cov.clusters - 1)
+    F, q, df2 = fit.cov.joint_test(np.eye(len(fit.beta))[columns], fit.beta[columns])
     return F, q, df2, stats.f.sf(F, q, df2)
 
 

@@ -46,6 +46,8 @@ def check_statistics(claims, level=0.95):
                 continue
             try:
                 values[known] = Printed.read(cell)
+                if known in ("df", "df1", "df2"):
+                    values[known].take_whole_as_exact()
             except ValueError:
                 what, remedy = "is no printed number", "write it as in the paper, such as .17 or < .001"
                 problems.append(Problem("claims", what, remedy, row=i, column=str(key), value=cell))
@@ -86,6 +88,11 @@ class Printed:
             return cls(text, value, value, np.inf)
         return cls(text, value, value - half, value + half)
 
+    def take_whole_as_exact(self):
+        """Of degrees of freedom: 40 is 40, while 7.0 (Satterthwaite's) stands for 6.95 to 7.05."""
+        if "." not in self.text:
+            self.low = self.high = self.value
+
     @property
     def exact(self):
         """Whether it is a plain number, not a bound."""
@@ -95,34 +102,33 @@ class Printed:
 def _check(v, level):
     """Every rule whose inputs were printed."""
     out = []
-    df = v.get("df") or v.get("df2")
+    df = next((name for name in ("df", "df2") if name in v), None)
     if {"F", "df1", "df2"} <= v.keys():
-        out.append(_compare(v, "p", "F, df1, df2", lambda F: stats.f.sf(F, v["df1"].value, v["df2"].value), "F"))
+        own = ("F", "df1", "df2")
+        out.append(_compare(v, "p", "F, df1, df2", stats.f.sf, *own))
         if "dR2" not in v:
-            out.append(
-                _compare(
-                    v, "R2", "F, df1, df2", lambda F: F * v["df1"].value / (F * v["df1"].value + v["df2"].value), "F"
-                )
-            )
+            out.append(_compare(v, "R2", "F, df1, df2", lambda F, d1, d2: F * d1 / (F * d1 + d2), *own))
     if {"df1", "df2"} <= v.keys() and "dR2" in v and "R2" in v:
-        out.append(_compare(v, "F", "dR2, R2, df1, df2",
-                            lambda d, r: d / v["df1"].value / ((1 - r) / v["df2"].value), "dR2", "R2"))  # fmt: skip
+        own = ("dR2", "R2", "df1", "df2")
+        out.append(_compare(v, "F", "dR2, R2, df1, df2", lambda d, r, d1, d2: d / d1 / ((1 - r) / d2), *own))
     elif {"R2", "df1", "df2"} <= v.keys():
-        out.append(_compare(v, "F", "R2, df1, df2", lambda r: r / v["df1"].value / ((1 - r) / v["df2"].value), "R2"))
-        out.append(_compare(v, "p", "R2, df1, df2", lambda r: stats.f.sf(
-            r / v["df1"].value / ((1 - r) / v["df2"].value), v["df1"].value, v["df2"].value), "R2"))  # fmt: skip
+        own = ("R2", "df1", "df2")
+        out.append(_compare(v, "F", "R2, df1, df2", lambda r, d1, d2: r / d1 / ((1 - r) / d2), *own))
+        sf = stats.f.sf
+        out.append(_compare(v, "p", "R2, df1, df2", lambda r, d1, d2: sf(r / d1 / ((1 - r) / d2), d1, d2), *own))
     if {"b", "SE"} <= v.keys():
         out.append(_compare(v, "t", "b, SE", lambda b, s: b / s, "b", "SE"))
         if df is not None:
-            out.append(_compare(v, "p", "b, SE, df", lambda b, s: 2 * stats.t.sf(abs(b / s), df.value), "b", "SE"))
-            half = stats.t.isf((1 - level) / 2, df.value)
+            own, tail = ("b", "SE", df), (1 - level) / 2
+            out.append(_compare(v, "p", "b, SE, df", lambda b, s, d: 2 * stats.t.sf(abs(b / s), d), *own))
             for end, sign in (("low", -1), ("high", 1)):
                 if end in v:
-                    out.append(_compare(v, end, "b, SE, df", lambda b, s, k=sign: b + k * half * s, "b", "SE"))
+                    out.append(_compare(v, end, "b, SE, df", lambda b, s, d, k=sign: b + k * stats.t.isf(tail, d) * s,
+                                        *own))  # fmt: skip
     if "t" in v and df is not None:
-        out.append(_compare(v, "p", "t, df", lambda t: 2 * stats.t.sf(abs(t), df.value), "t"))
+        out.append(_compare(v, "p", "t, df", lambda t, d: 2 * stats.t.sf(abs(t), d), "t", df))
     if {"b", "p"} <= v.keys() and "SE" not in v and df is not None and v["p"].exact and v["p"].low > 0:
-        out.append(_compare(v, "SE", "b, p, df", lambda b, p: abs(b) / stats.t.isf(p / 2, df.value), "b", "p"))
+        out.append(_compare(v, "SE", "b, p, df", lambda b, p, d: abs(b) / stats.t.isf(p / 2, d), "b", "p", df))
     if {"b", "F"} <= v.keys() and "SE" not in v and v.get("df1") and v["df1"].value == 1:
         out.append(_compare(v, "SE", "b, F", lambda b, F: abs(b) / np.sqrt(F), "b", "F"))
     return out

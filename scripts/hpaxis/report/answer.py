@@ -14,7 +14,7 @@ from hpaxis.report.models import (
     shape_sentence,
 )
 from hpaxis.report.moderation import slopes_figure
-from hpaxis.report.numbers import count, digits_for, fixed, interval, p_phrase, significant, words
+from hpaxis.report.numbers import count, degrees, digits_for, fixed, interval, p_phrase, significant, words
 
 JUDGED = (
     "Whether a treatment buffers an effect is judged on this difference of slopes (b₃) alone. That one arm’s slope "
@@ -51,9 +51,9 @@ def answer(results, after_randomisation, cells, truth=None, libraries=None, curv
     ]
     if len(rows) > 1:
         others = tuple(sentence(difference_sentence(primary, row)) for row in rows[1:])
-        joint = f"F({fixed(primary.fit('wald_interaction', 'df1'), 0)}, "
-        joint += f"{fixed(primary.fit('wald_interaction', 'df2'), 0)}) = {fixed(primary.fit('wald_interaction'))}"
-        joint += f", p {p_phrase(primary.fit('wald_interaction', 'p'))}"
+        F, df1, df2, p = (primary.fit("wald_interaction", part) for part in ("value", "df1", "df2", "p"))
+        joint = f"F({degrees(df1)}, {degrees(df2)}) = {fixed(F)}, p {p_phrase(p)}"
+        joint = joint if F == F else "not tested, there are too few clusters"  # NaN is not itself
         # Its degrees of freedom would show how many are complete cases.
         blocks += [Items(others), *([] if hidden else [Paragraph(f"All slopes at once: {joint}.")])]
     blocks.append(Paragraph(" ".join([*(verdict(primary, row) for row in rows), JUDGED])))

@@ -11,6 +11,7 @@ from hpaxis.report.numbers import (
     MISSING,
     bounded,
     count,
+    degrees,
     digits_for,
     fixed,
     interval,
@@ -523,8 +524,8 @@ def fit_table(result, folded=False):
     }
     for statistic, name in names.items():
         df1, df2 = result.fit(statistic, "df1"), result.fit(statistic, "df2")
-        degrees = f"{fixed(df1, 0)}, {fixed(df2, 0 if df2 == round(df2) else 1)}"
-        rows.append((name, fixed(result.fit(statistic)), degrees, p_value(result.fit(statistic, "p"))))
+        both = f"{degrees(df1)}, {degrees(df2)}"
+        rows.append((name, fixed(result.fit(statistic)), both, p_value(result.fit(statistic, "p"))))
     rows += [
         ("n", count(result.fit("n")), "", ""),
         ("Largest leverage", bounded(result.fit("max_leverage"), 2), "", ""),

@@ -20,6 +20,11 @@ def fixed(value, digits=2):
     return f"{MINUS}{text}" if value < 0 and float(text) != 0 else text
 
 
+def degrees(value):
+    """Return degrees of freedom: whole, or with one decimal."""
+    return fixed(value, 0 if _absent(value) or value == round(value) else 1)
+
+
 def bounded(value, digits=2):
     """Return a number that lies in -1 to 1 by definition (a p, an r, an R²), without its leading zero."""
     text = fixed(value, digits)

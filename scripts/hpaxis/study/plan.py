@@ -1,7 +1,7 @@
 """What of a study its plan lock binds: title, settings, sheets, panels and version; and writing the lock."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,11 @@ from hpaxis.tables import read_table
 SECTIONS = ("methylation", "cortisol", "cohort", "moderation")
 
 
-# Paths, and how reads are given: a bundle of the study names its files otherwise and means the same data.
-ELSEWHERE = {("methylation", "genome"), ("methylation", "pyrosequencing"), ("cortisol", "kits")}
+# Paths, and how an export's positions are named: a bundle of the study gives these otherwise and means the same data.
+ELSEWHERE = {
+    ("methylation", "genome", "fasta"), ("methylation", "pyrosequencing", "positions"),
+    ("methylation", "pyrosequencing", "alias_scheme"), ("cortisol", "kits"), ("moderation", "lock"),
+}  # fmt: skip
 PEOPLE = ("library_id", "participant_id", "timepoint", "kind", "expected_percent")
 
 
@@ -34,9 +37,7 @@ def facts(study: Study) -> dict[str, Any]:
     config, schema = study.config, config_schema()["properties"]
     settings: dict[str, str] = {"seed": digest(config["seed"]), "arms": digest(config["arms"])}
     for name in SECTIONS:
-        section = chosen(config[name], schema[name])
-        left = {k: v for k, v in section.items() if k != "lock" and (name, k) not in ELSEWHERE}
-        settings[name] = digest(left)
+        settings[name] = digest(_bound(config[name], schema[name], (name,)))
     inputs = {
         "participants": _table(study.participants, study.participants.columns),
         "libraries": _table(study.libraries, PEOPLE),
@@ -45,9 +46,26 @@ def facts(study: Study) -> dict[str, Any]:
     }
     if not study.saliva_cortisol.empty:
         inputs["saliva_cortisol"] = _table(study.saliva_cortisol, study.saliva_cortisol.columns)
+    if config["cortisol"]["kits"] is not None:
+        inputs["kits"] = hashlib.sha256(Path(config["cortisol"]["kits"]).read_bytes()).hexdigest()
     folders = [panel_folder(name) for name in study.libraries["panel"].dropna().unique()]
     inputs["panels"] = digest(sorted(_folder(folder) for folder in folders if folder.is_dir()))
     return {"study": config["study"]["title"], "settings": settings, "inputs": inputs, "code": version("hpaxis")}
+
+
+def _bound(section: dict[str, Any], schema: Mapping[str, Any], at: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a section chooses beside its defaults, at any depth, without what stands in ELSEWHERE."""
+    bound = {}
+    for key, value in chosen(section, schema).items():
+        here = (*at, key)
+        if here in ELSEWHERE:
+            continue
+        if any(path[:-1] == here for path in ELSEWHERE):
+            value = _bound(value, schema["properties"][key], here)
+            if not value:
+                continue
+        bound[key] = value
+    return bound
 
 
 def mask(study: Study) -> int | None:

@@ -84,9 +84,11 @@ def clustered(cars):
     """CR2 with Satterthwaite's degrees of freedom, and influence."""
     r = fit(cars, outcome="mpg", predictor="hp", moderator="wt", covariance="CR2", cluster="carb", at=[3])
     slope = r.slopes.iloc[0]
+    joint = r.fit.set_index("statistic").loc["wald_omnibus"]
     i = influence_table(fit(cars, outcome="mpg", predictor="hp", moderator="wt").linear)
     return {
         "CR2 se": r.coefficients["se"], "CR2 df": r.coefficients["df"], "CR2 p": r.coefficients["p"],
+        "CR2 joint": joint[["value", "df2", "p"]],
         "CR2 slope": slope[["estimate", "se", "df", "low", "high"]],
         "influence dfbetas": i["dfbetas"], "influence cook": i["cooks_d"], "influence hat": i["leverage"],
         "influence studentised": i["studentised"],

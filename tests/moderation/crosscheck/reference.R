@@ -64,6 +64,8 @@ for (kind in names(V)) {
 
 m <- lm(mpg ~ hp * wt, cars); V <- vcovCR(m, cluster = cars$carb, type = "CR2")
 tests <- coef_test(m, vcov = V, test = "Satterthwaite")
+joint <- Wald_test(m, constrain_zero(2:4), vcov = V, test = "HTZ")
+put("CR2 joint", c(joint$Fstat, joint$df_denom, joint$p_val))
 put("CR2 se", tests$SE); put("CR2 df", tests$df_Satt); put("CR2 p", tests$p_Satt)
 slope <- linear_contrast(m, vcov = V, contrasts = matrix(c(0, 1, 0, 3), 1), test = "Satterthwaite")
 put("CR2 slope", c(slope$Est, slope$SE, slope$df, slope$CI_L, slope$CI_U))
