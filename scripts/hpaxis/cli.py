@@ -42,6 +42,7 @@ def check(config_path: Study = None, configfile: Config = None) -> None:
     Says what was read as what, which inputs changed since the report, and which results no sheet names any more.
     """
     from hpaxis.config import read_config
+    from hpaxis.report.numbers import plural
     from hpaxis.study import load_study
     from hpaxis.study.describe import described
     from hpaxis.study.traces import left_over, stale_inputs
@@ -56,11 +57,11 @@ def check(config_path: Study = None, configfile: Config = None) -> None:
         print(f"changed since the report: {file} {why}")
     for path in left_over(study):
         print(f"named by no sheet any more: {path}")
-    counts = {
-        "libraries": len(study.libraries), "participants": len(study.participants), "hair samples": len(study.hair),
-        "cortisol plates": len(study.plates), "models": len(study.models),
-    }  # fmt: skip
-    print(f"no problems: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+    found = (
+        (study.libraries, "library", "libraries"), (study.participants, "participant", None),
+        (study.hair, "hair sample", None), (study.plates, "cortisol plate", None), (study.models, "model", None),
+    )  # fmt: skip
+    print(f"no problems: {', '.join(plural(len(rows), one, many) for rows, one, many in found)}")
 
 
 @command(app, "forget", "hpaxis forget P017 my_study.yaml", "hpaxis forget P017 my_study.yaml --yes")

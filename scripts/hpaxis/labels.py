@@ -24,6 +24,8 @@ SPELT = (
     (r"\bfkbp5\b", "FKBP5"),
     (r"\boberlander\b", "Oberlander"),
 )
+# Abbreviations that are written with capitals where they are a word of a column's name.
+CAPITALS = {name.lower(): name for name in ("PTSD", "ACE", "ACEs", "BMI", "IQ", "SES", "DNA", "HPA", "ADHD")}
 PARTNERS = ("child", "parent")
 POPULATIONS = {"child": "children", "parent": "parents"}
 
@@ -44,7 +46,7 @@ def column_label(name: str) -> str:
     ):
         if name.endswith(suffix):
             return f"{index_label(name.removesuffix(suffix))} methylation{scale}"
-    return name.replace("_", " ")
+    return " ".join(CAPITALS.get(word, word) for word in name.split("_"))
 
 
 def index_label(name: str) -> str:

@@ -229,7 +229,7 @@ def test_arms_aliased_with_plates_are_an_error(plates, hair, settings):
     where = plates["estimates"].query("role == 'sample'").set_index("sample")["plate_id"]
     arm = hair["hair_id"].map(where).map({"P01": "control", "P02": "treatment"})
     people = pd.DataFrame({"participant_id": hair["participant_id"], "arm": arm})
-    with pytest.raises(InputError, match=r"arms cannot be told from plates .P01: 20 control, 0 treatment"):
+    with pytest.raises(InputError, match=r"arms cannot be distinguished from plates .P01: 20 control, 0 treatment"):
         collect(plates, NOTHING, hair, people, ARMS, settings)
 
 

@@ -89,7 +89,7 @@ def test_an_interval_with_zero_shows_neither_difference_nor_likeness(fitted):
     text = text_of(answer(with_b3(fitted(), -0.2, 1.2, 0.5), True))
     assert "includes zero" in text and "do not show that the slopes differ" in text
     assert "from −0.20 to 1.20 remain compatible" in text
-    assert "these data do not show a difference in the change in competence" in text and "zero included" in text
+    assert "these data do not show that the change in competence per SD of" in text and "zero included" in text
     assert "as buffering would" not in text and "which is moderation" not in text
 
 
@@ -219,7 +219,7 @@ def test_the_strip_has_every_check_of_robustness_of_the_answer(fitted):
     assert named["Influence"].said.endswith(" lose significance" if shown else " gain significance")
     assert "adjusted over 7 predictors" in named["Family"].said
     assert named["Region"].verdict == ("warn" if shown else "pass")
-    assert "nowhere in the observed range" in named["Region"].said
+    assert "not shown to differ anywhere in the observed range" in named["Region"].said
     # A range stands for a small count, and the verb beside it is the same whatever the count is.
     few = []
     for n in (1, 3):
@@ -246,7 +246,7 @@ def test_a_model_says_which_slopes_are_not_excluded_and_where_the_lines_cross(fi
     assert f"{row['n_below']:.0f} of {row['n']:.0f} people lie below" in text
     text = said(crossing_kind="outside", margin=0.3, tost_arm_p=0.02, tost_reference_p=0.4, tost_difference_p=0.6)
     assert "0.30, by two one-sided tests: treatment p = .020, control p = .400, difference p = .600" in text
-    assert "the interval has no two ends" in text
+    assert "the interval of the crossing point is not bounded" in text
 
 
 def test_a_baseline_predictor_was_measured_before_randomisation(fitted):

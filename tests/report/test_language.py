@@ -14,6 +14,13 @@ PHRASES = (
     r"by another way\b", r"what single people do", r"a pass may carry", r"\bstands in row\b", r"Where what stands",
     r"\b(?:off|of) the begin\b", r"\bfalls? away\b", r"\bplace nothing\b", r"\btwice running\b", r"\blone read\b",
     r"\b(?:record|letter|sign|job|row) a (?:merged |family|CpG|molecule|person|cluster|library|plate)",
+    r"\bfile after file by\b", r"\bcalled like the\b", r"\bin its own name\b", r"\bwhat tells the arm\b",
+    r"\bhas no two ends\b",
+    r"\b(?:one SD|one unit) more\b", r"\bonly that is said\b", r"\bwhich is said\b",
+    r"\bnothing is silent\b", r"\bno word\b",
+    r"\bwithout a word\b", r"\bcannot be told\b", r"\bmargin that is none\b",
+    r"\bstands? in (?:one|the) (?:cell|column|layout)\b",
+    r"\bgo together\.\*\*", r"\bis said to be missing\b", r"\bone a line\b", r"\b\d+ bytes a read\b",
     r"\bdifferences are meant\b", r"\bholds? for who\b", r"\bfor who ran\b", r"are left aside\b",
 )  # fmt: skip
 AMERICAN = (

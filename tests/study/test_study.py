@@ -180,7 +180,7 @@ def test_said_to_be_missing_but_there(study):
     row = study.row_of("participants", "missing", lambda cell: cell == "NA")
     study.cell("participants", row, "missing", "saliva")
     (line,) = study.problems()
-    assert "'saliva' is said to be missing, but stands in libraries.tsv; remove the word, or the row" in line
+    assert "'saliva' is declared missing, but is in libraries.tsv; remove the word, or the row" in line
 
 
 def test_panel_whose_primer_does_not_match_its_reference(study):

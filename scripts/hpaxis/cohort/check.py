@@ -174,7 +174,7 @@ def _check_coverage(study: Any) -> list[Problem]:
                 problems.append(
                     Problem(
                         path,
-                        f"is said to be missing, but stands in {sheet}",
+                        f"is declared missing, but is in {sheet}",
                         remedy,
                         row.row,
                         "missing",

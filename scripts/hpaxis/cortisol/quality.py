@@ -166,7 +166,7 @@ def _masked(result: PlateResult) -> list[tuple[float | str | None, ...]]:
         # The report shows this line, so it names no hair sample.
         named = f" {row.sample}" if row.role in ("standard", "control") and isinstance(row.sample, str) else ""
         reason = f"well {row.well} ({row.role}{named}) is masked by hand: {row.mask}"
-        remedy = "report it; the reason stands in the layout"
+        remedy = "report it; the reason is in the layout"
         rows.append(_row("masked_well", row.well, np.nan, np.nan, "warn", reason, remedy, row.well))
     return rows
 

@@ -860,7 +860,7 @@ def aliasing(counts: pd.DataFrame) -> Problem:
         f"{plate_id}: " + ", ".join(f"{row.samples} {row.arm}" for row in group.itertuples())
         for plate_id, group in counts.groupby("plate_id", sort=True)
     )
-    what = f"arms cannot be told from plates ({shown})"
+    what = f"arms cannot be distinguished from plates ({shown})"
     return Problem("plates.tsv", what, "measure samples of every arm on common plates, and deal arms over plates")
 
 

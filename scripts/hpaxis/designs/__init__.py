@@ -1,5 +1,5 @@
 """Templates of studies: for each design a small commented config, the sheets it needs, and tiny inputs that run.
 
 `catalogue.DESIGNS` names them, `catalogue.write_design` writes one; the inputs are made by the simulator, so that a
-template runs as it stands and its owner replaces file after file.
+template runs as it stands and its owner replaces one file at a time.
 """

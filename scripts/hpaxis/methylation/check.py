@@ -122,7 +122,9 @@ def check_sheets(study):
                     remedy = "name all lanes of a library in one cell, separated by semicolons: they are one sample"
                     add(f"looks like another lane of the library in row {used_lanes[lane]}", remedy, column, name)
                 if file in used_files:
-                    remedy = "give each library its own files; lanes of one library stand in one cell, with semicolons"
+                    remedy = (
+                        "give each library its own files; lanes of one library go in one cell, separated by semicolons"
+                    )
                     add(f"is used in row {used_files[file]} already", remedy, column, name)
                 used_files.setdefault(file, row.row)
         if pd.notna(row.plate) and pd.notna(row.well) and row.assay != "pyrosequencing":

@@ -266,16 +266,23 @@ def plot_specifications(curve, joint):
     share = joint[joint["contrast"] == contrast].set_index("statistic")
     text = "\n".join(f"{name} {row['observed']:.2f}, joint p {_p(row['p'])}" for name, row in share.iterrows())
     n = f"n = {int(table['n'].min())}" + (f"–{int(table['n'].max())}" if table["n"].min() < table["n"].max() else "")
-    top.set_title(f"{contrast}: {len(table)} versions, {n}\n{text}", fontsize=9)
+    top.set_title(f"{contrast_label(str(contrast))}: {len(table)} versions, {n}\n{text}", fontsize=9)
     top.set_ylabel("b₃, outcome and\npredictor standardised")
-    top.legend(loc="upper left", fontsize=7.5, frameon=False)
+    top.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=7.5, frameon=False, borderaxespad=0.2)
     for y, (choice, value) in enumerate(marks):
         chosen = (table[choice] == value).to_numpy()
         bottom.plot(rank[chosen], np.full(chosen.sum(), y), "|", color="black", markersize=5)
-    bottom.set_yticks(range(len(marks)), [f"{c}: {v}" for c, v in marks], fontsize=7.5)
+    bottom.set_yticks(range(len(marks)), [f"{c}: {_choice(c, v)}" for c, v in marks], fontsize=7.5)
     bottom.set_ylim(max(len(marks), 1) - 0.4, -0.6)
     bottom.set_xlabel("version, in order of its estimate; each stroke below it is a choice that it made")
     return figure
+
+
+def _choice(kind, value):
+    """What a version chose, in words."""
+    if kind == "predictor":
+        return column_label(str(value))
+    return {"drop_3sd": "left out beyond 3 SD", "winsorise": "pulled in to 3 SD"}.get(value, value)
 
 
 def _p(value):

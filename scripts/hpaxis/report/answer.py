@@ -184,7 +184,7 @@ def _region(result, cells):
     if row is None:
         return None
     where = f"{cells.part(row['count'], row['total'])} people lie where the arms are shown to differ"
-    said = where if row["count"] else "the arms are shown to differ nowhere in the observed range"
+    said = where if row["count"] else "the arms are not shown to differ anywhere in the observed range"
     same = bool(row["count"]) == excludes_zero(result.differences.iloc[0])
     return Check("Region", "pass" if same else "warn", said, _place(result))
 

@@ -164,7 +164,7 @@ def table_one(table, arms, cells):
                     (who, f"{column_label(measure)}: {level}", *(_share(one[one["arm"] == arm]) for arm in arms))
                 )
     return Table(
-        "Participants by arm (Table 1)",
+        "Participants by arm",
         ("Population", "Measure", *map(level_label, arms)),
         tuple(rows),
         frozenset({"Measure"}),

@@ -205,6 +205,6 @@ def _observational(results, libraries, samples):
         return None
     observed = [name for name, table in (("methylation", libraries), ("cortisol", samples)) if table is not None]
     what = f"{words(observed)} were" if len(observed) > 1 else f"{observed[0]} was" if observed else "predictors were"
-    text = f"{what} observed, not assigned: what goes with {'it' if what.endswith('was') else 'them'} may be due to "
+    text = f"{what} observed, not assigned: associations with {'it' if what.endswith('was') else 'them'} may be due to "
     text = f"{text[0].upper()}{text[1:]}something else."
     return text + (" Saliva stands for saliva, not for other tissues." if libraries is not None else "")

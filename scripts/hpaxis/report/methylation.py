@@ -70,7 +70,7 @@ def _level_figure(figures, levels, effects):
         return Figure(
             "levels",
             "Methylation of each CpG by arm",
-            "Mean methylation of each CpG by arm with its interval; the numbers stand in the tables below.",
+            "Mean methylation of each CpG by arm with its interval; the numbers are in the tables below.",
             figures["cpgs"],
             "Means over people with a 95% t interval, from libraries that did not fail, corrected for incomplete "
             "conversion; a corrected value may fall below zero.",

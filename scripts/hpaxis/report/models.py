@@ -253,7 +253,7 @@ def plain_sentence(result, row):
     """Return one difference of slopes in plain words, with its interval and what it means."""
     outcome, predictor = column_label(result.entry["outcome"]), column_label(result.entry["predictor"])
     standardised = result.entry["standardise"]
-    one = "one SD" if "predictor" in standardised else "one unit"
+    one = "SD of" if "predictor" in standardised else "unit of"
     unit = " SD" if "outcome" in standardised else ""
     digits = digits_for(row["se"])
     if result.counts:
@@ -262,12 +262,13 @@ def plain_sentence(result, row):
     else:
         where = f"for each further unit of {column_label(result.entry['moderator'])}"
     higher = "higher" if row["estimate"] > 0 else "lower"
-    change = f"the change in {outcome} that goes with {one} more {predictor}"
+    change = f"the change in {outcome} per {one} {predictor}"
     size = f"{fixed(abs(row['estimate']), digits)}{unit} {higher} {where}"
     ends = f"{result.confidence} CI of this difference from {fixed(row['low'], digits)} to {fixed(row['high'], digits)}"
     if excludes_zero(row):
         return f"{change} is {size} ({ends}, without zero)"
-    return f"these data do not show a difference in {change}: it is estimated {size} ({ends}, zero included)"
+    differs = "differs between the arms" if result.counts else f"varies with {column_label(result.entry['moderator'])}"
+    return f"these data do not show that {change} {differs}: it is estimated to be {size} ({ends}, zero included)"
 
 
 def difference_sentence(result, row):

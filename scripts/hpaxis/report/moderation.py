@@ -258,7 +258,7 @@ def _bounds(result, cells):
 def _crossing(result, found, cells):
     """Where two arms' lines cross, with the interval, and the people below."""
     if found["crossing_kind"] != "bounded":
-        return "These data do not show where the two lines cross: the interval has no two ends."
+        return "These data do not show where the two lines cross: the interval of the crossing point is not bounded."
     place, low, high = (result.on_predictor(found[c]) for c in ("crossing", "crossing_low", "crossing_high"))
     below = cells.part(int(found["n_below"]), int(found["n"]))
     return f"The lines cross at {place} ({result.confidence} CI from {low} to {high}); {below} people lie below."
@@ -332,7 +332,11 @@ def slopes_figure(result, cells):
             if few_beside(result.tables, cells)
             else "Points: one person each, the outcome moved to the means of the covariates. "
         )
-        + "Shaded: the region of significance over the whole observed range at once.",
+        + (
+            "Shaded: the region of significance over the whole observed range at once."
+            if (_simultaneous(result)["observed_kind"] != "none").any()
+            else "No region is shaded: the effect is shown nowhere over the whole observed range at once."
+        ),
         source=(f"report/figures/models/{result.name}/slopes.svg", f"moderation/{result.name}/lines.tsv"),
         data=result.tables["lines"],
     )
@@ -347,11 +351,16 @@ def _effects_figure(result, cells):
         f"The effect with its band over the observed range. {region_sentence(result, result.tables['region'], cells)}",
         result.figures["effects"],
         f"Band: {result.confidence} over the whole range at once, from the same covariance. Dotted: pointwise, with "
-        "the ends of its region. Dashed: the ends with the false discovery rate held. Shaded: where the band leaves "
-        "out zero.",
+        "the ends of its region, if any. Dashed: the ends with the false discovery rate held, if any. Shaded darker: "
+        "where the band excludes zero, if anywhere.",
         source=(f"report/figures/models/{result.name}/effects.svg", f"moderation/{result.name}/effects.tsv"),
         data=result.tables["effects"],
     )
+
+
+def _simultaneous(result):
+    region = result.tables["region"]
+    return region[region["adjustment"] == "simultaneous"]
 
 
 def region_sentence(result, region, cells):
@@ -363,11 +372,14 @@ def region_sentence(result, region, cells):
     for _, row in region[region["adjustment"] == "simultaneous"].iterrows():
         if result.counts:
             arm, reference = map(result.level, pair_of(result, row["contrast"]))
-            what = f"the outcome differs between {arm} and {reference}"
+            subject, differs = "the outcome", f"between {arm} and {reference}"
         else:
-            what = f"the {result.contrast(row['contrast'])} differs from zero"
+            subject, differs = f"the {result.contrast(row['contrast'])}", "from zero"
         who = f" ({cells.part(row['n_significant'], row['n'])} people)" if row["n_significant"] else ""
-        parts.append(f"Over the whole range at once, {what} {_where(result, row)}{who}.")
+        none = row["observed_kind"] == "none"
+        verb, where = "is not shown to differ" if none else "differs", _where(result, row)
+        where = where.replace("nowhere", "anywhere") if none else where
+        parts.append(f"Over the whole range at once, {subject} {verb} {differs} {where}{who}.")
         for _, other in region[(region["adjustment"] == "none") & (region["contrast"] == row["contrast"])].iterrows():
             who = f" ({cells.part(other['n_significant'], other['n'])} people)" if other["n_significant"] else ""
             parts.append(f"Each value by itself (pointwise): {_where(result, other)}{who}.")
@@ -407,8 +419,8 @@ def coefficient_table(result, folded=False):
         cells = (term_label(row["term"]), *_numbers(row))
         rows.append(cells + ((fixed(row["se_ols"], digits_for(row["se"])), p_value(row["p_ols"])) if beside else ()))
     note = (
-        f"{result.who_complete()}. b on the model’s scale (standardised: "
-        f"{words(result.entry['standardise']) or 'nothing'}); "
+        f"{result.who_complete()}. b on the model’s scale ("
+        f"{words(result.entry['standardise']) or 'nothing'} standardised); "
         f"CI = {result.confidence} confidence interval; errors from {result.covariance} with t; p two-sided."
     )
     return Table(
@@ -499,8 +511,8 @@ def region_table(result, cells, folded=False):
         frozenset({"Adjustment", "Interval touches zero at", "Differs from zero", "CI of the ends"}),
         f"On {on}, on the model’s scale, from the covariance of the coefficients. The effect is the difference "
         "between "
-        f"arms, or the slope for a continuous moderator. {result.method}; errors: "
-        f"{result.region['covariance'].iloc[0]}. "
+        f"arms, or the slope for a continuous moderator. Treatment of the data: {result.method}; "
+        f"errors: {result.region['covariance'].iloc[0]}. "
         "FDR: Esarey and Sumner’s critical t. An end that is the data’s own has no interval; ∞: beyond any value.",
         folded,
         source=(f"moderation/{result.name}/{'region' if result.reported is None else 'sensitivity_region'}.tsv",),

@@ -73,7 +73,7 @@ def _name(path, code):
 def by_role(checksums):
     """Return one row per role: role, files, bytes, sha256, without any name of a file.
 
-    A role with one file has that file's checksum; with several, the SHA-256 of their sorted checksums, one a line,
+    A role with one file has that file's checksum; with several, the SHA-256 of their sorted checksums, one per line,
     so that neither their names nor their order matter.
     """
     rows = []
@@ -140,7 +140,7 @@ def provenance_section(checksums, config, software):
             ("Role", "Files", "Bytes", "SHA-256"),
             roles,
             frozenset({"SHA-256"}),
-            "Of several files: the SHA-256 of their sorted checksums, one a line. Each file’s own stands in "
+            "Of several files: the SHA-256 of their sorted checksums, one per line. Each file’s own checksum is in "
             "report/checksums.tsv among the results (file names may identify people: not for sharing).",
             source=("report/checksums.tsv",),
         ),

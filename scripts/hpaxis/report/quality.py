@@ -223,8 +223,8 @@ def limit_table(limits):
         ("Index", "Panel", "0% controls", "Low standards", "Mean of blanks", "Limit of blank", "Limit of detection"),
         rows,
         frozenset({"Panel"}),
-        "From the study's own controls (Armbruster and Pry, 2008). A level below the limit of detection cannot be told "
-        "from none.",
+        "From the study's own controls (Armbruster and Pry, 2008). A level below the limit of detection cannot be "
+        "distinguished from none.",
     )
 
 
@@ -315,7 +315,7 @@ def plate_by_arm(libraries, people, arms, smallest):
         ("Plate", *arms),
         tuple(rows),
         note=f"A plate with an arm of fewer than {smallest} libraries is withheld. An arm that stands on plates of its "
-        "own cannot be told from its plates.",
+        "own cannot be distinguished from its plates.",
     )
 
 

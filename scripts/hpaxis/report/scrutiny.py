@@ -195,10 +195,12 @@ def versions_sentence(result):
         for _, r in joint.iterrows()
     )
     estimates = versions["estimate"].dropna()
+    low, middle, high = (fixed(v) for v in (estimates.min(), estimates.median(), estimates.max()))
+    spread = f"is {middle} in all of them" if low == high else f"ranges from {low} to {high}, median {middle}"
     return (
-        f"The model was fitted in {plural(len(estimates), 'version')} of its choices. Its interaction ranges from "
-        f"{fixed(estimates.min())} to {fixed(estimates.max())} over them, median {fixed(estimates.median())}, outcome "
-        f"and predictor standardised in each. Joint tests over all versions (restricted wild bootstrap): {tests}."
+        f"The model was fitted in {plural(len(estimates), 'version')} of its choices. Its interaction {spread}, "
+        f"outcome and predictor standardised in each. Joint tests over all versions (restricted wild bootstrap): "
+        f"{tests}."
     )
 
 
