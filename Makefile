@@ -131,6 +131,7 @@ site: $(VENV)/.site  ## the documentation as a site: build/site/docs/index.html
 reference: $(VENV)/.run
 	$(BIN)/python -m hpaxis.reference > config/README.md
 	$(BIN)/python -m hpaxis.reference outputs > docs/outputs.md
+	$(BIN)/python -m hpaxis.reference settings > scripts/hpaxis/settings.pyi
 
 pictures: demo  ## the pictures of README and docs, from the demo's own figures
 	cp results/report/figures/models/competence/slopes.svg docs/answer.svg

@@ -11,7 +11,7 @@ with logged(snakemake.log[0]) as log:
     from hpaxis.tables import whole_file, write_table
 
     panel = read_panel(Path(snakemake.input.panel[0]).parent)
-    wanted = snakemake.params.settings["all_cpgs"]
+    wanted = snakemake.params.settings.all_cpgs
     with whole_file(snakemake.output.all_cpgs) if wanted else nullcontext() as part:
         calls, summary = call_genome(
             snakemake.input.bam,

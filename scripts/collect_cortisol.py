@@ -23,12 +23,12 @@ with logged(snakemake.log[0]) as log:
     tables = {part: [read_table(path) for path in snakemake.input.get(part, [])] for part in parts}
     plates = {part: pd.concat(found, ignore_index=True) for part, found in tables.items() if found} or no_plates()
     finished = [
-        read_finished(path, kit_named(kit, settings["kits"]), plate_id, sheets["hair"], settings)
+        read_finished(path, kit_named(kit, settings.kits), plate_id, sheets["hair"], settings)
         for path, (plate_id, kit) in zip(snakemake.input.finished, snakemake.params.finished)
     ]
     finished = pd.concat(finished) if finished else pd.DataFrame(columns=list(MEASUREMENT_COLUMNS))
     others = [
-        read_other_analytes(path, kit_named(kit, settings["kits"]), plate_id)
+        read_other_analytes(path, kit_named(kit, settings.kits), plate_id)
         for path, (plate_id, kit) in zip(snakemake.input.finished, snakemake.params.finished)
     ]
     others = pd.concat(others, ignore_index=True) if others else None

@@ -51,7 +51,7 @@ with logged(snakemake.log[0]) as log:
         log.info("%s, %s: calibration %s, %s", row.panel, row.index, row.method, row.reason)
     molecular = found.libraries[found.libraries["library_id"].isin(tables)]
     write_table(
-        read_level_table(tables, panels, molecular, settings["depth_fail"]),
+        read_level_table(tables, panels, molecular, settings.depth_fail),
         snakemake.output.read_level,
         "methylation_read_level",
     )

@@ -28,7 +28,7 @@ with logged(snakemake.log[0]) as log:
     # An assay that is validated by its plates alone has neither sheet: samples are names in layouts.
     alone = not (given.get("hair") or given.get("saliva"))
     known = None if alone else extracts(sheets["hair"], sheets["saliva_cortisol"])
-    known_ranges = read_ranges(settings["control_ranges"])
+    known_ranges = read_ranges(settings.control_ranges)
     for i, (plate, reader, layout_file) in enumerate(zip(snakemake.params.plates, given.readers, given.layouts)):
         row = SimpleNamespace(**plate | {"reader_file": reader, "layout_file": layout_file})
         kit, read, layout = load_inputs(row, known, settings)

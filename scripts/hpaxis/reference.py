@@ -1,4 +1,7 @@
-"""References written from the schemas: of the config, by `python -m hpaxis.reference`; of tables, with `outputs`."""
+"""References written from the schemas: of the config, by `python -m hpaxis.reference`; of tables, with `outputs`.
+
+With `settings`, the types of the config's keys, for the type checker.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -78,6 +81,51 @@ def outputs() -> str:
     return "\n".join(lines) + "\n"
 
 
+def settings() -> str:
+    """Return settings.pyi: a class for each section of the config, with the type of every key."""
+    lines = [
+        '"""The keys of each section of the config. Written by `make reference` from `workflow/schemas`."""',
+        "",
+        "from collections.abc import Iterator, Mapping",
+        "from typing import Any, Self",
+        "",
+        "class Settings(Mapping[str, Any]):",
+        "    def __init__(self, values: Mapping[str, Any]) -> None: ...",
+        "    def __getitem__(self, key: str) -> Any: ...",
+        "    def __iter__(self) -> Iterator[str]: ...",
+        "    def __len__(self) -> int: ...",
+        "    def __or__(self, other: Mapping[str, Any]) -> Self: ...",
+    ]
+    return "\n".join([*lines, *_class("Config", config_schema())]) + "\n"
+
+
+def _class(name: str, schema: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a section's class, after those of the sections in it."""
+    inner: list[str] = []
+    own = ["", f"class {name}(Settings):"]
+    for key, part in schema["properties"].items():
+        own.append(f"    {key}: {_annotation(key, part, inner)}")
+    return [*inner, *own]
+
+
+def _annotation(key: str, part: Mapping[str, Any], inner: list[str]) -> str:
+    """Return the Python type of a key; the classes that it needs are added to ``inner``."""
+    names = {"string": "str", "number": "float", "integer": "int", "boolean": "bool", "null": "None"}
+    kinds = part.get("type") or [{str: "string", float: "number"}[type(v)] for v in part.get("enum", ())]
+    found = [_annotation(key, other, inner) for other in part.get("anyOf", ())]
+    for kind in [kinds] if isinstance(kinds, str) else kinds:
+        if kind == "array":
+            found.append(f"list[{_annotation(key, part.get('items', {}), inner)}]")
+        elif kind == "object" and "properties" in part:
+            found.append("".join(word.title() for word in key.split("_")) + "Settings")
+            inner += _class(found[-1], part)
+        elif kind == "object":
+            found.append(f"dict[str, {_annotation(key.removesuffix('s'), part['additionalProperties'], inner)}]")
+        else:
+            found.append(names[kind])
+    return " | ".join(dict.fromkeys(found)) or "Any"
+
+
 def _key_rows(schema: Mapping[str, Any], prefix: str = "") -> list[str]:
     rows = []
     for key, part in schema.get("properties", {}).items():
@@ -122,4 +170,5 @@ def _cell(text: object) -> str:
 
 
 if __name__ == "__main__":
-    print(outputs() if sys.argv[1:] == ["outputs"] else reference(), end="")
+    written = {"outputs": outputs, "settings": settings}.get("".join(sys.argv[1:]), reference)
+    print(written(), end="")

@@ -7,7 +7,11 @@ from typing import Any
 
 import yaml
 
+from hpaxis.settings import Settings
 from hpaxis.shipped import SCHEMAS
+
+# So that a config can be written again.
+yaml.SafeDumper.add_representer(Settings, yaml.SafeDumper.represent_dict)
 
 STAGES = ("methylation", "cortisol", "cohort", "moderation", "programme", "report", "simulation")
 # libyaml where PyYAML has it: a job of a model reads some forty schemas, a third of a second without it.
@@ -30,7 +34,10 @@ def config_schema() -> dict[str, Any]:
 
 
 def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Return ``value`` with every default of ``schema`` filled in, at every depth of objects."""
+    """Return ``value`` with every default of ``schema`` filled in, at every depth of objects.
+
+    Objects whose keys the schema knows come as `Settings`.
+    """
     if not isinstance(value, dict):
         return value
     filled = dict(value)
@@ -43,4 +50,4 @@ def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     if isinstance(other, dict):
         for key in filled.keys() - schema.get("properties", {}).keys():
             filled[key] = with_defaults(filled[key], other)
-    return filled
+    return Settings(filled) if "properties" in schema else filled

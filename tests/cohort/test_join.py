@@ -6,9 +6,10 @@ import pytest
 
 from hpaxis.cohort import build_cohort
 from hpaxis.problems import InputError
+from hpaxis.schemas import load, with_defaults
 
 ARMS = ["control", "treatment"]
-SETTINGS = {"timepoint": "t1", "platform": "NA", "columns": {"competence": "number"}}
+SETTINGS = with_defaults({"timepoint": "t1", "columns": {"competence": "number"}}, load("config/cohort"))
 
 
 def participants():
@@ -183,7 +184,7 @@ def test_platforms_are_never_pooled_in_silence():
     data["samples"].loc[0, "platform"] = "lcms"
     with pytest.raises(InputError, match="'elisa, lcms' would pool platforms"):
         build_cohort(**data)
-    data["settings"] = {**SETTINGS, "platform": "elisa"}
+    data["settings"] = SETTINGS | {"platform": "elisa"}
     cohort = build_cohort(**data)
     assert cohort.analysis.set_index("participant_id").loc["0011", "cortisol_pg_per_mg"] == 9.0
     reasons = cohort.join_audit.set_index("key")["reason"]
@@ -202,7 +203,7 @@ def test_a_study_without_hair():
 def test_the_only_timepoint_is_taken_when_the_config_names_none():
     data = inputs()
     data["libraries"] = data["libraries"][data["libraries"]["timepoint"] != "t0"]
-    data["settings"] = {**SETTINGS, "timepoint": "NA"}
+    data["settings"] = SETTINGS | {"timepoint": "NA"}
     assert set(build_cohort(**data).analysis["timepoint"]) == {"t1"}
 
 
@@ -260,7 +261,7 @@ def test_saliva_series_become_columns_and_every_tube_is_accounted_for():
 
 def test_saliva_series_have_a_baseline_and_a_change():
     data = inputs()
-    data["settings"] = {**SETTINGS, "baseline": "t0"}
+    data["settings"] = SETTINGS | {"baseline": "t0"}
     data["libraries"]["plate"] = None
     table = build_cohort(**data, **series_inputs()).analysis.set_index("participant_id")
     assert table.loc["0011", "saliva_auc_g_change"] == 1.0

@@ -42,12 +42,6 @@ def settings():
 
 
 @pytest.fixture(scope="session")
-def config(settings):
-    """A config with nothing but the cortisol section."""
-    return {"cortisol": settings}
-
-
-@pytest.fixture(scope="session")
 def kit():
     """The kit the simulator uses."""
     return read_kits()["generic_competitive_elisa"]

@@ -110,7 +110,7 @@ def test_failed_plates_are_left_out_unless_the_config_says_so(settings):
     assert state == "fail"
     left = sample_table(found, settings).iloc[0]
     assert np.isnan(left["cortisol_pg_per_mg"]) and left["censored"] == "none" and "plate_failed" in left["flags"]
-    used = sample_table(found, {**settings, "failed_plates": "use"}).iloc[0]
+    used = sample_table(found, settings | {"failed_plates": "use"}).iloc[0]
     assert used["cortisol_pg_per_mg"] > 0 and "plate_failed" in used["flags"]
     good = measured("P2", [("H1", np.nan, 100.0)], settings, ["H1"], seed=2)[3]
     both = sample_table(pd.concat([found, good], ignore_index=True), settings).iloc[0]
@@ -294,7 +294,7 @@ def test_lloq_is_precise_and_never_below_the_lod(settings):
     layout, read = plate([("H1", np.nan, 100.0)], noise=0.08, seed=3)
     summary = quantify_plate("P1", read, layout, KIT, settings).summary.iloc[0]
     assert summary["lod"] > 50 and summary["lloq"] >= summary["lod"]
-    strict = quantify_plate("P1", read, layout, KIT, {**settings, "lloq_cv_max_percent": 1.0})
+    strict = quantify_plate("P1", read, layout, KIT, settings | {"lloq_cv_max_percent": 1.0})
     assert np.isnan(strict.summary["lloq"].iloc[0])
     checks = check_quality(strict, settings).set_index("check")
     assert checks.loc["lloq", "verdict"] == "warn"
@@ -302,7 +302,7 @@ def test_lloq_is_precise_and_never_below_the_lod(settings):
 
 def test_percent_bound_may_be_limited(settings):
     layout, read = plate([("H1", np.nan, 60.0), ("H1b", np.nan, 300.0)])
-    narrow = {**settings, "binding_low_percent": 20, "binding_high_percent": 80}
+    narrow = settings | {"binding_low_percent": 20, "binding_high_percent": 80}
     flags = quantify_plate("P1", read, layout, KIT, narrow).estimates.set_index("sample")["flags"]
     assert "outside_binding" in flags["H1"] and "outside_binding" not in flags["H1b"]
 

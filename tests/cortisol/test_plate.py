@@ -49,7 +49,7 @@ def basics(kit):
 
 def test_a_plate_of_the_simulator_end_to_end(simulated, hair, kit, settings, tmp_path):
     row = write_plate(tmp_path, simulated[0])
-    assert check_plate(row, hair, {"cortisol": settings}) == []
+    assert check_plate(row, hair, settings) == []
     found_kit, read, layout = load_inputs(row, hair, settings)
     result = quantify_plate(row.plate_id, read, layout, found_kit)
     truth = simulated[0].truth.set_index("well")
@@ -334,20 +334,20 @@ def test_spike_recovery(kit, settings):
     assert "cannot be judged" in judged(*lonely, kit, settings, "spike_recovery")["reason"].iloc[0]
 
 
-def test_check_plate_collects_the_problems_of_both_files(simulated, hair, config, tmp_path):
+def test_check_plate_collects_the_problems_of_both_files(simulated, hair, settings, tmp_path):
     row = write_plate(tmp_path, simulated[0])
     Path(row.reader_file).write_text("nothing")
     layout = Path(row.layout_file)
     layout.write_text(layout.read_text().replace("\tb0\t", "\tbo\t"))
-    problems = check_plate(row, hair, config)
+    problems = check_plate(row, hair, settings)
     assert len(problems) == 3
     assert {p.file for p in problems} == {row.reader_file, row.layout_file}
     unknown = plate_row("P01", row.reader_file, row.layout_file, kit="nosuch")
-    assert "'nosuch' is not a known kit" in str(check_plate(unknown, hair, config)[0])
+    assert "'nosuch' is not a known kit" in str(check_plate(unknown, hair, settings)[0])
     bare = plate_row("P01", row.reader_file, None)
-    assert any("layout_file: is missing" in str(p) for p in check_plate(bare, hair, config))
+    assert any("layout_file: is missing" in str(p) for p in check_plate(bare, hair, settings))
     gone = plate_row("P01", tmp_path / "gone.txt", row.layout_file)
-    assert "cannot be read" in str(check_plate(gone, hair, config)[0])
+    assert "cannot be read" in str(check_plate(gone, hair, settings)[0])
 
 
 def test_a_turned_full_plate_is_refused(simulated, hair, kit, tmp_path):

@@ -39,7 +39,7 @@ def plates(simulated, hair, kit, settings, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(plates, hair, settings):
-    settings = {**settings, "failed_plates": "use"}  # one control of P01 reads 78 %
+    settings = settings | {"failed_plates": "use"}  # one control of P01 reads 78 %
     return collect(plates, NOTHING, hair, hair[["participant_id", "arm"]], ARMS, settings)
 
 
@@ -74,7 +74,7 @@ def sheet(**changes):
 
 def collected(plates, hair, settings, **changes):
     people = pd.DataFrame({"participant_id": hair["participant_id"].unique(), "arm": "control"})
-    return collect(plates, NOTHING, hair, people, ARMS, {**settings, **changes})
+    return collect(plates, NOTHING, hair, people, ARMS, settings | changes)
 
 
 def test_recovered_cortisol(tables, hair):
@@ -296,7 +296,7 @@ def finished_file(path, text):
     return path
 
 
-def test_finished_concentrations(tmp_path, hair, config):
+def test_finished_concentrations(tmp_path, hair, settings):
     path = finished_file(
         tmp_path / "lc.tsv",
         "H0000\t5.0\t10\t0.5\t80\nH0001\t<0.4\tNA\tNA\tNA\nH0002\t0.3\t10\t0.5\t80\nH0003\t>80\tNA\tNA\tNA\nH0004\t90\t10\t0.5\t80\nH0005\t4\tNA\tNA\tNA\n",
@@ -309,10 +309,10 @@ def test_finished_concentrations(tmp_path, hair, config):
     assert table.loc["H0000", "log_se"] == pytest.approx(np.sqrt(np.log(1.01)))
     assert table.loc["H0000", "cortisol_high"] / 5.0 == pytest.approx(5.0 / table.loc["H0000", "cortisol_low"])
     assert table.loc["H0005", "flags"] == "no_interval"
-    assert check_plate(plate_row("LC1", path, None, kit="lc_ms_ms"), hair, config) == []
+    assert check_plate(plate_row("LC1", path, None, kit="lc_ms_ms"), hair, settings) == []
     stranger = finished_file(tmp_path / "x.tsv", "H7777\t5.0\t10\t0.5\t80\n")
     assert "'H7777' is not in hair.tsv" in str(
-        check_plate(plate_row("LC1", stranger, None, kit="lc_ms_ms"), hair, config)[0]
+        check_plate(plate_row("LC1", stranger, None, kit="lc_ms_ms"), hair, settings)[0]
     )
 
 

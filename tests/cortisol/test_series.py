@@ -16,7 +16,7 @@ from hpaxis.cortisol.plate import quantify_plate
 from hpaxis.cortisol.runs import RunVariance
 from hpaxis.cortisol.samples import no_plates
 from hpaxis.cortisol.series import MEASURES, coefficients, collect_series, series_tables, trapezoid
-from hpaxis.schemas import load
+from hpaxis.schemas import config_schema, load, with_defaults
 from hpaxis.sheets import read_sheet, sheet_schema
 from hpaxis.simulation.plates import PlateDesign, simulate_plates
 from hpaxis.tables import write_table
@@ -42,7 +42,7 @@ def sheet(rows, **more):
 
 def collected(tubes, settings, **changes):
     people = pd.DataFrame({"participant_id": tubes["participant_id"].unique(), "arm": "control"})
-    return collect_series(no_plates(), tubes, people, ["control"], {**settings, **changes})
+    return collect_series(no_plates(), tubes, people, ["control"], settings | changes)
 
 
 DAY = [(0, 10), (30, 16), (45, 14), (60, 12)]
@@ -244,7 +244,7 @@ def test_faults_of_the_sheet_are_told_when_planning(tmp_path):
     assert not problems
     hair = pd.DataFrame({"hair_id": ["H1"]})
     study = SimpleNamespace(
-        config={"sheets": {"hair": None, "plates": None, "saliva_cortisol": str(path)}, "cortisol": {"kits": None}},
+        config=with_defaults({"sheets": {"saliva_cortisol": str(path)}}, config_schema()),
         participants=pd.DataFrame({"participant_id": ["001"]}), saliva_cortisol=table,
         hair=hair.iloc[:0].reindex(columns=["hair_id", "participant_id"]), plates=pd.DataFrame(),
     )  # fmt: skip

@@ -18,9 +18,9 @@ from hpaxis.methylation.levels.counted import spike_over_conversion
 from hpaxis.methylation.levels.libraries import estimate_study
 from hpaxis.methylation.panels.panel import make_panel, reverse_complement
 from hpaxis.problems import InputError
-from hpaxis.schemas import load, with_defaults
+from hpaxis.schemas import config_schema, load, with_defaults
 
-SETTINGS = {"spike_in": None, "min_mapping_quality": 30, "remove_duplicates": False, "min_probability": 0.8}
+SETTINGS = with_defaults({"remove_duplicates": False}, load("config/methylation")["properties"]["genome"])
 
 
 def taps(bench, methylated=(), false=()):
@@ -255,7 +255,7 @@ def problems_of(rows):
     table = pd.DataFrame([dict.fromkeys(columns) | {"kind": "control_0", "panel": "p"} | r for r in rows])
     table = table.assign(row=range(2, len(rows) + 2), library_id=[f"L{i}" for i in range(len(rows))])
     study = SimpleNamespace(
-        config={"sheets": {"libraries": "libraries.tsv"}},
+        config=with_defaults({"sheets": {"libraries": "libraries.tsv"}}, config_schema()),
         libraries=table,
         participants=pd.DataFrame({"participant_id": []}),
     )

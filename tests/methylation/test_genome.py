@@ -17,9 +17,9 @@ from hpaxis.methylation.assays.genome import call_genome, open_genome, place_pan
 from hpaxis.methylation.assays.genome_bam import check_bam
 from hpaxis.methylation.panels.panel import make_panel, reverse_complement
 from hpaxis.problems import InputError
-from hpaxis.schemas import load
+from hpaxis.schemas import load, with_defaults
 
-SETTINGS = {"spike_in": None, "min_mapping_quality": 30, "remove_duplicates": True}
+SETTINGS = with_defaults({}, load("config/methylation")["properties"]["genome"])
 START, END = 401, 1000  # the panel on chr1, 1-based
 LENGTH = 100
 

@@ -21,7 +21,7 @@ from hpaxis.simulation.exports import simulate_readings
 from hpaxis.simulation.reads import biased_levels, random_stream
 
 SETTINGS = with_defaults({}, load("config/methylation"))
-NONE = {"positions": None, "alias_scheme": None, "unit": None, "floor": None, "position_sd": 1.0, "shared_sd": 0.0}
+NONE = SETTINGS.pyrosequencing | {"position_sd": 1.0, "shared_sd": 0.0}
 CPGS = [f"amp_CpG{i}" for i in range(1, 5)]
 HEADER = ["Well", "Assay", "Sample ID", "Note"]
 HEADER += [h for i in range(1, 5) for h in (f"Pos. {i} Meth. (%)", f"Pos. {i} Quality")]
@@ -179,11 +179,11 @@ def test_positions_of_two_assays_need_a_table_and_follow_it(panel, tmp_path):
     positions = tmp_path / "positions.tsv"
     rows = [("one", "1", CPGS[0]), ("one", "Pos. 2", CPGS[1]), ("two", "1", CPGS[3]), ("two", "2", "NA")]
     positions.write_text("\n".join("\t".join(r) for r in [("assay", "position", "cpg_id"), *rows]) + "\n")
-    readings, _ = read_exports(sheet, {"toy": panel}, {**NONE, "positions": str(positions)}, "libraries.tsv")
+    readings, _ = read_exports(sheet, {"toy": panel}, NONE | {"positions": str(positions)}, "libraries.tsv")
     mine = readings[readings["library_id"] == "L1"].set_index("cpg_id")["percent"]
     assert mine.to_dict() == {CPGS[0]: 2.5, CPGS[1]: 3.0, CPGS[3]: 7.0}
     positions.write_text("assay\tposition\tcpg_id\none\t1\tnowhere\n")
-    found = check_exports(sheet, {"toy": panel}, {**NONE, "positions": str(positions)}, "libraries.tsv")
+    found = check_exports(sheet, {"toy": panel}, NONE | {"positions": str(positions)}, "libraries.tsv")
     assert ("is no CpG of the panels", 2, "nowhere") in {(p.what, p.row, p.value) for p in found}
 
 
@@ -194,7 +194,7 @@ def test_a_scheme_of_the_panel_numbers_positions(panel, tmp_path):
     header = ["Sample", "CpG 7 (%)", "CpG 8 (%)"]
     path = text_export(tmp_path / "e.txt", "\t", lines=[["L1", "2", "3"]], header=header)
     assert check_exports(sheet_of(path, "L1"), {"toy": named}, NONE, "s")
-    readings, _ = read_exports(sheet_of(path, "L1"), {"toy": named}, {**NONE, "alias_scheme": "paper"}, "s")
+    readings, _ = read_exports(sheet_of(path, "L1"), {"toy": named}, NONE | {"alias_scheme": "paper"}, "s")
     assert readings.set_index("cpg_id")["percent"].to_dict() == {CPGS[0]: 2.0, CPGS[1]: 3.0}
 
 
@@ -209,7 +209,7 @@ def test_the_well_of_the_sheet_chooses_a_row_and_others_are_accounted_for(panel,
 
 
 def measure(readings, sheet, panel, overdispersion="auto", **settings):
-    settings = {**SETTINGS, "overdispersion": overdispersion, "pyrosequencing": {**NONE, **settings}}
+    settings = SETTINGS | {"overdispersion": overdispersion, "pyrosequencing": NONE | settings}
     samples, _ = read_pyrosequenced(sheet, {"toy": panel}, readings, settings)
     return estimate_study(sheet.iloc[:0], {"toy": panel}, {}, settings, samples)
 
@@ -246,7 +246,7 @@ def test_a_part_that_a_run_shares_does_not_average_out_over_positions(panel, tmp
 
 def test_no_error_of_the_instrument_is_made_up(panel, tmp_path):
     path = text_export(tmp_path / "e.txt", "\t")
-    unknown = {**NONE, "position_sd": None, "shared_sd": None}
+    unknown = NONE | {"position_sd": None, "shared_sd": None}
     found = check_exports(sheet_of(path, "L1", "L2"), {"toy": panel}, unknown, "s")
     assert [p.column for p in found] == ["methylation.pyrosequencing.position_sd"]
 
@@ -284,7 +284,7 @@ def simulated(panel, number, position_sd, shared_sd, seed=5, bias=1.0, known=(),
 def test_the_instruments_error_is_recovered_from_replicates(panel, position_sd, shared_sd):
     """400 libraries run twice: 1,200 d.f. of a position tell its SD to 2 %, 400 that of a run to 5-10 %."""
     readings, *_ = simulated(panel, 400, position_sd, shared_sd)
-    found = instrument_error(readings, {**NONE, "position_sd": None, "shared_sd": None})
+    found = instrument_error(readings, NONE | {"position_sd": None, "shared_sd": None})
     assert found.position_sd[:2] == pytest.approx(position_sd / 100, rel=0.08)
     assert found.shared_sd[:2] == pytest.approx(shared_sd / 100, abs=0.0012)
     assert found.n_replicated.max() > 350
@@ -426,7 +426,7 @@ def test_what_is_said_of_reads_is_said_of_readings(panel, tmp_path):
 def exported(panel, tmp_path, lines, header, **settings):
     path = text_export(tmp_path / "e.txt", "\t", lines=lines, header=header)
     sheet = sheet_of(path, *(line[0] for line in lines))
-    return read_exports(sheet, {"toy": panel}, {**NONE, **settings}, "s")[0]
+    return read_exports(sheet, {"toy": panel}, NONE | settings, "s")[0]
 
 
 def test_less_than_and_negative_zero_are_read_as_what_they_are(panel, tmp_path):
@@ -457,12 +457,12 @@ def test_positions_of_two_files_are_of_two_assays_unless_said(panel, tmp_path):
     one = text_export(tmp_path / "one.txt", "\t", lines=[["L1", "2", "3"]], header=header)
     two = text_export(tmp_path / "two.txt", "\t", lines=[["L1", "5", "7"]], header=header)
     sheet = sheet_of(f"{one};{two}", "L1")
-    found = check_exports(sheet, {"toy": named}, {**NONE, "alias_scheme": "paper"}, "s")
+    found = check_exports(sheet, {"toy": named}, NONE | {"alias_scheme": "paper"}, "s")
     assert len(found) == 4 and all("may start anywhere" in p.what for p in found)
     positions = tmp_path / "positions.tsv"
     rows = [("one", "1", CPGS[0]), ("one", "2", CPGS[1]), ("two", "1", CPGS[2]), ("two", "2", CPGS[3])]
     positions.write_text("\n".join("\t".join(r) for r in [("assay", "position", "cpg_id"), *rows]) + "\n")
-    readings, _ = read_exports(sheet, {"toy": named}, {**NONE, "positions": str(positions)}, "s")
+    readings, _ = read_exports(sheet, {"toy": named}, NONE | {"positions": str(positions)}, "s")
     assert readings.set_index("cpg_id")["percent"].to_dict() == dict(zip(CPGS, [2.0, 3.0, 5.0, 7.0]))
 
 
@@ -479,19 +479,19 @@ def floored(levels, seed=3, sd=lambda p: 0.76 if p < 5 else 2.81, n_cpgs=8):
 
 def test_the_error_of_a_reading_grows_with_the_level():
     """Standards in several wells tell their own band's error, not that of people at 3 %: SD of 240 d.f. within 15 %."""
-    found = instrument_error(floored([3] * 30 + [50] * 30)[0], {**NONE, "position_sd": None, "shared_sd": None})
+    found = instrument_error(floored([3] * 30 + [50] * 30)[0], NONE | {"position_sd": None, "shared_sd": None})
     assert 100 * found.position_sd[[0, 2]] == pytest.approx([0.76, 2.81], rel=0.15)
     assert found.sources == ["replicates", "scaled from replicates at 0-5 %", "replicates",
                              "scaled from replicates at 20-80 %"]  # fmt: skip
     assert found.floor == 0
-    stated = instrument_error(floored([3] * 2)[0], {**NONE, "position_sd": [0.7, 1.8, 2.8, 2.5]})
+    stated = instrument_error(floored([3] * 2)[0], NONE | {"position_sd": [0.7, 1.8, 2.8, 2.5]})
     assert 100 * stated.sd([0.01, 0.1, 0.5, 0.95]) == pytest.approx([0.7, 1.8, 2.8, 2.5])
 
 
 def test_zeros_are_below_the_floor_and_bias_neither_mean_nor_error():
     """60 samples at .4 %, SD .76: a third of the readings are 0. Means taken as they stand are .14 points too high."""
     readings, _ = floored([0.4] * 60)
-    error = instrument_error(readings, {**NONE, "position_sd": None, "shared_sd": None})
+    error = instrument_error(readings, NONE | {"position_sd": None, "shared_sd": None})
     assert 100 * error.position_sd[0] == pytest.approx(0.76, rel=0.08)
     panel = SimpleNamespace(cpgs=pd.DataFrame({"cpg_id": [f"c{i}" for i in range(8)]}))
     held, off = [], []

@@ -286,7 +286,7 @@ def test_layouts(folder, name):
 def test_a_plate_with_its_layout(folder):
     reader, layout = folder / "P1.txt", folder / "P1_layout.tsv"
     hair = pd.DataFrame({"hair_id": ["H1"], "dilution": [1.0]})
-    config = schemas.with_defaults({}, schemas.config_schema())
+    settings = schemas.with_defaults({}, schemas.load("config/cortisol"))
     row = SimpleNamespace(row=2, plate_id="P1", kit="generic_competitive_elisa", reader_file=reader, layout_file=layout)
 
     @fuzzed(40)
@@ -296,7 +296,7 @@ def test_a_plate_with_its_layout(folder):
         layout.write_bytes(layout_bytes)
 
         def parse():
-            if problems := check_plate(row, hair, config):
+            if problems := check_plate(row, hair, settings):
                 raise InputError(problems)
 
         survives(parse)

@@ -32,7 +32,7 @@ def _check_timepoints(study: Any) -> list[Problem]:
     found = pd.concat([table["timepoint"].dropna() for table in sheets.values()])
     if found.empty:
         return []
-    settings, problems = study.config["cohort"], []
+    settings, problems = study.config.cohort, []
     asked = [settings[key] for key in ("timepoint", "baseline") if settings[key] != "NA"]
     # What the config names is right; of the others, the spelling that most rows have.
     usual = _usual_spellings([*found, *asked * len(found)])
@@ -42,7 +42,7 @@ def _check_timepoints(study: Any) -> list[Problem]:
             if row.timepoint != right:
                 what = f"differs from {right!r} only in its spelling"
                 problems.append(
-                    Problem(study.config["sheets"][name], what, f"did you mean {right!r}? Spell every row alike",
+                    Problem(study.config.sheets[name], what, f"did you mean {right!r}? Spell every row alike",
                             row.row, "timepoint", row.timepoint)
                 )  # fmt: skip
     known = sorted({usual[_folded(t)] for t in found})
@@ -56,8 +56,8 @@ def _check_timepoints(study: Any) -> list[Problem]:
 
 def _check_spellings(study: Any) -> list[Problem]:
     """Values of a category that differ only in case, spaces or leading zeros: two levels, or one misspelt?"""
-    path, problems = study.config["sheets"]["participants"], []
-    for column, kind in study.config["cohort"]["columns"].items():
+    path, problems = study.config.sheets.participants, []
+    for column, kind in study.config.cohort.columns.items():
         if kind != "category" or column not in study.participants:
             continue
         table = study.participants.dropna(subset=[column])
@@ -84,7 +84,7 @@ def _check_plate_names(study: Any) -> list[Problem]:
         for row in rows[rows["plate"] != usual].itertuples():
             what = f"differs from {usual!r} only in case or leading zeros"
             remedy = "spell them alike, or rename one if they are two"
-            problems.append(Problem(study.config["sheets"]["libraries"], what, remedy, row.row, "plate", row.plate))
+            problems.append(Problem(study.config.sheets.libraries, what, remedy, row.row, "plate", row.plate))
     return problems
 
 
@@ -106,10 +106,10 @@ def _usual_spellings(values: Iterable[str]) -> dict[str, str]:
 
 def _check_codes(study: Any) -> list[Problem]:
     """Numbers that look like codes for a missing value and lie far from the rest of their column."""
-    settings, path, problems = study.config["cohort"], study.config["sheets"]["participants"], []
-    real = set(settings["not_missing"])
+    settings, path, problems = study.config.cohort, study.config.sheets.participants, []
+    real = set(settings.not_missing)
     doses = {entry["dose"] for entry in study.models.values()} - {None}
-    for column in settings["columns"]:
+    for column in settings.columns:
         if column not in study.participants:
             continue
         values = pd.to_numeric(study.participants[column], errors="coerce")
@@ -132,7 +132,7 @@ def _check_codes(study: Any) -> list[Problem]:
 
 
 def _check_participants(study: Any) -> list[Problem]:
-    path, arms, table = study.config["sheets"]["participants"], study.config["arms"], study.participants
+    path, arms, table = study.config.sheets.participants, study.config.arms, study.participants
     problems = []
     for row in table.itertuples():
         if pd.notna(row.arm) and row.arm not in arms:
@@ -155,8 +155,8 @@ def _check_participants(study: Any) -> list[Problem]:
 
 def _check_coverage(study: Any) -> list[Problem]:
     """A participant without saliva or hair is an error unless the sheet says that it is missing."""
-    path, problems = study.config["sheets"]["participants"], []
-    with_saliva, with_hair = (study.config["sheets"][name] is not None for name in ("libraries", "hair"))
+    path, problems = study.config.sheets.participants, []
+    with_saliva, with_hair = (study.config.sheets[name] is not None for name in ("libraries", "hair"))
     sampled = study.libraries.loc[study.libraries["kind"] == "study", "participant_id"]
     saliva = set(sampled.dropna()) if with_saliva else None
     hair = set(study.hair["participant_id"].dropna()) if with_hair else None

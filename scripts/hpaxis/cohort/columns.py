@@ -97,10 +97,8 @@ def analysis_columns(study: Any) -> list[str] | None:
         indices += [i for i in found.drop_duplicates() if i not in indices]
     if not indices and not study.libraries.empty:
         return None
-    settings = study.config["cohort"]
-    two = settings["baseline"] != "NA"
-    series = study.config["sheets"]["saliva_cortisol"] is not None
-    member = member_columns(
-        settings["columns"], indices, cell_types(study.libraries), two, series, segmented(study.hair)
-    )
+    settings = study.config.cohort
+    two = settings.baseline != "NA"
+    series = study.config.sheets.saliva_cortisol is not None
+    member = member_columns(settings.columns, indices, cell_types(study.libraries), two, series, segmented(study.hair))
     return [*KEYS, *member, *(f"{role}_{c}" for role in sorted(ROLES.values()) for c in member)]

@@ -1,6 +1,6 @@
 """Join what the stages measured to who was measured, and account for every row of every sheet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from hpaxis.cohort.columns import (
 )
 from hpaxis.cohort.timepoints import shared_plates, with_baseline
 from hpaxis.problems import InputError, Problem
+from hpaxis.settings import CohortSettings
 
 PLATE_FAILED = "hair plate failed quality"
 
@@ -41,7 +42,7 @@ def build_cohort(
     quality: pd.DataFrame | None,
     indices: pd.DataFrame | None,
     samples: pd.DataFrame | None,
-    settings: Mapping[str, Any],
+    settings: CohortSettings,
     arms: Sequence[str],
     cell_mix: pd.DataFrame | None = None,
     saliva_cortisol: pd.DataFrame | None = None,
@@ -65,11 +66,11 @@ def build_cohort(
     timepoint = _timepoint(settings, libraries, hair, tubes)
     _check_keys(participants, indices, samples)
     series, tube_audit = _series(saliva_cortisol, tubes, series, timepoint, settings)
-    baseline = settings.get("baseline", "NA")
+    baseline = settings.baseline
     saliva, saliva_audit = _saliva(libraries, quality, indices, timepoint)
     cortisol, hair_audit = _cortisol(hair, samples, timepoint, settings)
 
-    own = list(settings["columns"])
+    own = list(settings.columns)
     measured = [] if indices is None else list(indices.columns)
     names = list(dict.fromkeys(c.removesuffix("_beta") for c in measured if c.endswith("_beta")))
     table = participants.assign(timepoint=timepoint)
@@ -116,19 +117,19 @@ def _chains(with_saliva: bool, with_hair: bool, with_series: bool = False) -> di
 
 
 def _series(
-    sheet: pd.DataFrame, tubes: pd.DataFrame | None, series: Any, timepoint: str, settings: Mapping[str, Any]
+    sheet: pd.DataFrame, tubes: pd.DataFrame | None, series: Any, timepoint: str, settings: CohortSettings
 ) -> tuple[pd.DataFrame | None, pd.DataFrame]:
     """Return the series of saliva cortisol of the platform that is analysed, and what became of every tube."""
     if tubes is None:
         return None, _audit([])
-    asked = settings.get("platform", "NA")
+    asked = settings.platform
     found = sorted(series["platform"].dropna().unique())
     if asked in found:
         series = series[series["platform"] == asked]
     elif len(found) > 1:
         remedy = "choose one under cohort.platform in the config"
         raise InputError(Problem("cortisol/saliva_series.tsv", "would pool platforms", remedy, value=", ".join(found)))
-    timepoints = {timepoint, settings.get("baseline", "NA")}
+    timepoints = {timepoint, settings.baseline}
     rows, lines = [], sheet.set_index("saliva_id")["row"]
     for row in tubes.itertuples():
         reason = row.reason if isinstance(row.reason, str) and row.reason else "NA"
@@ -142,11 +143,11 @@ def _series(
     return series, _audit(rows)
 
 
-def _slopes(trajectories: pd.DataFrame, timepoint: str, settings: Mapping[str, Any]) -> pd.DataFrame:
+def _slopes(trajectories: pd.DataFrame, timepoint: str, settings: CohortSettings) -> pd.DataFrame:
     """Each participant's slope of log cortisol over segments, of the platform that is analysed."""
     here = trajectories[trajectories["timepoint"] == timepoint]
-    if settings.get("platform", "NA") != "NA":
-        here = here[here["platform"] == settings["platform"]]
+    if settings.platform != "NA":
+        here = here[here["platform"] == settings.platform]
     named = {"slope": "log_cortisol_slope", "slope_se": "log_cortisol_slope_se"}
     return here.rename(columns=named)[["participant_id", *TRAJECTORY]]
 
@@ -192,15 +193,15 @@ def _cell_mix(cell_mix: pd.DataFrame | None, timepoint: str) -> tuple[pd.DataFra
 
 
 def _timepoint(
-    settings: Mapping[str, Any], libraries: pd.DataFrame, hair: pd.DataFrame, tubes: pd.DataFrame | None = None
+    settings: CohortSettings, libraries: pd.DataFrame, hair: pd.DataFrame, tubes: pd.DataFrame | None = None
 ) -> str:
     found = sorted(
         set(libraries.loc[libraries["kind"] == "study", "timepoint"].dropna())
         | set(hair["timepoint"].dropna())
         | (set() if tubes is None else set(tubes["timepoint"].dropna()))
     )
-    if settings["timepoint"] != "NA":
-        return settings["timepoint"]
+    if settings.timepoint != "NA":
+        return settings.timepoint
     return found[0] if len(found) == 1 else "NA"
 
 
@@ -250,7 +251,7 @@ def _saliva(
 
 
 def _cortisol(
-    hair: pd.DataFrame, samples: pd.DataFrame | None, timepoint: str, settings: Mapping[str, Any]
+    hair: pd.DataFrame, samples: pd.DataFrame | None, timepoint: str, settings: CohortSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return one cortisol value a participant, and what became of every hair sample.
 
@@ -271,8 +272,8 @@ def _cortisol(
     for participant, group in wide.groupby("participant_id", sort=True):
         group = group.sort_values(["segment_from_cm", "hair_id"])
         at_time = group[group["timepoint"] == timepoint]
-        if settings.get("platform", "NA") != "NA":
-            at_time = at_time[at_time["platform"] == settings["platform"]]
+        if settings.platform != "NA":
+            at_time = at_time[at_time["platform"] == settings.platform]
         good = at_time[at_time["cortisol_pg_per_mg"].notna() | (at_time["censored"].fillna("none") != "none")]
         nearest = good[good["segment_from_cm"] == good["segment_from_cm"].min()]
         for row in group.itertuples():
@@ -335,8 +336,8 @@ def _geometric_mean(values: pd.Series) -> float:
     return float(np.exp(np.log(values).mean()))
 
 
-def _check_platforms(samples: pd.DataFrame, settings: Mapping[str, Any]) -> None:
-    if "platform" not in samples or settings.get("platform", "NA") != "NA":
+def _check_platforms(samples: pd.DataFrame, settings: CohortSettings) -> None:
+    if "platform" not in samples or settings.platform != "NA":
         return
     found = sorted(samples["platform"].dropna().unique())
     if len(found) > 1:

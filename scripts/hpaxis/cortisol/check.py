@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from hpaxis.cortisol.finished import UNUSUAL_REMEDY, outside_usual, read_finishe
 from hpaxis.cortisol.inputs import extracts, read_plate, unknown_hair
 from hpaxis.cortisol.kits import Kit, kit_named, read_kits
 from hpaxis.problems import InputError, Problem, closest
+from hpaxis.settings import CortisolSettings
 
 if TYPE_CHECKING:
     from hpaxis.rows import Row
@@ -31,7 +32,7 @@ def check_sheets(study: Study) -> list[Problem]:
 
 
 def _check_saliva(study: Study) -> list[Problem]:
-    path, table = study.config["sheets"]["saliva_cortisol"], study.saliva_cortisol
+    path, table = study.config.sheets.saliva_cortisol, study.saliva_cortisol
     people, hair = set(study.participants["participant_id"]), set(study.hair["hair_id"].dropna())
     problems, seen = [], {}
     for row in table.itertuples():
@@ -60,7 +61,7 @@ def _check_saliva(study: Study) -> list[Problem]:
 
 
 def _check_hair(study: Study) -> list[Problem]:
-    path, table = study.config["sheets"]["hair"], study.hair
+    path, table = study.config.sheets.hair, study.hair
     people = set(study.participants["participant_id"])
     problems = []
     for row in table.itertuples():
@@ -82,7 +83,7 @@ def _check_hair(study: Study) -> list[Problem]:
 
 
 def _check_plates(study: Study) -> list[Problem]:
-    sheets, problems = study.config["sheets"], []
+    sheets, problems = study.config.sheets, []
     series = sheets["saliva_cortisol"] is not None
     alone = sheets["hair"] is None and (series or sheets["participants"] is None)
     if (sheets["hair"] is None) != (sheets["plates"] is None) and not alone:
@@ -95,7 +96,7 @@ def _check_plates(study: Study) -> list[Problem]:
             )
         )
     try:
-        kits = read_kits(study.config["cortisol"]["kits"])
+        kits = read_kits(study.config.cortisol.kits)
     except InputError as error:
         return [*problems, *error.problems]
     for row in study.plates.itertuples():
@@ -127,7 +128,7 @@ def check_files(study: Study, elsewhere: Elsewhere, checked: object = None) -> l
     unknown_kits, problems = {p.row for p in _check_plates(study)}, []
     known = None if study.laboratory else extracts(study.hair, study.saliva_cortisol)
     try:
-        kits = read_kits(study.config["cortisol"]["kits"])
+        kits = read_kits(study.config.cortisol.kits)
     except InputError:
         kits = None  # said already; each plate is then left out
     for row in study.plates.itertuples():
@@ -136,7 +137,7 @@ def check_files(study: Study, elsewhere: Elsewhere, checked: object = None) -> l
         for name in absent:
             problems.append(
                 Problem(
-                    study.config["sheets"]["plates"],
+                    study.config.sheets.plates,
                     "does not exist",
                     "correct the path",
                     row.row,
@@ -144,29 +145,28 @@ def check_files(study: Study, elsewhere: Elsewhere, checked: object = None) -> l
                 )
             )
         if names and not absent and row.row not in unknown_kits:
-            problems += check_plate(row, known, study.config, kits)
+            problems += check_plate(row, known, study.config.cortisol, kits)
     return problems
 
 
 def check_plate(
-    row: Row, hair: pd.DataFrame, config: Mapping[str, Any], kits: Mapping[str, Kit] | None = None
+    row: Row, hair: pd.DataFrame, settings: CortisolSettings, kits: Mapping[str, Kit] | None = None
 ) -> list[Problem]:
     """Return every problem of one row of plates.tsv that its files show.
 
     ``row``: has plate_id, kit, reader_file, layout_file and, where given, reader_plate, reading. ``hair``: DataFrame
     of `extracts`, or None for the validation of an assay, whose samples are names in layouts.
-    ``config``: the whole config with defaults; ``kits``: its kits, where they were read already. Never raises for a
-    fault of the inputs.
+    ``kits``: those of the settings, where they were read already. Never raises for a fault of the inputs.
     """
     try:
-        kit = kit_named(row.kit, config["cortisol"]["kits"], kits)
+        kit = kit_named(row.kit, settings.kits, kits)
         if kit.finished and hair is None:
             remedy = "an assay is validated by its plates: leave the row out"
             return [Problem("plates.tsv", "is a table of finished values", remedy, getattr(row, "row", None), "kit")]
         if kit.finished:
             hair = hair[hair["sheet"] == "hair.tsv"] if "sheet" in hair else hair
-            table = read_finished(row.reader_file, kit, row.plate_id, hair, config["cortisol"])
-            found = outside_usual(table["cortisol_pg_per_mg"], config["cortisol"])
+            table = read_finished(row.reader_file, kit, row.plate_id, hair, settings)
+            found = outside_usual(table["cortisol_pg_per_mg"], settings)
             odd = [Problem(str(row.reader_file), found[0], UNUSUAL_REMEDY)] if found and found[1] else []
             return unknown_hair(table["hair_id"], hair, str(row.reader_file), "hair_id") + odd
         read_plate(row, hair, kit)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from hpaxis.cortisol import assay
 from hpaxis.cortisol.kits import MOLAR_MASS
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.quantiles import normal_quantile, student_quantile
+from hpaxis.settings import CortisolSettings
 from hpaxis.sheets import read_sheet
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def read_finished(
     kit: Kit,
     plate_id: str,
     hair: pd.DataFrame | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: CortisolSettings | None = None,
 ) -> pd.DataFrame:
     """Read a table of finished concentrations (workflow/schemas/cortisol_finished.yaml).
 
@@ -115,7 +115,7 @@ def _values(table: pd.DataFrame, column: str, path: Path | str) -> pd.DataFrame:
 
 
 def _per_mg(
-    found: pd.DataFrame, kit: Kit, hair: pd.DataFrame | None, settings: Mapping[str, Any] | None, path: Path | str
+    found: pd.DataFrame, kit: Kit, hair: pd.DataFrame | None, settings: CortisolSettings | None, path: Path | str
 ) -> pd.DataFrame:
     """Turn concentrations of the extract into pg/mg by the rows of hair.tsv."""
     if hair is None:
@@ -136,9 +136,9 @@ def _per_mg(
     raise_if_any(problems)
     error = found["log_se"]
     if settings is not None:
-        volumes = assay.volume_cv(settings["volume_cv_percent"], sheet["dilution"].to_numpy() > 1)
-        error = np.sqrt(error**2 + volumes**2 + (settings["mass_sd_mg"] / mass) ** 2)
-    once = np.hypot(volumes, settings["mass_sd_mg"] / mass) if settings is not None else np.nan
+        volumes = assay.volume_cv(settings.volume_cv_percent, sheet["dilution"].to_numpy() > 1)
+        error = np.sqrt(error**2 + volumes**2 + (settings.mass_sd_mg / mass) ** 2)
+    once = np.hypot(volumes, settings.mass_sd_mg / mass) if settings is not None else np.nan
     limits = np.maximum(values["limit"], 0.0)
     return found.assign(number=values["number"], limit=limits, log_se=error, log_se_extract=once)
 
@@ -280,12 +280,12 @@ def _deming(x: NDArray[np.float64], y: NDArray[np.float64], ratio: float) -> tup
 FEWEST_OUTSIDE, FOLD_OUTSIDE = 5, 10
 
 
-def outside_usual(values: pd.Series, settings: Mapping[str, Any]) -> tuple[str, bool] | None:
+def outside_usual(values: pd.Series, settings: CortisolSettings) -> tuple[str, bool] | None:
     """Return what is odd about a platform's concentrations (pg/mg): all lie on one side of the usual range.
 
     ``(words, whether even FOLD_OUTSIDE times beyond it)``; None where some lie inside, or there are too few to tell.
     """
-    known, low, high = values.dropna(), settings["usual_low_pg_per_mg"], settings["usual_high_pg_per_mg"]
+    known, low, high = values.dropna(), settings.usual_low_pg_per_mg, settings.usual_high_pg_per_mg
     if len(known) < FEWEST_OUTSIDE or (low <= known.max() and known.min() <= high):
         return None
     below = known.max() < low

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from hpaxis.cortisol.kits import Kit, kit_named
 from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.readers import choose_read, read_reader_file
 from hpaxis.problems import InputError, Problem, closest, raise_if_any
+from hpaxis.settings import CortisolSettings
 
 if TYPE_CHECKING:
     from hpaxis.cortisol.readers.cells import PlateRead
@@ -113,9 +113,9 @@ def compare(read: PlateRead, layout: pd.DataFrame, path: str, layout_path: str, 
     return problems
 
 
-def load_inputs(row: Row, hair: pd.DataFrame, config: Mapping[str, Any]) -> tuple[Kit, PlateRead, pd.DataFrame]:
+def load_inputs(row: Row, hair: pd.DataFrame, settings: CortisolSettings) -> tuple[Kit, PlateRead, pd.DataFrame]:
     """Return ``(kit, read, layout)`` of a row, or raise `InputError`; what the quantifying job starts from."""
-    kit = kit_named(row.kit, config["kits"])
+    kit = kit_named(row.kit, settings.kits)
     return (kit, *read_plate(row, hair, kit))
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from hpaxis.cortisol import assay
 from hpaxis.cortisol.curve import Curve, CurveError, compare_models, fit_curve, pooled_variance
 from hpaxis.cortisol.layout import zero_as_b0
+from hpaxis.settings import CortisolSettings
 
 if TYPE_CHECKING:
     from hpaxis.cortisol.kits import Kit
@@ -61,7 +61,7 @@ def quantify_plate(
     read: PlateRead,
     layout: pd.DataFrame,
     kit: Kit,
-    settings: Mapping[str, Any] | None = None,
+    settings: CortisolSettings | None = None,
     run: Run | None = None,
 ) -> PlateResult:
     """Evaluate one plate.
@@ -189,7 +189,7 @@ def _well_flags(row: Row, curve: Curve | None) -> str:
 
 
 def _estimates(
-    plate_id: str, wells: pd.DataFrame, curve: Curve | None, kit: Kit, scale: _Scale, settings: Mapping[str, Any]
+    plate_id: str, wells: pd.DataFrame, curve: Curve | None, kit: Kit, scale: _Scale, settings: CortisolSettings
 ) -> pd.DataFrame:
     """One row per sample, control or spiked sample at one dilution."""
     measured = wells[wells["role"].isin(MEASURED)]
@@ -250,9 +250,9 @@ def _estimates(
     return table[list(ESTIMATE_COLUMNS)]
 
 
-def _outside_binding(response: pd.Series, kit: Kit, scale: _Scale, settings: Mapping[str, Any]) -> NDArray[np.bool_]:
+def _outside_binding(response: pd.Series, kit: Kit, scale: _Scale, settings: CortisolSettings) -> NDArray[np.bool_]:
     """Whether each mean response lies outside the percent bound that the settings allow."""
-    low, high = settings["binding_low_percent"], settings["binding_high_percent"]
+    low, high = settings.binding_low_percent, settings.binding_high_percent
     if (low is None and high is None) or scale.failure or kit.rising or np.isnan(scale.b0):
         return np.zeros(len(response), dtype=bool)
     floor = 0.0 if np.isnan(scale.nsb) else scale.nsb
@@ -268,7 +268,7 @@ def _summary(
     models: pd.DataFrame | None,
     scale: _Scale,
     wells: pd.DataFrame,
-    settings: Mapping[str, Any],
+    settings: CortisolSettings,
     run: Run | None,
 ) -> pd.DataFrame:
     """The plate's row in curves.tsv, without its verdict."""
@@ -294,7 +294,7 @@ def _summary(
     if curve is not None:
         sizes = wells[usable_samples(wells)].groupby(["sample", "dilution"], dropna=False).size()
         replicates = int(sizes.median()) if len(sizes) else 2
-        row |= _curve_fields(curve, models, b0, replicates, settings["lloq_cv_max_percent"])
+        row |= _curve_fields(curve, models, b0, replicates, settings.lloq_cv_max_percent)
     return pd.DataFrame([row])
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from scipy import stats
 
 from hpaxis.cortisol.assay import CURVE_COLUMNS, cv_percent, disagreement
 from hpaxis.cortisol.curve import CurveError, fit_curve
+from hpaxis.settings import CortisolSettings
 
 if TYPE_CHECKING:
     from hpaxis.cortisol.curve import Variance
@@ -33,7 +34,7 @@ MASK_REMEDY = "mask it in the layout (column mask) with the reason that the benc
 
 def check_quality(
     result: PlateResult,
-    settings: Mapping[str, Any],
+    settings: CortisolSettings,
     ranges: pd.DataFrame | None = None,
     explain: bool = True,
     plate: pd.Series | None = None,
@@ -86,15 +87,13 @@ def verdict(quality: pd.DataFrame) -> tuple[str, str | None]:
     return worst, "; ".join(dict.fromkeys(reasons["reason"])) or None
 
 
-def _verdict_of(
-    result: PlateResult, settings: Mapping[str, Any], ranges: pd.DataFrame | None
-) -> tuple[str, str | None]:
+def _verdict_of(result: PlateResult, settings: CortisolSettings, ranges: pd.DataFrame | None) -> tuple[str, str | None]:
     checks = check_quality(result, settings, ranges, explain=False)
     return verdict(checks[checks["check"] != "masked_well"])
 
 
 def _one_bad_well(
-    result: PlateResult, settings: Mapping[str, Any], ranges: pd.DataFrame | None
+    result: PlateResult, settings: CortisolSettings, ranges: pd.DataFrame | None
 ) -> tuple[float | str | None, ...]:
     """Name the standard well without which a failed plate would not fail, and say what changes."""
     wells = result.wells
@@ -184,12 +183,12 @@ def _expiry(plate: pd.Series | None) -> list[tuple[float | str | None, ...]]:
     return [_row("lot_expiry", None, float(late), 0.0, "warn" if late > 0 else "pass", reason, remedy)]
 
 
-def _limits(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
+def _limits(result: PlateResult, settings: CortisolSettings) -> list[tuple[float | str | None, ...]]:
     """Whether the plate has limits of quantification at all."""
     summary = result.summary.iloc[0]
     known = np.isfinite(summary["lloq"])
     reason = "no standard above the limit of detection reads back within 80-120 % with a CV of at most "
-    reason += f"{settings['lloq_cv_max_percent']:g} %: the plate has no limit of quantification"
+    reason += f"{settings.lloq_cv_max_percent:g} %: the plate has no limit of quantification"
     return [_row("lloq", None, summary["lloq"], np.nan, "pass" if known else "warn", reason, "see standard_recovery")]
 
 
@@ -212,7 +211,7 @@ def _extraction_blanks(result: PlateResult) -> list[tuple[float | str | None, ..
     return rows
 
 
-def rerun_table(result: PlateResult, settings: Mapping[str, Any], state: str | None = None) -> pd.DataFrame:
+def rerun_table(result: PlateResult, settings: CortisolSettings, state: str | None = None) -> pd.DataFrame:
     """Return what the bench must run again: DataFrame with columns ``RERUN_COLUMNS``, one row per sample and dilution.
 
     Every reason of a row is listed. A sample that another dilution on the plate settles is not. ``state``: the
@@ -226,9 +225,7 @@ def rerun_table(result: PlateResult, settings: Mapping[str, Any], state: str | N
     for key in sorted(set(keys)):
         role, places = key[0], [i for i, other in enumerate(keys) if other == key]
         series = parallelism(table.iloc[places]) if role == "sample" and len(places) > 1 else None
-        uneven = (
-            series is not None and series["p"] < NOT_PARALLEL_P and series["cv"] > settings["parallelism_max_percent"]
-        )
+        uneven = series is not None and series["p"] < NOT_PARALLEL_P and series["cv"] > settings.parallelism_max_percent
         group = [rows[i] for i in places]
         for row in group:
             reasons, actions = list(row.reasons), list(row.actions)
@@ -271,7 +268,7 @@ def parallelism(group: pd.DataFrame) -> dict | None:
     return {"cv": cv_percent(neat), "slope": float(np.polyfit(np.log(factors), logs, 1)[0]), "p": float(p)}
 
 
-def _reasons(result: PlateResult, settings: Mapping[str, Any]) -> pd.DataFrame:
+def _reasons(result: PlateResult, settings: CortisolSettings) -> pd.DataFrame:
     """The estimates of a plate with, for each, why it is to be run again and what to do."""
     table = result.estimates.copy()
     reasons, actions = [], []
@@ -283,7 +280,7 @@ def _reasons(result: PlateResult, settings: Mapping[str, Any]) -> pd.DataFrame:
     return table
 
 
-def _row_reasons(row: Row, flags: Sequence[str], settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _row_reasons(row: Row, flags: Sequence[str], settings: CortisolSettings) -> list[tuple[str, str]]:
     if row.role == "extraction_blank":
         return []
     if "no_curve" in flags:
@@ -297,7 +294,7 @@ def _row_reasons(row: Row, flags: Sequence[str], settings: Mapping[str, Any]) ->
         found.append(("one of the wells lies beyond the curve", "repeat in duplicate"))
     if "discordant" in flags:
         found.append(("its wells differ beyond the plate's own error", "repeat in duplicate"))
-    if row.cv_percent > settings["duplicate_cv_rerun_percent"] and row.censored == "none":
+    if row.cv_percent > settings.duplicate_cv_rerun_percent and row.censored == "none":
         found.append((f"wells differ by a CV of {row.cv_percent:.0f} %", "repeat in duplicate"))
     if row.n_wells == 1:
         found.append(("only one well has a value", "repeat in duplicate"))
@@ -325,7 +322,7 @@ def _by_range(row: Row, found: float) -> tuple[str, str | None]:
     return "fail", f"control {row.sample} reads {found:.4g} {row.unit}, outside {outside} of its lot"
 
 
-def control_table(estimates: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+def control_table(estimates: pd.DataFrame, settings: CortisolSettings) -> pd.DataFrame:
     """Follow every control over the plates (Levey-Jennings).
 
     ``estimates``: the control rows of all plates, with ``range_low`` and ``range_high`` where lots give a range, which
@@ -363,21 +360,21 @@ def control_table(estimates: pd.DataFrame, settings: Mapping[str, Any]) -> pd.Da
     ]).sort_values(["kit", "control", "plate_id"], ignore_index=True)  # fmt: skip
 
 
-def _chart_limits(nominal: float, others: pd.Series, settings: Mapping[str, Any]) -> tuple[float, float, str]:
+def _chart_limits(nominal: float, others: pd.Series, settings: CortisolSettings) -> tuple[float, float, str]:
     """Limits of a control chart for one plate: 3 SD of the other plates, or of recovery until there are enough."""
     if len(others) >= MINIMUM_PLATES - 1 and others.std() > 0:
         p = 1 - stats.norm.sf(3)
         half = stats.t.ppf(p, len(others) - 1) * others.std() * np.sqrt(1 + 1 / len(others))
         return others.mean() - half, others.mean() + half, "other plates"
     if nominal > 0:
-        low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
+        low, high = settings.recovery_low_percent, settings.recovery_high_percent
         return nominal * low / 100, nominal * high / 100, "recovery"
     return np.nan, np.nan, "none"
 
 
-def inter_assay(controls: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+def inter_assay(controls: pd.DataFrame, settings: CortisolSettings) -> pd.DataFrame:
     """Check each control's CV over the plates of its kit; rows as `check_quality`, with plate_id ``all``."""
-    rows, limit = [], settings["inter_assay_cv_max_percent"]
+    rows, limit = [], settings.inter_assay_cv_max_percent
     for (kit, name), group in controls.groupby(["kit", "control"], sort=True):
         cv = cv_percent(group["concentration"])
         if np.isnan(cv):
@@ -427,9 +424,9 @@ def _row(
     return (check, subject, value, limit, state, None if passed else reason, None if passed else remedy, wells)
 
 
-def _curve(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
+def _curve(result: PlateResult, settings: CortisolSettings) -> list[tuple[float | str | None, ...]]:
     levels = result.curve.back_calculated()
-    low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
+    low, high = settings.recovery_low_percent, settings.recovery_high_percent
     off = levels[~levels["recovery_percent"].between(low, high)]
     rows = []
     share = len(off) / len(levels)
@@ -490,7 +487,7 @@ def _standards(result: PlateResult) -> list[tuple[float | str | None, ...]]:
     return rows or [_row("standard_replicates", None, np.nan, np.nan, "pass")]
 
 
-def _zero_wells(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
+def _zero_wells(result: PlateResult, settings: CortisolSettings) -> list[tuple[float | str | None, ...]]:
     rows, wells = [], result.wells
     summary = result.summary.iloc[0]
     for role in ("b0", "nsb"):
@@ -508,7 +505,7 @@ def _zero_wells(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[
             f"{role.upper()} wells {', '.join(named)} lie apart from the others",
             "give the bad well the role empty if the bench notes explain it", ";".join(named) or None,
         ))  # fmt: skip
-    share, limit = summary["nsb_percent_of_b0"], settings["nsb_max_percent"]
+    share, limit = summary["nsb_percent_of_b0"], settings.nsb_max_percent
     if np.isfinite(share):
         high, negative = share > limit, summary["nsb_signal"] < 0
         reason = "NSB is below the blank" if negative else f"NSB is {share:.1f} % of B0"
@@ -519,8 +516,8 @@ def _zero_wells(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[
     return rows
 
 
-def _control_verdict(row: Row, recovery: float, p: float, settings: Mapping[str, Any]) -> tuple[str, str | None]:
-    low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
+def _control_verdict(row: Row, recovery: float, p: float, settings: CortisolSettings) -> tuple[str, str | None]:
+    low, high = settings.recovery_low_percent, settings.recovery_high_percent
     if row.censored != "none" or np.isnan(row.concentration):
         return "fail", f"control {row.sample} has no concentration within the standards"
     if np.isfinite(recovery) and not low <= recovery <= high:
@@ -532,9 +529,9 @@ def _control_verdict(row: Row, recovery: float, p: float, settings: Mapping[str,
 
 
 def _controls(
-    result: PlateResult, settings: Mapping[str, Any], ranges: pd.DataFrame | None = None
+    result: PlateResult, settings: CortisolSettings, ranges: pd.DataFrame | None = None
 ) -> list[tuple[float | str | None, ...]]:
-    low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
+    low, high = settings.recovery_low_percent, settings.recovery_high_percent
     rows = []
     controls = with_ranges(result.estimates[result.estimates["role"] == "control"], ranges)
     for row in controls.itertuples():
@@ -554,9 +551,9 @@ def _controls(
     return rows
 
 
-def _spikes(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
+def _spikes(result: PlateResult, settings: CortisolSettings) -> list[tuple[float | str | None, ...]]:
     """Recovery of what was added to a sample: (spiked - unspiked) / added."""
-    low, high = settings["recovery_low_percent"], settings["recovery_high_percent"]
+    low, high = settings.recovery_low_percent, settings.recovery_high_percent
     estimates, rows = result.estimates, []
     for row in estimates[estimates["role"] == "spiked"].itertuples():
         same = estimates[(estimates["role"] == "sample") & (estimates["sample"] == row.sample)]
@@ -585,9 +582,9 @@ def _spikes(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[floa
     return rows
 
 
-def _parallelism(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
+def _parallelism(result: PlateResult, settings: CortisolSettings) -> list[tuple[float | str | None, ...]]:
     """Concentrations of a dilution series, each times its dilution, must agree."""
-    rows, limit = [], settings["parallelism_max_percent"]
+    rows, limit = [], settings.parallelism_max_percent
     usable = result.estimates[
         result.estimates["role"].isin(["sample", "control", "pool"]) & (result.estimates["censored"] == "none")
     ]
@@ -605,7 +602,7 @@ def _parallelism(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple
     return rows
 
 
-def _position(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
+def _position(result: PlateResult, settings: CortisolSettings) -> list[tuple[float | str | None, ...]]:
     """Edge effect, and drift over rows and columns, within replicate groups: contents cancel, position stays."""
     roles = ["standard", "b0", "control", "pool", "sample", "spiked"]
     wells = result.wells[result.wells["role"].isin(roles)].dropna(subset=["response"])
@@ -631,7 +628,7 @@ def _position(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[fl
             continue
         # A bad pair would pass for a gradient: Huber's weights on pair differences.
         slope, p = _robust_slope(centred.to_numpy(), share.to_numpy(), df)
-        effect, limit = slope * span, settings["position_max_percent"]
+        effect, limit = slope * span, settings.position_max_percent
         bad = abs(effect) > limit and p < 0.01
         what = {
             "edge": "wells at the edge differ",
@@ -660,8 +657,8 @@ def _robust_slope(x: NDArray[np.float64], y: NDArray[np.float64], df: int) -> tu
     return slope, float(2 * stats.t.sf(abs(slope) / se, df)) if se > 0 else 1.0
 
 
-def _duplicates(result: PlateResult, settings: Mapping[str, Any]) -> list[tuple[float | str | None, ...]]:
-    warn, rerun = settings["duplicate_cv_warn_percent"], settings["duplicate_cv_rerun_percent"]
+def _duplicates(result: PlateResult, settings: CortisolSettings) -> list[tuple[float | str | None, ...]]:
+    warn, rerun = settings.duplicate_cv_warn_percent, settings.duplicate_cv_rerun_percent
     samples = result.estimates[(result.estimates["role"] == "sample") & (result.estimates["censored"] == "none")]
     rows = []
     for row in samples[samples["cv_percent"] > warn].itertuples():

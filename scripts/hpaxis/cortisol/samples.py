@@ -21,6 +21,7 @@ from hpaxis.cortisol.runs import RunVariance, run_variance
 from hpaxis.cortisol.segments import months, trajectories
 from hpaxis.cortisol.series import measured_tubes
 from hpaxis.problems import InputError, Problem
+from hpaxis.settings import CortisolSettings
 
 MEASUREMENT_COLUMNS = (
     "plate_id", "hair_id", "platform", "cortisol_pg_per_mg", "cortisol_low", "cortisol_high", "log_se", "cv_percent",
@@ -68,7 +69,7 @@ def collect(
     hair: pd.DataFrame,
     participants: pd.DataFrame,
     arms: Sequence[str],
-    settings: Mapping[str, Any],
+    settings: CortisolSettings,
     others: pd.DataFrame | None = None,
     saliva: pd.DataFrame | None = None,
 ) -> CortisolTables:
@@ -102,7 +103,7 @@ def collect(
     people = hair[["hair_id", "participant_id", "timepoint", "segment_from_cm", "segment_to_cm"]].copy()
     people["segment"] = [segment_name(a, b) for a, b in zip(people["segment_from_cm"], people["segment_to_cm"])]
     for end in ("from", "to"):
-        people[f"month_{end}"] = months(people[f"segment_{end}_cm"], settings["hair_growth_cm_per_month"])
+        people[f"month_{end}"] = months(people[f"segment_{end}_cm"], settings.hair_growth_cm_per_month)
     people = people.merge(participants[["participant_id", "arm"]], on="participant_id", how="left")
     measurements = measurements.merge(people, on="hair_id", how="left")
     counts = quality.plate_by_arm(measurements[measurements["plate_id"].isin(plates["summary"]["plate_id"])], arms)
@@ -112,7 +113,7 @@ def collect(
     summary = plates["summary"]
     kits = set(summary.loc[summary["analyte"] == "cortisol", "kit"]) if "analyte" in summary else ()
     between = run_variances(measurements, plates["estimates"], summary, settings, kits)
-    converted, bridging = bridge_platforms(measurements, settings["bridge_to"])
+    converted, bridging = bridge_platforms(measurements, settings.bridge_to)
     controls = quality.control_table(plates["estimates"], settings)
     checks = pd.concat(
         [
@@ -160,7 +161,7 @@ def _cortisol_only(
 
 
 def analyte_table(
-    samples: pd.DataFrame, rest: pd.DataFrame, plates: Mapping[str, pd.DataFrame], settings: Mapping[str, Any]
+    samples: pd.DataFrame, rest: pd.DataFrame, plates: Mapping[str, pd.DataFrame], settings: CortisolSettings
 ) -> pd.DataFrame:
     """Return other analytes, combined over repeats as cortisol is, and the ratio of cortisol to each of them.
 
@@ -219,7 +220,7 @@ def run_variances(
     measurements: pd.DataFrame,
     estimates: pd.DataFrame,
     summary: pd.DataFrame,
-    settings: Mapping[str, Any],
+    settings: CortisolSettings,
     platforms: Set[str] = (),
 ) -> dict:
     """Return ``{platform: RunVariance}`` from controls, pools and hair samples that were measured in several runs.
@@ -229,7 +230,7 @@ def run_variances(
     """
     found = {}
     measurements = measurements if "run" in measurements else measurements.assign(run=measurements["plate_id"])
-    use_failed = settings["failed_plates"] == "use"
+    use_failed = settings.failed_plates == "use"
     for platform in sorted({*measurements["platform"], *platforms}):
         group = measurements[measurements["platform"] == platform]
         doubtful = group["flags"].fillna("").str.split(";").map(lambda names: bool(set(names) & set(DOUBTFUL)))
@@ -248,7 +249,7 @@ def run_variances(
             runs = known["plate_id"].map(plates["run"]) if "run" in plates else known["plate_id"]
             own = (known["se"] / known["concentration"]) ** 2
             items.append(_items(names, known.assign(run=runs), known["concentration"], own))
-        found[platform] = run_variance(pd.concat(items, ignore_index=True), settings["run_cv_percent"])
+        found[platform] = run_variance(pd.concat(items, ignore_index=True), settings.run_cv_percent)
     return found
 
 
@@ -283,16 +284,14 @@ def _between_runs(between: Mapping[str, RunVariance]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(quality.COLUMNS))
 
 
-def _outside_usual(measurements: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+def _outside_usual(measurements: pd.DataFrame, settings: CortisolSettings) -> pd.DataFrame:
     """One row of quality.tsv for each platform whose samples all lie outside the usual range."""
     rows = []
     for platform, group in measurements.groupby("platform"):
         found = outside_usual(group["cortisol_pg_per_mg"], settings)
         if found is not None:
             median = group["cortisol_pg_per_mg"].median()
-            limit = settings[
-                "usual_low_pg_per_mg" if median < settings["usual_low_pg_per_mg"] else "usual_high_pg_per_mg"
-            ]
+            limit = settings["usual_low_pg_per_mg" if median < settings.usual_low_pg_per_mg else "usual_high_pg_per_mg"]
             verdict = "fail" if found[1] else "warn"
             reason = f"{platform}: {found[0]}"
             rows.append(("all", "usual_range", platform, median, limit, verdict, reason, UNUSUAL_REMEDY, None))
@@ -335,9 +334,7 @@ def variance_table(between: Mapping[str, RunVariance], summary: pd.DataFrame) ->
     return pd.DataFrame(rows, columns=list(VARIANCE_COLUMNS))
 
 
-def _tubes(
-    plates: Mapping[str, pd.DataFrame], saliva: pd.DataFrame | None, settings: Mapping[str, Any]
-) -> pd.DataFrame:
+def _tubes(plates: Mapping[str, pd.DataFrame], saliva: pd.DataFrame | None, settings: CortisolSettings) -> pd.DataFrame:
     """`sample_table` of the tubes of saliva on these plates; without rows where there are none."""
     nothing = pd.DataFrame(columns=list(SAMPLE_COLUMNS))
     if saliva is None or saliva.empty:
@@ -398,7 +395,7 @@ def hair_measurements(
     summary: pd.DataFrame,
     checks: pd.DataFrame,
     hair: pd.DataFrame,
-    settings: Mapping[str, Any],
+    settings: CortisolSettings,
 ) -> pd.DataFrame:
     """Turn well concentrations into pg/mg, one row per hair sample on a plate.
 
@@ -411,7 +408,7 @@ def hair_measurements(
     sheet, of_plate = hair.set_index("hair_id").to_dict("index"), plates.to_dict("index")
     failed = set(checks.loc[checks["verdict"] == "fail", "plate_id"])
     samples = estimates[(estimates["role"] == "sample") & estimates["sample"].isin(sheet)]
-    blanks = extraction_blanks(estimates, plates) if settings["extraction_blank"] == "subtract" else {}
+    blanks = extraction_blanks(estimates, plates) if settings.extraction_blank == "subtract" else {}
     for (plate_id, hair_id), group in _groups(samples, ["plate_id", "sample"], ESTIMATED):
         extract, plate = sheet[hair_id], of_plate[plate_id]
         found = _neat(group, extract["dilution"], plate, settings)
@@ -421,7 +418,7 @@ def hair_measurements(
         row |= {"cv_percent": found["cv_percent"], "n_wells": found["n_wells"]}
         row["flags"] = ";".join(_flags(row, found, plate, plate_id in failed, settings))
         row["run"] = plate.get("run", plate_id)
-        if extract["mass_mg"] < settings["low_mass_mg"]:
+        if extract["mass_mg"] < settings.low_mass_mg:
             row["flags"] = _joined(row["flags"], "low_mass")
         rows.append(row)
     words = ["plate_id", "hair_id", "platform", "censored", "flags", "run"]
@@ -505,7 +502,7 @@ def less_blank(found: dict[str, Any], blank: float, error: float) -> dict[str, A
 
 
 def sample_table(
-    measurements: pd.DataFrame, settings: Mapping[str, Any], between: Mapping[str, RunVariance] | None = None
+    measurements: pd.DataFrame, settings: CortisolSettings, between: Mapping[str, RunVariance] | None = None
 ) -> pd.DataFrame:
     """Combine repeats: one row per hair sample and platform, with `SAMPLE_COLUMNS`.
 
@@ -517,7 +514,7 @@ def sample_table(
     rows = []
     nothing = pd.DataFrame()
     between = run_variances(measurements, nothing, nothing, settings) if between is None else between
-    leave_out = settings["failed_plates"] != "use"
+    leave_out = settings.failed_plates != "use"
     records = measurements.assign(flags=measurements["flags"].fillna("")).to_dict("records")
     for key, places in measurements.groupby(["hair_id", "platform"], sort=True).indices.items():
         group = [records[i] for i in places]
@@ -537,7 +534,7 @@ def sample_table(
     table = pd.DataFrame(rows, columns=list(SAMPLE_COLUMNS))
     if table.empty:  # plates of saliva only
         return table.astype(dict.fromkeys(("hair_id", "participant_id", "platform", "censored", "flags"), "str"))
-    unusual = ~table["cortisol_pg_per_mg"].between(settings["usual_low_pg_per_mg"], settings["usual_high_pg_per_mg"])
+    unusual = ~table["cortisol_pg_per_mg"].between(settings.usual_low_pg_per_mg, settings.usual_high_pg_per_mg)
     unusual &= table["cortisol_pg_per_mg"].notna()
     table["flags"] = [_joined(f, "unusual" if odd else "") for f, odd in zip(table["flags"], unusual)]
     return table
@@ -594,7 +591,7 @@ def bridge_platforms(measurements: pd.DataFrame, target: str | None) -> tuple[pd
 
 
 def _neat(
-    group: Mapping[str, np.ndarray], sheet_dilution: float, plate: Mapping[str, Any], settings: Mapping[str, Any]
+    group: Mapping[str, np.ndarray], sheet_dilution: float, plate: Mapping[str, Any], settings: CortisolSettings
 ) -> dict[str, Any]:
     """One sample on one plate: concentration in the undiluted extract, in pg/mL, over its dilutions.
 
@@ -647,7 +644,7 @@ def _combine_dilutions(
     log_se: NDArray[np.float64],
     curve: NDArray[np.float64],
     found: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    settings: CortisolSettings,
 ) -> dict[str, float]:
     """The mean of several dilutions with its error and interval, and the flag not_parallel.
 
@@ -664,7 +661,7 @@ def _combine_dilutions(
     error = float(np.sqrt(weight @ (covariance + between * np.eye(k)) @ weight))
     half, flags = Z * error, list(found["flags"])
     uneven = special.chdtrc(k - 1, q) < quality.NOT_PARALLEL_P
-    if uneven and assay.cv_percent(np.exp(logs)) > settings["parallelism_max_percent"]:
+    if uneven and assay.cv_percent(np.exp(logs)) > settings.parallelism_max_percent:
         flags.append("not_parallel")
         half = max(half, float(np.abs(logs - mean).max()))
     low, high = float(np.exp(mean - half)), float(np.exp(mean + half))
@@ -674,7 +671,7 @@ def _combine_dilutions(
     }  # fmt: skip
 
 
-def _in_hair(found: Mapping[str, Any], extract: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def _in_hair(found: Mapping[str, Any], extract: Mapping[str, Any], settings: CortisolSettings) -> dict[str, Any]:
     """pg/mg of one sample with its interval, or its limit."""
     chemistry = {c: extract[c] for c in ("methanol_added_ml", "methanol_recovered_ml", "reconstitution_ml")}
     spike, mass, recovery = extract["spike_pg"], extract["mass_mg"], extract["recovery"]
@@ -697,7 +694,7 @@ def _in_hair(found: Mapping[str, Any], extract: Mapping[str, Any], settings: Map
         return nothing | {"censored": "none"}
     total = amount(found["estimate"])
     volumes = extract.get("volumes", 3)
-    volume_cv = assay.volume_cv(settings["volume_cv_percent"], found["factor"] > 1, volumes)
+    volume_cv = assay.volume_cv(settings.volume_cv_percent, found["factor"] > 1, volumes)
     low, high = assay.widen(total, amount(found["low"]), amount(found["high"]), volume_cv)
     value = assay.hair_cortisol(found["estimate"], mass, **chemistry, spike_pg=spike, recovery=recovery)
     if value <= 0:
@@ -705,13 +702,13 @@ def _in_hair(found: Mapping[str, Any], extract: Mapping[str, Any], settings: Map
         limit = max((high - spike) / (mass * recovery), 0.0)
         return nothing | {"censored": "below", "cortisol_low": 0.0, "cortisol_high": limit, "limit_pg_per_mg": limit}
     ends = [max((end - spike) / (mass * recovery), 0.0) for end in (low, high)]
-    mass_cv = settings["mass_sd_mg"] / mass
+    mass_cv = settings.mass_sd_mg / mass
     low, high = assay.widen(value, ends[0], ends[1], mass_cv)
     # The spike is known: what is left of the total carries all of the total's error.
     share = total / (total - spike)
     log_se = np.sqrt((share * np.hypot(found["log_se"], volume_cv)) ** 2 + mass_cv**2)
     # Weighed, taken up and recovered once: the same in every measurement of the extract. Diluted once a measurement.
-    once = np.hypot(share * assay.volume_cv(settings["volume_cv_percent"], False, volumes), mass_cv)
+    once = np.hypot(share * assay.volume_cv(settings.volume_cv_percent, False, volumes), mass_cv)
     return nothing | {
         "censored": "none", "cortisol_pg_per_mg": value, "cortisol_low": float(low), "cortisol_high": float(high),
         "log_se": float(log_se), "log_se_extract": float(once),
@@ -724,15 +721,15 @@ def _flags(
     found: Mapping[str, Any],
     plate: Mapping[str, Any],
     failed: bool,
-    settings: Mapping[str, Any],
+    settings: CortisolSettings,
 ) -> list[str]:
     flags = [f for f in found["flags"] if f not in ("blank",)]
     if row["censored"] != "none":
         flags.append("spike_exceeds_total" if found["censored"] == "none" else f"censored_{row['censored']}")
     elif np.isfinite(found["estimate"]):
-        if found["cv_percent"] > settings["duplicate_cv_rerun_percent"]:
+        if found["cv_percent"] > settings.duplicate_cv_rerun_percent:
             flags.append("cv_rerun")
-        elif found["cv_percent"] > settings["duplicate_cv_warn_percent"]:
+        elif found["cv_percent"] > settings.duplicate_cv_warn_percent:
             flags.append("cv_warn")
         in_well = found["estimate"] / (found["factor"] * pg_per_ml(plate["unit"], plate.get("analyte", "cortisol")))
         if in_well < plate["lloq"]:

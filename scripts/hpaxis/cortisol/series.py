@@ -20,6 +20,7 @@ from hpaxis.cortisol.assay import CURVE_COLUMNS
 from hpaxis.cortisol.kits import pg_per_ml
 from hpaxis.cortisol.reliability import icc
 from hpaxis.cortisol.runs import RunVariance, run_of
+from hpaxis.settings import CortisolSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -153,7 +154,7 @@ def series_tables(
     tubes: pd.DataFrame,
     between: Mapping[str, RunVariance],
     runs: Mapping[str, str],
-    settings: Mapping[str, Any],
+    settings: CortisolSettings,
     measured: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the measures of each day, and their means over the days of a participant's timepoint.
@@ -184,7 +185,7 @@ def series_tables(
         for day, place in group.groupby("day", sort=True).indices.items():
             at = group["minutes"].to_numpy()[place]
             known = np.isfinite(state.value[place])
-            parts = coefficients(at, known, settings["awakening_minutes"], settings["awakening_first_minutes"])
+            parts = coefficients(at, known, settings.awakening_minutes, settings.awakening_first_minutes)
             flags = _day_flags(at, known, parts, spans[(timepoint, platform)], settings)
             if "span" in flags:
                 parts |= {"auc_g": None, "auc_i": None}
@@ -316,18 +317,18 @@ def _day_flags(
     known: NDArray[np.bool_],
     parts: Mapping[str, NDArray[np.float64] | None],
     usual: float,
-    settings: Mapping[str, Any],
+    settings: CortisolSettings,
 ) -> list[str]:
     flags = []
     if parts["auc_g"] is None:
         flags.append("ends_missing" if len(at) > 1 else "one_tube")
     elif not known.all():
         flags.append("gap")
-    if usual > 0 and abs((at[-1] - at[0]) / usual - 1) > settings["series_span_percent"] / 100:
+    if usual > 0 and abs((at[-1] - at[0]) / usual - 1) > settings.series_span_percent / 100:
         flags.append("span")
-    if settings["awakening_minutes"] is not None and parts["awakening"] is None:
-        early = (at >= 0) & (at <= settings["awakening_minutes"])
-        if early.any() and at[early][0] > settings["awakening_first_minutes"]:
+    if settings.awakening_minutes is not None and parts["awakening"] is None:
+        early = (at >= 0) & (at <= settings.awakening_minutes)
+        if early.any() and at[early][0] > settings.awakening_first_minutes:
             flags.append("late_first_tube")
         else:
             flags.append("awakening_incomplete")
@@ -360,7 +361,7 @@ def day_reliability(days: pd.DataFrame) -> pd.DataFrame:
 
 
 def measured_tubes(
-    plates: Mapping[str, pd.DataFrame], sheet: pd.DataFrame, settings: Mapping[str, Any]
+    plates: Mapping[str, pd.DataFrame], sheet: pd.DataFrame, settings: CortisolSettings
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the tubes that plates measured, in nmol/L, as `samples.hair_measurements`; and the settings of saliva.
 
@@ -369,7 +370,7 @@ def measured_tubes(
     from hpaxis.cortisol import samples
 
     # Saliva is neither weighed nor taken up in a volume, and what is usual in hair says nothing of it.
-    own = {**settings, "mass_sd_mg": 0.0, "low_mass_mg": 0.0, "usual_low_pg_per_mg": 0.0}
+    own = settings | {"mass_sd_mg": 0.0, "low_mass_mg": 0.0, "usual_low_pg_per_mg": 0.0}
     own |= {"usual_high_pg_per_mg": np.inf, "extraction_blank": "warn"}
     tubes = neutral_extracts(sheet)
     return samples.hair_measurements(plates["estimates"], plates["summary"], plates["quality"], tubes, own), own
@@ -380,7 +381,7 @@ def collect_series(
     sheet: pd.DataFrame,
     participants: pd.DataFrame,
     arms: Sequence[str],
-    settings: Mapping[str, Any],
+    settings: CortisolSettings,
 ) -> dict[str, pd.DataFrame]:
     """Bring all tubes together: ``dict`` of the tables tubes, days, series and reliability.
 

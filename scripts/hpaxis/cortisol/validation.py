@@ -4,7 +4,6 @@ Nothing here knows a participant: samples are names in a layout. Concentrations 
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from scipy import stats
 
 from hpaxis.cortisol import quality
 from hpaxis.cortisol.assay import cv_percent
+from hpaxis.settings import CortisolSettings
 
 LEVELS = ("run", "plate", "well")
 REPEATED = ("control", "pool")
@@ -34,7 +34,7 @@ RECOVERY_COLUMNS = (
 )  # fmt: skip
 
 
-def validate(plates: Mapping[str, pd.DataFrame], settings: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def validate(plates: Mapping[str, pd.DataFrame], settings: CortisolSettings) -> dict[str, pd.DataFrame]:
     """Return the tables of a validation from all plates' rows.
 
     Parameters
@@ -214,9 +214,9 @@ def _interval(cv: float, df: float, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(cv * np.sqrt(df / tail)) if tail > 0 else np.inf
 
 
-def parallelism_table(estimates: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+def parallelism_table(estimates: pd.DataFrame, settings: CortisolSettings) -> pd.DataFrame:
     """Return every dilution series: CV of concentrations times dilution, change per doubling, p."""
-    rows, limit = [], settings["parallelism_max_percent"]
+    rows, limit = [], settings.parallelism_max_percent
     usable = estimates[estimates["role"].isin(["sample", "control", "pool"]) & (estimates["censored"] == "none")]
     for key, group in usable.groupby(["plate_id", "kit", "role", "sample"], sort=True):
         series = quality.parallelism(group)

@@ -51,7 +51,7 @@ def check_panels(libraries, sheet):
 
 def check_sheets(study):
     """Return the problems of libraries.tsv: rows that contradict themselves, each other or participants.tsv."""
-    path, table = study.config["sheets"]["libraries"], study.libraries
+    path, table = study.config.sheets.libraries, study.libraries
     people = set(study.participants["participant_id"])
     problems, used_files, used_lanes, used_wells = [], {}, {}, {}
     fractions, chemistries = _fractions(table), {}
@@ -165,7 +165,7 @@ def check_files(study, elsewhere, checked=None):
 
     ``elsewhere``: the `Elsewhere` of files that are not asked for; ``checked``: the `CheckedFiles` to skip and fill.
     """
-    problems, sheet, read, told, counted = [], study.config["sheets"]["libraries"], [], {}, {}
+    problems, sheet, read, told, counted = [], study.config.sheets.libraries, [], {}, {}
     for row in study.libraries.itertuples():
         paths = []
         for column in FILES.get(row.assay, ()):
@@ -195,7 +195,7 @@ def check_files(study, elsewhere, checked=None):
             if checked is not None and not found:
                 checked.add(paths)
     problems += _same_reads(read, sheet)
-    problems += check_library_files(study.libraries, study.config["methylation"], sheet)
+    problems += check_library_files(study.libraries, study.config.methylation, sheet)
     return list(dict.fromkeys(problems))  # a table that many libraries name is at fault once
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from hpaxis.methylation.counting.calls import (
     patterns_table,
 )
 from hpaxis.methylation.levels.libraries import StudyEstimates, estimate_study
+from hpaxis.settings import MethylationSettings
 from hpaxis.simulation.cohort import HAPLOID_COPIES_PER_NG
 from hpaxis.simulation.reads import (
     Amplicon,
@@ -104,7 +105,7 @@ def measure_run(
     sheet: pd.DataFrame,
     amplicon: Amplicon,
     panel: Panel,
-    settings: Mapping[str, Any],
+    settings: MethylationSettings,
     seed: int,
     filters: ReadFilters,
     cores: int = 1,

@@ -37,7 +37,7 @@ def load_study(
     if study is not None:
         identifying = _check_identifying(study)
         problems += identifying
-        problems += methylation.check_panels(study.libraries, study.config["sheets"]["libraries"])
+        problems += methylation.check_panels(study.libraries, study.config.sheets.libraries)
         problems += _check_models(study, config_file)
         # What joins sheets and files repeats ids, as values or as hints: not while one of them may be a name.
         if not identifying:
@@ -64,7 +64,7 @@ def load_study(
 def _check_identifying(study: Study) -> list[Problem]:
     sheets = {name: getattr(study, name) for name in ("participants", "libraries", "hair", "saliva_cortisol")}
     clusters = {entry["cluster"] for entry in study.models.values()}
-    return identifying_problems(sheets, study.config["sheets"], study.config["cohort"]["columns"], clusters)
+    return identifying_problems(sheets, study.config.sheets, study.config.cohort.columns, clusters)
 
 
 def _check_models(study: Study, config_file: str) -> list[Problem]:
@@ -74,18 +74,18 @@ def _check_models(study: Study, config_file: str) -> list[Problem]:
     from hpaxis.programme.check import check_programme
 
     columns = analysis_columns(study)
-    around = check_programme(study.config["programme"], study.models, columns, config_file)
+    around = check_programme(study.config.programme, study.models, columns, config_file)
     if columns is None:
         return around
-    types, arms = study.config["cohort"]["columns"], study.config["arms"]
-    models = check_models(study.models, study.config["moderation"], columns, arms, config_file, types)
+    types, arms = study.config.cohort.columns, study.config.arms
+    models = check_models(study.models, study.config.moderation, columns, arms, config_file, types)
     return around + models + _check_absent(study)
 
 
 def _check_absent(study: Study) -> list[Problem]:
     """Columns that a model names and the config declares, and participants.tsv does not have."""
-    path, problems = study.config["sheets"]["participants"], []
-    absent = set(study.participants.attrs.get("absent", ())) & set(study.config["cohort"]["columns"])
+    path, problems = study.config.sheets.participants, []
+    absent = set(study.participants.attrs.get("absent", ())) & set(study.config.cohort.columns)
     for name, entry in study.models.items():
         for column in sorted(absent & {c.removeprefix("parent_").removeprefix("child_") for c in _texts(entry)}):
             remedy = f"add the column, empty (NA) where there are no values yet, or take it out of model {name}"

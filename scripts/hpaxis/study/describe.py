@@ -9,11 +9,11 @@ def described(study: Study) -> list[str]:
     """Return a line for each sheet, for each declared column of the participants, and for the libraries by assay."""
     lines = []
     for name in SHEETS:
-        path, table = study.config["sheets"][name], getattr(study, name)
+        path, table = study.config.sheets[name], getattr(study, name)
         if path is not None:
             how = "; ".join(table.attrs.get("read", []))
             lines.append(f"{name}: {path}, {len(table)} rows{f' ({how})' if how else ''}")
-    for column, kind in study.config["cohort"]["columns"].items():
+    for column, kind in study.config.cohort.columns.items():
         if column in study.participants.attrs.get("absent", ()):
             lines.append(f"  {column}: {kind}, declared in the config, and no column of the sheet")
         elif column in study.participants:
@@ -27,7 +27,7 @@ def described(study: Study) -> list[str]:
 def _unanswerable(study: Study) -> list[str]:
     """Return what the sheets show already of models that will have no answer: columns that do not vary, empty arms."""
     people, lines = study.participants, []
-    for arm in study.config["arms"]:
+    for arm in study.config.arms:
         if not (people["arm"] == arm).any():
             lines.append(f"nobody is in arm {arm}")
     for name, entry in study.models.items():
@@ -37,7 +37,7 @@ def _unanswerable(study: Study) -> list[str]:
             for other in ("parent", "child"):
                 if isinstance(column, str) and column.startswith(f"{other}_"):
                     column, role = column.removeprefix(f"{other}_"), other
-            if column not in study.config["cohort"]["columns"] or column not in people:
+            if column not in study.config.cohort.columns or column not in people:
                 continue
             known = people.loc[people["role"] == role if role else people["role"].notna(), column].dropna()
             whom = {"child": "children", "parent": "parents"}.get(str(role), "participants")

@@ -35,7 +35,7 @@ def facts(study: Study) -> dict[str, Any]:
     numbers come from: a place that only a figure shows, or a check of the reference, changes no plan.
     """
     config, schema = study.config, config_schema()["properties"]
-    settings: dict[str, str] = {"seed": digest(config["seed"]), "arms": digest(config["arms"])}
+    settings: dict[str, str] = {"seed": digest(config.seed), "arms": digest(config.arms)}
     for name in SECTIONS:
         settings[name] = digest(_bound(config[name], schema[name], (name,)))
     inputs = {
@@ -50,7 +50,7 @@ def facts(study: Study) -> dict[str, Any]:
         inputs["kits"] = hashlib.sha256(Path(config["cortisol"]["kits"]).read_bytes()).hexdigest()
     folders = [panel_folder(name) for name in study.libraries["panel"].dropna().unique()]
     inputs["panels"] = digest(sorted(_folder(folder) for folder in folders if folder.is_dir()))
-    return {"study": config["study"]["title"], "settings": settings, "inputs": inputs, "code": version("hpaxis")}
+    return {"study": config.study.title, "settings": settings, "inputs": inputs, "code": version("hpaxis")}
 
 
 def _bound(section: dict[str, Any], schema: Mapping[str, Any], at: tuple[str, ...]) -> dict[str, Any]:
@@ -70,8 +70,8 @@ def _bound(section: dict[str, Any], schema: Mapping[str, Any], at: tuple[str, ..
 
 def mask(study: Study) -> int | None:
     """Return the seed by which arms are shuffled while a lock is asked for and not there; None where they are shown."""
-    lock = study.config["moderation"]["lock"]
-    return None if lock is None or Path(lock).exists() else study.config["seed"]
+    lock = study.config.moderation.lock
+    return None if lock is None or Path(lock).exists() else study.config.seed
 
 
 def _folder(folder: Path) -> str:
@@ -90,11 +90,11 @@ def lock_study(study: Study, config_file: str, results: str | Path = "results") 
     Unmasked runs that the study's log records, or that stand in ``results``, are counted in it: a plan that is locked
     after them is not confirmatory. Raises `InputError` where the config names no lock, and as `write_lock` does.
     """
-    path = study.config["moderation"]["lock"]
+    path = study.config.moderation.lock
     if path is None:
         raise_if_any([Problem(config_file, "names no lock", "give its path", column="moderation.lock")])
     runs = max(recorded_runs(path), _unmasked(Path(results)))
-    write_lock(path, study.models, study.config["moderation"], study.config["arms"], facts(study), runs)
+    write_lock(path, study.models, study.config.moderation, study.config.arms, facts(study), runs)
     return str(path)
 
 

@@ -14,6 +14,7 @@ from hpaxis.config import check_config
 from hpaxis.methylation.panels.panel import panel_folder
 from hpaxis.problems import Problem
 from hpaxis.schemas import config_schema, with_defaults
+from hpaxis.settings import Config
 from hpaxis.sheets import empty_sheet, participants_schema, paths_of, read_sheet, sheet_schema
 
 # Of simulated reads, compressed.
@@ -25,7 +26,7 @@ SHEETS = ("libraries", "participants", "hair", "plates", "saliva_cortisol")
 class Study:
     """A study: the config with defaults filled, and each sheet as a typed table."""
 
-    config: dict[str, Any]
+    config: Config
     libraries: pd.DataFrame
     participants: pd.DataFrame
     hair: pd.DataFrame
@@ -35,12 +36,12 @@ class Study:
     @property
     def laboratory(self) -> bool:
         """Whether it is no study of people but the validation of an assay: plates alone."""
-        return self.config["sheets"]["participants"] is None
+        return self.config.sheets.participants is None
 
     @property
     def models(self) -> dict[str, Any]:
         """The models of the config: name to entry, in the config's order."""
-        return self.config["models"]
+        return self.config.models
 
     def turned(self) -> list[str]:
         """Return the amplicon libraries whose methylated cytosines read T, sorted."""
@@ -97,19 +98,19 @@ class Study:
         """
         from hpaxis.methylation.counting.batches import batches
 
-        settings: dict[str, Any] = self.config["methylation"]
+        settings = self.config.methylation
         found: dict[str, list[str]] = {}
         for panel in sorted(self.libraries["panel"].dropna().unique()):
             rows = self.libraries[(self.libraries["panel"] == panel) & (self.libraries["assay"] == "amplicon")]
             sizes = {name: self._bytes(name, made) for name in rows["library_id"]}
-            parts = batches(sizes, settings["libraries_per_job"], settings["small_library_mb"] * 1e6)
+            parts = batches(sizes, settings.libraries_per_job, settings.small_library_mb * 1e6)
             found.update({f"{len(found) + i:03d}": names for i, names in enumerate(parts.values(), start=1)})
         return found
 
     def _bytes(self, library_id: str, made: str | None) -> float:
         paths = self.fastq(library_id)
         if made is not None and all(path.startswith(f"{made}/") for path in paths):
-            return BYTES_PER_PAIR * self.config["simulation"]["pairs_per_library"]
+            return BYTES_PER_PAIR * self.config.simulation.pairs_per_library
         return sum(os.path.getsize(path) if os.path.isfile(path) else math.inf for path in paths)
 
     def files(self, column: str, library_ids: list[str]) -> list[str]:
@@ -141,16 +142,16 @@ class Study:
         finished concentrations. The plan lock is none of them: the study makes it here.
         """
         config, libraries = self.config, self.libraries
-        programme = config["programme"]
+        programme = config.programme
         pool, worth, social = (programme[part] or {} for part in ("pool", "worth", "social_return"))
         found: dict[str, list[str | None]] = {
-            "sheets": list(config["sheets"].values()),
+            "sheets": list(config.sheets.values()),
             "tables": [
-                config["cohort"]["dictionary"], config["cortisol"]["kits"], config["cortisol"]["control_ranges"],
-                config["methylation"]["pyrosequencing"]["positions"], worth.get("prices"), social.get("outcomes"),
+                config.cohort.dictionary, config.cortisol.kits, config.cortisol.control_ranges,
+                config.methylation.pyrosequencing.positions, worth.get("prices"), social.get("outcomes"),
                 *pool.get("studies", {}).values(),
             ],
-            "genome": [config["methylation"]["genome"]["fasta"]],
+            "genome": [config.methylation.genome.fasta],
             "panels": [path for name in self.library_ids() for path in self.panel_files(name)],
             "reads": [
                 *(path for name in self.library_ids() for path in self.fastq(name)),
@@ -188,7 +189,7 @@ class Study:
             key: "; ".join(sorted(column.dropna().unique())) or "none"
             for key, column in (("panel", own["panel"]), ("assay", assay))
         }
-        return {**known, "timepoint": self.config["cohort"]["timepoint"], "design": self.config["study"]["design"]}
+        return {**known, "timepoint": self.config.cohort.timepoint, "design": self.config.study.design}
 
     def plate_ids(self) -> list[str]:
         """Return the ids of the cortisol plates, sorted."""
@@ -207,8 +208,8 @@ def read_study(config: dict[str, Any], config_file: str = "config") -> tuple[Stu
     config = with_defaults(config, config_schema())
     sheets = {}
     for name in SHEETS:
-        path = config["sheets"][name]
-        schema = participants_schema(config["cohort"]) if name == "participants" else sheet_schema(name)
+        path = config.sheets[name]
+        schema = participants_schema(config.cohort) if name == "participants" else sheet_schema(name)
         if path is None:
             sheets[name] = empty_sheet(schema)
         else:

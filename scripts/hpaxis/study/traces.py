@@ -47,7 +47,7 @@ def find_traces(study: Study, participant: str, results: Path = Path("results"),
         table = getattr(study, name)
         mine = table[table["participant_id"] == participant]
         ids |= set(mine[key].dropna())
-        sheets += [f"{study.config['sheets'][name]}, row {row}" for row in mine["row"]]
+        sheets += [f"{study.config.sheets[name]}, row {row}" for row in mine["row"]]
     ids |= _earlier_ids(participant, results)
     files = _found(ids, results, logs)
     if not sheets and not files:

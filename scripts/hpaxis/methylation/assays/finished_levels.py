@@ -17,6 +17,7 @@ from hpaxis.methylation.assays.coverage import first_lines
 from hpaxis.methylation.assays.instrument import MIN_DF, band, by_band
 from hpaxis.methylation.panels.panel import Panel
 from hpaxis.problems import InputError, Problem, raise_if_any
+from hpaxis.settings import LevelsSettings
 
 UNITS = ("percent", "fraction", "m_value")
 COLUMNS = ("library_id", "unit", "cpg_ids", "level", "se", "df", "n")
@@ -24,7 +25,7 @@ COLUMNS = ("library_id", "unit", "cpg_ids", "level", "se", "df", "n")
 DESIGN = re.compile(r"(cg\d{8})_[TB][CO]\d+$")
 
 
-def read_levels(libraries: pd.DataFrame, panels: dict, settings: dict, sheet: str) -> pd.DataFrame:
+def read_levels(libraries: pd.DataFrame, panels: dict, settings: LevelsSettings, sheet: str) -> pd.DataFrame:
     """Levels of all libraries of assay levels: `COLUMNS`, one row per library and unit, as fractions.
 
     Parameters: ``libraries``, their rows of the libraries sheet; ``panels``, name → `Panel`; ``settings``, the config's
@@ -35,7 +36,7 @@ def read_levels(libraries: pd.DataFrame, panels: dict, settings: dict, sheet: st
     problems, found = [], []
     for (path, name), rows in libraries.groupby(["levels", "panel"], sort=True):
         try:
-            table = _long(path, settings["unit"], set(rows["library_id"]))
+            table = _long(path, settings.unit, set(rows["library_id"]))
             known = _names(panels[name])
             for row in rows.itertuples():
                 mine = table[table["library_id"] == row.library_id]
@@ -50,7 +51,7 @@ def read_levels(libraries: pd.DataFrame, panels: dict, settings: dict, sheet: st
     return _with_errors(pd.concat(found, ignore_index=True), settings)
 
 
-def check_levels(libraries: pd.DataFrame, panels: dict, settings: dict, sheet: str) -> list[Problem]:
+def check_levels(libraries: pd.DataFrame, panels: dict, settings: LevelsSettings, sheet: str) -> list[Problem]:
     """Return every problem that would stop `read_levels`."""
     try:
         read_levels(libraries, panels, settings, sheet)
@@ -162,7 +163,7 @@ def _with_errors(table, settings):
         at, n = band([rows["level"].mean()])[0], len(rows)
         squares[at] += ((rows["level"] - rows["level"].mean()) ** 2).sum()
         dof[at] += n - 1
-    stated = settings["sd"]
+    stated = settings.sd
     own, df = (np.full(4, stated / 100), np.full(4, np.inf)) if stated is not None else (None, None)
     if own is None and dof.sum() >= MIN_DF:
         enough = dof >= MIN_DF

@@ -88,7 +88,7 @@ def call_genome(bam, panel, genome_path, library_id, settings, min_base_quality,
         places = place_panel(panel, genome, genome_path)
     if chemistry == NATIVE:
         return _call_native(bam, panel, places, genome, library_id, settings)
-    control, full = settings["spike_in"], settings.get("methylated_spike_in")
+    control, full = settings.spike_in, settings.methylated_spike_in
     spikes = [name for name in (control, full) if name is not None]
     for name in spikes:
         if name not in genome.references:
@@ -102,11 +102,11 @@ def call_genome(bam, panel, genome_path, library_id, settings, min_base_quality,
             bam,
             genome,
             clean,
-            settings["min_mapping_quality"],
-            settings["remove_duplicates"],
+            settings.min_mapping_quality,
+            settings.remove_duplicates,
             regions,
             threads,
-            settings.get("ignored_cycles", (0, 0, 0, 0)),
+            settings.ignored_cycles,
         )
         reference = Path(work) / "reference.fa"
         _write_upper(genome, _used(clean), reference)
@@ -134,8 +134,8 @@ def whole_genome(bam, fasta, chemistry="bisulfite", all_cpgs=None, **settings):
     genome = open_genome(fasta)
     raise_if_any(check_bam(bam, genome))
     section = with_defaults({}, load("config/methylation"))
-    quality = section["min_base_quality"]
-    _, summary = call_genome(bam, None, fasta, Path(bam).stem, section["genome"] | settings, quality, all_cpgs,
+    quality = section.min_base_quality
+    _, summary = call_genome(bam, None, fasta, Path(bam).stem, section.genome | settings, quality, all_cpgs,
                              chemistry=chemistry)  # fmt: skip
     return summary.iloc[0].to_string(na_rep="-")
 

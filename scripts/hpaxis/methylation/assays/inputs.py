@@ -88,7 +88,7 @@ def _check_pyrosequencing(libraries, settings, sheet):
     if not all(os.path.isfile(path) for cell in rows["export"] for path in export_paths(cell)):
         return []
     panels = _panels(rows)
-    return [] if panels is None else check_exports(rows, panels, settings["pyrosequencing"], sheet)
+    return [] if panels is None else check_exports(rows, panels, settings.pyrosequencing, sheet)
 
 
 def _check_levels(libraries, settings, sheet):
@@ -98,14 +98,14 @@ def _check_levels(libraries, settings, sheet):
     if not all(os.path.isfile(path) for path in rows["levels"]):
         return []
     panels = _panels(rows)
-    return [] if panels is None else check_levels(rows, panels, settings["levels"], sheet)
+    return [] if panels is None else check_levels(rows, panels, settings.levels, sheet)
 
 
 def _check_genome(libraries, settings, sheet):
     rows = libraries[libraries["assay"] == "genome"]
     if rows.empty:
         return []
-    problems, path = [], settings["genome"]["fasta"]
+    problems, path = [], settings.genome.fasta
     for row in rows[rows["bam"].isna()].itertuples():
         if shutil.which(PROGRAM) is None:
             what = f"is to be aligned, but the program {PROGRAM} is not installed"
@@ -126,7 +126,7 @@ def _check_genome(libraries, settings, sheet):
     except InputError as error:
         return [*problems, *error.problems]
     for key in ("spike_in", "methylated_spike_in"):
-        spike = settings["genome"][key]
+        spike = settings.genome[key]
         if spike is not None and spike not in genome.references:
             remedy = "name the contig as the FASTA does, or leave the key out"
             what = "is no contig of the genome"

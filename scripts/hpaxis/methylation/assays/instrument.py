@@ -119,7 +119,7 @@ def instrument_error(readings, settings):
     with too few replicates takes the figure of the nearest one that has enough, scaled as √(p (1 - p)), and says so.
     Raises `InputError` where neither the config nor enough replicates tell the error.
     """
-    floor = find_floor(readings, settings.get("floor"))
+    floor = find_floor(readings, settings.floor)
     found = usable(readings[readings["cpg_id"] != CONTROL_LABEL], floor)
     grids = _grids(found)
     squares, dof, replicated = np.zeros(4), np.zeros(4), np.zeros(4, dtype=int)
@@ -147,7 +147,7 @@ def instrument_error(readings, settings):
             replicated[0] += len(low)
     known = dof >= MIN_DF
     enough = runs >= MIN_DF and known.any()
-    stated, shared = settings["position_sd"], settings["shared_sd"]
+    stated, shared = settings.position_sd, settings.shared_sd
     if stated is None and not enough:
         what = f"is not given, and {runs} replicate runs are too few to estimate it from"
         remedy = f"run at least {MIN_DF} libraries in two wells, or state the SD of one position in percentage points"

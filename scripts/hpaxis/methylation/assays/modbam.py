@@ -59,14 +59,14 @@ def call_modified(path, panel, places, genome, library_id, settings):
         for read in bam.fetch(until_eof=True):
             if read.is_secondary or read.is_supplementary:
                 continue
-            fate = _fate(read, genome, settings["min_mapping_quality"])
+            fate = _fate(read, genome, settings.min_mapping_quality)
             fates[fate] += 1
             if fate != "passed":
                 continue
             has = read.has_tag("MM") or read.has_tag("Mm")
             tagged += has
             if has:
-                _add(read, by_chrom, settings["min_probability"], patterns, told)
+                _add(read, by_chrom, settings.min_probability, patterns, told)
     if fates["passed"] and not tagged:
         raise InputError(_untagged(path))
     rows = [(amplicon, text, 0, 0, n) for (amplicon, text), n in sorted(patterns.items())]

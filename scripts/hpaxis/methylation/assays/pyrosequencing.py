@@ -27,15 +27,15 @@ def read_exports(libraries, panels, settings, sheet):
     A library's rows are those whose sample is its library_id, in the well that the sheet names or in any.
     """
     problems, readings, used, tables = [], [], defaultdict(dict), {}
-    positions = _read_positions(settings["positions"], panels, problems)
-    unit = settings.get("unit")
+    positions = _read_positions(settings.positions, panels, problems)
+    unit = settings.unit
     plates = sorted({path for cell in libraries["export"] for path in export_paths(cell)})
     alone = _one_assay(plates, panels)
     for row in libraries.itertuples():
         for path in export_paths(row.export):
             if (path, row.panel) not in tables:
                 tables[path, row.panel] = _read_mapped(
-                    path, panels[row.panel], positions, settings["alias_scheme"], alone, unit, problems
+                    path, panels[row.panel], positions, settings.alias_scheme, alone, unit, problems
                 )
             table = tables[path, row.panel]
             mine = None if table is None else _rows_of(row, table, path, sheet, problems)

@@ -15,6 +15,7 @@ import pandas as pd
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.measured import ALL, Measured, level
 from hpaxis.quantiles import student_quantile
+from hpaxis.settings import MethylationSettings
 
 # Fewer complete libraries do not tell by how much they scatter.
 FEWEST = 4
@@ -47,8 +48,8 @@ class Completion:
         return float(ratio), scatter * (1 + 1 / len(complete)), len(complete)
 
     def level(
-        self, sample: Measured, used: np.ndarray, wanted: np.ndarray, over: estimate.Rate, settings: dict,
-        name: str = ALL,
+        self, sample: Measured, used: np.ndarray, wanted: np.ndarray, over: estimate.Rate,
+        settings: MethylationSettings, name: str = ALL,
     ) -> estimate.Estimate:  # fmt: skip
         """`Estimate` of the mean over the ``wanted`` CpGs of a library of which those ``used`` count."""
         found = level(sample, used, over, settings, name)
@@ -58,7 +59,7 @@ class Completion:
         if known is None:
             return estimate.Estimate(*(np.array([np.nan]) for _ in range(5)))
         ratio, scatter, number = known
-        reach = student_quantile(0.5 + settings["confidence"] / 2, number - 1) ** 2 * scatter
+        reach = student_quantile(0.5 + settings.confidence / 2, number - 1) ** 2 * scatter
         beta = ratio * found.beta
         return estimate.Estimate(
             raw=found.raw,
@@ -82,11 +83,11 @@ class Completion:
             return f"{what}, and too few libraries of the study have them to say what they would add"
         return f"{what}; filled in from the study's other libraries, which widens the interval"
 
-    def doubts(self, sample: Measured, settings: dict) -> list[tuple[str, str]]:
+    def doubts(self, sample: Measured, settings: MethylationSettings) -> list[tuple[str, str]]:
         """What a study library's region mean lacks, as a warning; nothing where most CpGs are missing."""
         wanted = ~sample.excluded & sample.covered
         used = wanted & sample.usable(settings)
-        if sample.row.kind != "study" or used.sum() < settings["min_cpg_share"] * wanted.sum():
+        if sample.row.kind != "study" or used.sum() < settings.min_cpg_share * wanted.sum():
             return []
         what = self.lacking(sample, used, wanted, "region mean")
         return [("warn", what)] if what else []

@@ -7,12 +7,13 @@ import pandas as pd
 
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.measured import Measured, mean_of
+from hpaxis.settings import MethylationSettings
 
 # A control on the wrong side of this is another one; a panel whose 100 % controls lose this share has none.
 HALF, MOST_LOST = 0.5, 0.2
 
 
-def exchanged_controls(group: list[Measured], settings: dict) -> dict[str, str]:
+def exchanged_controls(group: list[Measured], settings: MethylationSettings) -> dict[str, str]:
     """library_id → what it reads, of controls of a panel that lie on the wrong side of 50 %."""
     found = {}
     for sample in group:
@@ -23,7 +24,7 @@ def exchanged_controls(group: list[Measured], settings: dict) -> dict[str, str]:
         used = sample.usable(settings) & ~sample.excluded
         if not used.any() or np.isnan(sample.conversion.value):
             continue
-        seen = float(np.ravel(sample.shares(mean_of(used), settings["confidence"]).p)[0])
+        seen = float(np.ravel(sample.shares(mean_of(used), settings.confidence).p)[0])
         if (expected - HALF) * (seen - HALF) < 0 and abs(seen - expected) > HALF:
             found[sample.row.library_id] = f"{100 * expected:.3g} % control reads {100 * seen:.3g} %"
     return found

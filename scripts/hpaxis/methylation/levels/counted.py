@@ -89,7 +89,7 @@ class Counted:
 
     def usable(self, settings):
         """CpGs that molecules enough show; whether these stand for templates enough is judged of the library."""
-        return self.counts["depth"].to_numpy(dtype=float) >= settings["depth_fail"]
+        return self.counts["depth"].to_numpy(dtype=float) >= settings.depth_fail
 
     def shares(self, weights, confidence):
         """`estimate.Shares` of weighted sets of CpGs, less what molecules of other libraries add."""
@@ -127,7 +127,7 @@ class Counted:
 
     def flags(self, settings):
         """Which CpGs are not deep enough."""
-        low = self.depth < settings["depth_warn"]
+        low = self.depth < settings.depth_warn
         return list(np.select([~self.usable(settings), low], ["depth_fail", "depth_low"], default=""))
 
     @property
@@ -141,7 +141,7 @@ class Counted:
 
     def summary(self, settings):
         """Reads, templates, depths, failed molecules and leaks."""
-        failed, confidence = self.failed, settings["confidence"]
+        failed, confidence = self.failed, settings.confidence
         failed_limits = failed.limits(confidence)
         return {
             **{c: int(self.reads[c]) for c in estimate.LIBRARY_COLUMNS},
@@ -298,12 +298,12 @@ def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None, no
     ]  # fmt: skip
     # With UMIs every family is a template of its own: nothing is counted twice.
     copies = np.inf if counted.source == "UMIs" else counted.effective
-    conversion = estimate.non_conversion(whole, copies, _reach(counted, parts, settings["confidence"]))
+    conversion = estimate.non_conversion(whole, copies, _reach(counted, parts, settings.confidence))
     untold = getattr(row, "assay", None) == "counts" or getattr(row, "chemistry", None) == NATIVE
     if np.isnan(conversion.value) and untold:
         stated = getattr(row, "conversion_percent", np.nan)
         conversion = estimate.ASSUMED if pd.isna(stated) else estimate.Rate(1 - float(stated) / 100, 0.0, np.inf)
-    masked = masked_cpgs(panel, settings["snp_frequency"])
+    masked = masked_cpgs(panel, settings.snp_frequency)
     return Counted(
         row=row,
         panel=panel,
@@ -317,7 +317,7 @@ def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None, no
         mixture=mixture,
         bias=[] if tables.cycles is None else cycle_bias(tables.cycles),
         masked=masked,
-        excluded=masked & (settings["snp_action"] == "exclude"),
+        excluded=masked & (settings.snp_action == "exclude"),
         notes=[*mask_notes(panel, settings), *notes],
     )
 

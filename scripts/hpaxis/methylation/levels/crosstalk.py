@@ -73,9 +73,9 @@ def find_leaks(samples, typical, settings):
         if not counts:
             row["reason"] = "no no-template control: molecules of other libraries are not corrected for"
             continue
-        leaked, variance, low, high = leaked_molecules(counts, settings["confidence"])
+        leaked, variance, low, high = leaked_molecules(counts, settings.confidence)
         row |= {"leaked": leaked, "leaked_low": low, "leaked_high": high}
-        if typical and leaked > settings["no_template_fail"] * typical:
+        if typical and leaked > settings.no_template_fail * typical:
             row["reason"] = "no-template controls are contaminated: not taken as leaks"
             continue
         row |= {"corrected": "yes", "reason": None if own else "no control on this plate: the study's are used"}

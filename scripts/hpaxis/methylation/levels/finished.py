@@ -8,6 +8,7 @@ import pandas as pd
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.uncounted import Uncounted
 from hpaxis.methylation.panels.variants import mask_notes, masked_cpgs
+from hpaxis.settings import MethylationSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,9 @@ class Finished(Uncounted):
         return [("pass", what)] if (sizes > 1).any() else []
 
 
-def read_finished(sheet: pd.DataFrame, panels: dict, table: pd.DataFrame, settings: dict) -> list[Finished]:
+def read_finished(
+    sheet: pd.DataFrame, panels: dict, table: pd.DataFrame, settings: MethylationSettings
+) -> list[Finished]:
     """`Finished` of every library of assay levels.
 
     ``sheet``: their rows of the libraries sheet; ``table``: see `finished_levels.read_levels`; ``settings``, the
@@ -84,7 +87,7 @@ def read_finished(sheet: pd.DataFrame, panels: dict, table: pd.DataFrame, settin
     for name, libraries in sheet.sort_values("library_id").groupby("panel", sort=True):
         panel = panels[name]
         ids = panel.cpgs["cpg_id"].to_numpy()
-        masked = masked_cpgs(panel, settings["snp_frequency"])
+        masked = masked_cpgs(panel, settings.snp_frequency)
         members = {i: _members(of_library.get(i, table.iloc[:0]), ids) for i in libraries["library_id"]}
         covered = np.any([m.any(axis=1) for m in members.values()], axis=0)
         for row in libraries.itertuples():
@@ -102,7 +105,7 @@ def read_finished(sheet: pd.DataFrame, panels: dict, table: pd.DataFrame, settin
                     conversion=estimate.ASSUMED if pd.isna(stated) else estimate.Rate(1 - stated / 100, 0.0, np.inf),
                     covered=covered,
                     masked=masked,
-                    excluded=masked & (settings["snp_action"] == "exclude"),
+                    excluded=masked & (settings.snp_action == "exclude"),
                     notes=mask_notes(panel, settings),
                 )
             )

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+from hpaxis.settings import MethylationSettings
 
-def gate(value: float, name: str, settings: dict, show: Callable[[float], str]) -> list[tuple[str, str]]:
+
+def gate(value: float, name: str, settings: MethylationSettings, show: Callable[[float], str]) -> list[tuple[str, str]]:
     """What a value below one of its thresholds (``{name}_fail``, ``_warn``, ``_target``) means: one reason or none."""
     for level, rank in (("fail", "fail"), ("warn", "warn"), ("target", "pass")):
         limit = settings[f"{name}_{level}"]

@@ -7,12 +7,13 @@ from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.bias import NONE
 from hpaxis.methylation.levels.completion import Completion
 from hpaxis.methylation.levels.measured import Measured, index_cpgs, index_members
+from hpaxis.settings import MethylationSettings
 
 INDEX_PARTS = ("beta", "beta_se", "beta_low", "beta_high", "m", "m_se")
 
 
 def index_rows(
-    sample: Measured, library_row: dict, over: estimate.Rate, settings: dict, completion: Completion
+    sample: Measured, library_row: dict, over: estimate.Rate, settings: MethylationSettings, completion: Completion
 ) -> list[dict]:
     """One row per index: level, errors, floor of its logit, depth, and why it has none, or which CpGs it lacks."""
     rows, depth = [], sample.depth

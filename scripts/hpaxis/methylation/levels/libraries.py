@@ -22,6 +22,7 @@ from hpaxis.methylation.levels.standards import STANDARD_COLUMNS, calibration, s
 from hpaxis.methylation.levels.templates import count_study
 from hpaxis.methylation.levels.verdicts import verdict
 from hpaxis.problems import Problem, raise_if_any
+from hpaxis.settings import MethylationSettings
 
 LIBRARY_COLUMNS = (
     "library_id", "participant_id", "timepoint", "kind", "panel", "plate", "well", *estimate.LIBRARY_COLUMNS,
@@ -60,7 +61,7 @@ def estimate_study(
     sheet: pd.DataFrame,
     panels: dict,
     tables: dict,
-    settings: dict,
+    settings: MethylationSettings,
     others: list[Measured] | tuple = (),
     warnings: dict | None = None,
     notes: dict | None = None,
@@ -99,7 +100,7 @@ def estimate_study(
     })  # fmt: skip
     typical = np.median([s.reads["passed"] for s in samples if s.row.kind == "study"] or [0])
     samples, crosstalk = find_leaks(samples, typical, settings)
-    samples, full = carry_over(samples, settings["confidence"])
+    samples, full = carry_over(samples, settings.confidence)
     samples = draw_conversion(samples)
     known = warnings or {}
     found = {i: [*known.get(i, []), *dropout_notes(s, suspected)] for s in samples for i in [s.row.library_id]}
@@ -189,7 +190,7 @@ def _over_conversion(samples, settings):
             continue
         known = sample.row.expected_percent
         expected = 1.0 if pd.isna(known) else float(known) / 100
-        shares = sample.shares(mean_of(used), settings["confidence"])
+        shares = sample.shares(mean_of(used), settings.confidence)
         rates.append(estimate.over_conversion(shares, sample.conversion, expected))
     return estimate.pool_over_conversion(rates)
 
@@ -199,11 +200,11 @@ def _overdispersion(samples, panel, over, settings):
     levels = {}
     for sample in samples:
         used = sample.usable(settings) & ~sample.excluded
-        sound = 1 - sample.conversion.value >= settings["conversion_fail"]
+        sound = 1 - sample.conversion.value >= settings.conversion_fail
         found = level(sample, used if sound else np.zeros_like(used), over, settings)
         levels[sample.row.library_id] = float(found.beta[0]), float(found.se[0])
     groups = replicate_groups(samples, levels, panel)
-    return estimate_overdispersion(groups, settings["overdispersion"], settings["confidence"])
+    return estimate_overdispersion(groups, settings.overdispersion, settings.confidence)
 
 
 def _calls(sample, over, settings):
@@ -234,7 +235,7 @@ def _library_row(sample, over, settings, completion):
     used = sample.usable(settings) & wanted
     region = completion.level(sample, used, wanted, over, settings)
     rate = estimate.Rate(np.nan, np.nan, np.nan) if sample.conversion.assumed else sample.conversion
-    z_low, z_high = rate.limits(settings["confidence"])
+    z_low, z_high = rate.limits(settings.confidence)
     row = {
         c: getattr(sample.row, c)
         for c in ("library_id", "participant_id", "timepoint", "kind", "panel", "plate", "well")

@@ -6,6 +6,7 @@ from hpaxis.methylation.levels.estimate import Rate
 from hpaxis.methylation.levels.measured import Measured, index_members, level, unmeasured
 from hpaxis.methylation.levels.replicates import Overdispersion
 from hpaxis.methylation.panels.panel import Panel
+from hpaxis.settings import MethylationSettings
 
 LIMIT_COLUMNS = ("panel", "index", "n_blanks", "n_low", "blank_mean", "blank_sd", "lob", "lod", "overdispersion",
                  "overdispersion_low", "overdispersion_high", "overdispersion_df", "overdispersion_source",
@@ -15,7 +16,12 @@ LOW_PERCENT = 5
 
 
 def limit_rows(
-    samples: list[Measured], name: str, panel: Panel, over: Rate, rho: Overdispersion | None, settings: dict
+    samples: list[Measured],
+    name: str,
+    panel: Panel,
+    over: Rate,
+    rho: Overdispersion | None,
+    settings: MethylationSettings,
 ) -> list[dict]:
     """Limits of blank and of detection of each index, from the 0 % controls among libraries of one panel and assay.
 

@@ -14,6 +14,7 @@ from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.bias import NONE, CalibrationCurve, calibrate
 from hpaxis.methylation.levels.replicates import widen
 from hpaxis.methylation.panels.panel import Panel
+from hpaxis.settings import MethylationSettings
 
 ALL = "all CpGs"
 
@@ -51,7 +52,7 @@ class Measured(Protocol):
         """CpGs that the library's assays measure at all; the others are nobody's fault."""
         ...
 
-    def usable(self, settings: dict) -> np.ndarray:
+    def usable(self, settings: MethylationSettings) -> np.ndarray:
         """CpGs whose level counts."""
         ...
 
@@ -67,15 +68,15 @@ class Measured(Protocol):
         """One row per CpG: its place and counts, NA where nothing was counted."""
         ...
 
-    def flags(self, settings: dict) -> list[str]:
+    def flags(self, settings: MethylationSettings) -> list[str]:
         """What is wrong with each CpG, empty where nothing is."""
         ...
 
-    def summary(self, settings: dict) -> dict:
+    def summary(self, settings: MethylationSettings) -> dict:
         """Columns of libraries.tsv that only this kind of measurement has."""
         ...
 
-    def blank(self, typical: float, settings: dict) -> tuple[str, str | None]:
+    def blank(self, typical: float, settings: MethylationSettings) -> tuple[str, str | None]:
         """Verdict and reason of a control without template; ``typical``: molecules of the median study library."""
         ...
 
@@ -83,7 +84,7 @@ class Measured(Protocol):
         """Why there is nothing to judge at all; None where there is."""
         ...
 
-    def doubts(self, summary: dict, settings: dict) -> list[tuple[str, str]]:
+    def doubts(self, summary: dict, settings: MethylationSettings) -> list[tuple[str, str]]:
         """Whether what was measured is enough: (verdict, reason) in words."""
         ...
 
@@ -93,7 +94,7 @@ class Measured(Protocol):
 
 
 def level(
-    sample: Measured, members: np.ndarray, over: estimate.Rate, settings: dict, name: str = ALL
+    sample: Measured, members: np.ndarray, over: estimate.Rate, settings: MethylationSettings, name: str = ALL
 ) -> estimate.Estimate:
     """`Estimate` of the mean over a boolean set of CpGs, each an array of one value; NaN for an empty set.
 
@@ -110,17 +111,17 @@ def mean_of(members: np.ndarray) -> np.ndarray:
 
 
 def corrected(
-    sample: Measured, weights: np.ndarray, over: estimate.Rate, settings: dict, name: str = ALL
+    sample: Measured, weights: np.ndarray, over: estimate.Rate, settings: MethylationSettings, name: str = ALL
 ) -> estimate.Estimate:
     """`Estimate` of weighted sets of CpGs: corrected, calibrated, with what replicates differ by in its errors."""
-    confidence = settings["confidence"]
+    confidence = settings.confidence
     found = sample.levels(weights, over, confidence)
     curve = sample.curves.get(name, NONE)
     found = widen(widen(found, sample.rho, confidence), curve.scatter, confidence, curve.scatter_df)
     return calibrate(found, curve, confidence)
 
 
-def unmeasured(sample: Measured, settings: dict) -> list[str]:
+def unmeasured(sample: Measured, settings: MethylationSettings) -> list[str]:
     """Indices of the panel that the library's assays do not cover, which is no fault of the library."""
     return [name for name, wanted in index_members(sample) if not _covers(sample, wanted, settings)]
 
@@ -132,7 +133,9 @@ def index_members(sample: Measured) -> list[tuple[str, np.ndarray]]:
     return [(index, np.isin(cpgs, members["cpg_id"]) & ~sample.excluded) for index, members in groups]
 
 
-def index_cpgs(sample: Measured, index: str, wanted: np.ndarray, settings: dict) -> tuple[np.ndarray, str | None]:
+def index_cpgs(
+    sample: Measured, index: str, wanted: np.ndarray, settings: MethylationSettings
+) -> tuple[np.ndarray, str | None]:
     """The CpGs that a library's index is the mean of, and why there are none: ``(boolean, reason)``.
 
     An index that the library's assays do not cover has neither.
@@ -142,10 +145,10 @@ def index_cpgs(sample: Measured, index: str, wanted: np.ndarray, settings: dict)
         return nothing, f"{index}: variants destroy all of its CpGs"
     if not _covers(sample, wanted, settings):
         return nothing, None
-    if used.sum() < settings["min_cpg_share"] * wanted.sum():
+    if used.sum() < settings.min_cpg_share * wanted.sum():
         return nothing, f"{index}: {used.sum()} of {wanted.sum()} CpGs {sample.lacking}"
     return used, None
 
 
 def _covers(sample, wanted, settings):
-    return (wanted & sample.covered).sum() >= settings["min_cpg_share"] * wanted.sum()
+    return (wanted & sample.covered).sum() >= settings.min_cpg_share * wanted.sum()

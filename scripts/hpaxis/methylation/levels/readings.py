@@ -11,6 +11,7 @@ from hpaxis.methylation.assays.instrument_export import CONTROL_LABEL
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.uncounted import Uncounted
 from hpaxis.methylation.panels.variants import mask_notes, masked_cpgs
+from hpaxis.settings import MethylationSettings
 
 INSTRUMENT_COLUMNS = ("panel", *ERROR_COLUMNS, "floor", "censored_share", "n_controls", "conversion_mean",
                       "conversion_sd")  # fmt: skip
@@ -125,7 +126,7 @@ class Readings(Uncounted):
 
 
 def read_pyrosequenced(
-    sheet: pd.DataFrame, panels: dict, readings: pd.DataFrame, settings: dict
+    sheet: pd.DataFrame, panels: dict, readings: pd.DataFrame, settings: MethylationSettings
 ) -> tuple[list[Readings], pd.DataFrame]:
     """`Readings` of every library of assay pyrosequencing, and the table of the instrument (`INSTRUMENT_COLUMNS`).
 
@@ -135,7 +136,7 @@ def read_pyrosequenced(
     samples, instruments = [], []
     kinds = sheet.set_index("library_id")["kind"]
     telling = readings[readings["library_id"].map(kinds) != "no_template"]
-    error = instrument_error(telling, settings["pyrosequencing"])
+    error = instrument_error(telling, settings.pyrosequencing)
     for name, libraries in sheet.sort_values("library_id").groupby("panel", sort=True):
         panel, here = panels[name], readings[readings["library_id"].isin(libraries["library_id"])]
         rates, (mean, spread, n) = conversion_rates(telling[telling["library_id"].isin(here["library_id"])], error)
@@ -145,7 +146,7 @@ def read_pyrosequenced(
             "n_controls": n, "conversion_mean": 1 - mean, "conversion_sd": spread,
         }  # fmt: skip
         instruments += [whole | row for row in error.table()]
-        masked = masked_cpgs(panel, settings["snp_frequency"])
+        masked = masked_cpgs(panel, settings.snp_frequency)
         covered = panel.cpgs["cpg_id"].isin(here["cpg_id"]).to_numpy()
         by_library = dict(list(here.groupby("library_id")))
         for row in libraries.itertuples():
@@ -162,7 +163,7 @@ def read_pyrosequenced(
                     conversion=rates.get(row.library_id, estimate.ASSUMED),
                     covered=covered,
                     masked=masked,
-                    excluded=masked & (settings["snp_action"] == "exclude"),
+                    excluded=masked & (settings.snp_action == "exclude"),
                     notes=mask_notes(panel, settings),
                 )
             )

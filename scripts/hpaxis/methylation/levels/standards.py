@@ -7,6 +7,7 @@ import numpy as np
 from hpaxis.methylation.levels.bias import LEAST_POINTS, NONE, choose, fit_curves, table_rows, with_scatter
 from hpaxis.methylation.levels.estimate import Rate
 from hpaxis.methylation.levels.measured import ALL, Measured, level
+from hpaxis.settings import MethylationSettings
 
 STANDARD_COLUMNS = ("panel", "index", "assay", "library_id", "known", "observed", "se")
 # Beyond its molecules' error a standard is known no better than this (fraction): mixing, and what the model leaves out.
@@ -33,14 +34,14 @@ def calibration(name, panel, assay, points_of, settings):
             dict(zip(STANDARD_COLUMNS, (name, index, assay, *item, *point))) for *item, point in found.items()
         ]
         curve, found = NONE, [{"panel": name, "index": index, "method": "none", "n": len(points), "chosen": "yes"}]
-        if settings["calibration"] == "none":
+        if settings.calibration == "none":
             found[0]["reason"] = "asked for"
         elif len({x for x, *_ in points}) < LEAST_POINTS:
             known = len({x for x, *_ in points})
             found[0]["reason"] = f"{known} known percentages, {LEAST_POINTS} are needed for a curve"
         else:
             fitted = fit_curves(*np.transpose(points))
-            curve, reason = choose(fitted, settings["calibration"])
+            curve, reason = choose(fitted, settings.calibration)
             curve = with_scatter(curve, *np.transpose(points))
             found = table_rows(name, index, fitted, curve, reason)
         curves[index] = curve
@@ -48,7 +49,7 @@ def calibration(name, panel, assay, points_of, settings):
     return curves, rows, standards
 
 
-def standard_points(samples: list[Measured], over: Rate, settings: dict) -> Callable[[np.ndarray], dict]:
+def standard_points(samples: list[Measured], over: Rate, settings: MethylationSettings) -> Callable[[np.ndarray], dict]:
     """What `calibration` asks of the libraries of one panel and assay: standards that are usable at all the CpGs."""
 
     def points_of(members):
@@ -70,7 +71,7 @@ def known_level(row):
 def _point(sample, members, over, settings):
     """Known and observed level of one standard, and their error; None where it does not serve."""
     known, members = known_level(sample.row), members & ~sample.excluded & sample.covered
-    if known is None or not members.any() or 1 - sample.conversion.value < settings["conversion_fail"]:
+    if known is None or not members.any() or 1 - sample.conversion.value < settings.conversion_fail:
         return None
     if not sample.usable(settings)[members].all():
         return None
@@ -82,4 +83,4 @@ def _point(sample, members, over, settings):
 
 def error_of(known, se, settings):
     """How far a standard's level may lie from what is known of it: its own error, and that of its mixing."""
-    return float(np.sqrt(se**2 + KNOWN_TO**2 + (settings["standard_cv"] * known * (1 - known)) ** 2))
+    return float(np.sqrt(se**2 + KNOWN_TO**2 + (settings.standard_cv * known * (1 - known)) ** 2))

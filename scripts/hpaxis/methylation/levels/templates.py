@@ -24,6 +24,7 @@ from scipy.optimize import brentq
 from scipy.special import gammaln, logsumexp, ndtr, ndtri, xlogy
 
 from hpaxis.methylation.levels.profile import SiteCounts, fit_profile, flat_profile, site_factors
+from hpaxis.settings import MethylationSettings
 
 # Templates that are thought of, where nothing is known of the input: equally likely on the logarithmic scale.
 FEWEST, MOST = 15, 300_000
@@ -246,7 +247,7 @@ def sequencing_error(reads) -> float:
     return float(wrong) / float(bases)
 
 
-def count_study(rows: list, panels: dict, tables: dict, settings: dict) -> tuple[dict, dict]:
+def count_study(rows: list, panels: dict, tables: dict, settings: MethylationSettings) -> tuple[dict, dict]:
     """Profiles of every panel and templates of every library.
 
     ``rows``: of the libraries sheet; ``tables``: library_id → `calls.LibraryCalls`. Returns panel → amplicon →
@@ -298,11 +299,11 @@ def _library_templates(row, tables, barcodes, settings):
     families = umi_families(tables.reads.iloc[0])
     if families is not None:
         return TemplateCount(float(families), float(families), float(families), "UMIs")
-    most = float(row.input_ng) * settings["copies_per_ng"]
+    most = float(row.input_ng) * settings.copies_per_ng
     found = barcodes.get(row.library_id, [])
     if not found:
-        return known_input(most * settings["template_recovery"], settings["amplification_cv"])
-    return count_templates(found, most * settings["template_recovery"], most, settings["confidence"])
+        return known_input(most * settings.template_recovery, settings.amplification_cv)
+    return count_templates(found, most * settings.template_recovery, most, settings.confidence)
 
 
 def known_input(templates: float, amplification_cv: float) -> TemplateCount:

@@ -10,6 +10,7 @@ import pandas as pd
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.bias import CalibrationCurve
 from hpaxis.methylation.panels.panel import Panel
+from hpaxis.settings import MethylationSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Uncounted:
     curves: dict[str, CalibrationCurve] = field(default_factory=dict)
     measured_as: str = "CpGs with a level"
 
-    def usable(self, settings: dict) -> np.ndarray:
+    def usable(self, settings: MethylationSettings) -> np.ndarray:
         """Return the CpGs whose level counts."""
         raise NotImplementedError
 
@@ -44,11 +45,11 @@ class Uncounted:
             table[column] = pd.array([pd.NA] * len(table), dtype="Int64")
         return table
 
-    def summary(self, settings: dict) -> dict:
+    def summary(self, settings: MethylationSettings) -> dict:
         """Return columns of libraries.tsv: without molecules only overdispersion is its own."""
         return dict.fromkeys(estimate.LIBRARY_COLUMNS, pd.NA) | {"overdispersion": self.rho}
 
-    def blank(self, typical: float, settings: dict) -> tuple[str, str | None]:
+    def blank(self, typical: float, settings: MethylationSettings) -> tuple[str, str | None]:
         """Return the verdict of a control without template, in which nothing should be measured."""
         n = int(self.usable(settings).sum())
         return ("warn", f"{self.measured_as} in a control without template: {n}") if n else ("pass", None)

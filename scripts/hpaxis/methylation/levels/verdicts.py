@@ -7,12 +7,18 @@ from hpaxis.methylation.levels.bias import NONE, extrapolated, scatter_note
 from hpaxis.methylation.levels.estimate import Rate
 from hpaxis.methylation.levels.gates import gate
 from hpaxis.methylation.levels.measured import ALL, Measured, unmeasured
+from hpaxis.settings import MethylationSettings
 
 RANK = ("pass", "warn", "fail")
 
 
 def verdict(
-    sample: Measured, row: dict, over: Rate, typical: float, settings: dict, suspicions: list[str] | tuple = ()
+    sample: Measured,
+    row: dict,
+    over: Rate,
+    typical: float,
+    settings: MethylationSettings,
+    suspicions: list[str] | tuple = (),
 ) -> tuple[str, str | None]:
     """Verdict (pass, warn, fail) and every reason, in words; a pass may carry notes. ``suspicions`` warn, unless they
     come with their own rank.
@@ -65,7 +71,7 @@ def _impossible(row):
 def _control_reasons(sample, row, over, settings):
     kind, known = sample.row.kind, sample.row.expected_percent
     expected = {"control_0": 0.0, "control_100": 1.0}.get(kind, np.nan) if pd.isna(known) else float(known) / 100
-    if kind == "control_100" and over.value > settings["over_conversion_warn"]:
+    if kind == "control_100" and over.value > settings.over_conversion_warn:
         return [("warn", f"100 % controls lose {100 * over.value:.3g} % of their methylation")]
     if kind in ("control_0", "standard") and not np.isnan(expected):
         low, high = row["region_mean_beta_low"], row["region_mean_beta_high"]

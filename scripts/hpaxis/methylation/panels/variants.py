@@ -148,11 +148,11 @@ def variants_table(panels, settings):
 
 
 def _effect(row, settings):
-    rare = row.allele_frequency < settings["snp_frequency"]
+    rare = row.allele_frequency < settings.snp_frequency
     if row.site == "cpg":
         if rare:
             return "rarer than snp_frequency: the CpG counts"
-        if settings["snp_action"] == "flag":
+        if settings.snp_action == "flag":
             return "the CpG is flagged, and counts"
         return "the CpG is left out of indices and region means"
     if row.site == "primer":
@@ -165,13 +165,13 @@ def _effect(row, settings):
 def mask_notes(panel, settings):
     """Notes for the libraries of a panel: how many CpGs are left out or flagged, and variants under primers."""
     notes = []
-    masked = panel.cpgs["cpg_id"][masked_cpgs(panel, settings["snp_frequency"])].tolist()
+    masked = panel.cpgs["cpg_id"][masked_cpgs(panel, settings.snp_frequency)].tolist()
     if masked:
-        done = "left out of indices" if settings["snp_action"] == "exclude" else "flagged"
+        done = "left out of indices" if settings.snp_action == "exclude" else "flagged"
         notes.append(f"{', '.join(masked)} {done}: a variant of the SNP mask destroys the CpG")
     if len(panel.snps):
         found = place_variants(panel)
-        primer = found[(found["site"] == "primer") & ~(found["allele_frequency"] < settings["snp_frequency"])]
+        primer = found[(found["site"] == "primer") & ~(found["allele_frequency"] < settings.snp_frequency)]
         places = ", ".join(f"{row.chrom}:{row.pos}" for row in primer.itertuples())
         if places:
             notes.append(f"variant under a primer ({places}): an allele may drop out")
