@@ -13,9 +13,7 @@ with logged(snakemake.log[0]) as log:
     settings = snakemake.params.settings
     rng = generator(snakemake.params.seed, "social return")
     outcomes = read_outcomes(snakemake.input.outcomes)
-    table, ratio, tornado = social_return(
-        outcomes, settings["investment"], settings["discount"], settings["draws"], rng
-    )
+    table, ratio, tornado = social_return(outcomes, settings.investment, settings.discount, settings.draws, rng)
     write_table(table, snakemake.output.social_return, "programme_social_return")
     write_table(ratio, snakemake.output.social_ratio, "programme_social_ratio")
     write_table(tornado, snakemake.output.tornado, "programme_tornado")

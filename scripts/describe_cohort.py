@@ -12,7 +12,7 @@ with logged(snakemake.log[0]):
         config,
         read_table(snakemake.input.attrition),
         read_table(snakemake.input.analysis),
-        read_results(snakemake.input.models, config["models"]),
+        read_results(snakemake.input.models, config.models),
     )
     for name, path in snakemake.output.items():
         write_table(tables[name], path)

@@ -15,11 +15,11 @@ with logged(snakemake.log[0]) as log:
         snakemake.params.settings,
         snakemake.params.arms,
         snakemake.params.seed,
-        locked=read_lock(snakemake.params.settings["lock"]),
+        locked=read_lock(snakemake.params.settings.lock),
         context=snakemake.params.context,
         facts=snakemake.params.facts,
     )
-    plan, lock = tables["plan"].iloc[0], snakemake.params.settings["lock"]
+    plan, lock = tables["plan"].iloc[0], snakemake.params.settings.lock
     if lock is not None and not plan["masked"]:
         try:
             record_run(lock, plan["model"], plan["status"], plan["hash"], snakemake.params.facts["study"])

@@ -28,12 +28,12 @@ with logged(snakemake.log[0]) as log:
             part.write_bytes(content)
 
     described = describe_study(run.config, run.attrition, run.analysis, run.results)
-    flow = (described["flow"], run.config["arms"], described["analysed"], described["received"])
+    flow = (described["flow"], run.config.arms, described["analysed"], described["received"])
     drawings = {"flow": lambda: plot_flow(*flow)}
     fitted = [r for r in in_order(run.results) if not r.refused]
     if fitted:
         primary, titles = fitted[0], {r.name: r.title for r in fitted}
-        people = not few_beside(primary.tables, Cells(run.config["report"]["smallest_cell"]))
+        people = not few_beside(primary.tables, Cells(run.config.report.smallest_cell))
         drawings["forest"] = lambda: plot_forest(forest_data(fitted), titles)
         for name in ("slopes", "effects"):
             drawings[name] = lambda name=name: plot_model(primary.tables, primary.entry, (name,), people)[name]

@@ -9,11 +9,12 @@ parsing takes seconds; a test compares them with the parser's.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hpaxis.settings import Settings
 from hpaxis.shipped import ROOT, SCHEMAS
 
 PACKAGE = "hpaxis"
@@ -60,26 +61,33 @@ def _digest(path: Path) -> bytes:
     return hashlib.blake2b(path.read_bytes(), digest_size=12).digest()
 
 
-def keys_of(script: Path, section: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of a section of the config that a script or a module that it imports names, with their values.
+def keys_of(script: Path, settings: Settings) -> Settings:
+    """Return the settings that a script or a module that it imports reads, at every depth of sections.
 
-    A job that is given these alone does not run again when another key changes. A key counts as named wherever its
-    word stands, or both parts of it, which a string such as f"{name}_warn" may put together, so that none is missed.
+    A job that is given these alone does not run again when another key changes. A key counts as read wherever an
+    attribute or a string has its name, or strings have both parts of it, which one such as f"{name}_warn" may put
+    together, so that none is missed.
     """
-    found: set[str] = set().union(*(_words(path) for path in [script, *files_of(script)] if path.suffix == ".py"))
+    paths = [path for path in [script, *files_of(script)] if path.suffix == ".py"]
+    attributes, strings = (set[str]().union(*found) for found in zip(*map(_read, paths)))
 
-    def named(key: str) -> bool:
+    def read(key: str) -> bool:
         parts = key.split("_")
         pairs = (("_".join(parts[:i]), "_".join(parts[i:])) for i in range(1, len(parts)))
-        return key in found or any(first in found and second in found for first, second in pairs)
+        return key in attributes | strings or any(first in strings and second in strings for first, second in pairs)
 
-    return {key: value for key, value in section.items() if named(key)}
+    def kept(value: Any) -> Any:
+        return Settings({k: kept(v) for k, v in value.items() if read(k)}) if isinstance(value, Settings) else value
+
+    return kept(settings)
 
 
 @cache
-def _words(path: Path) -> frozenset[str]:
-    words = re.findall(r"\w+", path.read_text(encoding="utf-8"))
-    return frozenset(word.strip("_") for word in words)
+def _read(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the attributes that a module reads, of whatever object, and the words of its strings."""
+    text = path.read_text(encoding="utf-8")
+    strings = re.findall(r"""["'}](\w+)["'{]""", text)
+    return frozenset(re.findall(r"\.(\w+)", text)), frozenset(word.strip("_") for word in strings)
 
 
 def imported(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -637,9 +637,9 @@ def test_sound_data_warn_only_of_what_cannot_be_tested():
 
 def test_only_what_the_pipeline_measured_is_said_to_be_measured_after_the_arms_were_drawn():
     columns = ["y_m", "income_fraction", "region_mean_beta", "region_mean_m", "region_mean_beta_se", "log_cortisol"]
-    after = {c for c in columns if measured_after(c, {**settings(), "after_randomisation": ["stress"]}, columns)}
+    after = {c for c in columns if measured_after(c, settings() | {"after_randomisation": ["stress"]}, columns)}
     assert after == {"region_mean_beta", "region_mean_m", "region_mean_beta_se", "log_cortisol"}
-    assert measured_after("stress", {**settings(), "after_randomisation": ["stress"]}, columns)
+    assert measured_after("stress", settings() | {"after_randomisation": ["stress"]}, columns)
     mixed = [
         "epithelial_fraction",
         "epithelial_fraction_se",

@@ -27,11 +27,7 @@ def config():
         "report": {"smallest_cell": 0},
         "models": {"second": {**STANDARDISED, "covariates": ["age_months"]}, "main": {**STANDARDISED, "primary": True}},
     }
-    for stage in ("report", "moderation", "methylation"):
-        given[stage] = schemas.with_defaults(given.get(stage, {}), schemas.load(f"config/{stage}"))
-    model = schemas.load("config/model")
-    given["models"] = {name: schemas.with_defaults(entry, model) for name, entry in given["models"].items()}
-    return given
+    return schemas.with_defaults(given, schemas.config_schema())
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def text(config, checksums):
 
 
 def crate_of(config, checksums, **more):
-    config = {**config, "study": {"licence": "CC-BY-4.0", "published": None, **config["study"]}}
+    config = config | {"study": config.study | {"licence": "CC-BY-4.0"}}
     outputs = pd.DataFrame(
         [
             ("models", "moderation/competence/fit.tsv", 10, "d" * 64),
@@ -44,7 +44,7 @@ def test_the_same_run_gives_the_same_bytes_without_a_time_of_day(config, checksu
     assert text == crate_of(config, checksums)
     assert not re.search(r"T\d\d:\d\d", text)
     assert entities(text)["./"]["datePublished"] == hpaxis.__released__
-    dated = {**config, "study": {**config["study"], "published": "2027-02-03"}}
+    dated = config | {"study": config.study | {"published": "2027-02-03"}}
     assert entities(crate_of(dated, checksums))["./"]["datePublished"] == "2027-02-03"
 
 

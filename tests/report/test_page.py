@@ -169,7 +169,7 @@ def test_markup_in_the_data_stays_text(run):
     libraries = run.libraries.replace({"C0-1": bad})
     libraries.loc[1, "reasons"] = bad
     sheet = run.sheet.replace({"C0-1": bad})
-    config = run.config | {"study": {"title": bad, "question": f"{bad}?"}}
+    config = run.config | {"study": run.config.study | {"title": bad, "question": f"{bad}?"}}
     audit = run.audit.assign(reason=bad)
     page = build_page(dataclasses.replace(run, libraries=libraries, sheet=sheet, config=config, audit=audit))
     assert page.count("<script") == 1

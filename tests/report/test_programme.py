@@ -17,6 +17,7 @@ from hpaxis.programme.worth import social_return, value_arms
 from hpaxis.report.privacy import Cells
 from hpaxis.report.programme import programme_section
 from hpaxis.report.trial import trial_blocks
+from hpaxis.settings import Settings
 from hpaxis.tables import check_contract
 
 ALL = Cells(0)
@@ -70,8 +71,8 @@ def test_pooled_studies_in_words():
 
 
 def test_worth_and_social_return_say_what_the_tables_say(people):
-    settings = {"population": "child", "cost": "cost", "effect": "gain", "predictor": "x", "draws": 300,
-                "willingness": [0, 500, 1000]}  # fmt: skip
+    settings = Settings({"population": "child", "cost": "cost", "effect": "gain", "predictor": "x", "draws": 300,
+                "willingness": [0, 500, 1000]})  # fmt: skip
     tables = value_arms(people, settings, ["control", "treatment"], 1)
     outcome = {"outcome": "calmer families", "quantity": 30, "quantity_low": 20, "quantity_high": 40, "value": 1000.0,
                "value_low": 500.0, "value_high": 1500.0, "years": 3, "deadweight": 0.2, "attribution": 0.1,
@@ -150,8 +151,8 @@ def test_few_people_without_a_baseline_or_on_another_plate_are_not_counted(peopl
 
 
 def test_few_people_in_an_account_or_without_costs_are_not_counted(people):
-    settings = {"population": "child", "cost": "cost", "effect": "gain", "predictor": None, "draws": 200,
-                "willingness": [500]}  # fmt: skip
+    settings = Settings({"population": "child", "cost": "cost", "effect": "gain", "predictor": None, "draws": 200,
+                "willingness": [500]})  # fmt: skip
     lacking = people.assign(cost=people["cost"].where(people.index > 1))
     tables = value_arms(lacking, settings, ["control", "treatment"], 1)
     rows = [{"outcome": name, "quantity": q, "quantity_low": q, "quantity_high": q, "value": 1000.0, "value_low": 500.0,

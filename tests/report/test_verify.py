@@ -28,8 +28,8 @@ MODEL = "main"
 
 def bundle(folder, run, checksums, smallest=0, participants=False):
     """A bundle's folder as `hpaxis bundle` unpacks to, of the small study."""
-    config = run.config | {"report": run.config["report"] | {"smallest_cell": smallest}}
-    config["study"] = {"licence": "CC-BY-4.0", "published": "2026-01-01", **config["study"]}
+    said = run.config.study | {"licence": "CC-BY-4.0", "published": "2026-01-01"}
+    config = run.config | {"report": run.config.report | {"smallest_cell": smallest}, "study": said}
     withheld, written, figures = [], [], {}
     for result in run.results:
         figures[result.name] = {}

@@ -156,7 +156,8 @@ def test_a_module_imported_inside_a_function_and_its_packages_count(root):
 @pytest.mark.parametrize(
     ("script", "section", "given", "kept_out"),
     [
-        ("quantify_plates", "cortisol", {"cv_warn_percent"}, {"usual_low_pg_per_mg", "usual_high_pg_per_mg"}),
+        ("quantify_plates", "cortisol", {"duplicate_cv_warn_percent", "control_ranges"},
+         {"usual_low_pg_per_mg", "usual_high_pg_per_mg", "low_mass_mg", "failed_plates"}),
         ("estimate_methylation", "methylation", {"conversion_warn", "depth_fail", "failed_molecules_fail"},
          {"libraries_per_job", "small_library_mb"}),
     ],
@@ -164,8 +165,24 @@ def test_a_module_imported_inside_a_function_and_its_packages_count(root):
 def test_a_job_is_given_the_keys_that_its_code_names(root, script, section, given, kept_out):
     settings = with_defaults({}, config_schema())[section]
     found = keys_of(root / "scripts" / f"{script}.py", settings)
-    assert found == {key: settings[key] for key in found}
-    assert given & settings.keys() <= found.keys() and kept_out <= settings.keys() - found.keys()
+    assert all(value == settings[key] for key, value in found.items() if not isinstance(value, dict))
+    assert given <= found.keys() and kept_out <= settings.keys() - found.keys()
+
+
+@pytest.mark.parametrize(
+    ("script", "given", "kept_out"),
+    [
+        ("write_bench", {"study.title", "methylation.depth_fail"}, {"seed", "study.question", "moderation.alpha"}),
+        ("write_quality", {"report.smallest_cell", "arms", "methylation.snp_action"},
+         {"methylation.small_library_mb", "moderation.draws", "cortisol.mass_sd_mg", "report.cell_mix"}),
+        ("describe_cohort", {"models", "cohort.columns", "report.smallest_cell"}, {"study", "moderation.draws"}),
+        ("write_validation", {"cortisol.recovery_low_percent"}, {"cortisol.low_mass_mg", "report.smallest_cell"}),
+    ],
+)  # fmt: skip
+def test_a_page_is_given_the_keys_of_all_sections_that_its_code_reads(root, script, given, kept_out):
+    found = keys_of(root / "scripts" / f"{script}.py", with_defaults({}, config_schema()))
+    flat = {f"{name}.{key}" for name, part in found.items() if isinstance(part, dict) for key in part} | set(found)
+    assert given <= flat and not kept_out & flat
 
 
 def test_one_changed_key_reruns_what_reads_it(root):

@@ -104,7 +104,7 @@ def code_of(script):
 
 
 def settings_of(script, section):
-    """The keys of a section of the config that a script uses, found in its code: no other key reruns it."""
+    """The keys of the config or a section that a script reads, found in its code: no other key reruns it."""
     return imports.keys_of(ROOT / "scripts" / f"{script}.py", section)
 
 

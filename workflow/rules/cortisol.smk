@@ -230,7 +230,7 @@ rule write_validation:
         "../envs/hpaxis.yaml"
     params:
         code=code_of("write_validation"),
-        config=study.config,
+        config=settings_of("write_validation", study.config),
     script:
         "../../scripts/write_validation.py"
 

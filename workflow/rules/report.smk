@@ -112,7 +112,7 @@ rule describe_cohort:
         "../envs/hpaxis.yaml"
     params:
         code=code_of("describe_cohort"),
-        config=study.config,
+        config=settings_of("describe_cohort", study.config),
     script:
         "../../scripts/describe_cohort.py"
 
@@ -287,7 +287,7 @@ rule write_quality:
         "../envs/hpaxis.yaml"
     params:
         code=code_of("write_quality"),
-        config=study.config,
+        config=settings_of("write_quality", study.config),
     script:
         "../../scripts/write_quality.py"
 
@@ -306,7 +306,7 @@ rule write_bench:
         "../envs/hpaxis.yaml"
     params:
         code=code_of("write_bench"),
-        config=study.config,
+        config=settings_of("write_bench", study.config),
     script:
         "../../scripts/write_bench.py"
 

@@ -478,7 +478,7 @@ def _exports(study: Simulation, folder: Path) -> None:
     from hpaxis.methylation.panels.panel import panel_folder, read_panel
     from hpaxis.simulation.exports import write_exports
 
-    panel = read_panel(panel_folder(study.settings["panel"]))
+    panel = read_panel(panel_folder(study.settings.panel))
     cohort = study.cohort
     found = write_exports(cohort.levels, cohort.tubes, panel, SEED, folder / "exports")
     names = {

@@ -54,11 +54,11 @@ def check_models(models, settings, columns, arms, config_file="config", types=No
 
 def check_settings(settings, models, columns, config_file="config"):
     """Return the problems of the moderation section: the grid's columns, more than one primary model."""
-    grid, problems = settings["multiverse"], []
+    grid, problems = settings.multiverse, []
     named = [
-        *grid["predictors"],
-        *(c for s in grid["covariates"] for c in s),
-        *(c for k in grid["rows"].values() for c in k),
+        *grid.predictors,
+        *(c for s in grid.covariates for c in s),
+        *(c for k in grid.rows.values() for c in k),
     ]
     for name in dict.fromkeys(named):
         if name not in columns:

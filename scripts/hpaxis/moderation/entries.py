@@ -42,10 +42,10 @@ def measured_after(column, settings, columns=None):
     Where the table's ``columns`` are given, names such as y_m are of a sample only if their index is among them, and
     a fraction only if its error is.
     """
-    if column in settings["after_randomisation"]:
+    if column in settings.after_randomisation:
         return True
     found = _MEASURED.fullmatch(column)
-    if not settings["predictor_after_randomisation"] or found is None or at_baseline(column):
+    if not settings.predictor_after_randomisation or found is None or at_baseline(column):
         return False
     stem, form = found.groups()
     if form in (None, "beta") or columns is None:

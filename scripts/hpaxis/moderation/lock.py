@@ -18,6 +18,7 @@ import pandas as pd
 from hpaxis.moderation.seeds import generator
 from hpaxis.problems import InputError, Problem
 from hpaxis.schemas import load, with_defaults
+from hpaxis.settings import ModerationSettings
 from hpaxis.tables import whole_file
 
 FORMAT = 2
@@ -96,10 +97,10 @@ def plan_path(path) -> Path:
     return Path(path).with_suffix(".md")
 
 
-def plan_text(content: dict, arms, settings: dict) -> str:
+def plan_text(content: dict, arms, settings: ModerationSettings) -> str:
     """Return the plan as a page for a registry: study, each model's choices, settings, hashes."""
     lines = [f"# Plan of analysis: {content.get('study', 'study without a title')}", ""]
-    lines += [f"Arms: {', '.join(arms)}; the first is the reference. Level {settings['alpha']:g}, two-sided.", ""]
+    lines += [f"Arms: {', '.join(arms)}; the first is the reference. Level {settings.alpha:g}, two-sided.", ""]
     late = content["unmasked_runs_before"]
     if late:
         lines += [
@@ -142,15 +143,15 @@ def read_lock(path):
 def plan_table(name, entry, settings, arms, locked, facts=None):
     """Return one row: model, primary, status, reason, hash, locked_hash, masked.
 
-    ``locked`` as `read_lock` gives it, ``facts`` the study's as they are now. Without ``settings["lock"]`` everything
+    ``locked`` as `read_lock` gives it, ``facts`` the study's as they are now. Without ``settings.lock`` everything
     is exploratory; with it, and no lock file yet, the run is masked: its arms are shuffled.
     """
     own = plan_hash(entry, settings, arms)
     theirs = (locked or {}).get("models", {}).get(name)
-    masked = settings["lock"] is not None and locked is None
+    masked = settings.lock is not None and locked is None
     if masked:
         status, reason = MASKED, "no lock yet: arms are shuffled and no number here is a result"
-    elif settings["lock"] is None:
+    elif settings.lock is None:
         status, reason = EXPLORATORY, "the study has no plan lock"
     else:
         status, reason = _standing(name, entry, own, theirs, locked, facts)

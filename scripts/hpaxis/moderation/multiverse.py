@@ -37,15 +37,15 @@ def versions(entry, grid):
     choice is first on every axis, whatever the grid lists. A model with clusters keeps them: its versions are all CR2.
     Choices that an index does not have (a scale of a column that is no share) are left out.
     """
-    rows = {"all": entry["keep"], **grid["rows"]}
+    rows = {"all": entry["keep"], **grid.rows}
     own_set = tuple(entry["covariates"])
-    sets = [own_set, *(tuple(dict.fromkeys([*own_set, *more])) for more in grid["covariates"])]
+    sets = [own_set, *(tuple(dict.fromkeys([*own_set, *more])) for more in grid.covariates)]
     axes = [
-        dict.fromkeys([entry["predictor"], *grid["predictors"]]),
-        dict.fromkeys([entry["scale"], *grid["scales"]]),
+        dict.fromkeys([entry["predictor"], *grid.predictors]),
+        dict.fromkeys([entry["scale"], *grid.scales]),
         dict.fromkeys(sets),
-        ["CR2"] if entry["cluster"] is not None else dict.fromkeys([entry["covariance"], *grid["covariances"]]),
-        dict.fromkeys(["none", *grid["outliers"]]),
+        ["CR2"] if entry["cluster"] is not None else dict.fromkeys([entry["covariance"], *grid.covariances]),
+        dict.fromkeys(["none", *grid.outliers]),
         rows,
     ]
     found = []
@@ -111,12 +111,12 @@ def multiverse(table, entry, grid, arms, settings, draws, seed, name=""):
         rows += [shared | {"contrast": name} | row for name, row in zip(names, found, strict=True)]
         fits.append(fit)
     curve = pd.DataFrame(rows).reindex(columns=COLUMNS)
-    return curve, joint_tests(fits, draws, generator(seed, name, "multiverse"), settings["alpha"])
+    return curve, joint_tests(fits, draws, generator(seed, name, "multiverse"), settings.alpha)
 
 
 def _design(data, entry, outliers, arms, settings):
     """The design of one version, whatever its covariance."""
-    spec = spec_of(entry, arms, settings["alpha"], settings["minimum_per_arm"])
+    spec = spec_of(entry, arms, settings.alpha, settings.minimum_per_arm)
     columns = list(dict.fromkeys(c for c in (*spec.columns, "dyad_id") if c in data))
     return build_design(without_outliers(data[columns], (spec.outcome, spec.predictor), outliers), spec)
 

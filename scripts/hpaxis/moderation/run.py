@@ -85,10 +85,10 @@ class Parts:
 
 def _fitted(name, table, entry, settings, arms, seed, context):
     """Every table but plan and refused; raises `InputError` where the model itself cannot be fitted."""
-    minimum = settings["minimum_per_arm"]
+    minimum = settings.minimum_per_arm
     raise_if_any(check_model(name, entry, table=table, arms=arms, minimum_per_arm=minimum))
     data, left_out = model_rows(table, entry, arms)
-    spec = spec_of(entry, arms, settings["alpha"], minimum)
+    spec = spec_of(entry, arms, settings.alpha, minimum)
     margin = entry["smallest_slope"]
     result = fit_spec(
         data, spec, entry["covariance"], entry["slopes_at"], f"models.{name}", margin=margin, seed=seed, name=name
@@ -97,18 +97,18 @@ def _fitted(name, table, entry, settings, arms, seed, context):
     tables = _main(result, left_out)
     tables |= _scrutiny(name, result, data, entry, settings, seed, parts)
     tables |= _questions(name, data, spec, entry, settings, seed, parts)
-    grid, none = settings["multiverse"], (pd.DataFrame(), pd.DataFrame())
+    grid, none = settings.multiverse, (pd.DataFrame(), pd.DataFrame())
     curve, joint = parts.get(
-        "multiverse", lambda: multiverse(table, entry, grid, arms, settings, grid["draws"], seed, name), none
+        "multiverse", lambda: multiverse(table, entry, grid, arms, settings, grid.draws, seed, name), none
     )
     tables |= {"multiverse": curve, "multiverse_joint": joint}
     trial, refused = parts.get("trial questions", lambda: trial_tables(result, data, entry, context), ({}, []))
     tables |= trial
     after = {c for c in spec.covariates if measured_after(c, settings, data.columns)}
-    postbaseline = settings["predictor_after_randomisation"] and not at_baseline(entry["predictor"])
+    postbaseline = settings.predictor_after_randomisation and not at_baseline(entry["predictor"])
     warned = warning_table(result, tables["influence"], tables["reliability"], postbaseline, after, parts.refused)
     tables["warnings"] = pd.concat([warned, _refused_parts(refused)], ignore_index=True) if refused else warned
-    return {**tables, "robustness": robustness_table(tables, settings["alpha"])}
+    return {**tables, "robustness": robustness_table(tables, settings.alpha)}
 
 
 def _refused_parts(refused):
@@ -137,7 +137,7 @@ def _main(result, left_out):
 
 def _scrutiny(name, result, data, entry, settings, seed, parts):
     """How far the model can be trusted: resampling, influence, other treatments of the data, power; the verdict."""
-    linear, draws, none = result.linear, settings["draws"], pd.DataFrame()
+    linear, draws, none = result.linear, settings.draws, pd.DataFrame()
     tables = {}
 
     def add(table, part, make):
@@ -159,17 +159,17 @@ def _scrutiny(name, result, data, entry, settings, seed, parts):
     reliability = tables["reliability"]
     measured = reliability.loc[reliability["arm"] == "all", "reliability"].iloc[0] if len(reliability) else 1.0
     measured = float(np.clip(measured, 0.1, 1.0))
-    add("power", "power", lambda: power_table(linear, settings["power_draws"], seed, name, measured))
+    add("power", "power", lambda: power_table(linear, settings.power_draws, seed, name, measured))
     if len(tables["power"]):
         n, k = linear.design.X.shape
         tests = len(linear.design.interactions)
-        tables["detectable"] = detectable_table(tables["power"], n, k, tests, settings["alpha"])
+        tables["detectable"] = detectable_table(tables["power"], n, k, tests, settings.alpha)
     return tables
 
 
 def _questions(name, data, spec, entry, settings, seed, parts):
     """Further questions that the entry asks: a family of predictors, mediators, dose, compliers."""
-    kind, draws = entry["covariance"], settings["draws"]
+    kind, draws = entry["covariance"], settings.draws
     tables = dict.fromkeys(QUESTIONS, pd.DataFrame())
     if entry["family"]:
         tables["family"] = _family(name, data, spec, entry, draws, seed, parts)

@@ -142,7 +142,7 @@ def treatments(fit, data, entry, settings, seed, name=""):
         note = f"{count} outcome values known only as beyond a limit"
         add("Tobit", "primary", note, lambda: tobit_fit(data, spec, kind))
     if entry["impute"] or covariates_censored:
-        m = settings["imputations"]
+        m = settings.imputations
 
         def imputed():
             rng = generator(seed, name, "impute")
@@ -207,7 +207,7 @@ def sensitivity_tables(found, fit, data, entry, settings, seed, name=""):
     error = predictor_errors(fit.design, data, entry)
     if error is not None:
         reliability = reliability_table(fit.design, error)
-        draws = settings["error_draws"]
+        draws = settings.error_draws
         corrected = corrected_table(fit, error, draws, generator(seed, name, "error"), at)
         tables.append(corrected[corrected["method"] != "naive"].assign(
             role="sensitivity", n=fit.design.n, covariance=kind,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from hpaxis.problems import InputError, Problem, closest, raise_if_any
+from hpaxis.settings import ProgrammeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Set
@@ -22,7 +23,7 @@ PRICE_COLUMNS = ("item", "unit_price", "currency", "price_year", "source")
 
 
 def check_programme(
-    settings: Mapping, models: Mapping, columns: Sequence[str] | None, config_file: str = "config"
+    settings: ProgrammeSettings, models: Mapping, columns: Sequence[str] | None, config_file: str = "config"
 ) -> list[Problem]:
     """Return the problems of the programme section: unknown models and columns, missing or unfit tables.
 
@@ -33,26 +34,26 @@ def check_programme(
     def add(key: str, what: str, remedy: str, value: object = None) -> None:
         problems.append(Problem(config_file, what, remedy, column=f"programme.{key}", value=value))
 
-    pool, worth, social = settings["pool"], settings["worth"], settings["social_return"]
+    pool, worth, social = settings.pool, settings.worth, settings.social_return
     if pool is not None:
-        if pool["model"] not in models:
-            add("pool.model", "is not a model of this study", f"name one of its models{closest(pool['model'], models)}",
-                pool["model"])  # fmt: skip
-        for name, path in pool["studies"].items():
+        if pool.model not in models:
+            add("pool.model", "is not a model of this study", f"name one of its models{closest(pool.model, models)}",
+                pool.model)  # fmt: skip
+        for name, path in pool.studies.items():
             if not Path(path).is_file():
                 add(f"pool.studies.{name}", "does not exist", "give the path of its summary.tsv", path)
     if worth is not None:
-        if (worth["cost"] is None) == (worth["prices"] is None):
+        if (worth.cost is None) == (worth.prices is None):
             add("worth.cost", "and prices: one of them is needed", "name a column of costs or a table of prices")
         known = columns or ()
         for key in ("effect", "cost", "predictor"):
             if columns is not None and worth[key] is not None and worth[key] not in known:
                 remedy = f"correct the name, or declare it under cohort.columns{closest(worth[key], known)}"
                 add(f"worth.{key}", "is not a column of the analysis table", remedy, worth[key])
-        if worth["prices"] is not None:
-            problems += _check(read_prices, worth["prices"])
+        if worth.prices is not None:
+            problems += _check(read_prices, worth.prices)
     if social is not None:
-        problems += _check(read_outcomes, social["outcomes"])
+        problems += _check(read_outcomes, social.outcomes)
     return problems
 
 

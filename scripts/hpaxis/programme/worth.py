@@ -18,6 +18,7 @@ from hpaxis.moderation.linear import contrast_table, least_squares
 from hpaxis.moderation.model import fit
 from hpaxis.moderation.seeds import generator
 from hpaxis.problems import InputError, Problem
+from hpaxis.settings import WorthSettings
 
 SHARES = ("deadweight", "attribution", "displacement", "drop_off")
 
@@ -36,19 +37,19 @@ def costs(data: pd.DataFrame, prices: pd.DataFrame) -> pd.Series:
 
 
 def value_arms(
-    analysis: pd.DataFrame, settings: Mapping, arms: Sequence[str], seed: int, prices: pd.DataFrame | None = None
+    analysis: pd.DataFrame, settings: WorthSettings, arms: Sequence[str], seed: int, prices: pd.DataFrame | None = None
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of the programme's worth section: cost_effectiveness, plane, acceptability, net_benefit.
 
     ``analysis``: cohort/analysis.tsv; ``settings``: the section with its defaults; ``arms``: the reference first.
     Rows without cost or effect are left out and counted; each arm needs five. Raises `InputError` otherwise.
     """
-    rows = analysis[analysis["role"] == settings["population"]].set_index("participant_id")
-    cost = settings["cost"] or "cost"
+    rows = analysis[analysis["role"] == settings.population].set_index("participant_id")
+    cost = settings.cost or "cost"
     if prices is not None:
         rows = rows.assign(cost=costs(rows, prices))
     enrolled = rows["arm"].value_counts()
-    used = [cost, settings["effect"], *([settings["predictor"]] if settings["predictor"] else [])]
+    used = [cost, settings.effect, *([settings.predictor] if settings.predictor else [])]
     rows = rows.dropna(subset=[*used, "arm"])
     counts = rows["arm"].value_counts()
     few = [a for a in arms if counts.get(a, 0) < MINIMUM_PER_ARM]
@@ -57,17 +58,15 @@ def value_arms(
             Problem("programme.worth", f"has {counts.get(a, 0)} rows with cost and effect",
                     f"an arm needs {MINIMUM_PER_ARM}: see what is missing", column="arm", value=a) for a in few
         ])  # fmt: skip
-    draws = plane(rows, cost, settings["effect"], arms, settings["draws"], generator(seed, "worth"))
-    willingness = sorted(settings["willingness"])
+    draws = plane(rows, cost, settings.effect, arms, settings.draws, generator(seed, "worth"))
+    willingness = sorted(settings.willingness)
     return {
         "cost_effectiveness": pd.concat(
             [cost_effectiveness(draws), _people(arms, counts, enrolled)], ignore_index=True
         ),
         "plane": draws,
         "acceptability": acceptability(draws, willingness),
-        "net_benefit": net_benefit(
-            rows, cost, settings["effect"], willingness, settings["predictor"], reference=arms[0]
-        ),
+        "net_benefit": net_benefit(rows, cost, settings.effect, willingness, settings.predictor, reference=arms[0]),
     }
 
 

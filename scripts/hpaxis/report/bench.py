@@ -12,6 +12,7 @@ from hpaxis.report.methylation import KINDS, reason_kind
 from hpaxis.report.numbers import count, fixed, percent, plural, significant
 from hpaxis.report.page import render
 from hpaxis.report.privacy import Cells
+from hpaxis.settings import Config
 
 SIGNS = {"pass": "✓", "warn": "!", "fail": "✕"}
 INSIDE = Cells(0)
@@ -37,7 +38,7 @@ class Bench:
     maps curves, quality, controls, samples, rerun and wells to the cortisol stage's tables (None without hair).
     """
 
-    config: dict
+    config: Config
     libraries: pd.DataFrame | None
     cortisol: dict | None
 
@@ -54,7 +55,7 @@ def bench_page(bench):
         sections.append(Section("hair-plates", "Hair plates", tuple(_hair(bench.cortisol))))
     notice = Notice("Not for sharing: this page names libraries, samples and wells, which belong to people.", "warning")
     return render(
-        config["study"]["title"], None, tuple(_opening(bench)), sections, (notice,), heading="At a glance",
+        config.study.title, None, tuple(_opening(bench)), sections, (notice,), heading="At a glance",
         maker="hpaxis: the bench’s page",
     )  # fmt: skip
 
@@ -71,8 +72,8 @@ def _opening(bench):
 
 
 def _repeat(bench):
-    settings = bench.config["methylation"]
-    limits = (f"{100 * settings['conversion_fail']:g} %", f"{settings['depth_fail']:g} ")
+    settings = bench.config.methylation
+    limits = (f"{100 * settings.conversion_fail:g} %", f"{settings.depth_fail:g} ")
     table = repeat_rows(bench.libraries, None if bench.cortisol is None else bench.cortisol["rerun"], limits)
     if table.empty:
         yield Paragraph("Nothing needs to be repeated.")

@@ -29,20 +29,20 @@ def build_page(run):
 
 def page_blocks(run):
     """Return the arguments of `hpaxis.report.page.render`, by place and by name."""
-    config, report = run.config, run.config["report"]
+    config, report = run.config, run.config.report
     cells = Cells(report["smallest_cell"])
     samples = None if run.cortisol is None else run.cortisol["samples"]
     curves = None if run.cortisol is None else run.cortisol["curves"]
     described = describe_study(config, run.attrition, run.analysis, run.results)
     sections = [
-        cohort_section(config["arms"], run.attrition, run.audit, run.analysis, described, run.figures["cohort"], cells),
+        cohort_section(config.arms, run.attrition, run.audit, run.analysis, described, run.figures["cohort"], cells),
         run.libraries is not None
         and methylation_section(
             run.libraries,
             run.sheet,
             run.levels,
             run.concordance,
-            gates(config["methylation"]),
+            gates(config.methylation),
             run.figures["methylation"],
             cells,
             report["library_ids"],
@@ -52,7 +52,7 @@ def page_blocks(run):
         ),
         run.cortisol is not None
         and cortisol_section(run.cortisol, run.figures["cortisol"], report["library_ids"], cells),
-        run.series is not None and series_section(run.series, run.analysis, config["arms"], cells),
+        run.series is not None and series_section(run.series, run.analysis, config.arms, cells),
         run.results and predictor_section(run.results, cells),
         run.results and moderation_section(run.results, cells, run.figures.get("moderation", {})),
         programme_section(run.programme, run.figures.get("programme", {}), cells),
@@ -62,17 +62,17 @@ def page_blocks(run):
     ]
     first = answer(
         run.results,
-        config["moderation"]["predictor_after_randomisation"],
+        config.moderation.predictor_after_randomisation,
         cells,
         run.truth,
         run.libraries,
         curves,
     )
-    question = config["study"]["question"] if run.results else None
+    question = config.study.question if run.results else None
     more = {} if run.results else {"heading": "What was measured"}
     sections = [replace(s, blocks=tuple(_offered(b, cells) for b in s.blocks)) for s in sections if s]
     first = tuple(_offered(b, cells) for b in first)
-    return (config["study"]["title"], question, first, sections, _notices(config)), more
+    return (config.study.title, question, first, sections, _notices(config)), more
 
 
 def _offered(block, cells):

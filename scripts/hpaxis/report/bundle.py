@@ -57,7 +57,7 @@ def bundle_files(config, tables, report, counts, participants):
     ``tables`` and ``report``: dicts of name (below the results and the report folder) to path. ``counts``: dict
     cpgs, molecules, reads to the path of the release. ``participants``: whether rows of participants go in.
     """
-    smallest = config["report"]["smallest_cell"]
+    smallest = config.report.smallest_cell
     withheld = {} if participants else withheld_names(config, tables, report, smallest)
     what = PARTICIPANTS if participants else SHARED
     files = {"README.md": README.format(what=what + _said(withheld)).encode("utf-8")}
@@ -101,7 +101,7 @@ def withheld_names(config, tables, report, smallest):
         return found
     own = [p for n, p in tables.items() if of_model(n)]
     page = Path(report["report.json"]).read_text(encoding="utf-8")
-    for result in read_results(own, config["models"]):
+    for result in read_results(own, config.models):
         if result.refused or not result.hides_complete(cells):
             continue
         here = f"moderation/{result.name}/"
@@ -258,13 +258,13 @@ def rerun_targets(folder):
 def _inputs(config):
     """The config with paths into the bundle, and the files it names: sheets, plates, kits, panels and the lock."""
     files, sheets = {}, {}
-    config = {**config, "moderation": dict(config["moderation"]), "cortisol": dict(config["cortisol"])}
+    moderation, cortisol = config.moderation, config.cortisol
 
     def keep(name, path):
         files[name] = Path(path).read_bytes()
         return name
 
-    for name, path in config["sheets"].items():
+    for name, path in config.sheets.items():
         sheets[name] = path and keep(f"sheets/{name}.tsv", path)
     counted = {"assay": "counts", "counts": "counts/molecules.tsv"}
     # The table of readings names the well of an export, in which exports are one.
@@ -291,19 +291,19 @@ def _inputs(config):
             return {c: keep(f"plates/{row['plate_id']}_{c}{Path(p).suffix}", p) for c, p in given.items()}
 
         files["sheets/plates.tsv"] = _rewritten(files["sheets/plates.tsv"], plate)
-    if config["cortisol"]["kits"]:
-        config["cortisol"]["kits"] = keep("kits.tsv", config["cortisol"]["kits"])
-    lock = config["moderation"]["lock"]
-    if lock and Path(lock).exists():
-        config["moderation"]["lock"] = keep("plan_lock.json", lock)
-    methylation = {**config["methylation"]}
-    methylation["pyrosequencing"] = {**methylation["pyrosequencing"], "positions": None, "alias_scheme": None}
-    return {**config, "sheets": sheets, "methylation": methylation}, files
+    if cortisol.kits:
+        cortisol |= {"kits": keep("kits.tsv", cortisol.kits)}
+    if moderation.lock and Path(moderation.lock).exists():
+        moderation |= {"lock": keep("plan_lock.json", moderation.lock)}
+    named = config.methylation.pyrosequencing | {"positions": None, "alias_scheme": None}
+    methylation = config.methylation | {"pyrosequencing": named}
+    own = {"sheets": sheets, "methylation": methylation, "cortisol": cortisol, "moderation": moderation}
+    return config | own, files
 
 
 def _libraries(config):
     schema = sheet_schema("libraries")
-    path = config["sheets"]["libraries"]
+    path = config.sheets.libraries
     return read_sheet(path, schema)[0] if path else empty_sheet(schema)
 
 

@@ -40,10 +40,10 @@ def run_crate(config, inputs, outputs, plans, software, code, git=None):
     """
     crate = ROCrate(version="1.1")
     crate.metadata.extra_contexts.append(TERMS)
-    crate.name = config["study"]["title"]
-    crate.description = f"One run of hpaxis {hpaxis.__version__}. {config['study']['question']}"
-    crate.license = config["study"]["licence"]
-    crate.root_dataset["datePublished"] = config["study"]["published"] or hpaxis.__released__
+    crate.name = config.study.title
+    crate.description = f"One run of hpaxis {hpaxis.__version__}. {config.study.question}"
+    crate.license = config.study.licence
+    crate.root_dataset["datePublished"] = config.study.published or hpaxis.__released__
     crate.root_dataset["conformsTo"] = [_entity(crate, at, "CreativeWork", name=n, version=v) for at, n, v in PROFILES]
 
     workflow = _workflow(crate, software, code, git)
@@ -129,7 +129,7 @@ def _inputs(config, inputs, plans):
         yield row.role, f"sha256:{row.sha256}", f"{row.files} files, {row.bytes} bytes"
     yield "config", f"sha256:{config_digest(config)}", "The config with its defaults, as sorted JSON"
     yield "settings", f"sha256:{settings_digest(config)}", "The config without its paths and simulation, as sorted JSON"
-    yield "seed", str(config["seed"]), "Seed of everything random"
+    yield "seed", str(config.seed), "Seed of everything random"
     for row in plans.itertuples():
         locked = row.locked_hash if isinstance(row.locked_hash, str) else "none"
         yield f"plan-{row.model}", f"sha256:{row.hash}", f"{row.status}; locked plan: {locked}"

@@ -25,8 +25,8 @@ def describe_study(config, attrition, analysis, results):
     ``config`` has its defaults filled, ``attrition`` and ``analysis`` are the cohort stage's tables, ``results`` the
     models (`hpaxis.report.models.ModelResult`).
     """
-    cells, models, arms = Cells(config["report"]["smallest_cell"]), config["models"], config["arms"]
-    columns = config.get("cohort", {}).get("columns", {})
+    cells, models, arms = Cells(config.report.smallest_cell), config.models, config.arms
+    columns = config.cohort.columns
     return {
         "flow": shown_flow(attrition, cells.smallest),
         "table1": table_one(analysis, models, columns, arms, cells),

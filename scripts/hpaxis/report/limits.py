@@ -52,7 +52,7 @@ def _simulated(config):
 
 
 def _timing(config, results):
-    if not results or not config["moderation"]["predictor_after_randomisation"]:
+    if not results or not config.moderation.predictor_after_randomisation:
         return None
     names = [r.entry["predictor"] for r in in_order(results)]
     predictors = dict.fromkeys(_measure(name) for name in names if not at_baseline(name))
@@ -147,7 +147,7 @@ def _panel(genome, snps):
 
 
 def _cell_mix(config, results):
-    column = config["report"]["cell_mix"]
+    column = config.report.cell_mix
     if column is None:
         return (
             "The cell mix of the saliva was not measured: a difference in the share of epithelium and leukocytes can "

@@ -47,7 +47,7 @@ def methods_section(config, cortisol, assays=("amplicon",)):
         if assays or cortisol is not None
         else "Cohort: every row of the sheet of participants is accounted for."
     )
-    if not config["models"]:
+    if not config.models:
         return Section("methods", "Methods in short", (Items(tuple(items)),))
     censored = (
         " Censored hair cortisol is handled by censored (Tobit) regression as an outcome and by multiple imputation "
@@ -56,11 +56,11 @@ def methods_section(config, cortisol, assays=("amplicon",)):
         else ""
     )
     items += [
-        f"Moderation: least squares on complete cases, with {config['arms'][0]} as the reference arm, one covariance "
+        f"Moderation: least squares on complete cases, with {config.arms[0]} as the reference arm, one covariance "
         f"for every number of a model, and Student’s t.{censored} Johnson–Neyman regions are in closed form. Every p "
         "value is two-sided.",
         f"Robustness: BCa bootstrap within arm, restricted wild bootstrap and Freedman–Lane permutation "
-        f"({count(config['moderation']['draws'])} draws each), leaving out each person in turn, correction for "
+        f"({count(config.moderation.draws)} draws each), leaving out each person in turn, correction for "
         "measurement error, power by simulation, and a multiverse of the model’s choices with joint tests by the "
         "wild bootstrap.",
     ]

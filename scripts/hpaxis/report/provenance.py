@@ -149,7 +149,7 @@ def provenance_section(checksums, config, software):
             ("What", "Value"),
             (
                 ("Config, with defaults (SHA-256)", _hash(config_digest(config))),
-                ("Seed", str(config["seed"])),
+                ("Seed", str(config.seed)),
                 *software,
             ),
             frozenset({"Value"}),

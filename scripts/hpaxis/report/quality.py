@@ -21,6 +21,7 @@ from hpaxis.report.numbers import count, fixed, percent, plural, significant
 from hpaxis.report.page import render
 from hpaxis.report.privacy import Cells
 from hpaxis.report.settings import gates
+from hpaxis.settings import Config
 
 CONTEXTS = (
     ("All outside CpGs", "non_cpg_unconverted", "non_cpg_converted"),
@@ -42,7 +43,7 @@ class Quality:
     ``figures`` maps names to SVG text.
     """
 
-    config: dict
+    config: Config
     sheet: pd.DataFrame
     libraries: pd.DataFrame
     limits: pd.DataFrame
@@ -59,7 +60,7 @@ class Quality:
 def quality_page(quality):
     """Return the page as text."""
     config, libraries = quality.config, quality.libraries
-    ids = config["report"]["library_ids"]
+    ids = config.report.library_ids
     sections = [
         *(_read_sections(quality) if len(quality.reads) else ()),
         Section("flagged", "Flagged libraries", (flagged_table(libraries, ids),)),
@@ -81,21 +82,19 @@ def quality_page(quality):
             concordance_blocks(quality.concordance, libraries, quality.figures, ids),
         )),
         Section("plates", "Plates", (
-            plate_table(libraries), plate_by_arm(libraries, quality.people, config["arms"],
-                                                 config["report"]["smallest_cell"]),
+            plate_table(libraries), plate_by_arm(libraries, quality.people, config.arms,
+                                                 config.report.smallest_cell),
         )),
         Section("molecules", "Methylation on molecules", tuple(_molecule_blocks(quality))),
     ]  # fmt: skip
-    return render(
-        config["study"]["title"], None, _opening(libraries), sections, (), heading="The libraries at a glance"
-    )
+    return render(config.study.title, None, _opening(libraries), sections, (), heading="The libraries at a glance")
 
 
 def _read_sections(quality):
     """Sections on what only reads and counts show."""
     libraries, reads = quality.libraries, quality.reads
     conversion = (
-        conversion_figure(libraries, gates(quality.config["methylation"]), quality.figures, INSIDE),
+        conversion_figure(libraries, gates(quality.config.methylation), quality.figures, INSIDE),
         context_table(libraries, reads),
         error_paragraph(reads),
         failed_table(libraries),

@@ -27,7 +27,7 @@ def read_run(files, config, snps=0, genome="unchecked"):
     sheet, problems = read_sheet(files["sheet"], schema) if files["sheet"] else (empty_sheet(schema), [])
     raise_if_any(problems)
     figures = {stage: {} for stage in ("moderation", "cohort", "methylation", "cortisol", "programme")}
-    figures["models"] = {name: {} for name in config["models"]}
+    figures["models"] = {name: {} for name in config.models}
     for path in map(Path, files["figures"]):
         text = path.read_text(encoding="utf-8")
         if path.parent.parent.name == "models":
@@ -45,7 +45,7 @@ def read_run(files, config, snps=0, genome="unchecked"):
         },
         cortisol=cortisol or None,
         series=series or None,
-        results=read_results(files["models"], config["models"], figures["models"]),
+        results=read_results(files["models"], config.models, figures["models"]),
         figures=figures,
         software=versions(),
         snps=snps,

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from hpaxis.settings import Config
+
 
 @dataclass(frozen=True)
 class Run:
@@ -19,7 +21,7 @@ class Run:
     tables of saliva cortisol, None without; ``effects`` what the arms differ by at each CpG.
     """
 
-    config: dict
+    config: Config
     sheet: pd.DataFrame
     libraries: pd.DataFrame | None
     levels: pd.DataFrame | None

@@ -21,14 +21,14 @@ def validation_page(config, tables, figures):
         Section("cortisol", "Plates and their curves", tuple(_plates(tables, figures))),
         Section("limits-of-the-assay", "Standards and limits",
                 (standards(tables["standards"]), limits(tables["limits"]))),
-        Section("precision", "Precision", tuple(_precision(tables["precision"], config["cortisol"]))),
+        Section("precision", "Precision", tuple(_precision(tables["precision"], config.cortisol))),
         Section("trueness", "Parallelism and recovery", tuple(_trueness(tables))),
         Section("position", "Position on the plate", (position(tables["position"]),)),
         Section("controls", "Controls over plates", tuple(_controls(tables, figures))),
         Section("made", "Methods and versions", tuple(_made(curves, config))),
     ]  # fmt: skip
     return render(
-        config["study"]["title"], None, tuple(_opening(tables)), sections, heading="At a glance",
+        config.study.title, None, tuple(_opening(tables)), sections, heading="At a glance",
         maker="hpaxis: validation of an assay",
     )  # fmt: skip
 
@@ -127,7 +127,7 @@ def _precision(table, settings):
         "plate, the two are one level, in the column of the plate.",
         source=(f"{FOLDER}/precision.tsv",), data=table, key="precision-table",
     )  # fmt: skip
-    limit = settings["inter_assay_cv_max_percent"]
+    limit = settings.inter_assay_cv_max_percent
     high = table[table["inter_cv_percent"] > limit]
     if len(high):
         named = words(f"{r.role} {r.sample}" for r in high.itertuples())
@@ -200,12 +200,12 @@ def _made(curves, config):
         for r in curves.drop_duplicates("kit").itertuples()
     )
     yield Paragraph(f"Curves by kit: {kits}.")
-    settings = config["cortisol"]
+    settings = config.cortisol
     yield Paragraph(
-        f"Limits: recovery {settings['recovery_low_percent']:g}–{settings['recovery_high_percent']:g}%, CV of "
-        f"replicates {settings['duplicate_cv_warn_percent']:g}% (warning) and "
-        f"{settings['duplicate_cv_rerun_percent']:g}% (repeat), inter-assay CV "
-        f"{settings['inter_assay_cv_max_percent']:g}%, dilutions {settings['parallelism_max_percent']:g}%."
+        f"Limits: recovery {settings.recovery_low_percent:g}–{settings.recovery_high_percent:g}%, CV of "
+        f"replicates {settings.duplicate_cv_warn_percent:g}% (warning) and "
+        f"{settings.duplicate_cv_rerun_percent:g}% (repeat), inter-assay CV "
+        f"{settings.inter_assay_cv_max_percent:g}%, dilutions {settings.parallelism_max_percent:g}%."
     )
     readers = "; ".join(f"{r.plate_id}: {r.reader}, {r.reading}" for r in curves.itertuples())
     yield Paragraph(f"Readings: {readers}.")

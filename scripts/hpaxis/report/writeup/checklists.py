@@ -123,8 +123,8 @@ def facts(run):
             places["plates"] = "methylation_quality.html: Plates"
         if run.concordance is not None and run.concordance["difference"].notna().any():
             places["concordance"] = "report: Agreement with a second caller"
-        if run.config["report"]["cell_mix"]:
-            places["cell_mix"] = f"column {run.config['report']['cell_mix']}; report: Limits"
+        if run.config.report.cell_mix:
+            places["cell_mix"] = f"column {run.config.report.cell_mix}; report: Limits"
     if run.cortisol is not None:
         places["curves"] = "cortisol/curves.tsv" if len(run.cortisol["curves"]) else "finished concentrations"
         if len(run.cortisol["curves"]):

@@ -35,7 +35,7 @@ def writeup_files(run):
 
     ``run`` is `hpaxis.report.build.Run`.
     """
-    title = run.config["study"]["title"]
+    title = run.config.study.title
     parts = [("Methods", methods(run)), ("Results", results_text(run))]
     files = {
         "manuscript.md": markdown(title, parts).encode("utf-8"),
@@ -62,9 +62,9 @@ def writeup_files(run):
 
 def tables(run):
     """Return the APA tables of the document: Table 1, the primary model, and the interaction in every model."""
-    cells = Cells(run.config["report"]["smallest_cell"])
+    cells = Cells(run.config.report.smallest_cell)
     described = describe_study(run.config, run.attrition, run.analysis, run.results)
-    found = [table_one(described["table1"], run.config["arms"], cells)] if len(described["table1"]) else []
+    found = [table_one(described["table1"], run.config.arms, cells)] if len(described["table1"]) else []
     fitted = [r for r in in_order(run.results) if not r.refused] if run.results else []
     if fitted:
         primary = fitted[0]

@@ -8,16 +8,16 @@ from hpaxis.report.numbers import words
 
 def preregistration(config):
     """Return the plan of a study as Markdown: question, arms, each model as it will be fitted, and its hash."""
-    settings, arms = config["moderation"], config["arms"]
-    lines = [f"# Analysis plan: {config['study']['title']}", "", config["study"]["question"], "",
+    settings, arms = config.moderation, config.arms
+    lines = [f"# Analysis plan: {config.study.title}", "", config.study.question, "",
              f"Arms: {words(arms)}; the reference is {arms[0]}.", "",
-             f"Intervals and tests are two-sided at alpha = {settings['alpha']:g}. A model needs at least "
-             f"{settings['minimum_per_arm']} complete rows in each arm.", ""]  # fmt: skip
-    after = settings["predictor_after_randomisation"]
+             f"Intervals and tests are two-sided at alpha = {settings.alpha:g}. A model needs at least "
+             f"{settings.minimum_per_arm} complete rows in each arm.", ""]  # fmt: skip
+    after = settings.predictor_after_randomisation
     timing = f"The predictor is measured {'after' if after else 'before'} randomisation"
-    early = after and any(at_baseline(entry["predictor"]) for entry in config["models"].values())
+    early = after and any(at_baseline(entry["predictor"]) for entry in config.models.values())
     lines += [f"{timing}{'; columns that end in _baseline before' if early else ''}.", ""]
-    for name, entry in sorted(config["models"].items(), key=lambda m: not m[1]["primary"]):
+    for name, entry in sorted(config.models.items(), key=lambda m: not m[1]["primary"]):
         lines += [f"## {name}{' (primary)' if entry['primary'] else ''}", ""]
         lines += [
             f"- Outcome: {column_label(entry['outcome'])} (`{entry['outcome']}`)",

@@ -44,14 +44,14 @@ def methods(run):
     sections.append(("Software and reproducibility", [
         f"{made}, on Python {next(v for n, v in run.software if n not in ('hpaxis',) and n.endswith('Python'))}. "
         "The seed "
-        f"was {config['seed']}. The same inputs, settings and versions give the same tables and figures byte for byte; "
+        f"was {config.seed}. The same inputs, settings and versions give the same tables and figures byte for byte; "
         "checksums of the inputs and settings are in the run’s RO-Crate."
     ]))  # fmt: skip
     return sections
 
 
 def _methylation(run, assays):
-    settings = run.config["methylation"]
+    settings = run.config.methylation
     study = run.libraries[run.libraries["kind"] == "study"]
     parts = [f"Methylation was measured in saliva, in {plural(len(study), 'library', 'libraries')} of participants."]
     if assays - {"pyrosequencing", "levels"}:
@@ -62,8 +62,8 @@ def _methylation(run, assays):
             "levels were corrected for it. Reads were not deduplicated by position."
         )
         parts.append(
-            f"A library was excluded below {percent(settings['conversion_fail'], 1)} "
-            f"conversion or a median effective depth of {count(settings['depth_fail'])} molecules. methylpy "
+            f"A library was excluded below {percent(settings.conversion_fail, 1)} "
+            f"conversion or a median effective depth of {count(settings.depth_fail)} molecules. methylpy "
             "[@schultz2015] "
             "called the same molecules as a second opinion."
         )
@@ -96,11 +96,11 @@ def _cortisol(tables):
 
 def _analysis(run):
     config, results = run.config, in_order(run.results)
-    primary, settings = results[0], config["moderation"]
+    primary, settings = results[0], config.moderation
     entry = primary.entry
     scaled = words(entry["standardise"])
-    named = level_label(config["arms"][0])
-    reference = f"was {named}" if named != config["arms"][0] else f"arm was {named}"
+    named = level_label(config.arms[0])
+    reference = f"was {named}" if named != config.arms[0] else f"arm was {named}"
     model = (
         f"The primary model regressed {column_label(entry['outcome'])} on {column_label(entry['predictor'])}, "
         f"{column_label(entry['moderator'])} and their product in {population_label(entry['population'])}"
@@ -136,7 +136,7 @@ def _analysis(run):
         treated.append(f"regression calibration{simex} for the measurement error of the predictor")
     if treated:
         parts.append(f"Complete cases were compared with {words(treated)}.")
-    draws = count(settings["draws"])
+    draws = count(settings.draws)
     parts.append(
         "Robustness was examined by a BCa bootstrap within arms [@efron1987], a restricted wild bootstrap "
         "[@davidson2008] and "
@@ -159,7 +159,7 @@ def _analysis(run):
 
 def results_text(run):
     """Return the sections of the Results of a run, every number from its tables."""
-    cells = Cells(run.config["report"]["smallest_cell"])
+    cells = Cells(run.config.report.smallest_cell)
     enrolled = run.attrition[run.attrition["step"] == "enrolled"]
     parts = [
         f"{count(rows['n_after'].sum())} {population_label(p)} "
