@@ -9,8 +9,8 @@ rule build_cohort:
         indices="<results>/methylation/indices.tsv" if with_saliva else [],
         cell_mix="<results>/methylation/cell_mix.tsv" if cell_mixed else [],
         saliva_cortisol=SHEETS["saliva_cortisol"],
-        samples="<results>/cortisol/samples.tsv" if study.config["sheets"]["hair"] else [],
-        trajectories="<results>/cortisol/trajectories.tsv" if study.config["sheets"]["hair"] else [],
+        samples="<results>/cortisol/samples.tsv" if study.config.sheets.hair else [],
+        trajectories="<results>/cortisol/trajectories.tsv" if study.config.sheets.hair else [],
         tubes="<results>/cortisol/saliva_tubes.tsv" if with_series else [],
         series="<results>/cortisol/saliva_series.tsv" if with_series else [],
     output:
@@ -25,10 +25,10 @@ rule build_cohort:
         "../envs/hpaxis.yaml"
     params:
         code=code_of("build_cohort"),
-        settings=settings_of("build_cohort", study.config["cohort"]),
-        arms=study.config["arms"],
+        settings=settings_of("build_cohort", study.config.cohort),
+        arms=study.config.arms,
         mask=mask(study),
-        content=content(*study.config["sheets"].values(), study.config["cohort"]["dictionary"]),
+        content=content(*study.config.sheets.values(), study.config.cohort.dictionary),
     script:
         "../../scripts/build_cohort.py"
 

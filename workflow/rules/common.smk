@@ -87,9 +87,9 @@ def shipped(*parts):
     return here(os.path.relpath(ROOT.joinpath(*parts)))
 
 
-SHEETS = {name: here(path) for name, path in study.config["sheets"].items()}
-DICTIONARY = here(study.config["cohort"]["dictionary"])
-KITS = here(study.config["cortisol"]["kits"]) or shipped("resources", "kits.tsv")
+SHEETS = {name: here(path) for name, path in study.config.sheets.items()}
+DICTIONARY = here(study.config.cohort.dictionary)
+KITS = here(study.config.cortisol.kits) or shipped("resources", "kits.tsv")
 
 
 def panel_files(*libraries):
@@ -132,10 +132,10 @@ def growing(amount):
 # What the simulator's rules are given, and the tables of truth they write; None where a study brings its own reads.
 simulated = (
     {
-        "simulation": study.config["simulation"],
-        "seed": study.config["seed"],
-        "arms": study.config["arms"],
-        "cohort": {"timepoint": study.config["cohort"]["timepoint"]},
+        "simulation": study.config.simulation,
+        "seed": study.config.seed,
+        "arms": study.config.arms,
+        "cohort": {"timepoint": study.config.cohort.timepoint},
     }
     if "simulation" in study.config
     else None
@@ -143,10 +143,10 @@ simulated = (
 TRUTH = ("people", "levels", "indices", "tubes", "samples", "wells", "coefficients")
 
 # Plates that are evaluated here, and tables of concentrations that were finished elsewhere.
-measured_plates, finished_plates = split_plates(study.plates, study.config["cortisol"]["kits"])
+measured_plates, finished_plates = split_plates(study.plates, study.config.cortisol.kits)
 
 # Series of saliva cortisol, on plates or finished elsewhere.
-with_series = study.config["sheets"]["saliva_cortisol"] is not None
+with_series = study.config.sheets.saliva_cortisol is not None
 
 # A study may have no saliva: then no job of the methylation stage is planned.
 with_saliva = bool(study.library_ids())

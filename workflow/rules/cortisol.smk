@@ -1,5 +1,5 @@
 # A plate takes less than starting a job does: one evaluates several, in the order of their ids.
-for batch, names in batched(measured_plates, study.config["cortisol"]["plates_per_job"]):
+for batch, names in batched(measured_plates, study.config.cortisol.plates_per_job):
 
     rule:
         name:
@@ -10,7 +10,7 @@ for batch, names in batched(measured_plates, study.config["cortisol"]["plates_pe
             hair=SHEETS["hair"],
             saliva=SHEETS["saliva_cortisol"],
             kits=KITS,
-            ranges=here(study.config["cortisol"]["control_ranges"]),
+            ranges=here(study.config.cortisol.control_ranges),
         output:
             **{
                 part: expand(f"<results>/cortisol/plates/{{plate}}/{part}.tsv", plate=names)
@@ -25,12 +25,12 @@ for batch, names in batched(measured_plates, study.config["cortisol"]["plates_pe
         params:
             code=code_of("quantify_plates"),
             plates=[study.plate(name).drop("row").to_dict() for name in names],
-            settings=settings_of("quantify_plates", study.config["cortisol"]),
+            settings=settings_of("quantify_plates", study.config.cortisol),
             content=content(
                 *(study.plate(name)[column] for name in names for column in ("reader_file", "layout_file")),
-                study.config["sheets"]["hair"],
-                study.config["sheets"]["saliva_cortisol"],
-                study.config["cortisol"]["kits"],
+                study.config.sheets.hair,
+                study.config.sheets.saliva_cortisol,
+                study.config.cortisol.kits,
             ),
         script:
             "../../scripts/quantify_plates.py"
@@ -74,15 +74,15 @@ rule collect_cortisol:
     params:
         code=code_of("collect_cortisol"),
         finished=[(p, study.plate(p)["kit"]) for p in finished_plates],
-        cohort={key: study.config["cohort"][key] for key in ("columns", "missing", "names", "dictionary")},
-        arms=study.config["arms"],
-        settings=settings_of("collect_cortisol", study.config["cortisol"]),
+        cohort={key: study.config.cohort[key] for key in ("columns", "missing", "names", "dictionary")},
+        arms=study.config.arms,
+        settings=settings_of("collect_cortisol", study.config.cortisol),
         content=content(
-            study.config["sheets"]["hair"],
-            study.config["sheets"]["participants"],
-            study.config["sheets"]["saliva_cortisol"],
-            study.config["cohort"]["dictionary"],
-            study.config["cortisol"]["kits"],
+            study.config.sheets.hair,
+            study.config.sheets.participants,
+            study.config.sheets.saliva_cortisol,
+            study.config.cohort.dictionary,
+            study.config.cortisol.kits,
             *(study.plate(p)["reader_file"] for p in finished_plates),
         ),
     script:
@@ -111,12 +111,12 @@ rule collect_saliva:
     params:
         code=code_of("collect_saliva"),
         cohort=rules.collect_cortisol.params.cohort,
-        arms=study.config["arms"],
-        settings=settings_of("collect_saliva", study.config["cortisol"]),
+        arms=study.config.arms,
+        settings=settings_of("collect_saliva", study.config.cortisol),
         content=content(
-            study.config["sheets"]["saliva_cortisol"],
-            study.config["sheets"]["participants"],
-            study.config["cohort"]["dictionary"],
+            study.config.sheets.saliva_cortisol,
+            study.config.sheets.participants,
+            study.config.cohort.dictionary,
         ),
     script:
         "../../scripts/collect_saliva.py"
@@ -154,7 +154,7 @@ rule plot_cortisol:
                     labels={"figure": "Hair cortisol by arm"},
                 )
             }
-            if study.config["sheets"]["hair"]
+            if study.config.sheets.hair
             else {}
         ),
     log:
@@ -165,7 +165,7 @@ rule plot_cortisol:
         "../envs/hpaxis.yaml"
     params:
         code=code_of("plot_cortisol"),
-        arms=study.config["arms"],
+        arms=study.config.arms,
     script:
         "../../scripts/plot_cortisol.py"
 
@@ -202,7 +202,7 @@ rule validate_plates:
         "../envs/hpaxis.yaml"
     params:
         code=code_of("validate_plates"),
-        settings=settings_of("validate_plates", study.config["cortisol"]),
+        settings=settings_of("validate_plates", study.config.cortisol),
     script:
         "../../scripts/validate_plates.py"
 

@@ -1,5 +1,5 @@
 # The second caller is slow: it sees a sample, and hpaxis' counts of the sample stand beside it.
-second_caller_molecules = study.config["methylation"]["second_caller_molecules"]
+second_caller_molecules = study.config.methylation.second_caller_molecules
 seen_twice = "bam" if second_caller_molecules == "all" else "sample"
 
 
@@ -17,11 +17,11 @@ if seen_twice == "sample":
     COUNTED["sample_counts"] = "<results>/methylation/sample/{library}.tsv"
 COUNTING = {
     "filters": {
-        key: study.config["methylation"][key]
+        key: study.config.methylation[key]
         for key in ("min_base_quality", "min_usable", "min_identity", "max_unconverted")
     },
     "sampled": None if seen_twice == "bam" else second_caller_molecules,
-    "seed": study.config["seed"],
+    "seed": study.config.seed,
 }
 # Small libraries are counted by one job, a batch; large ones have jobs of their own.
 small_batches = study.batches(made_by_workflow)
@@ -116,7 +116,7 @@ rule read_counts:
 
 rule index_genome:
     input:
-        fasta=here(study.config["methylation"]["genome"]["fasta"]),
+        fasta=here(study.config.methylation.genome.fasta),
     output:
         index=directory("<results>/methylation/genome_index"),
     log:
@@ -156,7 +156,7 @@ rule align_genome_reads:
         runtime=growing(1440),
     params:
         code=code_of("align_genome_reads"),
-        adapter=study.config["methylation"]["genome"]["adapter"],
+        adapter=study.config.methylation.genome.adapter,
         interleaved=lambda wildcards: study.library(wildcards.library)["interleaved"] == "yes",
     script:
         "../../scripts/align_genome_reads.py"
@@ -169,13 +169,13 @@ rule call_genome:
             if wildcards.library in unaligned
             else study.library(wildcards.library)["bam"]
         ),
-        fasta=here(study.config["methylation"]["genome"]["fasta"]),
+        fasta=here(study.config.methylation.genome.fasta),
         panel=lambda wildcards: panel_files(wildcards.library),
         shims=[shipped("scripts", "shims", name) for name in ("samtools", "samtools.py")],
     output:
         **(
             {"all_cpgs": "<results>/methylation/all_cpgs/{library}.tsv.gz"}
-            if study.config["methylation"]["genome"]["all_cpgs"]
+            if study.config.methylation.genome.all_cpgs
             else {}
         ),
         counts="<results>/methylation/counts/{library}.tsv",
@@ -197,14 +197,14 @@ rule call_genome:
         runtime=growing(1440),
     params:
         code=code_of("call_genome"),
-        settings=settings_of("call_genome", study.config["methylation"]["genome"]),
+        settings=settings_of("call_genome", study.config.methylation.genome),
         chemistry=lambda wildcards: study.library(wildcards.library)["chemistry"],
         content=lambda wildcards: (
             content(*study.fastq(wildcards.library))
             if wildcards.library in unaligned
             else content(study.library(wildcards.library)["bam"])
         ),
-        min_base_quality=study.config["methylation"]["min_base_quality"],
+        min_base_quality=study.config.methylation.min_base_quality,
     script:
         "../../scripts/call_genome.py"
 
@@ -214,7 +214,7 @@ rule read_pyrosequencing:
     input:
         sheet=SHEETS["libraries"],
         exports=study.exports(pyrosequenced),
-        positions=here(study.config["methylation"]["pyrosequencing"]["positions"]),
+        positions=here(study.config.methylation.pyrosequencing.positions),
         panels=panel_files(*pyrosequenced),
     output:
         readings="<results>/methylation/release/pyrosequencing.tsv",
@@ -231,11 +231,11 @@ rule read_pyrosequencing:
         runtime=growing(30),
     params:
         code=code_of("read_pyrosequencing"),
-        settings=settings_of("read_pyrosequencing", study.config["methylation"]["pyrosequencing"]),
+        settings=settings_of("read_pyrosequencing", study.config.methylation.pyrosequencing),
         exports=study.exports(pyrosequenced),
         content=content(
-            study.config["sheets"]["libraries"],
-            study.config["methylation"]["pyrosequencing"]["positions"],
+            study.config.sheets.libraries,
+            study.config.methylation.pyrosequencing.positions,
             *study.exports(pyrosequenced),
         ),
     script:
@@ -261,7 +261,7 @@ rule read_levels:
         runtime=growing(30),
     params:
         code=code_of("read_levels"),
-        settings=settings_of("read_levels", study.config["methylation"]["levels"]),
+        settings=settings_of("read_levels", study.config.methylation.levels),
         levels=study.files("levels", finished_levels),
     script:
         "../../scripts/read_levels.py"
@@ -320,7 +320,7 @@ rule call_genotypes:
     params:
         code=code_of("call_genotypes"),
         people=study.people_of_libraries(),
-        confidence=study.config["methylation"]["confidence"],
+        confidence=study.config.methylation.confidence,
     script:
         "../../scripts/call_genotypes.py"
 
@@ -364,8 +364,8 @@ rule estimate_methylation:
         runtime=growing(60),
     params:
         code=code_of("estimate_methylation"),
-        settings=settings_of("estimate_methylation", study.config["methylation"]),
-        content=content(study.config["sheets"]["libraries"]),
+        settings=settings_of("estimate_methylation", study.config.methylation),
+        content=content(study.config.sheets.libraries),
     script:
         "../../scripts/estimate_methylation.py"
 
@@ -398,7 +398,7 @@ rule call_methylpy:
             for panel, rows in study.libraries[study.libraries["assay"] == "amplicon"].groupby("panel")
         },
         turned=study.turned(),
-        min_base_quality=study.config["methylation"]["min_base_quality"],
+        min_base_quality=study.config.methylation.min_base_quality,
     script:
         "../../scripts/call_methylpy.py"
 
@@ -425,7 +425,7 @@ rule compare_callers:
         runtime=growing(30),
     params:
         code=code_of("compare_callers"),
-        confidence=study.config["methylation"]["confidence"],
+        confidence=study.config.methylation.confidence,
         sampled=None if seen_twice == "bam" else second_caller_molecules,
     script:
         "../../scripts/compare_callers.py"
@@ -462,7 +462,7 @@ rule write_multiqc:
 rule write_tracks:
     input:
         calls=rules.estimate_methylation.output.calls,
-        genome=here(study.config["methylation"]["genome"]["fasta"]),
+        genome=here(study.config.methylation.genome.fasta),
     output:
         counts=expand("<results>/methylation/browser/{library}.bedmethyl.gz", library=study.library_ids()),
         levels=expand("<results>/methylation/browser/{library}.bw", library=study.library_ids()),
@@ -507,7 +507,7 @@ rule estimate_cell_mix:
         runtime=growing(30),
     params:
         code=code_of("estimate_cell_mix"),
-        confidence=study.config["methylation"]["confidence"],
+        confidence=study.config.methylation.confidence,
     script:
         "../../scripts/estimate_cell_mix.py"
 

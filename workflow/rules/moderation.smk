@@ -44,7 +44,7 @@ FITTED = (
 rule fit_model:
     input:
         analysis="<results>/cohort/analysis.tsv",
-        lock=[here(p) for p in [study.config["moderation"]["lock"]] if p and Path(p).exists()],
+        lock=[here(p) for p in [study.config.moderation.lock] if p and Path(p).exists()],
     output:
         **{name: f"<results>/moderation/{{model}}/{name}.tsv" for name in FITTED},
     log:
@@ -58,11 +58,11 @@ rule fit_model:
         runtime=growing(60),
     params:
         code=code_of("fit_model"),
-        columns=study.config["cohort"]["columns"],
+        columns=study.config.cohort.columns,
         entry=lambda w: study.models[w.model],
-        settings=settings_of("fit_model", study.config["moderation"]),
-        arms=study.config["arms"],
-        seed=study.config["seed"],
+        settings=settings_of("fit_model", study.config.moderation),
+        arms=study.config.arms,
+        seed=study.config.seed,
         context=study.context(),
         facts=facts(study),
     script:
@@ -132,7 +132,7 @@ rule present_models:
     params:
         code=code_of("present_models"),
         models=study.models,
-        smallest_cell=study.config["report"]["smallest_cell"],
+        smallest_cell=study.config.report.smallest_cell,
     script:
         "../../scripts/present_models.py"
 

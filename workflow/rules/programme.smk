@@ -1,7 +1,7 @@
 # What stands around a single study: other studies to pool with, and what the treatment is worth.
-pool = study.config["programme"]["pool"]
-worth = study.config["programme"]["worth"]
-social = study.config["programme"]["social_return"]
+pool = study.config.programme.pool
+worth = study.config.programme.worth
+social = study.config.programme.social_return
 
 
 rule pool_studies:
@@ -32,7 +32,7 @@ rule pool_studies:
         name=pool["name"] if pool else None,
         others=list(pool["studies"]) if pool else [],
         across_designs=pool["across_designs"] if pool else False,
-        alpha=study.config["moderation"]["alpha"],
+        alpha=study.config.moderation.alpha,
     script:
         "../../scripts/pool_studies.py"
 
@@ -58,10 +58,10 @@ rule value_treatment:
         runtime=growing(30),
     params:
         code=code_of("value_treatment"),
-        columns=study.config["cohort"]["columns"],
+        columns=study.config.cohort.columns,
         settings=worth,
-        arms=study.config["arms"],
-        seed=study.config["seed"],
+        arms=study.config.arms,
+        seed=study.config.seed,
     script:
         "../../scripts/value_treatment.py"
 
@@ -86,7 +86,7 @@ rule account_social_return:
     params:
         code=code_of("account_social_return"),
         settings=social,
-        seed=study.config["seed"],
+        seed=study.config.seed,
     script:
         "../../scripts/account_social_return.py"
 

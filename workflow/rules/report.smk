@@ -55,9 +55,9 @@ rule plot_methylation:
         "../envs/hpaxis.yaml"
     params:
         code=code_of("plot_methylation"),
-        arms=study.config["arms"],
-        gates=report_settings.gates(study.config["methylation"]),
-        confidence=study.config["methylation"]["confidence"],
+        arms=study.config.arms,
+        gates=report_settings.gates(study.config.methylation),
+        confidence=study.config.methylation.confidence,
     script:
         "../../scripts/plot_methylation.py"
 
@@ -88,8 +88,8 @@ rule plot_patterns:
         "../envs/hpaxis.yaml"
     params:
         code=code_of("plot_patterns"),
-        arms=study.config["arms"],
-        smallest_cell=study.config["report"]["smallest_cell"],
+        arms=study.config.arms,
+        smallest_cell=study.config.report.smallest_cell,
     script:
         "../../scripts/plot_patterns.py"
 
@@ -150,9 +150,9 @@ rule plot_cohort:
         "../envs/hpaxis.yaml"
     params:
         code=code_of("plot_cohort"),
-        arms=study.config["arms"],
+        arms=study.config.arms,
         index=report_settings.primary_index(study.models),
-        smallest_cell=study.config["report"]["smallest_cell"],
+        smallest_cell=study.config.report.smallest_cell,
     script:
         "../../scripts/plot_cohort.py"
 
