@@ -94,11 +94,11 @@ def _size(path):
 
 
 def settings(dyads, pairs):
-    """The demo's config for so many dyads and read pairs a library, the sheets in study/."""
+    """The demo's config for so many dyads and read pairs a library, the sheets in study/: a dict to be changed."""
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
     config["simulation"] |= {"dyads": dyads, "pairs_per_library": pairs}
     config["sheets"] = {name: f"study/{name}.tsv" for name in config["sheets"]}
-    return schemas.with_defaults(config, schemas.config_schema())
+    return yaml.safe_load(yaml.safe_dump(schemas.with_defaults(config, schemas.config_schema())))
 
 
 def copies_study(libraries, plates, pairs):

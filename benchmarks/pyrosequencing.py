@@ -18,8 +18,9 @@ from hpaxis.methylation.assays.instrument import band, instrument_error, usable
 from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.bias import excess_scatter
 from hpaxis.methylation.levels.readings import Readings
+from hpaxis.schemas import load, with_defaults
 
-SETTINGS = {"position_sd": None, "shared_sd": None, "floor": None}
+SETTINGS = with_defaults({}, load("config/methylation")).pyrosequencing
 LEVELS, LIBRARIES, N_CPGS = (0.4, 0.8, 3.0, 10.0, 50.0), 16, 13
 # Bock and others 2016: one pyrosequencing run against its replicate, below 5 %, at 5-20 %, 20-80 % and above.
 ERRORS = np.array([0.76, 1.87, 2.81, 2.47])

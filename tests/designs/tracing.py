@@ -577,7 +577,7 @@ def pages(folder, config):
     run = read_run(files, config)
     trace = None
     for smallest in (0, 5):
-        asked = {**config, "report": {**config["report"], "smallest_cell": smallest}}
+        asked = config | {"report": config.report | {"smallest_cell": smallest}}
         run = replace(run, config=asked)
         if trace is None:
             described = describe_study(asked, run.attrition, run.analysis, run.results)

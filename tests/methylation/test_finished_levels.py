@@ -13,7 +13,7 @@ from hpaxis.schemas import load, with_defaults
 from hpaxis.shipped import PANELS
 
 SETTINGS = with_defaults({}, load("config/methylation"))
-OPEN = {"unit": None, "sd": None}
+OPEN = SETTINGS.levels
 CPGS = [f"amp_CpG{i}" for i in range(1, 5)]
 
 
@@ -88,7 +88,7 @@ def test_a_matrix_of_an_array_is_read_by_its_probes(tmp_path):
     path = written(tmp_path / "betas.tsv", rows)
     sheet = sheet_of(path, "L1", "L2")
     assert "whose unit nothing says" in check_levels(sheet, {"toy": panel}, OPEN, "s")[0].what
-    assert "without an error" in check_levels(sheet, {"toy": panel}, {**OPEN, "unit": "fraction"}, "s")[0].what
+    assert "without an error" in check_levels(sheet, {"toy": panel}, OPEN | {"unit": "fraction"}, "s")[0].what
     found = read_levels(sheet, {"toy": panel}, {"unit": "fraction", "sd": 1.0}, "s")
     mine = found[found["library_id"] == "L1"].set_index("cpg_ids")["level"]
     assert mine.to_dict() == pytest.approx({c: 0.02 + 0.01 * i for i, c in enumerate(probes["cpg_id"])})
