@@ -89,7 +89,7 @@ def test_a_matrix_of_an_array_is_read_by_its_probes(tmp_path):
     sheet = sheet_of(path, "L1", "L2")
     assert "whose unit nothing says" in check_levels(sheet, {"toy": panel}, OPEN, "s")[0].what
     assert "without an error" in check_levels(sheet, {"toy": panel}, OPEN | {"unit": "fraction"}, "s")[0].what
-    found = read_levels(sheet, {"toy": panel}, {"unit": "fraction", "sd": 1.0}, "s")
+    found = read_levels(sheet, {"toy": panel}, OPEN | {"unit": "fraction", "sd": 1.0}, "s")
     mine = found[found["library_id"] == "L1"].set_index("cpg_ids")["level"]
     assert mine.to_dict() == pytest.approx({c: 0.02 + 0.01 * i for i, c in enumerate(probes["cpg_id"])})
     calls = measure(sheet, panel, found).calls["L1"]
