@@ -11,6 +11,7 @@ import pytest
 
 from hpaxis.report.blocks import Section, Table, numbered
 from hpaxis.report.build import build_page
+from hpaxis.report.methylation import reason_kind
 from hpaxis.report.numbers import bounded, fixed, interval, p_value, percent
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "path", "use", "rect", "image"}
@@ -175,6 +176,16 @@ def test_markup_in_the_data_stays_text(run):
     assert page.count("<script") == 1
     assert page.count("&lt;script&gt;") >= 4
     assert not Outline(page).wrong
+
+
+def test_a_reason_without_its_numbers_is_words():
+    kinds = {
+        "conversion 98.77 %, below 99 %": "conversion",
+        "median effective depth 273.5 molecules, below 500 molecules": "median effective depth",
+        "3 molecules passed, 1.5 % of the median study library's": "molecules passed",
+        "12 % of molecules failed conversion, above 5 %": "of molecules failed conversion",
+    }
+    assert {reason: reason_kind(reason) for reason in kinds} == kinds
 
 
 def test_few_people_are_withheld_where_asked_for(run):

@@ -198,6 +198,7 @@ def plot_forest(table, titles):
     axis.axvline(0, color=GREY, linewidth=0.8)
     axis.set_yticks(places, names, fontsize=8)
     axis.set_ylim(y - 0.3, -0.7)
+    axis.xaxis.set_major_locator(plt.MaxNLocator(6))
     axis.set_xlabel("b₃: difference between slopes, with its interval")
     return figure
 

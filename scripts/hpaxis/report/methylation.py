@@ -279,10 +279,12 @@ def reason_kind(reason):
     """Return what a reason is about, without its numbers: ``conversion 98.77 %, below 99 %`` is ``conversion``."""
     if re.match(r"(?:these|its) [\d,]+ molecules stand for", str(reason)):
         return "few templates behind the molecules"
-    text = re.sub(r"\([^)]*\)", "", str(reason))
-    text = re.split(r"[:,]| is | lies | at | of ", text, maxsplit=1)[0]
-    text = re.sub(r"[~<>≥≤]?\s*[\d.,]+\s*%?(?:-\d+)?", "", text).strip()
-    return text[:60]
+    whole = re.sub(r"\([^)]*\)", "", str(reason))
+    for text in (re.split(r"[:,]| is | lies | at | of ", whole, maxsplit=1)[0], whole.split(",")[0]):
+        text = " ".join(re.sub(r"[~<>≥≤]?\s*[\d.,]+\s*%?(?:-\d+)?", " ", text).split())
+        if text:
+            return text.removesuffix(" molecules")[:60]
+    return whole[:60]
 
 
 def instrument_table(instrument):

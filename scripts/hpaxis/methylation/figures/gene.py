@@ -12,6 +12,8 @@ from hpaxis.quantiles import student_quantile
 
 MOST_AMPLICONS = 3  # side by side; more would be too narrow to read
 EFFECTS = ["population", "cpg_id", "contrast", "n", "difference", "se", "df", "low", "high"]
+# Names in the tracks: size in points, heights above or below their mark, and about the points that a track is wide.
+NAME_SIZE, NAME_HEIGHTS, NAME_AREA = 6, (-4, 4, -10, 10), 380
 
 
 def cpg_effects(persons: pd.DataFrame, arms: list[str], level: float = LEVEL) -> pd.DataFrame:
@@ -114,16 +116,22 @@ def _differences(axis: Axes, effects: pd.DataFrame, at: dict, arms: list[str]) -
 
 
 def _tracks(axis: Axes, sites: pd.DataFrame, tracks: list[str]) -> None:
+    low, high = sorted(axis.get_xlim())
+    letter = (high - low) * NAME_SIZE * 0.62 / NAME_AREA
     for row, track in enumerate(tracks):
         mine = sites[sites["track"] == track].sort_values("first")
-        for i, site in enumerate(mine.itertuples()):
+        reached = dict.fromkeys(NAME_HEIGHTS, -np.inf)
+        for site in mine.itertuples():
             if site.last > site.first:
                 axis.hlines(row, site.first, site.last, color=GREY, linewidth=3)
             else:
                 axis.scatter([site.first], [row], s=14, marker="|", color=GREY, linewidths=1)
-            # Names of neighbours stand on alternating heights, so that they can be read.
-            axis.annotate(site.name, (site.first, row), xytext=(0, 4 if i % 2 else -4), textcoords="offset points",
-                          fontsize=6, ha="center", va="bottom" if i % 2 else "top")  # fmt: skip
+            # A name is written at the first height at which it does not touch the name before.
+            half = letter * (len(site.name) + 1) / 2
+            height = next((h for h, end in reached.items() if site.first - half >= end), min(reached, key=reached.get))
+            reached[height] = site.first + half
+            axis.annotate(site.name, (site.first, row), xytext=(0, height), textcoords="offset points",
+                          fontsize=NAME_SIZE, ha="center", va="bottom" if height > 0 else "top")  # fmt: skip
     axis.set_yticks(range(len(tracks)), [t[0].upper() + t[1:].replace("_", " ") for t in tracks], fontsize=7.5)
     axis.set_ylim(len(tracks) - 0.4, -0.6)
     axis.spines["left"].set_visible(False)

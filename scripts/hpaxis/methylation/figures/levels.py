@@ -49,7 +49,7 @@ def plot_conversion_depth(libraries, gates):
     _points(bottom, x, np.fmax(depth, 1), table["verdict"])
     _gates(bottom, *gates["depth"])
     bottom.set(
-        ylabel="Effective depth (molecules a CpG)", yscale="log", ylim=(0.8, max(2e3, depth.max(initial=1) * 1.6))
+        ylabel="Effective depth (molecules per CpG)", yscale="log", ylim=(0.8, max(2e3, depth.max(initial=1) * 1.6))
     )
     bottom.yaxis.set_major_formatter("{x:,.0f}")
     _name_kinds(bottom, x, table["kind"].to_numpy())

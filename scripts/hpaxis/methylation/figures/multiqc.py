@@ -52,7 +52,7 @@ def _general(libraries):
             key: value for rule in VERDICTS for key, value in rule.items()}},
         "conversion": {"title": "Conversion", "description": "Cytosines outside CpGs that were converted",
                        "suffix": " %", "format": "{:,.2f}", "max": 100},
-        "depth": {"title": "Depth", "description": "Median molecules a CpG", "format": "{:,.0f}", "min": 0},
+        "depth": {"title": "Depth", "description": "Median molecules per CpG", "format": "{:,.0f}", "min": 0},
         "level": {"title": "Methylation", "description": "Mean over the CpGs, corrected for conversion",
                   "suffix": " %", "format": "{:,.2f}"},
     }  # fmt: skip
