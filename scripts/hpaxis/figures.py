@@ -84,7 +84,8 @@ def save(figure: Figure, path: str | Path) -> None:
         if kind == "svg":
             Path(part).write_text(svg_text(figure), encoding="utf-8")
         else:
-            figure.savefig(part, format=kind, dpi=300, bbox_inches=None)
+            dated = {"CreationDate": None} if kind == "pdf" else None
+            figure.savefig(part, format=kind, dpi=300, bbox_inches=None, metadata=dated)
     plt.close(figure)
 
 

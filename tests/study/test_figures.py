@@ -1,4 +1,5 @@
 import matplotlib.pyplot as plt
+import pytest
 
 from hpaxis.figures import arm_styles, save, use_style
 
@@ -11,12 +12,13 @@ def draw(title):
     return figure
 
 
-def test_the_same_figure_is_the_same_bytes(tmp_path):
+@pytest.mark.parametrize(("kind", "date"), [("svg", b"<dc:date>"), ("pdf", b"CreationDate"), ("png", b"tIME")])
+def test_the_same_figure_is_the_same_bytes(tmp_path, kind, date):
     plt.close("all")
-    for name in ("a.svg", "b.svg"):
-        save(draw("n = 3"), tmp_path / name)
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-    assert b"<dc:date>" not in (tmp_path / "a.svg").read_bytes()
+    for name in ("a", "b"):
+        save(draw("n = 3"), tmp_path / f"{name}.{kind}")
+    assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+    assert date not in (tmp_path / f"a.{kind}").read_bytes()
     assert not plt.get_fignums()
 
 

@@ -62,6 +62,8 @@ def test_the_write_up_is_there_and_its_word_files_open(bundled):
     folder = bundled.folder / "results/writeup"
     names = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert {"README.md", "references.bib", "preregistration.md", "figures/slopes_single.pdf"} <= names
+    for name in (name for name in names if name.endswith(".pdf")):
+        assert b"/CreationDate" not in (folder / name).read_bytes(), name
     word = [name for name in names if name.endswith(".docx")]
     assert len(word) >= 5
     for name in word:

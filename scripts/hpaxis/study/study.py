@@ -205,14 +205,14 @@ def read_study(config: dict[str, Any], config_file: str = "config") -> tuple[Stu
     problems = check_config(config, config_file)
     if problems:
         return None, problems
-    config = with_defaults(config, config_schema())
+    settings: Config = with_defaults(config, config_schema())
     sheets = {}
     for name in SHEETS:
-        path = config.sheets[name]
-        schema = participants_schema(config.cohort) if name == "participants" else sheet_schema(name)
+        path = settings.sheets[name]
+        schema = participants_schema(settings.cohort) if name == "participants" else sheet_schema(name)
         if path is None:
             sheets[name] = empty_sheet(schema)
         else:
             sheets[name], found = read_sheet(path, schema)
             problems += found
-    return Study(config=config, **sheets), problems
+    return Study(config=settings, **sheets), problems
