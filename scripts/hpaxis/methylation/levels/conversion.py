@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import betaln, gammaln, logsumexp
+from scipy.special import betaln, gammaln
 
 # Fewer molecules, or cytosines on each, cannot tell two kinds apart.
 LEAST_MOLECULES, LEAST_SITES = 50, 5
@@ -145,7 +145,7 @@ def _penalty(values):
 
 
 def _log_likelihood(mixture, unconverted, sites, count):
-    return float(count @ logsumexp(_log_parts(mixture, unconverted, sites), axis=0))
+    return float(count @ np.logaddexp(*_log_parts(mixture, unconverted, sites)))
 
 
 def _log_parts(mixture, unconverted, sites):

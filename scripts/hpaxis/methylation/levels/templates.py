@@ -143,33 +143,47 @@ def _log_likelihood(barcode):
     depth = np.round(n / typical * BINS) / BINS
     cells, cell = np.unique(np.column_stack([x, depth]), axis=0, return_inverse=True)
     cell = cell.ravel()
-    jumps = np.arange(1, MOST_JUMPS + 1)
-    found = np.empty((len(GRID), len(SPREADS), len(RATES)))
     cell_x, cell_n = cells[:, 0], cells[:, 1] * typical
-    nothing = xlogy(cell_x, cell_n * noise) - cell_n * noise - gammaln(cell_x + 1)
-    for i, templates in enumerate(GRID):
-        # Few jumps are counted one by one; of many the sum of all is of the same kind.
-        many = [templates * (c * rate * f).max() > MOST_JUMPS / 2 for rate in RATES]
-        given = None
-        if not all(many):
-            mean = cell_n[:, None] / templates * jumps
-            total = mean + cell_n[:, None] * noise
-            given = [
-                np.exp(np.column_stack([nothing, _counts(cell_x[:, None], total, mean**2 * v**2 / jumps, long)]))
-                for v, long in zip(SPREADS, LONG_TAIL)
-            ]
-        for k, rate in enumerate(RATES):
-            if many[k]:
-                mean = n * (noise + c * rate * f)
-                for j, (v, long) in enumerate(zip(SPREADS, LONG_TAIL)):
-                    extra = n**2 * c * rate * f * (1 + v**2) / templates + wide * (n * c * rate * f) ** 2
-                    found[i, j, k] = _counts(x, mean, extra, long).sum()
-                continue
-            # Jumps at each site: Poisson, or negative binomial where the site's own rate is not certain.
-            expected = (templates * c * rate * f)[:, None]
-            weight = np.exp(_negative_binomial(np.r_[0, jumps][None, :], expected, 1 / wide[:, None]))
-            for j, of_cell in enumerate(given):
-                found[i, j, k] = np.log(np.einsum("sk,sk->s", weight, of_cell[cell]) + 1e-300).sum()
+    found = np.empty((len(GRID), len(SPREADS), len(RATES)))
+    # Few jumps are counted one by one; of many the sum of all is of the same kind.
+    many = GRID[:, None] * c * RATES * f.max() > MOST_JUMPS / 2
+    templates, rates = GRID[many.nonzero()[0], None], RATES[many.nonzero()[1], None]
+    mean = n * (noise + c * rates * f)
+    for j, (v, long) in enumerate(zip(SPREADS, LONG_TAIL)):
+        extra = n**2 * c * rates * f * (1 + v**2) / templates + wide * (n * c * rates * f) ** 2
+        found[:, j][many] = _counts(x, mean, extra, long).sum(axis=1)
+    few = ~many.all(axis=1)
+    if few.any():
+        found[few] = np.where(
+            many[few, None],
+            found[few],
+            _few_jumps(GRID[few], c * RATES[:, None] * f, wide, cell, cell_x, cell_n, noise),
+        )
+    return found
+
+
+def _few_jumps(templates, rates, wide, cell, x, n, noise):
+    """Log likelihood with the jumps at each site counted one by one: T × spreads × rates.
+
+    ``rates``: rates × sites, a template's chance of failing there, and ``wide`` their relative variances; ``cell``: the
+    row of ``x`` and ``n`` that each site's count and depth are.
+    """
+    jumps = np.arange(MOST_JUMPS + 1)
+    mean = n[:, None] / templates[:, None, None] * jumps[1:]
+    total = mean + n[:, None] * noise
+    nothing = xlogy(x, n * noise) - n * noise - gammaln(x + 1)
+    given = np.empty((len(templates), len(SPREADS), len(x), len(jumps)))
+    given[..., 0] = np.exp(nothing)
+    for j, (v, long) in enumerate(zip(SPREADS, LONG_TAIL)):
+        given[:, j, :, 1:] = np.exp(_counts(x[:, None], total, mean**2 * v**2 / jumps[1:], long))
+    # Jumps at each site: Poisson, or negative binomial where the site's own rate is not certain.
+    size = np.minimum(1 / wide[:, None], 1e9)
+    ways = gammaln(jumps + size) - gammaln(size) - gammaln(jumps + 1)
+    found = np.empty((len(templates), len(SPREADS), len(rates)))
+    for i, number in enumerate(templates):
+        expected = (number * rates)[..., None]
+        weight = np.exp(ways + size * np.log(size / (size + expected)) + xlogy(jumps, expected / (size + expected)))
+        found[i] = np.log(np.einsum("rsk,jsk->jrs", weight, given[i][:, cell]) + 1e-300).sum(axis=2)
     return found
 
 
