@@ -73,28 +73,28 @@ class CycleTally:
 def cycle_bias(table):
     """The stretch of cycles that differs most from what the same cytosines show elsewhere, in words.
 
-    ``table``: as from `CycleTally.table`. A stretch of `STRETCH` cycles of one mate is told when its share lies
+    ``table``: as from `CycleTally.table`. A stretch of `STRETCH` cycles of one mate is reported when its share lies
     `LEAST_DIFFERENCE` or more from what is expected, and by more than `LEAST_ERRORS` binomial standard errors, since
     cytosines of one molecule are not independent. Only the worst is reported, since what is expected contains it and
     so makes others look wrong. Returns a list of none to two: for CpGs, and for other cytosines.
     """
-    told = []
+    columns = ["methylated", "unmethylated", "unconverted", "converted", "methylated_expected", "unconverted_expected"]
+    stretches = table.groupby(["mate", (table["cycle"] - 1) // STRETCH])[columns].sum().reset_index()
+    reasons = []
     for what, seen, other in (("methylation", "methylated", "unmethylated"),
                               ("non-conversion", "unconverted", "converted")):  # fmt: skip
-        found = []
-        for (mate, stretch), rows in table.groupby(["mate", (table["cycle"] - 1) // STRETCH]):
-            n = rows[seen].sum() + rows[other].sum()
-            if not n:
-                continue
-            share, expected = rows[seen].sum() / n, rows[f"{seen}_expected"].sum() / n
-            error = np.sqrt(max(expected * (1 - expected), 1 / n) / n)
-            if abs(share - expected) > max(LEAST_DIFFERENCE, LEAST_ERRORS * error):
-                first = int(stretch) * STRETCH + 1
-                reason = (
-                    f"read {mate}, cycles {first}-{first + STRETCH - 1}: {what} {100 * share:.3g} % where the same "
-                    f"cytosines show {100 * expected:.3g} % over all cycles"
-                )
-                found.append((abs(share - expected), reason))
-        if found:
-            told.append(max(found)[1])
-    return told
+        n = stretches[seen] + stretches[other]
+        rows = stretches[n > 0].assign(n=n[n > 0])
+        share, expected = rows[seen] / rows["n"], rows[f"{seen}_expected"] / rows["n"]
+        error = np.sqrt(np.maximum(expected * (1 - expected), 1 / rows["n"]) / rows["n"])
+        difference = (share - expected).abs()
+        apart = difference > np.maximum(LEAST_DIFFERENCE, LEAST_ERRORS * error)
+        if apart.any():
+            worst = difference[apart].idxmax()
+            first = int(rows.loc[worst, "cycle"]) * STRETCH + 1
+            reasons.append(
+                f"read {rows.loc[worst, 'mate']}, cycles {first}-{first + STRETCH - 1}: {what} "
+                f"{100 * share[worst]:.3g} % where the same cytosines "
+                f"show {100 * expected[worst]:.3g} % over all cycles"
+            )
+    return reasons
