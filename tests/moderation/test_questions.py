@@ -635,8 +635,15 @@ def test_sound_data_warn_only_of_what_cannot_be_tested():
     assert codes(quiet()) == {"predictor_after_randomisation"}
 
 
+def test_slopes_where_nobody_is_get_a_warning(dyads):
+    skewed = dyads[dyads["role"] == "child"].assign(w=lambda d: np.exp(np.linspace(0, 6, len(d))))
+    asked = {"outcome": "competence", "predictor": "region_mean_beta", "moderator": "w"}
+    assert "slopes_outside" in set(warning_table(fit(skewed, **asked))["code"])  # the mean less one SD is below 0
+    assert "slopes_outside" not in set(warning_table(fit(skewed, **asked, at="percentiles"))["code"])
+
+
 def test_only_what_the_pipeline_measured_is_said_to_be_measured_after_the_arms_were_drawn():
-    columns = ["y_m", "income_fraction", "region_mean_beta", "region_mean_m", "region_mean_beta_se", "log_cortisol"]
+    columns = "y y_m y_se income_fraction region_mean_beta region_mean_m region_mean_beta_se log_cortisol".split()
     after = {c for c in columns if measured_after(c, settings() | {"after_randomisation": ["stress"]}, columns)}
     assert after == {"region_mean_beta", "region_mean_m", "region_mean_beta_se", "log_cortisol"}
     assert measured_after("stress", settings() | {"after_randomisation": ["stress"]}, columns)

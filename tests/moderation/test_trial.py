@@ -153,6 +153,13 @@ def test_groups_that_differ_by_chance_have_no_variance(trial):
     assert set(table["nested_in"]) == {"all rows"}
 
 
+@pytest.mark.parametrize(("group", "said"), [("same", "has 1 groups"), ("own", "a group of its own for each row")])
+def test_a_column_that_groups_nobody_has_no_mixed_model(trial, group, said):
+    columns = pd.DataFrame({"same": "t1", "own": [f"t{i}" for i in range(len(trial))]}, index=trial.index)
+    with pytest.raises(InputError, match=said):
+        mixed_table(design_of(trial, "score"), columns[group])
+
+
 def test_change_by_hand():
     """Four children an arm: means, ANCOVA and reliabilities from their definitions."""
     base = np.array([1.0, 2.0, 3.0, 4.0, 1.5, 2.5, 3.5, 4.5])

@@ -399,6 +399,9 @@ def data_problems(cases, spec, source="data", rows=None):
         problems.append(Problem(source, what, remedy, column=column, value=value))
 
     if len(cases) < spec.minimum_per_arm:
+        if rows is not None and not len(rows):
+            add("has no row left to be modelled", "correct population or keep, or the values they name", spec.outcome)
+            return problems
         for name in spec.columns if rows is not None else ():
             if (n := int(rows[name].notna().sum())) < spec.minimum_per_arm:
                 add(

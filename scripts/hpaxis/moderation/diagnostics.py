@@ -50,6 +50,14 @@ def warning_table(result, influence=None, reliability=None, postbaseline=True, a
         warn("few_values", len(np.unique(design.arm)), FEW_VALUES,
              f"{design.spec.moderator} has few values and is read as a number: one slope for all steps between them",
              "if they are groups, declare the column as category (in the command: --factor)")  # fmt: skip
+    if not arms:
+        low, high = design.arm.min(), design.arm.max()
+        places = result.slopes["moderator"].astype(float)
+        beyond = places[(places < low) | (places > high)]
+        if len(beyond):
+            warn("slopes_outside", beyond.iloc[0], low if beyond.iloc[0] < low else high,
+                 f"slopes are given where {design.spec.moderator} has no values",
+                 "choose slopes_at within that range, or percentiles")  # fmt: skip
     skew = float(stats.skew(design.x))
     p_variance = het_breuschpagan(result.linear.residuals, design.X)[1]
     if p_variance < UNEQUAL:

@@ -39,8 +39,8 @@ _MEASURED = re.compile(
 def measured_after(column, settings, columns=None):
     """Whether a column was measured after the arms were drawn: by the config's list, or in a sample taken then.
 
-    Where the table's ``columns`` are given, names such as y_m are of a sample only if their index is among them, and
-    a fraction only if its error is.
+    Where the table's ``columns`` are given, y_m is of a sample only if y_beta is among them, a fraction only if its
+    error is, and an error as its value is.
     """
     if column in settings.after_randomisation:
         return True
@@ -50,7 +50,9 @@ def measured_after(column, settings, columns=None):
     stem, form = found.groups()
     if form in (None, "beta") or columns is None:
         return True
-    return not {stem, f"{stem}_beta", *([f"{column}_se"] if form == "fraction" else [])}.isdisjoint(columns)
+    if form == "se":
+        return stem in columns and measured_after(stem, settings, columns)
+    return (f"{stem}_beta" if form == "m" else f"{column}_se") in columns
 
 
 def at_baseline(column):

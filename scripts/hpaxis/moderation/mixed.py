@@ -37,6 +37,13 @@ def mixed_table(design: Design, group: pd.Series, at: str | list = "mean_sd") ->
     labels = group.to_numpy()
     member = pd.notna(labels)
     codes = pd.factorize(labels)[0]
+    sizes = np.bincount(codes[member])
+    if len(sizes) < 2 or sizes.max() < 2:
+        what = "has a group of its own for each row" if len(sizes) > 1 else f"has {len(sizes)} groups"
+        remedy = "name a column of groups, of which some have several rows"
+        raise InputError(
+            Problem("mixed", f"{what}: nothing says how much groups differ", remedy, column=str(group.name))
+        )
     own = np.where(member, codes, codes.max() + 1 + np.arange(design.n))
     Z = (own[:, None] == np.unique(own[member])[None, :]).astype(float)
     between, residual = _variances(design, Z)

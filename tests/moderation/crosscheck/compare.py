@@ -85,9 +85,13 @@ def clustered(cars):
     r = fit(cars, outcome="mpg", predictor="hp", moderator="wt", covariance="CR2", cluster="carb", at=[3])
     slope = r.slopes.iloc[0]
     joint = r.fit.set_index("statistic").loc["wald_omnibus"]
+    # Partially nested: cars without a cluster where am is 0.
+    nested = cars.assign(carb=cars["carb"].where(cars["am"] == 1))
+    n = fit(nested, outcome="mpg", predictor="hp", moderator="am", covariance="CR2", cluster="carb").coefficients
     i = influence_table(fit(cars, outcome="mpg", predictor="hp", moderator="wt").linear)
     return {
         "CR2 se": r.coefficients["se"], "CR2 df": r.coefficients["df"], "CR2 p": r.coefficients["p"],
+        "CR2 nested se": n["se"], "CR2 nested df": n["df"], "CR2 nested p": n["p"],
         "CR2 joint": joint[["value", "df2", "p"]],
         "CR2 slope": slope[["estimate", "se", "df", "low", "high"]],
         "influence dfbetas": i["dfbetas"], "influence cook": i["cooks_d"], "influence hat": i["leverage"],

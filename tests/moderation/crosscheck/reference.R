@@ -64,6 +64,9 @@ for (kind in names(V)) {
 
 m <- lm(mpg ~ hp * wt, cars); V <- vcovCR(m, cluster = cars$carb, type = "CR2")
 tests <- coef_test(m, vcov = V, test = "Satterthwaite")
+own <- ifelse(cars$am == 1, cars$carb, 100 + seq_len(nrow(cars))); nested <- lm(mpg ~ hp * am, cars)
+nested <- coef_test(nested, vcov = vcovCR(nested, cluster = own, type = "CR2"), test = "Satterthwaite")
+put("CR2 nested se", nested$SE); put("CR2 nested df", nested$df_Satt); put("CR2 nested p", nested$p_Satt)
 joint <- Wald_test(m, constrain_zero(2:4), vcov = V, test = "HTZ")
 put("CR2 joint", c(joint$Fstat, joint$df_denom, joint$p_val))
 put("CR2 se", tests$SE); put("CR2 df", tests$df_Satt); put("CR2 p", tests$p_Satt)
