@@ -643,7 +643,16 @@ def test_slopes_where_nobody_is_get_a_warning(dyads):
 
 
 def test_only_what_the_pipeline_measured_is_said_to_be_measured_after_the_arms_were_drawn():
-    columns = "y y_m y_se income_fraction region_mean_beta region_mean_m region_mean_beta_se log_cortisol".split()
+    columns = [
+        "y",
+        "y_m",
+        "y_se",
+        "income_fraction",
+        "region_mean_beta",
+        "region_mean_m",
+        "region_mean_beta_se",
+        "log_cortisol",
+    ]
     after = {c for c in columns if measured_after(c, settings() | {"after_randomisation": ["stress"]}, columns)}
     assert after == {"region_mean_beta", "region_mean_m", "region_mean_beta_se", "log_cortisol"}
     assert measured_after("stress", settings() | {"after_randomisation": ["stress"]}, columns)
