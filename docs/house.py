@@ -15,8 +15,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from hpaxis.imports import imported  # noqa: E402
 
 # What every room stands on; drawn as one room.
-GROUND = ("config", "figures", "identifying", "imports", "labels", "names", "problems", "rows", "schemas", "sheets",
-          "shipped", "sheet_files", "sizes", "tables", "workbooks")  # fmt: skip
+GROUND = ("config", "figures", "identifying", "imports", "labels", "names", "problems", "rows", "schemas", "settings",
+          "sheets", "shipped", "sheet_files", "sizes", "tables", "workbooks")  # fmt: skip
 BEGIN, END = "<!-- house: begin -->\n", "<!-- house: end -->\n"
 
 

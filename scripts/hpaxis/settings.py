@@ -36,4 +36,4 @@ class Settings(dict[str, Any]):
 
 
 Config, CohortSettings, CortisolSettings, LevelsSettings, MethylationSettings = (Settings,) * 5
-ModerationSettings, MultiverseSettings, ProgrammeSettings, WorthSettings = (Settings,) * 4
+ModerationSettings, ProgrammeSettings, SimulationSettings, WorthSettings = (Settings,) * 4

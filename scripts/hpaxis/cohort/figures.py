@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator
 
 from hpaxis.figures import GREY, arm_styles, use_style
@@ -128,9 +129,7 @@ def _equals(text: str) -> str:
 
 def _box(axis: Any, x: float, y: float, lines: list[str], height: float, colour: str) -> None:
     axis.add_patch(
-        plt.Rectangle(
-            (x - 0.47, y - height - 0.25), 0.94, height + 0.5, facecolor="white", edgecolor=colour, linewidth=1.3
-        )
+        Rectangle((x - 0.47, y - height - 0.25), 0.94, height + 0.5, facecolor="white", edgecolor=colour, linewidth=1.3)
     )
     axis.text(x - 0.44, y, "\n".join(lines), fontsize=8, va="top", linespacing=1.2)
 
@@ -141,7 +140,11 @@ def measures(analysis: pd.DataFrame, index: str) -> list[dict[str, Any]]:
     Where nobody has a value of ``index``, the first index of which somebody has one stands for it.
     """
     panels = []
-    own = [c.removesuffix("_beta") for c in analysis if c.endswith("_beta") and not c.startswith(("child_", "parent_"))]
+    own = [
+        c.removesuffix("_beta")
+        for c in map(str, analysis)
+        if c.endswith("_beta") and not c.startswith(("child_", "parent_"))
+    ]
     measured = [name for name in own if analysis[f"{name}_beta"].notna().any()]
     index = index if index in measured or not measured else measured[0]
     if index in own:

@@ -229,9 +229,9 @@ def _reml(
         squares.append(np.sum(residual**2))
         pushed.append(residual)
         score = -0.5 * (np.array(traces) - np.array(squares))
-        pushed = np.column_stack(pushed)
-        projected = centred(pushed) - side @ shrunk(side.T @ pushed)
-        information = 0.5 * pushed.T @ projected
+        stacked = np.column_stack(pushed)
+        projected = centred(stacked) - side @ shrunk(side.T @ stacked)
+        information = 0.5 * stacked.T @ projected
         free = (theta > 0) | (score > 0)
         if not with_own:
             free[-1] = False

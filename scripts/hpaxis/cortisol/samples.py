@@ -603,7 +603,7 @@ def _neat(
     factor = np.where(np.isnan(group["dilution"].astype(float)), sheet_dilution, group["dilution"].astype(float))
     scale = factor * pg_per_ml(plate["unit"], plate.get("analyte", "cortisol"))
     inside = (group["censored"] == "none") & ~np.isnan(group["concentration"])
-    out = {
+    out: dict[str, Any] = {
         "factor": float(factor[0]), "n_wells": int(group["n_wells"].sum()), "censored": "none", "limit": np.nan,
         "estimate": np.nan, "low": np.nan, "high": np.nan, "log_se": np.nan, "cv_percent": np.nan,
         "flags": sorted({f for flags in group["flags"] for f in flags.split(";") if f}),

@@ -216,7 +216,7 @@ class _Errors:
     def __init__(
         self,
         tubes: pd.DataFrame,
-        between: Mapping[str, RunVariance],
+        between: RunVariance | None,
         runs: Mapping[str, str],
         measured: pd.DataFrame | None = None,
     ) -> None:

@@ -547,7 +547,7 @@ def _write_bam(path: Path, text: dict, level: float, rng: np.random.Generator, l
                 read.query_name, read.flag = f"r{i}", flag
                 read.query_sequence = _converted(text[contig], place, length, plus, here, rng)
                 read.reference_id, read.reference_start = bam.get_tid(contig), place
-                read.mapping_quality, read.cigar = 60, [(0, length)]
+                read.mapping_quality, read.cigartuples = 60, [(0, length)]
                 read.query_qualities = pysam.qualitystring_to_array("I" * length)
                 read.next_reference_id = read.reference_id
                 read.next_reference_start = other if place == start else start

@@ -9,6 +9,7 @@ docs/moderation.md says what a lock cannot prove.
 import fcntl
 import hashlib
 import json
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def chosen(value: dict, schema: dict) -> dict:
+def chosen(value: Mapping, schema: Mapping) -> dict:
     """Return what a mapping says beside its schema's defaults: a new key at its default is no change of a plan."""
     defaults = with_defaults({}, schema)
     return {key: v for key, v in value.items() if key not in defaults or v != defaults[key]}

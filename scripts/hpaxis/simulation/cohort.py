@@ -15,6 +15,7 @@ from scipy.special import gammaincinv, ndtr
 
 from hpaxis import schemas
 from hpaxis.problems import Problem, raise_if_any
+from hpaxis.settings import SimulationSettings
 from hpaxis.simulation.reads import Amplicon, Library, random_stream
 
 HAPLOID_COPIES_PER_NG = 303
@@ -65,13 +66,13 @@ class Cohort:
     coefficients: pd.DataFrame
 
 
-def default_settings(**changes: Any) -> dict[str, Any]:
+def default_settings(**changes: Any) -> SimulationSettings:
     """Return the config section ``simulation`` with its defaults, and ``changes``."""
     return schemas.with_defaults(changes, schemas.load("config/simulation"))
 
 
 def simulate_cohort(
-    settings: Mapping[str, Any],
+    settings: SimulationSettings,
     seed: int,
     amplicon: Amplicon,
     arms: Sequence[str] = ("control", "treatment"),
@@ -99,7 +100,7 @@ def simulate_cohort(
         libraries=libraries,
         people=people[list(PEOPLE)],
         levels=pd.DataFrame({
-            "library_id": np.repeat(libraries["library_id"], len(amplicon.cpg_ids)).to_numpy(),
+            "library_id": np.repeat(libraries["library_id"].to_numpy(), len(amplicon.cpg_ids)),
             "cpg_id": np.tile(amplicon.cpg_ids, len(libraries)),
             "level": matrix.ravel(),
         }),
@@ -109,18 +110,18 @@ def simulate_cohort(
     )  # fmt: skip
 
 
-def check_settings(settings: Mapping[str, Any], arms: Sequence[str]) -> list[Problem]:
+def check_settings(settings: SimulationSettings, arms: Sequence[str]) -> list[Problem]:
     """Return what is wrong with the settings beyond their schema, as problems."""
     problems = []
     for key in ("slopes", "cortisol_slopes"):
         if len(settings[key]) != len(arms):
             what = f"has {len(settings[key])} values for {len(arms)} arms"
             problems.append(Problem("config", what, "give one slope an arm", column=f"simulation.{key}"))
-    explained = np.mean(np.square(settings["slopes"]))
-    if explained > settings["r_squared"]:
+    explained = np.mean(np.square(settings.slopes))
+    if explained > settings.r_squared:
         what, remedy = f"is less than the slopes alone explain ({explained:.3f})", "raise it or lower the slopes"
-        problems.append(Problem("config", what, remedy, column="simulation.r_squared", value=settings["r_squared"]))
-    low, high = settings["non_conversion_percent"]
+        problems.append(Problem("config", what, remedy, column="simulation.r_squared", value=settings.r_squared))
+    low, high = settings.non_conversion_percent
     if low > high:
         problems.append(
             Problem("config", "runs from high to low", "swap them", column="simulation.non_conversion_percent")
@@ -128,24 +129,24 @@ def check_settings(settings: Mapping[str, Any], arms: Sequence[str]) -> list[Pro
     return problems
 
 
-def arm_effects(settings: Mapping[str, Any], arms: Sequence[str]) -> np.ndarray:
+def arm_effects(settings: SimulationSettings, arms: Sequence[str]) -> np.ndarray:
     """Standardised effect of each arm on competence at mean methylation, spaced evenly, mean 0.
 
     Their variance is what ``r_squared`` leaves after the slopes.
     """
     spaced = np.linspace(-1, 1, len(arms)) if len(arms) > 1 else np.zeros(1)
-    left = settings["r_squared"] - np.mean(np.square(settings["slopes"]))
+    left = settings.r_squared - np.mean(np.square(settings.slopes))
     return spaced * np.sqrt(max(left, 0) / np.mean(spaced**2)) if len(arms) > 1 else spaced
 
 
-def true_coefficients(settings: Mapping[str, Any], arms: Sequence[str]) -> pd.DataFrame:
+def true_coefficients(settings: SimulationSettings, arms: Sequence[str]) -> pd.DataFrame:
     """True coefficients of the demo's child models, one row per term, outcome and predictor standardised.
 
     ``per_percent`` is the same in the outcome's own unit (score points, or log pg/mg) for a difference of one
     point of percent methylation, or between arms. Adjusted for log cortisol (model competence_cortisol), the
     slopes change by what passes through cortisol.
     """
-    slopes, hair = np.array(settings["slopes"]), np.array(settings["cortisol_slopes"])
+    slopes, hair = np.array(settings.slopes), np.array(settings.cortisol_slopes)
     shift, hair_shift = arm_effects(settings, arms), _centred_arms(arms) * CORTISOL_BY_TREATMENT
     models = {
         "competence": (slopes, shift, COMPETENCE_SD, {}),
@@ -156,11 +157,11 @@ def true_coefficients(settings: Mapping[str, Any], arms: Sequence[str]) -> pd.Da
             {"log_cortisol": (COMPETENCE_BY_CORTISOL, COMPETENCE_BY_CORTISOL / LOG_CORTISOL_SD * COMPETENCE_SD)},
         ),
         "cortisol": (hair, hair_shift, LOG_CORTISOL_SD, {}),
-        "parent_competence": (slopes * settings["dyad_correlation"], shift, COMPETENCE_SD, {}),
+        "parent_competence": (slopes * settings.dyad_correlation, shift, COMPETENCE_SD, {}),
     }
     rows = []
     for model, (slope, arm, scale, others) in models.items():
-        per_point = scale / settings["region_sd_percent"]
+        per_point = scale / settings.region_sd_percent
         for k, name in enumerate(arms):
             rows.append((model, f"slope:{name}", slope[k], slope[k] * per_point))
             if k:
@@ -170,9 +171,9 @@ def true_coefficients(settings: Mapping[str, Any], arms: Sequence[str]) -> pd.Da
     return pd.DataFrame(rows, columns=["model", "term", "standardised", "per_percent"])
 
 
-def simulate_people(settings: Mapping[str, Any], seed: int, arms: Sequence[str]) -> pd.DataFrame:
+def simulate_people(settings: SimulationSettings, seed: int, arms: Sequence[str]) -> pd.DataFrame:
     """Dyads, arms in permuted blocks, and the latent scores of everyone (``*_z``: standard normal)."""
-    rng, dyads = random_stream(seed, "people"), settings["dyads"]
+    rng, dyads = random_stream(seed, "people"), settings.dyads
     width = max(3, len(str(dyads)))
     block = np.repeat(np.arange(len(arms)), 2)
     blocks = -(-dyads // block.size)
@@ -180,7 +181,7 @@ def simulate_people(settings: Mapping[str, Any], seed: int, arms: Sequence[str])
     if dyads % len(arms) == 0:  # the last, broken block is dealt evenly too
         tail = dyads % block.size
         arm[dyads - tail :] = rng.permutation(np.arange(tail) % len(arms))
-    shared = settings["dyad_correlation"]
+    shared = settings.dyad_correlation
     child, parent = _pair(rng, dyads, shared), _pair(rng, dyads, shared)
     epithelial = rng.standard_normal((2, dyads))
     sessions = np.clip(np.rint(rng.normal(34, 9, dyads)), 4, 52)
@@ -205,7 +206,7 @@ def simulate_people(settings: Mapping[str, Any], seed: int, arms: Sequence[str])
 
 
 def simulate_outcomes(
-    settings: Mapping[str, Any], seed: int, people: pd.DataFrame, arms: Sequence[str]
+    settings: SimulationSettings, seed: int, people: pd.DataFrame, arms: Sequence[str]
 ) -> pd.DataFrame:
     """Add cortisol, caregiver sensitivity and competence, which follow from true methylation and arm.
 
@@ -213,10 +214,10 @@ def simulate_outcomes(
     child's row, sensitivity on the parent's.
     """
     rng = random_stream(seed, "outcomes")
-    x = (100 * people["region_mean"] - settings["region_mean_percent"]) / settings["region_sd_percent"]
+    x = (100 * people["region_mean"] - settings.region_mean_percent) / settings.region_sd_percent
     arm = people["arm_index"].to_numpy()
-    hair_slope, hair_shift = np.array(settings["cortisol_slopes"])[arm], _centred_arms(arms) * CORTISOL_BY_TREATMENT
-    hair_left = 1 - np.mean(np.square(settings["cortisol_slopes"])) - np.mean(hair_shift**2)
+    hair_slope, hair_shift = np.array(settings.cortisol_slopes)[arm], _centred_arms(arms) * CORTISOL_BY_TREATMENT
+    hair_left = 1 - np.mean(np.square(settings.cortisol_slopes)) - np.mean(hair_shift**2)
     hair_rest = np.sqrt(hair_left) * people["cortisol_rest_z"]
     hair_z = hair_slope * x + hair_shift[arm] + hair_rest
     # Sensitivity rises with the sessions attended, so that the treatment works in part through it.
@@ -225,9 +226,9 @@ def simulate_outcomes(
     own = people["dyad_id"].map(by_dyad)
     centre = SENSITIVITY_BY_TREATMENT * np.mean(np.arange(len(arms)) > 0)
     # Within an arm, competence follows the part of sensitivity that is the caregiver's own.
-    left = 1 - settings["r_squared"] - COMPETENCE_BY_SENSITIVITY**2 - COMPETENCE_BY_CORTISOL**2 * hair_left
+    left = 1 - settings.r_squared - COMPETENCE_BY_SENSITIVITY**2 - COMPETENCE_BY_CORTISOL**2 * hair_left
     competence = (
-        np.array(settings["slopes"])[arm] * x
+        np.array(settings.slopes)[arm] * x
         + arm_effects(settings, arms)[arm]
         + COMPETENCE_BY_SENSITIVITY * own
         + COMPETENCE_BY_CORTISOL * hair_rest
@@ -270,20 +271,20 @@ def _profile(amplicon: Amplicon, seed: int) -> np.ndarray:
     return profile / profile.mean()
 
 
-def _person_levels(settings: Mapping[str, Any], seed: int, people: pd.DataFrame, profile: np.ndarray) -> np.ndarray:
+def _person_levels(settings: SimulationSettings, seed: int, people: pd.DataFrame, profile: np.ndarray) -> np.ndarray:
     """True level of every CpG of everyone, a fraction: the person's mean × profile × the person's own pattern.
 
     Means are gamma distributed, which is positive and a little skewed, as small percentages are.
     """
     rng = random_stream(seed, "levels")
-    mean, sd = settings["region_mean_percent"] / 100, settings["region_sd_percent"] / 100
+    mean, sd = settings.region_mean_percent / 100, settings.region_sd_percent / 100
     region = gammaincinv((mean / sd) ** 2, ndtr(people["methylation_z"].to_numpy())) * (sd**2 / mean)
     shape = profile * np.exp(rng.normal(0, 0.15, (len(people), profile.size)))
     shape /= shape.mean(axis=1, keepdims=True)
-    return np.minimum(region[:, None] * shape, settings["highest_percent"] / 100)
+    return np.minimum(region[:, None] * shape, settings.highest_percent / 100)
 
 
-def _missing(settings: Mapping[str, Any], seed: int, people: pd.DataFrame) -> dict[str, set]:
+def _missing(settings: SimulationSettings, seed: int, people: pd.DataFrame) -> dict[str, set]:
     """Which dyads lack what, or have a sample spoilt: name of the fault to dyad ids, no dyad twice.
 
     Faults are dealt to the arms in turn, so that what is missing does not differ by arm.
@@ -292,9 +293,9 @@ def _missing(settings: Mapping[str, Any], seed: int, people: pd.DataFrame) -> di
     dyads = people.drop_duplicates("dyad_id")
     dealt = [rng.permutation(group["dyad_id"]) for _, group in dyads.groupby("arm_index")]
     order = np.array([d for turn in zip_longest(*dealt) for d in turn if d is not None])
-    share = settings["missing_percent"] / 100
+    share = settings.missing_percent / 100
     each = max(1, round(share * order.size)) if share else 0
-    spoilt = int(settings["failing_libraries"])
+    spoilt = int(settings.failing_libraries)
     counts = {
         "child_saliva": each,
         "competence": each,
@@ -348,7 +349,7 @@ def _participants(seed: int, people: pd.DataFrame, lacking: dict[str, set[int]])
 
 
 def _libraries(
-    settings: Mapping[str, Any],
+    settings: SimulationSettings,
     seed: int,
     people: pd.DataFrame,
     levels: np.ndarray,
@@ -385,7 +386,7 @@ def _libraries(
         "timepoint": table["timepoint"],
         "kind": table["kind"],
         "assay": "amplicon",
-        "panel": settings["panel"],
+        "panel": settings.panel,
         "fastq_1": [f"{reads}/{i}_R1.fastq.gz" for i in table["library_id"]],
         "fastq_2": [f"{reads}/{i}_R2.fastq.gz" for i in table["library_id"]],
         "expected_percent": table["expected_percent"],
@@ -397,17 +398,17 @@ def _libraries(
     return sheet, tubes.drop(columns="input_ng"), matrix
 
 
-def _tube(settings: Mapping[str, Any], seed: int, row: Any) -> dict[str, Any]:
+def _tube(settings: SimulationSettings, seed: int, row: Any) -> dict[str, Any]:
     """What is in one tube: DNA, templates, conversion, and how many read pairs of each kind come of it."""
     rng = random_stream(seed, "tube", row["library_id"])
     share = {k: settings[f"{k}_percent"] / 100 for k in ("dimers", "off_target", "hopped")}
-    low, high = (v / 100 for v in settings["non_conversion_percent"])
+    low, high = (v / 100 for v in settings.non_conversion_percent)
     # Drawn always and in one order, so that a fault in a tube changes nothing else of it.
-    pairs = settings["pairs_per_library"] * rng.lognormal(0, 0.2)
+    pairs = settings.pairs_per_library * rng.lognormal(0, 0.2)
     non_conversion = rng.uniform(low, high)
-    failed = settings["failed_molecules_percent"] / 100 * rng.gamma(2, 0.5)
-    over_conversion = settings["over_conversion_percent"] / 100 * rng.gamma(8, 1 / 8)
-    input_ng = round(settings["input_ng"] * rng.lognormal(0, 0.25))
+    failed = settings.failed_molecules_percent / 100 * rng.gamma(2, 0.5)
+    over_conversion = settings.over_conversion_percent / 100 * rng.gamma(8, 1 / 8)
+    input_ng = round(settings.input_ng * rng.lognormal(0, 0.25))
     junk = {k: share[k] * rng.gamma(4, 0.25) for k in share}
     if row["fault"] == "shallow":
         pairs *= 0.03
@@ -424,12 +425,12 @@ def _tube(settings: Mapping[str, Any], seed: int, row: Any) -> dict[str, Any]:
     return {
         "library_id": row["library_id"],
         "input_ng": input_ng,
-        "templates": int(rng.binomial(copies, settings["template_recovery"])),
+        "templates": int(rng.binomial(copies, settings.template_recovery)),
         **dict(zip(("own", "hopped", "dimer", "off_target"), counts.tolist())),
         "non_conversion": non_conversion,
         "failed": failed,
         "over_conversion": over_conversion,
-        "pcr_bias": settings["pcr_bias"],
+        "pcr_bias": settings.pcr_bias,
         "fault": row["fault"] or np.nan,
     }
 

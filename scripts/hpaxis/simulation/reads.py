@@ -286,7 +286,7 @@ def sequence(
     quality = (1 + 4 * time) * noise
     quality -= loss[:, None] * time**3
     quality += 39 - 5 * (time < 0.012)
-    onset = rng.uniform(0.05, 0.5, count).astype(np.float32)
+    onset = np.asarray(rng.uniform(0.05, 0.5, count), dtype=np.float32)
     quality[poor] -= 22 * (time > onset[poor, None])
     dips = noise < DIPS_BELOW[0] + (DIPS_BELOW[1] - DIPS_BELOW[0]) * time
     quality[dips] = 12.5 + noise[dips]

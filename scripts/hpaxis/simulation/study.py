@@ -14,6 +14,7 @@ from hpaxis.config import checked_config
 from hpaxis.cortisol.kits import kit_named
 from hpaxis.methylation.panels.panel import panel_folder, read_panel
 from hpaxis.problems import InputError, Problem, raise_if_any
+from hpaxis.settings import SimulationSettings
 from hpaxis.simulation.cohort import Cohort, default_settings, library_plan, simulate_cohort
 from hpaxis.simulation.exports import export_assays, write_exports
 from hpaxis.simulation.plates import SimulatedPlate, simulate_plates
@@ -38,7 +39,7 @@ class Simulation:
     ``folder``: where the sheets say that reads and plates are.
     """
 
-    settings: dict
+    settings: SimulationSettings
     seed: int
     amplicon: Amplicon
     cohort: Cohort
@@ -49,7 +50,7 @@ class Simulation:
         """The plates that measure the hair samples, as `plates.SimulatedPlate`."""
         arms = self.cohort.people[["participant_id", "arm"]]
         hair = self.cohort.hair.merge(self.cohort.samples, on=["hair_id", "participant_id"])
-        return simulate_plates(hair.merge(arms, on="participant_id"), kit_named(self.settings["kit"]), self.seed)
+        return simulate_plates(hair.merge(arms, on="participant_id"), kit_named(self.settings.kit), self.seed)
 
     @property
     def libraries(self) -> list[Library]:
@@ -77,7 +78,7 @@ def simulate(config: Mapping[str, Any], folder: str = "results/simulation") -> S
     Raises `InputError` as `simulate_cohort` does.
     """
     settings = default_settings(**config["simulation"])
-    amplicon = panel_amplicon(read_panel(panel_folder(settings["panel"])))
+    amplicon = panel_amplicon(read_panel(panel_folder(settings.panel)))
     cohort = simulate_cohort(
         settings, config["seed"], amplicon, config["arms"], config["cohort"]["timepoint"], reads=f"{folder}/reads"
     )
@@ -167,7 +168,7 @@ def write_truth(simulation: Simulation, folder: str | Path) -> None:
 def truth_tables(simulation: Simulation) -> dict[str, pd.DataFrame]:
     """Return the truth by table: people, levels, indices, tubes, samples, wells, coefficients."""
     cohort = simulation.cohort
-    panel = read_panel(panel_folder(simulation.settings["panel"]))
+    panel = read_panel(panel_folder(simulation.settings.panel))
     members = cohort.levels.merge(panel.indices[["index", "cpg_id"]], on="cpg_id")
     indices = members.groupby(["library_id", "index"], as_index=False)["level"].mean()
     wells = pd.concat([p.truth for p in simulation.plates], ignore_index=True)
@@ -206,7 +207,7 @@ def write_study(config: Mapping[str, Any], folder: str | Path, cores: int = 1, a
 
 def _pyrosequenced(simulation: Simulation, config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Write the exports, name them in the sheet of libraries, and return a config that reads them."""
-    panel = read_panel(panel_folder(simulation.settings["panel"]))
+    panel = read_panel(panel_folder(simulation.settings.panel))
     cohort, sheet = simulation.cohort, simulation.cohort.libraries
     found = write_exports(cohort.levels, cohort.tubes, panel, simulation.seed, folder / "exports")
     sheet["assay"] = "pyrosequencing"
@@ -227,11 +228,11 @@ def _pyrosequenced(simulation: Simulation, config: Mapping[str, Any], folder: Pa
     return {**config, "methylation": methylation, "models": models, "moderation": moderation}
 
 
-def chemistry(settings: Mapping[str, Any]) -> Chemistry:
+def chemistry(settings: SimulationSettings) -> Chemistry:
     """Return what all libraries of a run share, from the config section."""
     return Chemistry(
-        molecule_correlation_bp=settings["molecule_correlation_bp"],
-        amplification_cv=settings["amplification_cv"],
-        indels=settings["indel_percent"] / 100,
-        low_quality=settings["low_quality_percent"] / 100,
+        molecule_correlation_bp=settings.molecule_correlation_bp,
+        amplification_cv=settings.amplification_cv,
+        indels=settings.indel_percent / 100,
+        low_quality=settings.low_quality_percent / 100,
     )

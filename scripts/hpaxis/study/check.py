@@ -84,7 +84,7 @@ def _check_models(study: Study, config_file: str) -> list[Problem]:
 
 def _check_absent(study: Study) -> list[Problem]:
     """Columns that a model names and the config declares, and participants.tsv does not have."""
-    path, problems = study.config.sheets.participants, []
+    path, problems = str(study.config.sheets.participants), []
     absent = set(study.participants.attrs.get("absent", ())) & set(study.config.cohort.columns)
     for name, entry in study.models.items():
         for column in sorted(absent & {c.removeprefix("parent_").removeprefix("child_") for c in _texts(entry)}):

@@ -46,14 +46,14 @@ def facts(study: Study) -> dict[str, Any]:
     }
     if not study.saliva_cortisol.empty:
         inputs["saliva_cortisol"] = _table(study.saliva_cortisol, study.saliva_cortisol.columns)
-    if config["cortisol"]["kits"] is not None:
-        inputs["kits"] = hashlib.sha256(Path(config["cortisol"]["kits"]).read_bytes()).hexdigest()
+    if config.cortisol.kits is not None:
+        inputs["kits"] = hashlib.sha256(Path(config.cortisol.kits).read_bytes()).hexdigest()
     folders = [panel_folder(name) for name in study.libraries["panel"].dropna().unique()]
     inputs["panels"] = digest(sorted(_folder(folder) for folder in folders if folder.is_dir()))
     return {"study": config.study.title, "settings": settings, "inputs": inputs, "code": version("hpaxis")}
 
 
-def _bound(section: dict[str, Any], schema: Mapping[str, Any], at: tuple[str, ...]) -> dict[str, Any]:
+def _bound(section: Mapping[str, Any], schema: Mapping[str, Any], at: tuple[str, ...]) -> dict[str, Any]:
     """Return what a section chooses beside its defaults, at any depth, without what stands in ELSEWHERE."""
     bound = {}
     for key, value in chosen(section, schema).items():
