@@ -1,6 +1,7 @@
 """Reading a study's sheets: every cell as text first, then checked against the sheet's schema."""
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,8 @@ def _parse(text: str, part: Schema) -> tuple[Any, tuple[str, str] | None]:
     try:
         value = float(text)
     except ValueError:
-        hint = " with a decimal point" if "," in text else ""
+        unit = re.fullmatch(r"[<>~]?\s*[-+]?[\d.,]+\s*[A-Za-zµμ%/]+", text)
+        hint = " without its unit or sign" if unit else " with a decimal point" if "," in text else ""
         return None, ("is not a number", f"give a number{hint}, or NA")
     if not math.isfinite(value):
         return None, ("is not a finite number", "give a number, or NA")

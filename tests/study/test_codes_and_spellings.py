@@ -46,7 +46,7 @@ class Folder:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("written")
-    for name in ("questionnaires", "clusters", "counts", "lanes", "three_arms"):
+    for name in ("questionnaires", "clusters", "counts", "lanes", "hair", "three_arms"):
         write_design(name, folder / name)
     return folder
 
@@ -284,6 +284,63 @@ def test_a_model_that_can_have_no_answer_is_told(template, value, said):
     study = template("questionnaires")
     study.write("participants", study.table("participants").assign(language=value))
     assert any(said in line for line in described(load_study(study.config)))
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "said"),
+    [
+        (
+            "social_emotional",
+            2,
+            "139",
+            "social_emotional: the values in row 2 are about 10 times larger than the others",
+        ),
+        ("language", 2, "300", "language: the values in row 2 lie far from the others, "),
+        ("ptsd", 3, "450", "ptsd: the values in row 3 "),
+    ],
+)
+def test_a_number_far_from_the_rest_is_reported(template, column, row, value, said):
+    study = template("questionnaires")
+    assert not any(line.startswith("look at") for line in described(load_study(study.config)))
+    study.set("participants", row, column, value)
+    (line,) = (line for line in described(load_study(study.config)) if line.startswith("look at"))
+    assert said in line
+
+
+def test_ages_in_years_among_months_are_reported_and_negative_ones_refused(template):
+    study = template("questionnaires")
+    table = study.table("participants")
+    months = [str(24 + i % 12) for i in range(len(table))]
+    study.config["cohort"]["columns"]["age_months"] = "number"
+    study.write("participants", table.assign(age_months=months))
+    assert not any(line.startswith("look at") for line in described(load_study(study.config)))
+    study.write("participants", table.assign(age_months=["2.5", "31", "2.8", *months[3:]]))
+    (line,) = (line for line in described(load_study(study.config)) if line.startswith("look at"))
+    assert "the values in rows 2, 4 are about 12 times smaller than the others" in line
+    study.write("participants", table.assign(age_months=["-30", *months[1:]]))
+    (problem,) = study.problems()
+    assert "row 2, age_months: '-30' is below 0, and is an age" in problem
+
+
+@pytest.mark.parametrize(("start", "end", "said"), [
+    ("0", "30", "'30.0' makes a segment of 30 cm; give cm"), ("0", "10", None), ("27", "30", None),
+])  # fmt: skip
+def test_a_segment_in_mm_is_refused(template, start, end, said):
+    study = template("hair")
+    study.set("hair", 2, "segment_from_cm", start)
+    study.set("hair", 2, "segment_to_cm", end)
+    problems = study.problems()
+    assert len(problems) == (said is not None) and all(said.replace("'", "") in p.replace("'", "") for p in problems)
+    study.write("hair", study.table("hair").assign(segment_from_cm="0", segment_to_cm=["10"] + ["1"] * 23))
+    (problem,) = study.problems()
+    assert "makes a segment of 10 cm, ten times the usual 1 cm" in problem
+
+
+def test_a_number_with_its_unit_is_refused_with_the_remedy(template):
+    study = template("hair")
+    study.set("hair", 2, "mass_mg", "21.4 mg")
+    (problem,) = study.problems()
+    assert "'21.4 mg' is not a number; give a number without its unit or sign, or NA" in problem
 
 
 def test_an_arm_without_people_is_told(template):

@@ -10,7 +10,7 @@ from hpaxis.identifying import tellable
 from hpaxis.problems import Problem, closest
 
 # What statistics packages and survey tools write where there is no value.
-CODES = (-7, -8, -9, -66, -77, -88, -99, -666, -777, -888, -999, -9999, 77, 88, 99, 777, 888, 999, 7777, 8888, 9999,
+CODES = (*range(-9, 0), -66, -77, -88, -99, -666, -777, -888, -999, -9999, 77, 88, 99, 777, 888, 999, 7777, 8888, 9999,
          99999)  # fmt: skip
 
 
@@ -113,10 +113,11 @@ def _check_codes(study: Any) -> list[Problem]:
         if column not in study.participants:
             continue
         values = pd.to_numeric(study.participants[column], errors="coerce")
-        below = (values < 0) & (column in doses)
+        age = "age" in column.casefold().split("_")
+        below = (values < 0) & (age or column in doses)
         for row, value in zip(study.participants.loc[below, "row"], values[below], strict=True):
-            remedy = "correct it, or write NA"
-            problems.append(Problem(path, "is below 0, and is a model's dose", remedy, int(row), column, f"{value:g}"))
+            remedy, what = "correct it, or write NA", "an age" if age else "a model's dose"
+            problems.append(Problem(path, f"is below 0, and is {what}", remedy, int(row), column, f"{value:g}"))
         suspects = values.isin([c for c in CODES if c not in real])
         rest = values[~suspects].dropna()
         if not suspects.any() or rest.empty:

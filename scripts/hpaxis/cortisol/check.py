@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from hpaxis.study.checked import Elsewhere
     from hpaxis.study.study import Study
 
+# Hair grows about 1 cm in a month. A segment stands for a time, so that none is longer than a year; and what is ten
+# times as long as the others (a fifth less, for ends that are rounded) is in mm.
+LONGEST_CM, TENFOLD = 12.0, 8.0
 # What readers' own layouts call the wells whose role can be told from the name.
 
 
@@ -79,6 +82,20 @@ def _check_hair(study: Study) -> list[Problem]:
             problems.append(
                 Problem(path, "is not beyond segment_from_cm", remedy, row.row, "segment_to_cm", row.segment_to_cm)
             )
+    return problems + _long_segments(path, table)
+
+
+def _long_segments(path: str, table: pd.DataFrame) -> list[Problem]:
+    """Segments longer than a year of hair (`LONGEST_CM`), or ten times as long as the study's usual one."""
+    length = table["segment_to_cm"] - table["segment_from_cm"]
+    usual = length[length > 0].median()
+    problems = []
+    for row, cm in zip(table.itertuples(), length, strict=True):
+        if cm > LONGEST_CM or cm > TENFOLD * usual:
+            others = "" if cm > LONGEST_CM else f", ten times the usual {usual:g} cm"
+            what = f"makes a segment of {cm:g} cm{others}"
+            remedy = "give cm from the scalp (this is probably in mm), or divide the segment"
+            problems.append(Problem(path, what, remedy, row.row, "segment_to_cm", row.segment_to_cm))
     return problems
 
 
