@@ -1,7 +1,9 @@
 """Codes, spellings and timepoints are asked about before anything runs; sheets of other programs are read."""
 
 import gzip
+import re
 import shutil
+from pathlib import Path
 
 import openpyxl
 import pandas as pd
@@ -10,7 +12,7 @@ import pytest
 import yaml
 
 from hpaxis.config import keys_given_twice, read_config
-from hpaxis.designs.catalogue import write_design
+from hpaxis.designs.catalogue import CONFIG, write_design
 from hpaxis.problems import InputError
 from hpaxis.sheets import participants_schema, read_sheet
 from hpaxis.study import load_study
@@ -46,7 +48,7 @@ class Folder:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("written")
-    for name in ("questionnaires", "clusters", "counts", "lanes", "hair", "three_arms"):
+    for name in ("questionnaires", "clusters", "counts", "lanes", "hair", "three_arms", "saliva_series", "timepoints"):
         write_design(name, folder / name)
     return folder
 
@@ -334,6 +336,53 @@ def test_a_segment_in_mm_is_refused(template, start, end, said):
     study.write("hair", study.table("hair").assign(segment_from_cm="0", segment_to_cm=["10"] + ["1"] * 23))
     (problem,) = study.problems()
     assert "makes a segment of 10 cm, ten times the usual 1 cm" in problem
+
+
+def test_finished_values_far_from_the_others_or_missing_are_reported(template):
+    template("three_arms")
+    path = Path("cortisol/lc_ms_ms.tsv")
+    study = load_study(yaml.safe_load(Path(CONFIG).read_text()))
+    given = path.read_text().splitlines()
+    assert not any(line.startswith("look at") for line in described(study))
+
+    def said(change):
+        rows = [line.split("\t") for line in given[1:]]
+        path.write_text("\n".join([given[0], *("\t".join(change(i, *row)) for i, row in enumerate(rows))]) + "\n")
+        return [line for line in described(study) if line.startswith("look at")]
+
+    def times(factor, some):
+        return lambda i, hair, value, cv: [
+            hair,
+            f"{float(value) * factor}" if some(i) and "<" not in value else value,
+            cv,
+        ]
+
+    assert said(times(1000, lambda i: i == 0)) == [
+        f"look at LC1: {given[1].split()[0]} is more than 30 times as high or low as the median, 5.92 pg/mg"
+    ]
+    assert "values are about 100 times larger than the others" in said(times(100, lambda i: i % 2))[0]
+    path.write_text("\n".join(given[:-2]) + "\n")
+    assert described(study)[-1] == "look at hair: H026, H027 have no value in any table"
+
+
+def test_fractions_for_percent_and_hours_for_minutes_are_refused(template):
+    template("three_arms")
+    path = Path("cortisol/lc_ms_ms.tsv")
+    path.write_text(re.sub(r"\t8$", "\t0.08", path.read_text(), flags=re.M))
+    with pytest.raises(InputError, match="cv_percent: never exceeds 0.08; give percent"):
+        load_study(yaml.safe_load(Path(CONFIG).read_text()))
+    study = template("saliva_series")
+    hours = (study.table("saliva_cortisol")["minutes"].astype(float) / 60).round(2).astype(str)
+    study.write("saliva_cortisol", study.table("saliva_cortisol").assign(minutes=hours))
+    (problem,) = study.problems()
+    assert "minutes: lies between 0 and 10.08, with fractions; give minutes; these are probably hours" in problem
+
+
+def test_a_timepoint_of_one_library_is_reported(template):
+    study = template("timepoints")
+    study.set("libraries", 4, "timepoint", "followup")
+    lines = described(load_study(study.config))
+    assert "look at timepoint followup: 1 of 32 libraries only" in lines
 
 
 def test_a_number_with_its_unit_is_refused_with_the_remedy(template):

@@ -38,6 +38,10 @@ def _check_saliva(study: Study) -> list[Problem]:
     path, table = study.config.sheets.saliva_cortisol, study.saliva_cortisol
     people, hair = set(study.participants["participant_id"]), set(study.hair["hair_id"].dropna())
     problems, seen = [], {}
+    minutes = table["minutes"].dropna()
+    if len(minutes) and 0 < minutes.max() <= 24 and (minutes % 1 > 0).any():
+        what = f"lies between {minutes.min():g} and {minutes.max():g}, with fractions"
+        problems.append(Problem(path, what, "give minutes; these are probably hours", None, "minutes"))
     for row in table.itertuples():
         if pd.notna(row.participant_id) and row.participant_id not in people:
             remedy = f"add the participant or correct the id{closest(row.participant_id, people)}"

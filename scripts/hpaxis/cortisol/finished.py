@@ -100,6 +100,13 @@ def _values(table: pd.DataFrame, column: str, path: Path | str) -> pd.DataFrame:
             problems.append(
                 Problem(str(path), "is below a limit that the table does not give", remedy, row.row, column, text[at])
             )
+    cv = table["cv_percent"].dropna()
+    if len(cv) and 0 < cv.max() <= 1:
+        what, remedy = (
+            f"never exceeds {cv.max():g}",
+            "give percent, such as 8 for a CV of 8 %; these are probably fractions",
+        )
+        problems.append(Problem(str(path), what, remedy, None, "cv_percent"))
     raise_if_any(problems)
     below = word | (sign == "<") | (number < table["lloq_pg_per_mg"])
     above = (sign == ">") | (number > table["uloq_pg_per_mg"])

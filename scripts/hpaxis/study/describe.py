@@ -1,16 +1,21 @@
 """What a study was read as, in lines for a person: each sheet, each declared column, and how files were taken."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from hpaxis.cortisol.finished import read_finished
+from hpaxis.cortisol.kits import read_kits
+from hpaxis.report.numbers import plural
 from hpaxis.study.study import SHEETS, Study
 
 # Factors by which a number in another unit differs: months and years, a decimal point, percent, g and mg.
 FACTORS = (10.0, 12.0, 100.0, 1000.0)
 FEWEST = 8  # values that a spread is judged from
 NAMED = 5  # rows that a line names
+FAR = 30.0  # times the median: beyond what hair cortisol of people spans, short of a factor of 1,000
 
 
 def described(study: Study) -> list[str]:
@@ -20,7 +25,7 @@ def described(study: Study) -> list[str]:
         path, table = study.config.sheets[name], getattr(study, name)
         if path is not None:
             how = "; ".join(table.attrs.get("read", []))
-            lines.append(f"{name}: {path}, {len(table)} rows{f' ({how})' if how else ''}")
+            lines.append(f"{name}: {path}, {plural(len(table), 'row')}{f' ({how})' if how else ''}")
     for column, kind in study.config.cohort.columns.items():
         if column in study.participants.attrs.get("absent", ()):
             lines.append(f"  {column}: {kind}, declared in the config, and no column of the sheet")
@@ -28,11 +33,54 @@ def described(study: Study) -> list[str]:
             lines.append(f"  {column}: {_column(study.participants[column], kind)}")
     own = study.libraries[study.libraries["kind"] == "study"]
     for (assay, timepoint), rows in own.groupby(["assay", "timepoint"], dropna=False):
-        lines.append(f"  {len(rows)} libraries of assay {assay} at {timepoint}")
+        lines.append(f"  {plural(len(rows), 'library', 'libraries')} of assay {assay} at {timepoint}")
     if len(study.hair):
         mass, length = study.hair["mass_mg"], study.hair["segment_to_cm"] - study.hair["segment_from_cm"]
         lines.append(f"  hair: {_span(mass)} mg, segments {_span(length)} cm long")
-    return [*lines, *_doubtful(study), *_unanswerable(study)]
+    return [*lines, *_doubtful(study), *_rare_timepoints(study), *_finished(study), *_unanswerable(study)]
+
+
+def _rare_timepoints(study: Study) -> list[str]:
+    """Return timepoints that few of the study's own libraries have: a slip of typing, or a sample taken elsewhere."""
+    counts = study.libraries.loc[study.libraries["kind"] == "study", "timepoint"].value_counts()
+    return [
+        f"look at timepoint {timepoint}: {n} of {plural(int(counts.sum()), 'library', 'libraries')} only"
+        for timepoint, n in counts.items()
+        if n <= 0.1 * counts.max()
+    ]
+
+
+def _finished(study: Study) -> list[str]:
+    """Return finished cortisol values far from the others, and hair samples without a value where all are finished."""
+    settings, values, every = study.config.cortisol, [], True
+    kits = read_kits(settings.kits)
+    for row in study.plates.itertuples():
+        kit = kits.get(row.kit)
+        if kit is None or not kit.finished or not Path(row.reader_file).is_file():
+            every = False
+            continue
+        table = read_finished(row.reader_file, kit, row.plate_id, study.hair, settings)
+        values.append(table.assign(plate_id=row.plate_id))
+    if not values:
+        return []
+    table = pd.concat(values, ignore_index=True)
+    lines = []
+    for plate, own in table.groupby("plate_id", sort=False):
+        known = own["cortisol_pg_per_mg"].dropna()
+        if found := _two_units(known):
+            lines.append(f"look at {plate}: {len(found[0])} of {len(known)} values are about {found[1]:g} times "
+                         f"{found[2]} than the others; are they in another unit?")  # fmt: skip
+            continue
+        ratio = known / known.median()
+        far = own.loc[ratio[(ratio > FAR) | (ratio < 1 / FAR)].index, "hair_id"]
+        if len(known) >= FEWEST and len(far):
+            verb = "is" if len(far) == 1 else "are"
+            lines.append(f"look at {plate}: {_some(list(far))} {verb} more than {FAR:g} times as high or low as the "
+                         f"median, {known.median():.3g} pg/mg")  # fmt: skip
+    without = sorted(set(study.hair["hair_id"].dropna()) - set(table["hair_id"])) if every else []
+    if without:
+        lines.append(f"look at hair: {_some(without)} {'has' if len(without) == 1 else 'have'} no value in any table")
+    return lines
 
 
 def _span(values: pd.Series) -> str:
@@ -92,9 +140,11 @@ def _two_units(values: pd.Series) -> tuple[pd.Index, float, str] | None:
 
 def _rows(rows: pd.Series) -> str:
     """The first rows of a sheet, and how many more."""
-    shown = [str(int(row)) for row in sorted(rows)[:NAMED]]
-    more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
-    return f"row{'s' if len(rows) > 1 else ''} {', '.join(shown)}{more}"
+    return f"row{'s' if len(rows) > 1 else ''} {_some([str(int(row)) for row in sorted(rows)])}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _unanswerable(study: Study) -> list[str]:
