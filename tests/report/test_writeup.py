@@ -8,6 +8,7 @@ import zipfile
 import pytest
 from docx import Document
 
+from hpaxis.moderation.statistics_check import check_statistics
 from hpaxis.report.models import in_order
 from hpaxis.report.numbers import fixed, interval, p_phrase, significant
 from hpaxis.report.writeup import text
@@ -70,6 +71,34 @@ def test_word_has_the_same_sentences_tables_and_references(whole):
     main = in_order(whole.results)[0]
     cells = [c.text for t in document.tables for row in t.rows for c in row.cells]
     assert fixed(main.differences["estimate"].iloc[0]) in cells
+
+
+def test_what_is_pasted_passes_the_claims_check(whole):
+    """Rows of every table of the Word file that hold b, SE, CI, t, df and p, and the sentences with t and p."""
+    files = writeup_files(whole)
+    claims = []
+    for table in Document(io.BytesIO(files["manuscript.docx"])).tables:
+        head, *rows = ([cell.text for cell in row.cells] for row in table.rows)
+        own = [name for name in ("b", "b₃", "SE", "CI", "t", "df", "p") if name in head]
+        for row in rows if {"SE", "p"} <= set(own) else []:
+            cells = {name: row[head.index(name)] for name in own}
+            low, high = cells.pop("CI").strip("[]").split(", ")
+            claims.append(
+                {("b" if name == "b₃" else name): v for name, v in cells.items()} | {"low": low, "high": high}
+            )
+    sentences = "b₃ = (.+?), 95% CI .(.+?), (.+?)., t.(.+?). = (.+?), p (.+?), two-sided"
+    for name in ("manuscript.md", "manuscript.docx"):
+        said = files[name].decode() if name.endswith("md") else docx_text(files[name])
+        found = re.findall(sentences, said)
+        assert len(found) == 2
+        claims += [dict(zip(("b", "low", "high", "df", "t", "p"), row, strict=True)) for row in found]
+    assert len(claims) >= 4 + 3 + 2 + 4
+    verdicts = check_statistics(claims)["verdict"]
+    assert set(verdicts) == {"agrees"} | ({"implied"} & set(verdicts))
+
+
+def docx_text(data):
+    return "\n".join(p.text for p in Document(io.BytesIO(data)).paragraphs)
 
 
 def test_the_same_run_gives_the_same_bytes(whole):
