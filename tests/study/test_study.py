@@ -1,5 +1,6 @@
 """What is wrong with a study is found before anything runs, all of it at once."""
 
+import dataclasses
 import gzip
 import os
 import shutil
@@ -339,7 +340,8 @@ def test_every_file_that_a_study_brought_is_known_by_its_role(study):
         "social_return": {"outcomes": "outcomes.tsv", "investment": 1.0},
     }
     read, _ = read_study(config)
-    read.config["cohort"]["dictionary"] = "dictionary.csv"  # which reading the participants would open
+    cohort = read.config.cohort | {"dictionary": "dictionary.csv"}  # which reading the participants would open
+    read = dataclasses.replace(read, config=read.config | {"cohort": cohort})
     found = read.brought()
     assert found["reads"] == sorted([
         "a_1.fq", "a_2.fq", "b_1.fq", "b_2.fq", "b.bam", "study/counted/C.bismark.cov.gz", "levels.tsv", "e1.txt",
