@@ -108,10 +108,9 @@ def simex_withheld(design, error):
 def calibrate(design, error, counts=None):
     """Return the predictor's expected true value given what was measured, covariates and moderator, by draw.
 
-    Within each arm E(X | W, Z) = m(Z) + r_i (W - m(Z)), r_i = s2 / (s2 + error_i^2). The residual variance of W on Z
-    less the mean error variance e2 is s2 - e2 (2 + 2 e2 / s2) / df, solved for s2: the reciprocal of an estimated
-    reliability is too large on average, by as much to the first order, and has no mean (Fuller, 1987, section 2.5).
-    The solution is above 0 also where the error exceeds the variance. ``error`` (n,);
+    Within each arm E(X | W, Z) = m(Z) + r_i (W - m(Z)), r_i = s2 / (s2 + error_i^2). s2 is the residual variance of W
+    on Z less the mean error variance e2, plus e2 (2 + 2 e2 / s2) / df: the reciprocal of an estimated reliability is
+    too large on average, by as much to the first order, and has no mean (Fuller, 1987, section 2.5). ``error`` (n,);
     ``counts`` (N, n) weigh the rows of N bootstrap draws (one draw of all rows without them). Returns (N, n), NaN in
     draws where an arm's rows cannot carry Z; without counts (n,), or None where the error leaves less than a tenth of
     the residual variance in an arm.
@@ -133,9 +132,9 @@ def calibrate(design, error, counts=None):
         total = (w * (x[g] - mean) ** 2).sum(axis=1) / df
         mean_e2 = w @ e2 / np.maximum(w.sum(axis=1), 1)
         enough &= total - mean_e2 >= LOWEST_RELIABILITY * total
-        half = (total - mean_e2 + 2 * mean_e2 / df) / 2
-        true = half + np.sqrt(half**2 + 2 * mean_e2**2 / df)
+        true = np.maximum(total - mean_e2, LOWEST_RELIABILITY * total)
         with np.errstate(divide="ignore", invalid="ignore"):
+            true += mean_e2 * (2 + 2 * mean_e2 / true) / df
             result[:, g] = mean + (true[:, None] / (true[:, None] + e2)) * (x[g] - mean)
     if not whole:
         return result
