@@ -22,7 +22,7 @@ def library(e, templates, rng, cpgs=47):
     variance = factor * float(copies @ (own - value) ** 2) / READS
     rate = Rate(value, variance, value * (1 - value) / variance, np.inf, READS * SITES)
     parts = [SimpleNamespace(total=READS)]
-    return SimpleNamespace(conversion=rate, error=0.0, parts=parts, templates=templates), float(
+    return SimpleNamespace(conversion=rate, error=0.0, parts=parts, templates=templates, placed=1.0), float(
         copies @ failed[:, SITES:].mean(axis=1)
     )
 

@@ -28,6 +28,7 @@ from hpaxis.shipped import PANELS
 from hpaxis.simulation.reads import panel_amplicon
 from hpaxis.simulation.templates import (
     Tube,
+    calls_of,
     draw_reads,
     draw_templates,
     failure_shape,
@@ -194,6 +195,26 @@ def test_discordant_pairs_undeclared_umis_stretches_and_clones_are_told():
     assert [rank for rank, _ in told] == ["warn", "warn"]
     assert "2.9 % of the molecules keep a stretch" in told[0][1] and "25 % of the molecules share" in told[1][1]
     assert copy_reasons(sample({"stretches": 3, "clone_molecules": 20, "clone_compared": 1000})) == []
+
+
+def test_reads_that_end_early_are_corrected_by_the_shape_at_the_sites_they_show():
+    """Failure is four times as high at the start; two libraries show the first 150 bases, two the last 150."""
+    rng, tables, first = np.random.default_rng(8), {}, np.arange(AMPLICON.sequence.size) < 150
+    last = first[::-1]
+    tube = Tube(np.full(AMPLICON.offsets.size, 0.02), 20_000, 1500, non_conversion=0.02, slope=4)
+    for name, shown in {**{f"L{i}": None for i in range(8)}, "A0": first, "A1": first, "B0": last, "B1": last}.items():
+        reads, _ = draw_reads(draw_templates(AMPLICON, tube, rng)[0], tube, rng)
+        tables[name] = calls_of(reads, AMPLICON, PANEL, name, tube.error, rng, shown=shown)
+    found = estimate_study(sheet(list(tables)), {PANEL.name: PANEL}, tables, SETTINGS)
+    for name, table in found.calls.items():
+        row = found.libraries.set_index("library_id").loc[name]
+        levels = table["beta_unclipped"].dropna()
+        assert levels.size == {"L": 47, "A": 22, "B": 13}[name[0]]
+        assert levels.mean() == pytest.approx(0.02, abs=0.004), name  # four standard errors
+        shape = failure_shape(AMPLICON.sequence.size, 4)
+        own = OTHERS if name[0] == "L" else OTHERS[(first if name[0] == "A" else last)[OTHERS]]
+        here = 0.02 * shape[own].mean() / shape[OTHERS].mean()
+        assert row["non_conversion_drawn"] == pytest.approx(here, rel=0.06), name
 
 
 def test_what_an_index_lacks_is_filled_in_from_libraries_that_have_it():

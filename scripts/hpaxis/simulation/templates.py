@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from hpaxis.methylation.counting.calls import (
     FATES,
+    MISSING,
     OTHER,
     UNMETHYLATED,
     LibraryCalls,
@@ -169,21 +170,25 @@ def calls_of(
     error: float,
     rng: np.random.Generator,
     max_unconverted: float = 0.25,
-    lacking: dict[str, set[int]] | None = None,
+    lacking: NDArray[np.bool_] | None = None,
+    shown: NDArray[np.bool_] | None = None,
 ) -> LibraryCalls:
     """`LibraryCalls` of molecules as a caller counts them: those that keep a stretch, or too much, left out.
 
     ``reads``: molecules × bases, whether a cytosine stays; ``error``: chance of a wrong base; ``lacking``: molecules ×
-    CpGs, whether another base than G stands beside it.
+    CpGs, whether another base than G stands beside it; ``shown``: which bases the reads reach, all without.
     """
     reads = reads ^ (rng.random(reads.shape, np.float32) < error / 3)
     others, name = amplicon.other_offsets, amplicon.name
+    others = others if shown is None else others[shown[others]]
     unconverted = np.count_nonzero(reads[:, others], axis=1)
     whole = ~has_stretch(reads[:, others].astype(np.uint8), (~reads[:, others]).astype(np.uint8))
     kept = whole & (unconverted <= max_unconverted * others.size)
     passed, states = int(kept.sum()), (reads[:, amplicon.offsets] + np.uint8(UNMETHYLATED))[kept]
     if lacking is not None:
         states[lacking[kept]] = OTHER
+    if shown is not None:
+        states[:, ~shown[amplicon.offsets]] = MISSING
     names = [row.tobytes().decode() for row in states]
     cells = Counter(zip(names, unconverted[kept].tolist()))
     patterns = patterns_table([(name, p, u, others.size, n) for (p, u), n in cells.items()], [name])

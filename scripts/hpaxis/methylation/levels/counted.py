@@ -15,7 +15,7 @@ from hpaxis.methylation.levels.crosstalk import Carried, Leak, subtract_leak
 from hpaxis.methylation.levels.gates import gate
 from hpaxis.methylation.levels.intact import copy_reasons, pair_reasons
 from hpaxis.methylation.levels.pooling import Drawn
-from hpaxis.methylation.levels.profile import flat_profile
+from hpaxis.methylation.levels.profile import Seen
 from hpaxis.methylation.levels.templates import UNKNOWN, TemplateCount, rounded, sequencing_error, umi_families
 from hpaxis.methylation.panels.panel import Panel
 from hpaxis.methylation.panels.variants import mask_notes, masked_cpgs
@@ -27,8 +27,8 @@ CROWDED = 0.1  # then about one template in twenty has its UMI in common with an
 class Counted:
     """One library of molecules: what `measured.Measured` asks for, its tables, molecules by amplicon and templates.
 
-    ``templates``: how many its molecules are copies of (`templates.TemplateCount`); ``profiles``: of each amplicon, how
-    its failures of conversion change along it (`profile.Profile`), and ``error``, what the sequencer adds to e;
+    ``templates``: how many its molecules are copies of (`templates.TemplateCount`); ``seen``: of each amplicon, how
+    its failures of conversion change along it (`profile.Seen`), and ``error``, what the sequencer adds to e;
     ``mixture``: its kinds of molecules, None where they are too few to tell failed ones; ``bias``: what its M-bias
     says; ``carried``: what a fully methylated DNA carried over (`crosstalk.Carried`), if anything; ``leak``: what it
     holds of other libraries (`crosstalk.find_leaks`), None where that is not known; ``drawn``: e drawn towards that of
@@ -41,7 +41,7 @@ class Counted:
     reads: pd.Series
     parts: list
     counted: TemplateCount
-    profiles: list
+    seen: list
     error: float
     conversion: estimate.Rate
     mixture: Mixture | None
@@ -106,15 +106,21 @@ class Counted:
         if np.isnan(self.conversion.value):
             return shares
         failure = max(self.correcting.value - self.error, 0.0)
-        beyond = failure * (sum(w.T @ p.cpgs for w, p in zip(weights, self.profiles)) - 1)
+        beyond = failure * (sum(w.T @ p.cpgs for w, p in zip(weights, self.seen)) - 1)
         variance = failure**2 * sum(
-            np.einsum("is,ij,js->s", w, p.covariance, w) for w, p in zip(weights, self.profiles)
+            np.einsum("is,ij,js->s", w, p.covariance, w) for w, p in zip(weights, self.seen)
         )
         return shares.widened(np.clip(1 - shares.p, 0, 1) ** 2 * variance, confidence, beyond)
 
     def levels(self, weights, over, confidence):
         """`estimate.Estimate` of weighted sets of CpGs."""
         return estimate.correct(self.shares(weights, confidence), self.correcting, over, confidence)
+
+    @property
+    def placed(self) -> float:
+        """Failure expected at the cytosines that the molecules show, relative to those that the study's show."""
+        sites = np.array([estimate.weighted_sites([m]) for m in self.parts])
+        return float(sites @ [s.mean for s in self.seen] / sites.sum()) if sites.sum() else 1.0
 
     @property
     def correcting(self) -> estimate.Rate:
@@ -283,10 +289,10 @@ def spike_over_conversion(reads):
     return g, smooth * (1 - smooth) / (m + u)
 
 
-def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None, notes=()):
+def read_sample(row, panel, tables, settings, counted=UNKNOWN, seen=None, notes=()):
     """`Counted` of a row of the sheet and its `calls.LibraryCalls`.
 
-    ``counted``: its templates (`templates.TemplateCount`); ``profiles``: amplicon → `profile.Profile`, flat without;
+    ``counted``: its templates (`templates.TemplateCount`); ``seen``: amplicon → `profile.Seen`, flat without;
     ``notes``: what is to be said of how it was read.
     """
     sizes = {name: len(panel.cpg_offsets(name)) for name in panel.references}
@@ -311,7 +317,7 @@ def read_sample(row, panel, tables, settings, counted=UNKNOWN, profiles=None, no
         reads=tables.reads.iloc[0],
         parts=parts,
         counted=counted,
-        profiles=[profiles[name] if profiles else flat_profile(0, size) for name, size in sizes.items()],
+        seen=[seen[name] if seen else Seen(np.ones(size), np.zeros((size, size))) for name, size in sizes.items()],
         error=sequencing_error(tables.reads.iloc[0]),
         conversion=conversion,
         mixture=mixture,

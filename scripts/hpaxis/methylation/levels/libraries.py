@@ -77,7 +77,7 @@ def estimate_study(
     """
     _check_index_names(panels)
     rows = list(sheet.sort_values("library_id").itertuples())
-    profiles, counted = count_study(rows, panels, tables, settings)
+    seen, counted = count_study(rows, panels, tables, settings)
     samples = [
         read_sample(
             row,
@@ -85,7 +85,7 @@ def estimate_study(
             tables[row.library_id],
             settings,
             counted[row.library_id],
-            profiles[row.panel],
+            seen[row.library_id],
             (notes or {}).get(row.library_id, ()),
         )
         for row in rows

@@ -3,7 +3,8 @@
 e of a library is seen at cytosines outside CpGs; what counts is how many failed at its CpGs. Where few templates carry
 few failures, one says little about the other. Libraries of a panel differ in e by a variance tau squared, and their
 molecules by a dispersion beyond a binomial's, both of which CpGs share; the rest, the binomial part, is chance of its
-own at either. So e of a library is drawn towards the mean by the share of the binomial part in all its variance
+own at either. Where reads end early e is that of fewer sites, and is compared as what the study's would show
+(`profile.Seen`). So e of a library is drawn towards the mean by the share of the binomial part in all its variance
 (empirical Bayes; Efron and Morris, 1973), by at most its own standard error (limited translation; Efron and Morris,
 1972).
 """
@@ -53,15 +54,16 @@ def draw_conversion(samples: list[Counted]) -> list[Counted]:
 
 def _drawn(samples: list[Counted]) -> list[Drawn]:
     rates, error = [s.conversion for s in samples], np.array([s.error for s in samples])
-    own = np.array([r.value for r in rates]) - error
+    placed = np.array([s.placed for s in samples])
+    own = (np.array([r.value for r in rates]) - error) / placed
     sites = np.array([r.sites for r in rates])
     copies = np.array([max(duplication(m, s.templates) for m in s.parts) for s in samples])
     typical = max(float((sites / copies) @ own / (sites / copies).sum()), 0.0)
     # A sequencing error is one molecule's, a failure of conversion all its copies'.
-    chance = (typical * (1 - typical) * copies + error) / sites
+    chance = (typical * (1 - typical) * copies / placed + error / placed**2) / sites
     if (chance <= 0).any():
         return [Drawn(r, 1.0) for r in rates]
-    dispersion = max(sum(r.variance for r in rates) / chance.sum(), 1.0)
+    dispersion = max(sum(r.variance / p**2 for r, p in zip(rates, placed)) / chance.sum(), 1.0)
     within = dispersion * chance
     n = len(samples)
     between = _between(own, within, n - 3)
@@ -70,12 +72,12 @@ def _drawn(samples: list[Counted]) -> list[Drawn]:
     mean, of_mean = float(weight @ own / weight.sum()), 1 / float(weight.sum())
     kept = 1 - chance / (within + between)
     found = []
-    for rate, value, e, k, v in zip(rates, own, error, kept, within):
+    for rate, value, e, k, v, p in zip(rates, own, error, kept, within, placed):
         shift = (1 - k) * (mean - value)
         if abs(shift) > np.sqrt(v):
             k, shift = 1.0, float(np.sign(shift) * np.sqrt(v))
-        level = max(value + shift, 0.0) + e
-        variance = k**2 * rate.variance + (1 - k) ** 2 * (bound + of_mean)
+        level = p * max(value + shift, 0.0) + e
+        variance = k**2 * rate.variance + p**2 * (1 - k) ** 2 * (bound + of_mean)
         trials = level * (1 - level) / variance if variance > 0 and 0 < level < 1 else rate.trials
         found.append(Drawn(replace(rate, value=level, variance=variance, trials=trials), float(k)))
     return found

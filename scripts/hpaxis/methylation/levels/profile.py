@@ -5,7 +5,8 @@ adds; c, the library's failure; f_j, the site's, 1 on average. log f is a smooth
 far as the counts allow: a P-spline (Eilers and Marx, 1996) with penalties on first and on second differences, averaged
 over both penalties by their marginal likelihood. Sites lie about it with variance tau squared. Copies of a template
 share their failures, so a library's counts scatter more than binomially; but libraries do not share templates, so what
-sites have in common over libraries is theirs. CpGs take the smooth part.
+sites have in common over libraries is theirs. CpGs take the smooth part, relative to the mean over the sites that the
+library shows: reads that end early show other sites than the study's.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Profile:
     """Shape of one amplicon's failures: ``smooth`` at its sites, and ``site``, how far each lies off it, as factors.
 
     ``cpgs``: the smooth part at the CpGs, ``covariance`` that of these factors (CpGs × CpGs), ``between``: tau squared.
-    ``weights``: of the sites, for the mean that is 1.
+    ``weights``: of the sites, for the mean that is 1. ``bases``: of log f at the sites and at the CpGs, and
+    ``coefficients`` the covariance of their coefficients; None where the profile is flat.
     """
 
     smooth: np.ndarray
@@ -50,6 +52,36 @@ class Profile:
     covariance: np.ndarray
     between: float
     weights: np.ndarray
+    bases: tuple[np.ndarray, np.ndarray] | None = None
+    coefficients: np.ndarray | None = None
+
+    def seen_by(self, known: np.ndarray, factors: np.ndarray, variances: np.ndarray) -> Seen:
+        """The profile as a library sees it whose molecules show the sites ``known`` times.
+
+        ``factors``, ``variances``: of the sites, as from `site_factors`.
+        """
+        if self.bases is None or self.coefficients is None or not known.sum() > 0:
+            return Seen(self.cpgs, self.covariance)
+        own = known / known.sum()
+        mean = float(own @ factors / (self.weights @ factors))
+        base, at_cpgs = self.bases
+        at = self.cpgs / mean
+        gradient = at_cpgs - (own * self.smooth) @ base / (own @ self.smooth)
+        covariance = at[:, None] * (gradient @ self.coefficients @ gradient.T) * at + np.diag(self.between * at**2)
+        of_sites = float(((own - self.weights) ** 2 * factors**2) @ variances)
+        return Seen(at, covariance + of_sites * np.outer(at, at), mean)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Factors of the CpGs and their covariance relative to the mean over a library's own sites, and that mean.
+
+    ``mean``: relative to the study's, 1 where the library shows the sites as the others do.
+    """
+
+    cpgs: np.ndarray
+    covariance: np.ndarray
+    mean: float = 1.0
 
 
 def flat_profile(sites: int, cpgs: int) -> Profile:
@@ -88,7 +120,7 @@ def fit_profile(libraries: list[SiteCounts], sites: np.ndarray, cpgs: np.ndarray
     gradient = at_cpgs - (weights * smooth) @ base / mean
     covariance = (at / mean)[:, None] * (gradient @ cov @ gradient.T) * (at / mean)
     covariance += np.diag(between * (at / mean) ** 2)
-    return Profile(smooth / mean, at / mean, covariance, between, weights)
+    return Profile(smooth / mean, at / mean, covariance, between, weights, (base, at_cpgs), cov)
 
 
 def site_factors(profile: Profile, libraries: list[SiteCounts], left_out: int) -> tuple[np.ndarray, np.ndarray]:

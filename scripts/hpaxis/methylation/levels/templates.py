@@ -23,8 +23,12 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import gammaln, logsumexp, ndtr, ndtri, xlogy
 
+<<<<<<< HEAD
 from hpaxis.methylation.levels.profile import SiteCounts, fit_profile, flat_profile, site_factors
 from hpaxis.settings import MethylationSettings
+=======
+from hpaxis.methylation.levels.profile import Seen, SiteCounts, fit_profile, flat_profile, site_factors
+>>>>>>> 0a5e823 (Non-conversion of a library whose reads end early is that of the sites it shows: the study's shape is taken relative to them)
 
 # Templates that are thought of, where nothing is known of the input: equally likely on the logarithmic scale.
 FEWEST, MOST = 15, 300_000
@@ -261,25 +265,43 @@ def sequencing_error(reads) -> float:
     return float(wrong) / float(bases)
 
 
+<<<<<<< HEAD
 def count_study(rows: list, panels: dict, tables: dict, settings: MethylationSettings) -> tuple[dict, dict]:
     """Profiles of every panel and templates of every library.
+=======
+def count_study(rows: list, panels: dict, tables: dict, settings: dict) -> tuple[dict, dict]:
+    """What every library sees of its panel's profiles, and its templates.
+>>>>>>> 0a5e823 (Non-conversion of a library whose reads end early is that of the sites it shows: the study's shape is taken relative to them)
 
-    ``rows``: of the libraries sheet; ``tables``: library_id → `calls.LibraryCalls`. Returns panel → amplicon →
-    `Profile`, and library_id → `TemplateCount`.
+    ``rows``: of the libraries sheet; ``tables``: library_id → `calls.LibraryCalls`. Returns library_id → amplicon →
+    `profile.Seen`, and library_id → `TemplateCount`.
     """
-    profiles, counted = {}, {}
+    seen: dict = {row.library_id: {} for row in rows}
+    counted: dict = {}
     for name, panel in panels.items():
         mine = [r for r in rows if r.panel == name and r.kind != "no_template"]
-        profiles[name], barcodes = _study_barcodes(mine, panel, tables)
+        profiles, barcodes = _study_barcodes(mine, panel, tables)
+        for row in rows:
+            if row.panel == name:
+                seen[row.library_id] = {
+                    amplicon: _seen(profile, barcodes.get(row.library_id, {}).get(amplicon))
+                    for amplicon, profile in profiles.items()
+                }
         for row in mine:
             counted[row.library_id] = _library_templates(row, tables[row.library_id], barcodes, settings)
     for row in rows:
         counted.setdefault(row.library_id, _library_templates(row, tables[row.library_id], {}, settings))
-    return profiles, counted
+    return seen, counted
+
+
+def _seen(profile, barcode):
+    if barcode is None:
+        return Seen(profile.cpgs, profile.covariance)
+    return profile.seen_by(barcode.counts.known, barcode.factors, barcode.variances)
 
 
 def _study_barcodes(rows, panel, tables):
-    """Profile of each amplicon, and library_id → barcodes."""
+    """Profile of each amplicon, and library_id → amplicon → barcode."""
     profiles, barcodes = {}, {}
     for amplicon, reference in panel.references.items():
         cpgs, found = panel.cpg_offsets(amplicon), {}
@@ -305,7 +327,7 @@ def _study_barcodes(rows, panel, tables):
         profile = fit_profile(libraries, offsets, cpgs, len(reference))
         profiles[amplicon] = profile
         for i, (library, own) in enumerate(counts.items()):
-            barcodes.setdefault(library, []).append(Barcode(own, *site_factors(profile, libraries, i)))
+            barcodes.setdefault(library, {})[amplicon] = Barcode(own, *site_factors(profile, libraries, i))
     return profiles, barcodes
 
 
@@ -313,8 +335,13 @@ def _library_templates(row, tables, barcodes, settings):
     families = umi_families(tables.reads.iloc[0])
     if families is not None:
         return TemplateCount(float(families), float(families), float(families), "UMIs")
+<<<<<<< HEAD
     most = float(row.input_ng) * settings.copies_per_ng
     found = barcodes.get(row.library_id, [])
+=======
+    most = float(row.input_ng) * settings["copies_per_ng"]
+    found = list(barcodes.get(row.library_id, {}).values())
+>>>>>>> 0a5e823 (Non-conversion of a library whose reads end early is that of the sites it shows: the study's shape is taken relative to them)
     if not found:
         return known_input(most * settings.template_recovery, settings.amplification_cv)
     return count_templates(found, most * settings.template_recovery, most, settings.confidence)
