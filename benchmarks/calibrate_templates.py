@@ -25,12 +25,14 @@ SIMULATORS = ("chain", "copula")
 TEMPLATES, FAILURES = (100, 300, 1000, 10_000), (0.0005, 0.003, 0.01, 0.03)
 SPREADS, LIBRARIES, READS, SEED, ERROR = (0.3, 0.7, 1.0, 1.3), 16, 1700, 1, 1e-3
 # Variants: studies of libraries of 100 templates, every second one heterozygous at a CpG.
-VARIANT_TEMPLATES, VARIANT_STUDIES = 100, 4
+VARIANT_TEMPLATES, VARIANT_STUDIES = 100, 8
+# Studies for the error at CpG 1-4, where a study's libraries share one shape; libraries for what callers can reach.
+SHAPE_E, SHAPE_STUDIES, REACH_LIBRARIES = 0.01, 6, 100
 # How failure of conversion differs between the libraries of a study by `chain` (SD of its logarithm); by `copula` not.
 LIBRARIES_DIFFER = 0.2
 FIRST = slice(0, 4)
-MEASURED = ("level", "perfect", "known", "drawn", "beta", "low", "high", "T", "e", "cv", "true", "estimated", "first",
-            "warned", "thin")  # fmt: skip
+MEASURED = ("study", "level", "perfect", "known", "drawn", "beta", "low", "high", "T", "e", "cv", "true", "estimated",
+            "first", "warned", "thin")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,13 @@ class Reader:
         """From methylated CpGs and those that stay (molecules × CpGs), and the chance of failure at each CpG."""
         known = (stays.mean(axis=0) - failure) / (1 - failure)
         return cls(float(methylated.mean()), float(known[FIRST].mean()), float(known.mean()), drawn)
+
+
+def flat_error():
+    """By how much CpG 1-4 fail more often than cytosines do on average, by `chain`."""
+    amplicon = Bench().amplicon
+    shape = failure_shape(amplicon.sequence.size, 2)
+    return float(shape[amplicon.offsets[FIRST]].mean() / shape[amplicon.other_offsets].mean() - 1)
 
 
 class Bench:
@@ -77,19 +86,33 @@ class Bench:
 
     def chain(self, name, tube, stream):
         """Calls of a library by `hpaxis.simulation.templates`, and what others read of it (`Reader`)."""
-        calls, drawn = simulate_calls(self.amplicon, self.panel, name, tube, stream())
-        # The same draws again: which template each read is a copy of.
+        calls, _ = simulate_calls(self.amplicon, self.panel, name, tube, stream())
+        return calls, self.chain_reader(name, tube, stream)
+
+    def chain_reader(self, _, tube, stream):
+        """`Reader` of a library by `chain`: the same draws again, for which template each read is a copy of."""
         rng = stream()
         stays, methylated = draw_templates(self.amplicon, tube, rng)
         _, chosen = draw_reads(stays, tube, rng)
+        drawn = float(methylated.mean())
         sites = self.amplicon.offsets
         shape = failure_shape(self.amplicon.sequence.size, tube.slope)
         failure = tube.non_conversion * shape[sites] / shape[self.amplicon.other_offsets].mean()
-        return calls, Reader.of(methylated[chosen], stays[chosen][:, sites], failure, drawn)
+        return Reader.of(methylated[chosen], stays[chosen][:, sites], failure, drawn)
 
     def copula(self, name, tube, stream):
         """The same by `hpaxis.simulation.reads`: gamma-distributed copies, a normal copula, even failures."""
-        sites = self.amplicon.offsets
+        (stays, copy_of, rng), truth = self._copies(name, tube, stream)
+        calls = calls_of(stays[copy_of], self.amplicon, self.panel, name, ERROR, rng)
+        return calls, self._copula_reader(stays, copy_of, truth, tube)
+
+    def copula_reader(self, name, tube, stream):
+        """`Reader` of a library by `copula`."""
+        (stays, copy_of, _), truth = self._copies(name, tube, stream)
+        return self._copula_reader(stays, copy_of, truth, tube)
+
+    def _copies(self, name, tube, stream):
+        """Templates, which each read is a copy of, and the generator; and the templates without failures and losses."""
         made = []
         for e, failed in ((tube.non_conversion, 0.002), (0.0, 0.0)):
             library = Library(name, tube.levels, own=tube.reads, templates=tube.templates, non_conversion=e,
@@ -98,29 +121,51 @@ class Bench:
             products, copy_of = amplify_templates(self.amplicon, [library], tube.templates, tube.reads,
                                                   Chemistry(amplification_cv=tube.copies_cv), rng)  # fmt: skip
             made.append((products == ord("C"), copy_of, rng))
-        (stays, copy_of, rng), (truth, *_) = made
-        calls = calls_of(stays[copy_of], self.amplicon, self.panel, name, ERROR, rng)
+        return made[0], made[1][0]
+
+    def _copula_reader(self, stays, copy_of, truth, tube):
+        sites = self.amplicon.offsets
         # Without failures and losses the same draws leave the cytosines that are methylated.
         # What failed as a whole is seen outside CpGs.
         sound = stays[:, self.amplicon.other_offsets].mean(axis=1) < 0.25
         seen = stays[copy_of][sound[copy_of]][:, sites]
         drawn = float(truth[:, sites].mean())
-        return calls, Reader.of(truth[copy_of][:, sites], seen, tube.non_conversion, drawn)
+        return Reader.of(truth[copy_of][:, sites], seen, tube.non_conversion, drawn)
 
 
-def measure(cell, studies):
+def draw_tube(bench, rng, i, cell):
+    """The i-th library of a study."""
+    simulator, templates, e = cell
+    differ = rng.lognormal(0, LIBRARIES_DIFFER) if simulator == "chain" else 1
+    return Tube(bench.levels(rng), templates, READS, clump=0.6, copies_cv=SPREADS[i % len(SPREADS)],
+                non_conversion=e * differ, slope=2, chimeras=0.02, error=ERROR)  # fmt: skip
+
+
+def measure_reach(cell):
+    """Errors of the two callers that know more, on libraries that nobody estimates: one row per library."""
+    bench, rows = Bench(), []
+    for i in range(REACH_LIBRARIES):
+        seed = (SEED, "reach", *cell, i)
+        tube = draw_tube(bench, random_stream(*seed), i, cell)
+        reader = getattr(bench, f"{cell[0]}_reader")("L", tube, partial(random_stream, *seed, "L"))
+        level = tube.levels.mean()
+        rows.append((cell[2], abs(reader.perfect - level), abs(reader.known - level)))
+    print("reach:", *cell, flush=True)
+    return pd.DataFrame(rows, columns=["e", "perfect", "known"])
+
+
+def measure(cell, studies, seed=SEED):
     """One row per library of one simulator, number of templates and rate of failure (`MEASURED`, fractions)."""
     simulator, templates, e = cell
+    first_seed = seed
     bench, rows = Bench(), []
     for study in range(studies):
-        seed = (SEED, simulator, templates, e, study)
+        seed = (first_seed, simulator, templates, e, study)
         rng = random_stream(*seed)
         calls, known = {}, {}
         for i in range(LIBRARIES):
             name = f"L{i:03d}"
-            tube = Tube(bench.levels(rng), templates, READS, clump=0.6, copies_cv=SPREADS[i % len(SPREADS)],
-                        non_conversion=e * (rng.lognormal(0, LIBRARIES_DIFFER) if simulator == "chain" else 1),
-                        slope=2, chimeras=0.02, error=ERROR)  # fmt: skip
+            tube = draw_tube(bench, rng, i, cell)
             calls[name], reader = getattr(bench, simulator)(name, tube, partial(random_stream, *seed, name))
             known[name] = tube, reader
         found = bench.estimate(calls)
@@ -130,7 +175,7 @@ def measure(cell, studies):
             first = found.calls[name]["beta_unclipped"].iloc[FIRST].mean() - reader.first
             reasons = row["reasons"] or ""
             row_of = [row[f"region_mean_beta{part}"] for part in ("", "_low", "_high")]
-            rows.append((tube.levels.mean(), reader.perfect, reader.known, reader.drawn, *row_of, templates, e,
+            rows.append((study, tube.levels.mean(), reader.perfect, reader.known, reader.drawn, *row_of, templates, e,
                          tube.copies_cv, templates / (1 + tube.copies_cv**2), row["template_copies"], first,
                          "variant" in reasons, "cannot be counted" in reasons))  # fmt: skip
     table = pd.DataFrame(rows, columns=list(MEASURED)).assign(simulator=simulator)
@@ -143,7 +188,7 @@ def measure_variants(kind, mean, studies=VARIANT_STUDIES):
     """How many of how many libraries with a variant are warned, and of those without: one row."""
     bench, with_it, without = Bench(), [], []
     for study in range(studies):
-        rng = random_stream(SEED, "variant", kind, mean, study)
+        rng = random_stream(SEED, "variants", kind, mean, study)
         calls = {}
         # CpGs differ, people in all of them alike and in each a little.
         profile = rng.gamma(20, mean / 20, bench.amplicon.offsets.size)
@@ -179,13 +224,16 @@ The 95 % interval holds the level of the DNA in **{coverage:.1f} %** of {n} libr
 Error against that of a perfect caller, which knows which CpGs of each read are methylated: mean absolute error {own:.3f} points, against {perfect:.3f}; {ratio:.2f}
 times as large. Errors are differences from the level of the DNA; which templates happened to reach PCR makes up the larger part of either. A CpG that
 failed looks like a methylated one, so no method can know on which templates the CpGs failed. How much of the distance that makes is what a third
-caller shows: it sees what stays unconverted, and knows how often each CpG fails.
+caller shows: it sees what stays unconverted, and is told how often each CpG fails. Nobody who has to learn that from the reads can expect to be closer; its
+distance from the perfect caller is of {reach} libraries for each e, that of hpaxis of {per_e}.
 
-| e | hpaxis / perfect caller | caller that knows e at each CpG / perfect caller | hpaxis / caller that knows e |
+| e | caller that knows e at each CpG / perfect caller | hpaxis / perfect caller | hpaxis / caller that knows e, same libraries |
 | --- | --: | --: | --: |
 {ratios}
 
-CpG 1-4, where `chain` fails most often: mean difference from the caller that knows e at each CpG, in points.
+CpG 1-4, where `chain` fails most often: mean difference from the caller that knows e at each CpG, in points, with its standard error over
+studies, since libraries of a study share one shape. Of e of 1 % there are {shape_studies} further studies of other seeds; without any correction for position the difference would be about
+{flat:.2f} points at e of 1 %.
 
 | e | 100 templates | 300 | 1,000 | 10,000 | all |
 | --- | --: | --: | --: | --: | --: |
@@ -194,7 +242,7 @@ CpG 1-4, where `chain` fails most often: mean difference from the caller that kn
 A study of 16 libraries of 100 templates, 59 of even copies, at e of 1 % has some 900 failures in all from which to estimate a shape, of which a fifth lie beside
 CpG 1-4: shapes that bend so little cannot be distinguished from flat ones, and are shrunk to flat.
 
-| simulator | templates | e, % | libraries | interval holds the level | holds the mean of the templates drawn | width | templates of even copies, true | estimated (median) | cannot be counted | error beside a perfect caller's | error of CpG 1-4 (± SE) |
+| simulator | templates | e, % | libraries | interval holds the level | holds the mean of the templates drawn | width | templates of even copies, true | estimated (median) | cannot be counted | error beside a perfect caller's | error of CpG 1-4 |
 | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |
 {rows}
 
@@ -216,8 +264,15 @@ around are methylated, so not at a few percent.
 """  # noqa: E501
 
 
-def write_page(rows, variants, path):
-    """Write the page from the rows of `measure` and of `measure_variants`."""
+def _per_study(cell):
+    """Mean error of CpG 1-4 and its standard error over studies, in points."""
+    means = 100 * cell.groupby(["T", "study"])["first"].mean()
+    within = means.groupby("T").var() / means.groupby("T").size()
+    return f"{means.mean():+.2f} ± {np.sqrt(within.mean() / len(within)):.2f}"
+
+
+def write_page(rows, shapes, reach, variants, path):
+    """Write the page from the rows of `measure`, also of further ``shapes``, `measure_reach` and `measure_variants`."""
     rows = rows.assign(**{f"holds_{n}": rows[n].between(rows["low"], rows["high"]) for n in ("level", "drawn")},
                        own=100 * (rows["beta"] - rows["level"]).abs(),
                        ideal=100 * (rows["perfect"] - rows["level"]).abs(),
@@ -234,10 +289,11 @@ def write_page(rows, variants, path):
     ratios, firsts = [], []
     for e, cell in rows.groupby("e"):
         own, ideal, informed = (cell[c].mean() for c in ("own", "ideal", "informed"))
-        ratios.append(f"| {100 * e:g} % | {own / ideal:.2f} | {informed / ideal:.2f} | {own / informed:.2f} |")
-        mine = cell[cell["simulator"] == "chain"]
-        parts_of = [*(part for _, part in mine.groupby("T")), mine]
-        cells = (f"{100 * c['first'].mean():+.2f} ± {100 * c['first'].sem():.2f}" for c in parts_of)
+        mine = reach[reach["e"] == e]
+        limit = f"{mine['known'].mean() / mine['perfect'].mean():.2f}" if len(mine) else f"{informed / ideal:.2f}"
+        ratios.append(f"| {100 * e:g} % | {limit} | {own / ideal:.2f} | {own / informed:.2f} |")
+        mine = pd.concat([cell[cell["simulator"] == "chain"], shapes[shapes["e"] == e]])
+        cells = (_per_study(part) for part in [*(part for _, part in mine.groupby("T")), mine])
         firsts.append(f"| {100 * e:g} % | {' | '.join(cells)} |")
     lines = []
     for (simulator, templates, e), cell in rows.groupby(["simulator", "T", "e"]):
@@ -246,7 +302,7 @@ def write_page(rows, variants, path):
             f"{100 * cell['holds_drawn'].mean():.0f} % | {100 * (cell['high'] - cell['low']).mean():.2f} | "
             f"{cell['true'].median():,.0f} | {cell['estimated'].median():,.0f} | {100 * cell['thin'].mean():.0f} % | "
             f"{cell['own'].mean() / cell['ideal'].mean():.2f} | "
-            f"{100 * cell['first'].mean():+.2f} ± {100 * cell['first'].sem():.2f} |"
+            f"{100 * cell['first'].mean():+.2f} |"
         )
     names = {"lacks_c": "C/T at the CpG's C", "lacks_g": "G/A at the CpG's G"}
     found = [
@@ -263,6 +319,10 @@ def write_page(rows, variants, path):
         parts="\n".join(parts),
         own=rows["own"].mean(),
         perfect=rows["ideal"].mean(),
+        reach=f"{len(reach) // reach['e'].nunique():,}",
+        per_e=len(rows) // rows["e"].nunique(),
+        shape_studies=len(shapes[["T", "study"]].drop_duplicates()),
+        flat=100 * SHAPE_E * flat_error(),
         ratio=rows["own"].mean() / rows["ideal"].mean(),
         ratios="\n".join(ratios),
         firsts="\n".join(firsts),
@@ -294,8 +354,12 @@ def main():
         kinds = [("lacks_g", 0.04), ("lacks_c", 0.6)]
         if given.rows:
             rows.to_csv(given.rows, sep="\t", index=False)
+        sloped = [("chain", templates, SHAPE_E) for templates in TEMPLATES]
+        shapes = pd.concat(pool.map(measure, sloped, [SHAPE_STUDIES] * len(sloped), [SEED + 1] * len(sloped)))
+        shapes["study"] += given.studies
+        reach = pd.concat(pool.map(measure_reach, cells), ignore_index=True)
         variants = list(pool.map(measure_variants, *zip(*kinds)))
-    write_page(rows, variants, given.out)
+    write_page(rows, shapes, reach, variants, given.out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How a pyrosequencer's levels keep their promises: simulated readings with a floor, and real titrations.
 
-usage: python benchmarks/pyrosequencing.py 25              (studies; prints the table of docs/methylation.md)
+usage: python benchmarks/pyrosequencing.py 100             (studies; prints the table of docs/methylation.md)
        python benchmarks/pyrosequencing.py DATA_FOLDER     (tables of Bock and others 2016: the public repository
                                                            epigen/methylation-biomarker-benchmark)
 """
@@ -86,7 +86,7 @@ def titrations(folder):
     at = band(mean / 100)
     sd = np.array([np.sqrt((difference[at == b] ** 2).mean() / 2) for b in range(4)])
     print("SD of a reading by band, points:", sd.round(2), "n", np.bincount(at, minlength=4))
-    columns = ("assay", "titration", "loci", "mixtures", "held, repeats' error", "held, with accuracy",
+    columns = ("assay", "titration", "loci", "mixtures", "held, repeats' error", "held, with accuracy (± SE)",
                "accuracy, SD at 50 %", "mean difference, points")  # fmt: skip
     print(f"| {' | '.join(columns)} |\n| {' | '.join('---' for _ in columns)} |")
     for assay in ASSAYS:
@@ -104,7 +104,9 @@ def titrations(folder):
                 reach = norm.ppf(0.975) ** 2 * v[mine] + t**2 * kappas[-1] * w[mine]
                 wide[mine] = np.abs(d[mine]) <= np.sqrt(reach)
             accuracy = 100 * np.sqrt(np.mean(kappas)) / 2
-            print(f"| {assay[-1]} | {title} | {len(d)} | {d.size} | {plain.mean():.2f} | {wide.mean():.2f} | "
+            chance = wide.mean(axis=1).std(ddof=1) / np.sqrt(len(wide))  # mixtures of a locus share its ends
+            print(f"| {assay[-1]} | {title} | {len(d)} | {d.size} | {plain.mean():.2f} | "
+                  f"{wide.mean():.2f} ± {chance:.2f} | "
                   f"{accuracy:.1f} | {100 * d.mean():+.2f} |")  # fmt: skip
 
 

@@ -14,6 +14,8 @@ LETTERS = np.frombuffer(b"ACTG", dtype=np.uint8)
 BYTE, BITS = 8, 64
 # `for_rows` keeps whole multiples of this many rows.
 REPEATED = 512
+# `column_counts` adds so many rows as words, a power of two, before it looks at single columns.
+ADDED = 32
 
 
 def padded(columns):
@@ -95,11 +97,31 @@ def last(words):
 
 def column_counts(words, columns):
     """How many rows have each column's flag set."""
-    total = np.zeros(columns, dtype=np.int64)
-    # A byte holds the sum of 255 rows, and bytes are summed many times faster than wider numbers.
-    for start in range(0, len(words), 255):
-        total += unpack(words[start : start + 255], columns).view(np.uint8).sum(axis=0, dtype=np.uint8)
-    return total
+    total = np.zeros(BITS * words.shape[1], dtype=np.int64)
+    spare = len(words) % ADDED
+    if spare:
+        total += unpack(words[len(words) - spare :], len(total)).sum(axis=0)
+    # Rows are added in pairs, all columns of a word at once: bit k of every sum is a plane of its own.
+    sums = [words[: len(words) - spare]]
+    while len(sums) <= ADDED.bit_length() - 1:
+        half, carry, added = len(sums[0]) // 2, None, []
+        for plane in sums:
+            one, two = plane[:half], plane[half:]
+            either, both = one ^ two, one & two
+            if carry is None:
+                added.append(either)
+                carry = both
+            else:
+                added.append(either ^ carry)
+                carry &= either
+                carry |= both
+        sums = [*added, carry]
+    for power, plane in enumerate(sums):
+        # A byte holds the sum of 255 rows, and bytes are summed many times faster than wider numbers.
+        for start in range(0, len(plane), 255):
+            part = unpack(plane[start : start + 255], len(total)).view(np.uint8).sum(axis=0, dtype=np.uint8)
+            total += part.astype(np.int64) << power
+    return total[:columns]
 
 
 @lru_cache(maxsize=64)

@@ -107,9 +107,7 @@ class Counted:
             return shares
         failure = max(self.correcting.value - self.error, 0.0)
         beyond = failure * (sum(w.T @ p.cpgs for w, p in zip(weights, self.seen)) - 1)
-        variance = failure**2 * sum(
-            np.einsum("is,ij,js->s", w, p.covariance, w) for w, p in zip(weights, self.seen)
-        )
+        variance = failure**2 * sum(np.einsum("is,ij,js->s", w, p.covariance, w) for w, p in zip(weights, self.seen))
         return shares.widened(np.clip(1 - shares.p, 0, 1) ** 2 * variance, confidence, beyond)
 
     def levels(self, weights, over, confidence):

@@ -1,11 +1,12 @@
 """CpGs of which an allele is lost, by the CpGs around: a heterozygous C>T halves what its neighbours lead to expect.
 
 Of n templates whose neighbours are methylated alike (a bin), k are methylated at the CpG. The panel's other libraries
-show how often that is, p; on the logit the library lies off them by what its own CpGs have in common, and each of its
-CpGs by a further amount of its own, of Student's t with four degrees of freedom and scale u: libraries differ, and
-tails are long. Where an allele is lost, templates are methylated with p / 2 (give or take what PCR does to the shares
-of the alleles), where both are, with hardly any. The gain is the log of how much likelier the counts then are, all
-bins together, averaged over the CpG's own amount and over what all other pairs of library and CpG say of u.
+show how often that is, p; on the logit the library lies off them by what its CpGs have in common, and each of its CpGs
+by a further amount of its own, of Student's t whose scale and degrees of freedom all other pairs of library and CpG
+tell. Where an allele is lost, p / 2 are methylated (give or take what PCR does to the shares of the
+alleles), where both are, hardly any. The gain is the log of how much likelier the counts then are; the chance is that
+of counts so low without a loss, from the weighted sum of methylated templates by the saddlepoint approximation of
+Lugannani and Rice (1980).
 """
 
 from __future__ import annotations
@@ -13,61 +14,80 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit, logsumexp
+from scipy.special import expit, logit, logsumexp, ndtr
 from scipy.stats import norm, t
 
-# Others' templates without which a bin says nothing.
-FEWEST_BESIDE = 15
-# Scales u that are thought of, equally likely on the logarithmic scale; nodes of the t and of an allele's share.
-SCALES = np.geomspace(0.05, 2.0, 10)
-NODES = np.arange(-8, 8.01, 0.5)
+# Others' templates without which a bin says nothing, and their share methylated below which halves are not seen; more
+# templates of a pair than these say nothing more.
+FEWEST_BESIDE, LEAST_SHARE, MOST_TEMPLATES = 15, 0.15, 400
+# Amounts by which a CpG may be off (logit), and the scales and degrees of freedom that are thought of.
+AMOUNTS = np.concatenate([np.arange(-8, -3, 0.25), np.arange(-3, 3.01, 0.1), np.arange(3.25, 8.01, 0.25)])
+SCALES, FREEDOM = np.geomspace(0.1, 2.0, 8), (8, 30)
+# What PCR makes of an allele's share of a half (SD).
 ALLELES = 0.08
-SHARES = 0.5 + ALLELES * np.arange(-2, 2.1)
+HALF = 0.5 + ALLELES * np.arange(-2, 2.1), np.array([0.054, 0.244, 0.404, 0.244, 0.054])
 # What failures of conversion leave of a CpG that both alleles lack.
 NOTHING = 0.02
 # A share that neither this nor half leads to expect has another cause, a tenth as likely beforehand.
 OTHER_CAUSE = np.log(0.1)
-ANY_SHARE = np.linspace(0.025, 0.975, 20)
+ANY = np.linspace(0.025, 0.975, 20), np.full(20, 0.05)
+# How many pairs may have lost an allele.
+COMMON = 0.005
 STEPS = 20
+# Pairs of library and CpG at once, for the sake of memory.
+BLOCK = 2000
 
 
 @dataclass(frozen=True)
 class LostAlleles:
-    """Libraries × CpGs: ``gain``, see above, minus infinity where another cause is likelier; ``templates`` judged,
-    those ``methylated`` and those ``expected`` to be."""
+    """Libraries × CpGs: ``gain``, see above, minus infinity where another cause is likelier or nothing is low.
+
+    ``chance``: of so few methylated templates without a loss; ``templates`` judged, those ``methylated`` and those
+    ``expected`` to be.
+    """
 
     gain: np.ndarray
+    chance: np.ndarray
     templates: np.ndarray
     methylated: np.ndarray
     expected: np.ndarray
 
 
-def lost_alleles(around: np.ndarray, judged: float) -> LostAlleles:
+def lost_alleles(around: np.ndarray, low: float) -> LostAlleles:
     """`LostAlleles` of the libraries of one amplicon.
 
     ``around``: libraries × 2 × CpGs × bins: templates, and those of them methylated at the CpG, by how their neighbours
-    are methylated; ``judged``: pairs with more than this part of what is expected are not looked at.
+    are methylated; ``low``: pairs with more than this part of what is expected are not looked at.
     """
     others = around.sum(axis=0) - around
-    used = others[:, 0] >= FEWEST_BESIDE
+    used = (others[:, 0] >= FEWEST_BESIDE) & (others[:, 1] >= LEAST_SHARE * others[:, 0])
     n, k = (np.where(used, around[:, i], 0.0) for i in (0, 1))
-    share = (others[:, 1] + 0.5) / (others[:, 0] + 1)
-    base = logit(share)
+    base = logit((others[:, 1] + 0.5) / (others[:, 0] + 1))
     base += _offsets(base, n, k)[:, None, None]
     expected = (n * expit(base)).sum(axis=2)
-    # What others' own numbers leave open.
-    information = np.where(used & (n > 0), others[:, 0] * share * (1 - share), 0).sum(axis=2)
-    pairs = np.argwhere(n.sum(axis=2) > 0)
-    gain = np.full(expected.shape, -np.inf)
-    if len(pairs):
-        at = tuple(pairs.T)
-        n_of, k_of, base_of, open_of = n[at], k[at], base[at], 1 / information[at]
-        none = np.array([_marginal(n_of, k_of, base_of, open_of, u, [1.0])[0] for u in SCALES])
-        scale = none.sum(axis=1, keepdims=True) - none
-        scale -= logsumexp(scale, axis=0)
-        low = k_of.sum(axis=1) <= judged * expected[at]
-        gain[tuple(pairs[low].T)] = _gains(n_of[low], k_of[low], base_of[low], open_of[low], scale[:, low], none[:, low])
-    return LostAlleles(gain, n.sum(axis=2), k.sum(axis=2), expected)
+    nothing = np.full(expected.shape, -np.inf), np.ones(expected.shape)
+    found = LostAlleles(*nothing, n.sum(axis=2), k.sum(axis=2), expected)
+    at = np.nonzero(found.templates > 0)
+    if not at[0].size:
+        return found
+    # As many templates as tell as much where p is not known for certain.
+    weight = others[:, 0][at] / np.maximum(n[at] + others[:, 0][at], 1e-9)
+    weight *= np.minimum(1.0, MOST_TEMPLATES / np.maximum((n[at] * weight).sum(axis=1), 1e-9))[:, None]
+    n, k, base = n[at] * weight, k[at] * weight, base[at]
+    none = np.concatenate([_marginal(n[i : i + BLOCK], k[i : i + BLOCK], base[i : i + BLOCK], 1.0)
+                           for i in range(0, len(n), BLOCK)])  # fmt: skip
+    rows = np.flatnonzero(found.methylated[at] <= low * expected[at])
+    # Where an allele is lost nothing is said of how much libraries differ.
+    seen = none.copy()
+    one = _over(n[rows], k[rows], base[rows], *HALF)
+    seen[rows] = np.logaddexp(none[rows] + np.log1p(-COMMON), one + np.log(COMMON))
+    unlike = seen.sum(axis=0) - seen
+    unlike = np.exp(unlike - logsumexp(unlike, axis=1, keepdims=True))
+    places = tuple(index[rows] for index in at)
+    n, k, base, none, unlike = (values[rows] for values in (n, k, base, none, unlike))
+    found.gain[places] = _gains(n, k, base, none, one, unlike)
+    found.chance[places] = _chances(n, k, base, unlike)
+    return found
 
 
 def _offsets(base, n, k):
@@ -80,29 +100,56 @@ def _offsets(base, n, k):
     return offset
 
 
-def _marginal(n, k, base, others, scale, shares):
-    """Log likelihood of pairs (pairs × bins) for each share of alleles that have the CpG: shares × pairs."""
-    weight = t.logpdf(NODES, 4)
-    weight -= logsumexp(weight)
-    off = np.sqrt(scale**2 + others)[:, None] * NODES
-    level = expit(base[:, None, :] + off[:, :, None])
-    found = np.empty((len(shares), len(n)))
-    for i, share in enumerate(shares):
-        part = np.clip(share * level, 1e-6, 1 - 1e-6)
-        log = (k[:, None] * np.log(part) + (n - k)[:, None] * np.log1p(-part)).sum(axis=2)
-        found[i] = logsumexp(log + weight, axis=1)
-    return found
+def _unlike_weights():
+    """Chance of each amount for each scale and number of degrees of freedom: amounts × pairs of them."""
+    step = np.gradient(AMOUNTS)
+    weights = [t.pdf(AMOUNTS / scale, df) * step for scale in SCALES for df in FREEDOM]
+    return np.array([w / w.sum() for w in weights]).T
 
 
-def _gains(n, k, base, others, scale, none):
-    """Gain of each pair; ``scale``: log chance of each u, scales × pairs; ``none``: log likelihood without a loss."""
-    half = norm.logpdf(SHARES, 0.5, ALLELES)
-    half -= logsumexp(half)
-    lost, any_share = [], []
-    for u in SCALES:
-        lost.append(logsumexp(_marginal(n, k, base, others, u, SHARES) + half[:, None], axis=0))
-        any_share.append(logsumexp(_marginal(n, k, base, others, u, ANY_SHARE), axis=0) - np.log(len(ANY_SHARE)))
-    without, one, other = (logsumexp(scale + np.array(x), axis=0) for x in (none, lost, any_share))
+WEIGHTS = _unlike_weights()
+
+
+def _marginal(n, k, base, share):
+    """Log likelihood of pairs (pairs × bins) where ``share`` of alleles have the CpG: pairs × `WEIGHTS`' columns."""
+    level = np.clip(share * expit(base[:, None, :] + AMOUNTS[:, None]), 1e-6, 1 - 1e-6)
+    log = (k[:, None] * np.log(level) + (n - k)[:, None] * np.log1p(-level)).sum(axis=2)
+    most = log.max(axis=1, keepdims=True)
+    return most + np.log(np.exp(log - most) @ WEIGHTS + 1e-300)
+
+
+def _over(n, k, base, shares, weights):
+    """Log likelihood, averaged over the share of alleles that have the CpG: pairs × `WEIGHTS`' columns."""
+    return logsumexp([_marginal(n, k, base, s) + np.log(w) for s, w in zip(shares, weights)], axis=0)
+
+
+def _gains(n, k, base, none, one, unlike):
+    """Gain of each pair; ``none``, ``one``: log likelihood without a loss and with that of one allele."""
+    without, half, other = (
+        logsumexp(part + np.log(unlike + 1e-300), axis=1) for part in (none, one, _over(n, k, base, *ANY))
+    )
     both = (k * np.log(NOTHING) + (n - k) * np.log1p(-NOTHING)).sum(axis=1)
-    best = np.maximum(one, both)
+    best = np.maximum(half, both)
     return np.where(best - other > OTHER_CAUSE, best - without, -np.inf)
+
+
+def _chances(n, k, base, unlike):
+    """Chance of a weighted sum of methylated templates so low without a loss; bins weigh as they tell of one."""
+    level = expit(base[:, None, :] + AMOUNTS[:, None])
+    middle = expit(base)
+    weight = np.log(2) - np.log1p(-middle) + np.log1p(-middle / 2)
+    n, weight = n[:, None], weight[:, None]
+    shown = (weight[:, 0] * k).sum(axis=1)[:, None]
+    # The saddlepoint, by Newton's method; beyond ±30 every template is or is not methylated.
+    point = np.zeros((len(k), len(AMOUNTS)))
+    for _ in range(STEPS):
+        tilted = expit(np.clip(logit(np.clip(level, 1e-12, 1 - 1e-12)) + weight * point[..., None], -500, 500))
+        mean, spread = (n * weight * tilted).sum(axis=2), (n * weight**2 * tilted * (1 - tilted)).sum(axis=2)
+        point = np.clip(point + np.clip((shown - mean) / np.maximum(spread, 1e-9), -1, 1), -30, 30)
+    cumulant = (n * np.log1p(level * np.expm1(weight * point[..., None]))).sum(axis=2)
+    root = np.sign(point) * np.sqrt(np.maximum(2 * (point * shown - cumulant), 0))
+    scaled = point * np.sqrt(np.maximum(spread, 1e-12))
+    near = (np.abs(root) < 1e-3) | (np.abs(scaled) < 1e-3)
+    root, scaled = (np.where(near, 1.0, values) for values in (root, scaled))
+    tail = np.where(near, 0.5, np.clip(ndtr(root) + norm.pdf(root) * (1 / root - 1 / scaled), 0, 1))
+    return ((tail @ WEIGHTS) * unlike).sum(axis=1)
