@@ -4,6 +4,7 @@ Truth comes from `hpaxis.simulation.templates`, which shares no assumption with 
 are log-normal, failures differ by molecule and place, and PCR makes chimeras.
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from hpaxis.methylation.counting.calls import count_library
 from hpaxis.methylation.levels.completion import Completion
-from hpaxis.methylation.levels.intact import copy_reasons, pair_reasons
+from hpaxis.methylation.levels.intact import copied_reasons, copy_reasons, pair_reasons, same_molecules
 from hpaxis.methylation.levels.libraries import estimate_study
 from hpaxis.methylation.levels.profile import SiteCounts, fit_profile, site_factors
 from hpaxis.methylation.levels.templates import (
@@ -195,6 +196,30 @@ def test_discordant_pairs_undeclared_umis_stretches_and_clones_are_told():
     assert [rank for rank, _ in told] == ["warn", "warn"]
     assert "2.9 % of the molecules keep a stretch" in told[0][1] and "25 % of the molecules share" in told[1][1]
     assert copy_reasons(sample({"stretches": 3, "clone_molecules": 20, "clone_compared": 1000})) == []
+
+
+def test_an_input_that_the_molecules_contradict_is_not_used():
+    """Some 570 templates of even copies; an input in the wrong unit holds 60."""
+    rng = np.random.default_rng(9)
+    counts = [site_counts(Tube(levels(rng), 600, 1500, copies_cv=0.2, non_conversion=0.02), rng) for _ in range(3)]
+    profile = fit_profile(counts, OTHERS, AMPLICON.offsets, AMPLICON.sequence.size)
+    barcode = Barcode(counts[0], *site_factors(profile, counts, 0))
+    alone = count_templates([barcode], np.nan, np.nan, 0.95)
+    wrong = count_templates([barcode], 20.0, 60.0, 0.95)
+    right = count_templates([barcode], 500.0, 1500.0, 0.95)
+    assert wrong.held == 60 and wrong.source == "reads" and wrong.effective == alone.effective
+    assert right.held is None and right.source == "reads and input" and 300 < right.effective < 1000
+
+
+def test_a_shuffled_copy_of_a_library_fails_with_its_original():
+    rng = np.random.default_rng(10)
+    tube = Tube(levels(rng, 0.1), 500, 400)
+    tables = {name: simulate_calls(AMPLICON, PANEL, name, tube, np.random.default_rng(seed))[0]
+              for name, seed in (("A", 1), ("B", 1), ("C", 2))}  # fmt: skip
+    assert same_molecules(tables) == {"A": ["B"], "B": ["A"]}
+    assert copied_reasons(["B"])[0][0] == "fail" and copied_reasons(None) == []
+    few = {name: replace(table, patterns=table.patterns.head(20)) for name, table in tables.items()}
+    assert same_molecules(few) == {}
 
 
 def test_reads_that_end_early_are_corrected_by_the_shape_at_the_sites_they_show():

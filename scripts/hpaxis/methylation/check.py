@@ -27,6 +27,8 @@ FILES = {"amplicon": ("fastq_1", "fastq_2"), "counts": ("counts",), "pyrosequenc
 MANY_LIBRARIES = ("counts", "export", "levels")
 # What bcl2fastq and BCL Convert call a lane in the name of a file.
 LANE = re.compile(r"_L00\d_")
+# Fewer copies of the genome than this give no library.
+FEWEST_COPIES = 15
 # Two libraries never begin with as many reads of the same names and bases.
 FIRST_READS = 8
 
@@ -76,6 +78,10 @@ def check_sheets(study):
                 "participant_id",
                 row.participant_id,
             )
+        copies = row.input_ng * study.config["methylation"]["copies_per_ng"]
+        if 0 < copies < FEWEST_COPIES and row.kind != "no_template":
+            what = f"holds {copies:.2g} copies of the genome: is it in micrograms?"
+            add(what, "give nanograms, or NA where the input is not known", "input_ng", f"{row.input_ng:g}")
         if row.kind == "standard" and row.row in fractions:
             what = "looks like a fraction: no standard of the study is above 1 %"
             add(what, "give percent: 25 for a quarter", "expected_percent", f"{row.expected_percent:g}")

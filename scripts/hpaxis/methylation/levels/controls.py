@@ -1,4 +1,4 @@
-"""Controls that are not what the sheet says: exchanged, or so poor that nothing can be corrected by them."""
+"""Controls, and columns of counts, that are not what the sheet says: exchanged, or of no use."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation.levels import estimate
-from hpaxis.methylation.levels.measured import Measured, mean_of
+from hpaxis.methylation.levels.measured import Measured, level, mean_of
 from hpaxis.settings import MethylationSettings
 
 # A control on the wrong side of this is another one; a panel whose 100 % controls lose this share has none.
 HALF, MOST_LOST = 0.5, 0.2
+# A library of counts of which most are methylated, where the study's others lie on the other side as far from a half.
+FEWEST_LIBRARIES, FURTHER = 3, 0.5
 
 
 def exchanged_controls(group: list[Measured], settings: MethylationSettings) -> dict[str, str]:
@@ -43,3 +45,31 @@ def control_faults(sample: Measured, over: estimate.Rate, faults: dict[str, str]
         what = f"100 % controls of the panel lose {100 * over.value:.3g} % of their methylation"
         return [("fail", f"{what}: levels cannot be corrected by them")]
     return []
+
+
+def levels_of_study(group: list[Measured], over: estimate.Rate, settings: MethylationSettings) -> dict[str, float]:
+    """library_id → mean level of its CpGs, of a panel's study libraries that came as counts."""
+    found = {}
+    for sample in group:
+        if sample.row.kind == "study" and getattr(sample.row, "assay", None) == "counts":
+            used = sample.usable(settings) & ~sample.excluded
+            if used.any():
+                found[sample.row.library_id] = float(level(sample, used, over, settings).beta[0])
+    return found
+
+
+def exchanged_columns(sample: Measured, levels: dict[str, float]) -> list[tuple[str, str]]:
+    """A warning where counts look as if methylated and unmethylated were exchanged: (verdict, reason).
+
+    ``levels``: from `levels_of_study`.
+    """
+    mine = levels.get(sample.row.library_id)
+    others = [value for library, value in levels.items() if library != sample.row.library_id]
+    if mine is None or mine <= HALF:
+        return []
+    seen = f"{100 * mine:.3g} % of its counts are methylated"
+    low = len(others) >= FEWEST_LIBRARIES and float(np.median(others)) < HALF
+    if low and abs(1 - mine - np.median(others)) < FURTHER * abs(mine - np.median(others)):
+        what = f"{seen}, of the study's other libraries {100 * np.median(others):.3g} %"
+        return [("warn", f"{what}: columns methylated and unmethylated may be exchanged")]
+    return [] if low else [("pass", f"{seen}: if that is not what is known of the region, its columns are exchanged")]

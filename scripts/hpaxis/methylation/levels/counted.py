@@ -232,6 +232,12 @@ class Counted:
         # Where most CpGs are not read, those of the deepest one.
         number = summary["median_depth"] or max(m.total for m in self.parts)
         counted, molecules = self.counted, f"{number:,.0f} molecules"
+        if counted.held is not None:
+            what = (
+                f"input_ng holds {counted.held:.3g} templates at most, but these {molecules} stand for some "
+                f"{rounded(counted.low)} to {rounded(counted.high)}: is it in nanograms? It is not used"
+            )
+            return [("warn", what)]
         if counted.source == "unknown":
             if self.row.kind != "study":
                 return []

@@ -1,4 +1,4 @@
-"""Whether a library is what the sheet says: mates of one molecule, no undeclared UMI, no stretch, no clone."""
+"""Whether a library is what the sheet says: its own reads, mates of one molecule, no hidden UMI, stretch or clone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,31 @@ DISCORDANT_WARN, DISCORDANT_FAIL = 0.05, 0.25
 LEAST_LEAD, LEAD_SHARE, LEAD_LETTERS = 4, 0.5, 2.5
 STRETCHES_WARN = 0.01
 CLONE_SHARE, CLONE_COMPARED = 0.1, 100
+# Two libraries never have as many kinds of molecules, each read as often, in common.
+FEWEST_KINDS = 30
+
+
+def same_molecules(tables: dict) -> dict[str, list[str]]:
+    """library_id → the other libraries that have the same molecules, each read as often: copies, in whatever order.
+
+    ``tables``: library_id → `calls.LibraryCalls`.
+    """
+    groups: dict = {}
+    for library, table in tables.items():
+        if len(table.patterns) >= FEWEST_KINDS:
+            # In the order of `calls.patterns_table`, which is not that of the reads.
+            kinds = pd.util.hash_pandas_object(table.patterns, index=False).to_numpy().tobytes()
+            groups.setdefault(kinds, []).append(library)
+    alike = [group for group in groups.values() if len(group) > 1]
+    return {library: [other for other in group if other != library] for group in alike for library in group}
+
+
+def copied_reasons(others: list[str] | None) -> list[tuple[str, str]]:
+    """A library that fails since it has the molecules of others: (verdict, reason)."""
+    if not others:
+        return []
+    what = f"its molecules are those of {', '.join(others)}, each read as often: one file under two names"
+    return [("fail", f"{what}; give each library its own reads")]
 
 
 def pair_reasons(sample) -> list[tuple[str, str]]:

@@ -9,11 +9,12 @@ from hpaxis.methylation.levels import estimate
 from hpaxis.methylation.levels.bias import COLUMNS as CALIBRATION_COLUMNS
 from hpaxis.methylation.levels.completion import Completion
 from hpaxis.methylation.levels.contexts import CONTEXT_COLUMNS
-from hpaxis.methylation.levels.controls import control_faults, exchanged_controls
+from hpaxis.methylation.levels.controls import control_faults, exchanged_columns, exchanged_controls, levels_of_study
 from hpaxis.methylation.levels.counted import read_sample, spike_over_conversion
 from hpaxis.methylation.levels.crosstalk import carry_over, find_leaks
 from hpaxis.methylation.levels.dropout import dropout_notes, suspected_variants
 from hpaxis.methylation.levels.indices import index_rows, participants
+from hpaxis.methylation.levels.intact import copied_reasons, same_molecules
 from hpaxis.methylation.levels.limits import LIMIT_COLUMNS, limit_rows, note_undetected
 from hpaxis.methylation.levels.measured import Measured, corrected, level, mean_of
 from hpaxis.methylation.levels.pooling import draw_conversion
@@ -102,7 +103,7 @@ def estimate_study(
     samples, crosstalk = find_leaks(samples, typical, settings)
     samples, full = carry_over(samples, settings.confidence)
     samples = draw_conversion(samples)
-    known = warnings or {}
+    known, copied = warnings or {}, same_molecules(tables)
     found = {i: [*known.get(i, []), *dropout_notes(s, suspected)] for s in samples for i in [s.row.library_id]}
     calls, library_rows, by_index, limits, curve_rows, standard_rows = {}, [], [], [], [], []
     for (name, assay), group in _groups(panels, [*samples, *others]).items():
@@ -115,6 +116,7 @@ def estimate_study(
         curve_rows, standard_rows = curve_rows + rows, standard_rows + points
         group, summaries = [replace(s, curves=curves) for s in group], []
         calls |= {s.row.library_id: _calls(s, over, settings) for s in group}
+        typical_level = levels_of_study(group, over, settings)
         completion = Completion.of({s.row.library_id: calls[s.row.library_id] for s in group if s.row.kind == "study"})
         for sample in group:
             library = sample.row.library_id
@@ -122,7 +124,8 @@ def estimate_study(
             if library in full:
                 row["fully_methylated"], row["fully_methylated_expected"] = full[library]
             doubts = [*found.get(library, ()), *control_faults(sample, over, faults)]
-            doubts += completion.doubts(sample, settings)
+            doubts += completion.doubts(sample, settings) + copied_reasons(copied.get(library))
+            doubts += exchanged_columns(sample, typical_level)
             row["verdict"], row["reasons"] = verdict(sample, row, over, typical, settings, doubts)
             summaries.append(row)
             if sample.row.kind == "study":

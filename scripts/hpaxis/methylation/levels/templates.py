@@ -23,12 +23,8 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import gammaln, logsumexp, ndtr, ndtri, xlogy
 
-<<<<<<< HEAD
-from hpaxis.methylation.levels.profile import SiteCounts, fit_profile, flat_profile, site_factors
-from hpaxis.settings import MethylationSettings
-=======
 from hpaxis.methylation.levels.profile import Seen, SiteCounts, fit_profile, flat_profile, site_factors
->>>>>>> 0a5e823 (Non-conversion of a library whose reads end early is that of the sites it shows: the study's shape is taken relative to them)
+from hpaxis.settings import MethylationSettings
 
 # Templates that are thought of, where nothing is known of the input: equally likely on the logarithmic scale.
 FEWEST, MOST = 15, 300_000
@@ -43,6 +39,8 @@ RATES = np.array([0.5, 0.7, 1.0, 1.4, 2.0])
 MOST_JUMPS, BINS = 40, 20
 # What reaches PCR of an input, as a factor of what is expected: standard deviation of its logarithm.
 INPUT_SD = 0.7
+# The input is contradicted where so few templates as it holds are less likely than this by the molecules alone.
+CONTRADICTED = 1e-3
 # A likelihood that tells factors of less than this apart is no longer thin.
 THIN = 10.0
 
@@ -54,7 +52,8 @@ class TemplateCount:
     ``effective``: 1 / mean of q, with limits ``low`` and ``high``; ``source``: ``reads``, ``reads and input``,
     ``input``, ``UMIs`` or ``unknown``; ``thin``: whether the failures of conversion are too few to say much;
     ``chances``: values of q and how likely each is (2 × values), None where q is taken as known; ``middle``: templates
-    that are as likely fewer as more, None where they are taken as known.
+    that are as likely fewer as more, None where they are taken as known; ``held``: templates that the input can hold,
+    where the molecules contradict it, which then says nothing.
     """
 
     effective: float
@@ -64,6 +63,7 @@ class TemplateCount:
     thin: bool = False
     chances: np.ndarray | None = None
     middle: float | None = None
+    held: float | None = None
 
     def reach(self, molecules: float, confidence: float) -> float:
         """By what a normal quantile is multiplied where a variance of ``molecules`` is that of the mean q.
@@ -103,13 +103,14 @@ def count_templates(barcodes: list[Barcode], expected: float, most: float, confi
     known = np.isfinite(expected) and expected > 0
     if not barcodes and not known:
         return UNKNOWN
-    prior = np.zeros(len(GRID))
-    if known:
-        prior = -0.5 * (np.log(GRID / expected) / INPUT_SD) ** 2
-        prior = np.where(max(most, GRID[0]) >= GRID, prior, -np.inf)
-    log = prior[:, None, None] + np.log(SPREAD_WEIGHTS)[:, None] + np.zeros(len(RATES))
+    log = np.log(SPREAD_WEIGHTS)[:, None] + np.zeros((len(GRID), 1, len(RATES)))
     for barcode in barcodes:
         log = log + _log_likelihood(barcode)
+    within = max(most, GRID[0]) >= GRID
+    contradicted = known and bool(barcodes) and logsumexp(log[within]) - logsumexp(log) < np.log(CONTRADICTED)
+    if known and not contradicted:
+        prior = np.where(within, -0.5 * (np.log(GRID / expected) / INPUT_SD) ** 2, -np.inf)
+        log = log + prior[:, None, None]
     posterior = np.exp(log - logsumexp(log)).sum(axis=2)
     q = (1 + SPREADS**2) / GRID[:, None]
     mean = float((posterior * q).sum())
@@ -119,9 +120,10 @@ def count_templates(barcodes: list[Barcode], expected: float, most: float, confi
     high, middle, low = (
         1 / float(q.ravel()[order][min(np.searchsorted(share, p), share.size - 1)]) for p in (tail, 0.5, 1 - tail)
     )
-    source = "reads and input" if known and barcodes else "input" if known else "reads"
+    source = "reads" if not known or contradicted else "reads and input" if barcodes else "input"
     thin = bool(barcodes) and high / low > THIN**2
-    return TemplateCount(1 / mean, low, high, source, thin, _binned(q.ravel(), posterior.ravel()), middle)
+    return TemplateCount(1 / mean, low, high, source, thin, _binned(q.ravel(), posterior.ravel()), middle,
+                         most if contradicted else None)  # fmt: skip
 
 
 def _binned(q, weight):
@@ -265,13 +267,8 @@ def sequencing_error(reads) -> float:
     return float(wrong) / float(bases)
 
 
-<<<<<<< HEAD
 def count_study(rows: list, panels: dict, tables: dict, settings: MethylationSettings) -> tuple[dict, dict]:
-    """Profiles of every panel and templates of every library.
-=======
-def count_study(rows: list, panels: dict, tables: dict, settings: dict) -> tuple[dict, dict]:
     """What every library sees of its panel's profiles, and its templates.
->>>>>>> 0a5e823 (Non-conversion of a library whose reads end early is that of the sites it shows: the study's shape is taken relative to them)
 
     ``rows``: of the libraries sheet; ``tables``: library_id → `calls.LibraryCalls`. Returns library_id → amplicon →
     `profile.Seen`, and library_id → `TemplateCount`.
@@ -335,13 +332,8 @@ def _library_templates(row, tables, barcodes, settings):
     families = umi_families(tables.reads.iloc[0])
     if families is not None:
         return TemplateCount(float(families), float(families), float(families), "UMIs")
-<<<<<<< HEAD
     most = float(row.input_ng) * settings.copies_per_ng
-    found = barcodes.get(row.library_id, [])
-=======
-    most = float(row.input_ng) * settings["copies_per_ng"]
     found = list(barcodes.get(row.library_id, {}).values())
->>>>>>> 0a5e823 (Non-conversion of a library whose reads end early is that of the sites it shows: the study's shape is taken relative to them)
     if not found:
         return known_input(most * settings.template_recovery, settings.amplification_cv)
     return count_templates(found, most * settings.template_recovery, most, settings.confidence)
