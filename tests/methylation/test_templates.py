@@ -13,6 +13,7 @@ import pytest
 
 from hpaxis.methylation.counting.calls import count_library
 from hpaxis.methylation.levels.completion import Completion
+from hpaxis.methylation.levels.controls import exchanged_columns
 from hpaxis.methylation.levels.intact import copied_reasons, copy_reasons, pair_reasons, same_molecules
 from hpaxis.methylation.levels.libraries import estimate_study
 from hpaxis.methylation.levels.profile import SiteCounts, fit_profile, site_factors
@@ -267,3 +268,15 @@ def test_exchanged_controls_fail_the_panel_and_no_level_is_absurd():
     assert table.loc["S1", "region_mean_beta"] == pytest.approx(0.05, abs=0.01)
     assert found.indices["region_mean_beta"].isna().all()
     assert (found.limits["lod"].dropna() < 1).all()
+
+
+def test_a_library_of_counts_with_exchanged_columns_is_reported():
+    sample = SimpleNamespace(row=SimpleNamespace(library_id="A"))
+    others = {"B": 0.03, "C": 0.05, "D": 0.02}
+    assert "97 % of its counts are methylated" in exchanged_columns(sample, others | {"A": 0.97})[0][1]
+    assert exchanged_columns(sample, others | {"A": 0.97})[0][0] == "warn"
+    assert exchanged_columns(sample, others | {"A": 0.04}) == [] == exchanged_columns(sample, others)
+    # 60 % among 3 % is another tissue, or another sample, but no exchange.
+    assert exchanged_columns(sample, others | {"A": 0.6}) == []
+    every = exchanged_columns(sample, {"A": 0.97, "B": 0.96, "C": 0.98, "D": 0.95})
+    assert every[0][0] == "pass" and "its columns are exchanged" in every[0][1]
