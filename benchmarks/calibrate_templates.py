@@ -25,9 +25,9 @@ SIMULATORS = ("chain", "copula")
 TEMPLATES, FAILURES = (100, 300, 1000, 10_000), (0.0005, 0.003, 0.01, 0.03)
 SPREADS, LIBRARIES, READS, SEED, ERROR = (0.3, 0.7, 1.0, 1.3), 16, 1700, 1, 1e-3
 # Variants: studies of libraries of 100 templates, every second one heterozygous at a CpG.
-VARIANT_TEMPLATES, VARIANT_STUDIES = 100, 8
+VARIANT_TEMPLATES, VARIANT_STUDIES = 100, 6
 # Studies for the error at CpG 1-4, where a study's libraries share one shape; libraries for what callers can reach.
-SHAPE_E, SHAPE_STUDIES, REACH_LIBRARIES = 0.01, 5, 60
+SHAPE_E, SHAPE_STUDIES, REACH_LIBRARIES = 0.01, 3, 40
 # How failure of conversion differs between the libraries of a study by `chain` (SD of its logarithm); by `copula` not.
 LIBRARIES_DIFFER = 0.2
 FIRST = slice(0, 4)

@@ -78,7 +78,7 @@ def check_sheets(study):
                 "participant_id",
                 row.participant_id,
             )
-        copies = row.input_ng * study.config["methylation"]["copies_per_ng"]
+        copies = row.input_ng * study.config.methylation.copies_per_ng
         if 0 < copies < FEWEST_COPIES and row.kind != "no_template":
             what = f"holds {copies:.2g} copies of the genome: is it in micrograms?"
             add(what, "give nanograms, or NA where the input is not known", "input_ng", f"{row.input_ng:g}")

@@ -20,9 +20,9 @@ APART, LEAST_SHARE, LEAST_GAIN = 0.4, 0.1, 10
 FEWEST, FEWEST_CPGS = 100, 8
 # Neighbours of a CpG: those beside it count once, those beyond them half.
 WEIGHTS, BINS = (1.0, 0.5), 8
-# A suspected CpG: at most this part of the templates expected are methylated, the log of how much likelier that is if
-# an allele is lost is this, and without a loss so few are rarer than this (see `neighbours`).
-PART, GAIN, RARE = 0.75, 4.0, 1e-3
+# A suspected CpG: at most this part of the templates expected are methylated; the loss of an allele is so much likelier
+# (log); and without a loss so few are this rare at any of the library's CpGs of which some are expected.
+PART, GAIN, RARE, FEWEST_EXPECTED = 0.75, 4.0, 0.01, 5.0
 CHANCE = 1e-4
 # A CpG that molecules lack: so large a share of them, where errors give hardly any.
 LACKING, ERRORS, FEWEST_TEMPLATES = 0.15, 0.02, 8
@@ -98,7 +98,8 @@ def suspected_variants(samples):
                 rows += _lacking(name, ids, part, lost, copies)
             for ids, lost in zip(ids_of, found):
                 n, m, expected = (values[place] for values in (lost.templates, lost.methylated, lost.expected))
-                for i in np.flatnonzero((lost.gain[place] > GAIN) & (lost.chance[place] < RARE)):
+                rare = RARE / max(np.count_nonzero(expected >= FEWEST_EXPECTED), 1)
+                for i in np.flatnonzero((lost.gain[place] > GAIN) & (lost.chance[place] < rare)):
                     rows.append((name, ids[i], "neighbours", round(n[i] * copies), round(m[i] * copies), m[i] / n[i],
                                  expected[i] / n[i], np.nan, np.nan))  # fmt: skip
     table = pd.DataFrame(rows, columns=list(COLUMNS))

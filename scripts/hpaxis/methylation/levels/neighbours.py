@@ -2,9 +2,9 @@
 
 Of n templates whose neighbours are methylated alike (a bin), k are methylated at the CpG. The panel's other libraries
 show how often that is, p; on the logit the library lies off them by what its CpGs have in common, and each of its CpGs
-by a further amount of its own, of Student's t whose scale and degrees of freedom all other pairs of library and CpG
-tell. Where an allele is lost, p / 2 are methylated (give or take what PCR does to the shares of the
-alleles), where both are, hardly any. The gain is the log of how much likelier the counts then are; the chance is that
+by a further amount of its own, normal with a standard deviation that all other pairs of library and CpG tell. Where an
+allele is lost, p / 2 are methylated (give or take what PCR does to the shares of the alleles), where both are, hardly
+any. The gain is the log of how much likelier the counts then are; the chance is that
 of counts so low without a loss, from the weighted sum of methylated templates by the saddlepoint approximation of
 Lugannani and Rice (1980).
 """
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, logit, logsumexp, ndtr
-from scipy.stats import norm, t
+from scipy.stats import norm
 
 # Others' templates without which a bin says nothing, and their share methylated below which halves are not seen; more
 # templates of a pair than these say nothing more.
 FEWEST_BESIDE, LEAST_SHARE, MOST_TEMPLATES = 15, 0.15, 400
-# Amounts by which a CpG may be off (logit), and the scales and degrees of freedom that are thought of.
+# Amounts by which a CpG may be off (logit), and the standard deviations that are thought of.
 AMOUNTS = np.concatenate([np.arange(-8, -3, 0.25), np.arange(-3, 3.01, 0.1), np.arange(3.25, 8.01, 0.25)])
-SCALES, FREEDOM = np.geomspace(0.1, 2.0, 8), (8, 30)
+SCALES = np.geomspace(0.1, 2.0, 8)
 # What PCR makes of an allele's share of a half (SD).
 ALLELES = 0.08
 HALF = 0.5 + ALLELES * np.arange(-2, 2.1), np.array([0.054, 0.244, 0.404, 0.244, 0.054])
@@ -101,9 +101,8 @@ def _offsets(base, n, k):
 
 
 def _unlike_weights():
-    """Chance of each amount for each scale and number of degrees of freedom: amounts × pairs of them."""
-    step = np.gradient(AMOUNTS)
-    weights = [t.pdf(AMOUNTS / scale, df) * step for scale in SCALES for df in FREEDOM]
+    """Chance of each amount for each scale: amounts × scales."""
+    weights = [norm.pdf(AMOUNTS, 0, scale) * np.gradient(AMOUNTS) for scale in SCALES]
     return np.array([w / w.sum() for w in weights]).T
 
 
