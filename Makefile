@@ -23,7 +23,6 @@ test: $(VENV)/.test  ## lint and the whole test suite, with coverage where tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/mypy
 	$(PYTEST) -m "not long" --cov --cov-report=term
 	$(PYTEST) -m long
 

@@ -1,6 +1,12 @@
 """One row of a table, as a type."""
 
-from typing import Any, Protocol
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Row(Protocol):
@@ -8,3 +14,8 @@ class Row(Protocol):
 
     def __getattr__(self, name: str, /) -> Any:
         """Return the value in a column."""
+
+
+def rows_of(table: pd.DataFrame) -> Iterator[Row]:
+    """Return the rows of a table; what a column holds is not checked, which saves mypy the many types of a cell."""
+    return table.itertuples()

@@ -20,6 +20,7 @@ from hpaxis.cohort.columns import (
 )
 from hpaxis.cohort.timepoints import shared_plates, with_baseline
 from hpaxis.problems import InputError, Problem
+from hpaxis.rows import rows_of
 from hpaxis.settings import CohortSettings
 
 PLATE_FAILED = "hair plate failed quality"
@@ -131,7 +132,7 @@ def _series(
         raise InputError(Problem("cortisol/saliva_series.tsv", "would pool platforms", remedy, value=", ".join(found)))
     timepoints = {timepoint, settings.baseline}
     rows, lines = [], sheet.set_index("saliva_id")["row"]
-    for row in tubes.itertuples():
+    for row in rows_of(tubes):
         reason = row.reason if isinstance(row.reason, str) and row.reason else "NA"
         if row.timepoint not in timepoints:
             status, reason = "left out", f"timepoint {row.timepoint} is not the analysis timepoint {timepoint}"
@@ -227,7 +228,7 @@ def _saliva(
         return pd.DataFrame(columns=columns).astype({"participant_id": "str"}), _audit([])
     verdict = quality.set_index("library_id")
     audit = []
-    for row in libraries.itertuples():
+    for row in rows_of(libraries):
         outcome = verdict.loc[row.library_id] if row.library_id in verdict.index else None
         if row.kind != "study":
             status, reason = "control", f"{row.kind}: used for correction and quality, not joined"
@@ -265,7 +266,7 @@ def _cortisol(
     _check_platforms(wide[wide["timepoint"] == timepoint], settings)
     audit, used = [], []
     measured = set(samples["hair_id"])
-    for row in hair.itertuples():
+    for row in rows_of(hair):
         if row.hair_id not in measured:
             reason = "on no plate"
             audit.append(("hair", row.row, row.hair_id, row.participant_id, "left out", reason))
@@ -276,7 +277,7 @@ def _cortisol(
             at_time = at_time[at_time["platform"] == settings.platform]
         good = at_time[at_time["cortisol_pg_per_mg"].notna() | (at_time["censored"].fillna("none") != "none")]
         nearest = good[good["segment_from_cm"] == good["segment_from_cm"].min()]
-        for row in group.itertuples():
+        for row in rows_of(group):
             if row.hair_id in set(nearest["hair_id"]):
                 status, reason = (
                     "used",
@@ -392,7 +393,7 @@ def _left_out(
 def _participant_audit(participants: pd.DataFrame, left: pd.DataFrame) -> pd.DataFrame:
     merged = participants.merge(left, on="participant_id")
     rows = []
-    for row in merged.itertuples():
+    for row in rows_of(merged):
         steps = (getattr(row, step, "") for step in ("saliva", "methylation", "hair", "cortisol", "tubes", "series"))
         reasons = [r for r in steps if r]
         reason = "; ".join(reasons) if reasons else "NA"
@@ -411,7 +412,7 @@ def _plate_audit(plates: pd.DataFrame, samples: pd.DataFrame | None) -> pd.DataF
     why = "failed quality (cortisol.failed_plates is leave_out)"
     return _audit([
         ("plates", r.row, r.plate_id, None, *(("left out", why) if r.plate_id in lost else ("used", "NA")))
-        for r in plates.itertuples()
+        for r in rows_of(plates)
     ])  # fmt: skip
 
 

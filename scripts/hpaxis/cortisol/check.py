@@ -16,10 +16,10 @@ from hpaxis.cortisol.finished import UNUSUAL_REMEDY, outside_usual, read_finishe
 from hpaxis.cortisol.inputs import extracts, read_plate, unknown_hair
 from hpaxis.cortisol.kits import Kit, kit_named, read_kits
 from hpaxis.problems import InputError, Problem, closest
+from hpaxis.rows import Row, rows_of
 from hpaxis.settings import CortisolSettings
 
 if TYPE_CHECKING:
-    from hpaxis.rows import Row
     from hpaxis.study.checked import Elsewhere
     from hpaxis.study.study import Study
 
@@ -42,7 +42,7 @@ def _check_saliva(study: Study) -> list[Problem]:
     if len(minutes) and 0 < minutes.max() <= 24 and (minutes % 1 > 0).any():
         what = f"lies between {minutes.min():g} and {minutes.max():g}, with fractions"
         problems.append(Problem(path, what, "give minutes; these are probably hours", None, "minutes"))
-    for row in table.itertuples():
+    for row in rows_of(table):
         if pd.notna(row.participant_id) and row.participant_id not in people:
             remedy = f"add the participant or correct the id{closest(row.participant_id, people)}"
             problems.append(
@@ -71,7 +71,7 @@ def _check_hair(study: Study) -> list[Problem]:
     path, table = study.config.sheets.hair, study.hair
     people = set(study.participants["participant_id"])
     problems = []
-    for row in table.itertuples():
+    for row in rows_of(table):
         if pd.notna(row.participant_id) and row.participant_id not in people:
             remedy = f"add the participant or correct the id{closest(row.participant_id, people)}"
             problems.append(
@@ -120,7 +120,7 @@ def _check_plates(study: Study) -> list[Problem]:
         kits = read_kits(study.config.cortisol.kits)
     except InputError as error:
         return [*problems, *error.problems]
-    for row in study.plates.itertuples():
+    for row in rows_of(study.plates):
         for column in ("date", "expiry"):
             value = getattr(row, column)
             if isinstance(value, str) and not _is_day(value):
@@ -152,7 +152,7 @@ def check_files(study: Study, elsewhere: Elsewhere, checked: object = None) -> l
         kits = read_kits(study.config.cortisol.kits)
     except InputError:
         kits = None  # said already; each plate is then left out
-    for row in study.plates.itertuples():
+    for row in rows_of(study.plates):
         names = [n for n in (row.reader_file, row.layout_file) if pd.notna(n) and not elsewhere.holds(n)]
         absent = [n for n in names if not os.path.isfile(n)]
         for name in absent:

@@ -11,11 +11,11 @@ from hpaxis.cortisol.kits import Kit, kit_named
 from hpaxis.cortisol.layout import read_layout
 from hpaxis.cortisol.readers import choose_read, read_reader_file
 from hpaxis.problems import InputError, Problem, closest, raise_if_any
+from hpaxis.rows import Row, rows_of
 from hpaxis.settings import CortisolSettings
 
 if TYPE_CHECKING:
     from hpaxis.cortisol.readers.cells import PlateRead
-    from hpaxis.rows import Row
 
 DECLARED = {"standard": ("std", "standard", "cal"), "blank": ("blk", "blank"), "nsb": ("nsb",), "b0": ("b0", "zero")}
 
@@ -164,7 +164,7 @@ def _declared_otherwise(read: PlateRead, layout: pd.DataFrame, path: str, layout
     ratio = merged.loc[(merged["role"] == "standard") & (merged["concentration"] > 0), ["nominal", "concentration"]]
     factor = (ratio["nominal"] / ratio["concentration"]).median()
     different = []
-    for row in merged.itertuples():
+    for row in rows_of(merged):
         said = _declared_role(row.name)
         zero = said == "standard" and row.role == "b0" and not row.concentration > 0
         if said is not None and said != row.role and not zero and not {said, row.role} <= {"blank", "nsb"}:

@@ -72,7 +72,7 @@ class Kit:
         return self.method == "finished"
 
 
-def read_kits(path: Path | None = None) -> dict[str, Kit]:
+def read_kits(path: str | Path | None = None) -> dict[str, Kit]:
     """Read a kit table (the shipped one by default) as a dict of `Kit`.
 
     Raises `InputError` for an unknown column or word, and for standards that are no list of numbers.

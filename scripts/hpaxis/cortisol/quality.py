@@ -13,12 +13,12 @@ from scipy import stats
 
 from hpaxis.cortisol.assay import CURVE_COLUMNS, cv_percent, disagreement
 from hpaxis.cortisol.curve import CurveError, fit_curve
+from hpaxis.rows import Row, rows_of
 from hpaxis.settings import CortisolSettings
 
 if TYPE_CHECKING:
     from hpaxis.cortisol.curve import Variance
     from hpaxis.cortisol.plate import PlateResult
-    from hpaxis.rows import Row
 
 COLUMNS = ("plate_id", "check", "subject", "value", "limit", "verdict", "reason", "remedy", "wells")
 RERUN_COLUMNS = ("plate_id", "role", "sample", "wells", "concentration", "cv_percent", "reason", "action")
@@ -161,7 +161,7 @@ def _masked(result: PlateResult) -> list[tuple[float | str | None, ...]]:
     """Wells that the layout masks, each with its reason; a mask without consequences still has to be reported."""
     masked = result.wells[result.wells["mask"].notna()]
     rows = []
-    for row in masked.itertuples():
+    for row in rows_of(masked):
         # The report shows this line, so it names no hair sample.
         named = f" {row.sample}" if row.role in ("standard", "control") and isinstance(row.sample, str) else ""
         reason = f"well {row.well} ({row.role}{named}) is masked by hand: {row.mask}"
@@ -196,7 +196,7 @@ def _extraction_blanks(result: PlateResult) -> list[tuple[float | str | None, ..
     """An extract of no hair should hold nothing that can be distinguished from B0."""
     estimates, lod = result.estimates, result.summary["lod"].iloc[0]
     rows = []
-    for row in estimates[estimates["role"] == "extraction_blank"].itertuples():
+    for row in rows_of(estimates[estimates["role"] == "extraction_blank"]):
         remedy = "look for carry-over, dirty tubes or cross-reacting residue; "
         if row.censored == "above":
             high, what = True, "lies above the highest standard: it cannot be subtracted"
@@ -219,7 +219,7 @@ def rerun_table(result: PlateResult, settings: CortisolSettings, state: str | No
     """
     state = _verdict_of(result, settings, None)[0] if state is None else state
     table = _reasons(result, settings)
-    again, rows = [], list(table.itertuples())
+    again, rows = [], list(rows_of(table))
     # A name may be absent (extracts of no hair): those of one role are one group, after the others.
     keys = [(row.role, not isinstance(row.sample, str), str(row.sample)) for row in rows]
     for key in sorted(set(keys)):
@@ -272,7 +272,7 @@ def _reasons(result: PlateResult, settings: CortisolSettings) -> pd.DataFrame:
     """The estimates of a plate with, for each, why it is to be run again and what to do."""
     table = result.estimates.copy()
     reasons, actions = [], []
-    for row in table.itertuples():
+    for row in rows_of(table):
         mine = _row_reasons(row, row.flags.split(";"), settings)
         reasons.append([why for why, _ in mine])
         actions.append([what for _, what in mine])
@@ -308,7 +308,7 @@ def with_ranges(estimates: pd.DataFrame, ranges: pd.DataFrame | None) -> pd.Data
 
     ``ranges``: DataFrame control, low, high of the plate's lot, or None; names are compared without regard to case.
     """
-    given = {} if ranges is None else {r.control.lower(): (r.low, r.high) for r in ranges.itertuples()}
+    given = {} if ranges is None else {r.control.lower(): (r.low, r.high) for r in rows_of(ranges)}
     named = estimates["sample"].where(estimates["role"] == "control").fillna("").str.lower()
     low, high = ([given.get(name, (np.nan, np.nan))[end] for name in named] for end in (0, 1))
     return estimates.assign(range_low=np.array(low, dtype=float), range_high=np.array(high, dtype=float))
@@ -337,7 +337,7 @@ def control_table(estimates: pd.DataFrame, settings: CortisolSettings) -> pd.Dat
     controls["concentration"] = controls["concentration"] * controls["dilution"].fillna(1)
     for (kit, name), group in controls.groupby(["kit", "sample"], sort=True):
         values = group["concentration"]
-        for row in group.sort_values("plate_id").itertuples():
+        for row in rows_of(group.sort_values("plate_id")):
             others = values.drop(row.Index).dropna()
             z = p = np.nan
             if len(others) >= MINIMUM_PLATES - 1 and others.std() > 0:
@@ -431,7 +431,7 @@ def _curve(result: PlateResult, settings: CortisolSettings) -> list[tuple[float 
     rows = []
     share = len(off) / len(levels)
     state = "fail" if share > FAILED_LEVELS else ("warn" if len(off) else "pass")
-    listed = ", ".join(f"{r.concentration:g} ({r.recovery_percent:.0f} %)" for r in off.itertuples())
+    listed = ", ".join(f"{r.concentration:g} ({r.recovery_percent:.0f} %)" for r in rows_of(off))
     rows.append(_row(
         "standard_recovery", None, 100 * (1 - share), 100 * (1 - FAILED_LEVELS), state,
         f"standards read back outside {low:g}-{high:g} %: {listed}",
@@ -534,7 +534,7 @@ def _controls(
     low, high = settings.recovery_low_percent, settings.recovery_high_percent
     rows = []
     controls = with_ranges(result.estimates[result.estimates["role"] == "control"], ranges)
-    for row in controls.itertuples():
+    for row in rows_of(controls):
         found = row.concentration * (1 if np.isnan(row.dilution) else row.dilution)
         recovery = 100 * found / row.nominal if row.nominal > 0 else np.nan
         state, reason = _control_verdict(row, recovery, np.nan, settings)
@@ -555,7 +555,7 @@ def _spikes(result: PlateResult, settings: CortisolSettings) -> list[tuple[float
     """Recovery of what was added to a sample: (spiked - unspiked) / added."""
     low, high = settings.recovery_low_percent, settings.recovery_high_percent
     estimates, rows = result.estimates, []
-    for row in estimates[estimates["role"] == "spiked"].itertuples():
+    for row in rows_of(estimates[estimates["role"] == "spiked"]):
         same = estimates[(estimates["role"] == "sample") & (estimates["sample"] == row.sample)]
         same = same[same["dilution"].fillna(1) == (1 if np.isnan(row.dilution) else row.dilution)]
         recovery = np.nan
@@ -661,7 +661,7 @@ def _duplicates(result: PlateResult, settings: CortisolSettings) -> list[tuple[f
     warn, rerun = settings.duplicate_cv_warn_percent, settings.duplicate_cv_rerun_percent
     samples = result.estimates[(result.estimates["role"] == "sample") & (result.estimates["censored"] == "none")]
     rows = []
-    for row in samples[samples["cv_percent"] > warn].itertuples():
+    for row in rows_of(samples[samples["cv_percent"] > warn]):
         again = row.cv_percent > rerun
         rows.append(_row(
             "duplicate_cv", row.sample, row.cv_percent, rerun if again else warn, "warn",

@@ -461,7 +461,7 @@ def extraction_blanks(estimates: pd.DataFrame, plates: pd.DataFrame) -> dict[Any
     found = {}
     here = estimates[estimates["role"] == "extraction_blank"]
     for plate_id, group in here.groupby("plate_id", sort=True):
-        plate = plates.loc[plate_id]
+        plate = plates.loc[str(plate_id)]
         measured = group[(group["censored"] == "none") & group["concentration"].notna()]
         above = group["censored"] == "above"
         beyond = above & ~group["sample"].isin(measured["sample"])

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hpaxis.methylation.panels.panel import Panel
+from hpaxis.rows import rows_of
 from hpaxis.simulation.reads import random_stream
 from hpaxis.tables import whole_file, write_table
 
@@ -43,7 +44,7 @@ def simulate_readings(
     """
     known = levels.pivot(index="library_id", columns="cpg_id", values="level")
     rows = []
-    for tube in tubes.itertuples():
+    for tube in rows_of(tubes):
         for assay, cpgs in assays.items():
             true = np.append(known.loc[tube.library_id, cpgs].to_numpy(float), 0.0)
             seen = true * (1 - tube.over_conversion) + (1 - true) * tube.non_conversion

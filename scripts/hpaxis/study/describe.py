@@ -9,6 +9,7 @@ import pandas as pd
 from hpaxis.cortisol.finished import read_finished
 from hpaxis.cortisol.kits import read_kits
 from hpaxis.report.numbers import plural
+from hpaxis.rows import rows_of
 from hpaxis.study.study import SHEETS, Study
 
 # Factors by which a number in another unit differs: months and years, a decimal point, percent, g and mg.
@@ -54,7 +55,7 @@ def _finished(study: Study) -> list[str]:
     """Return finished cortisol values far from the others, and hair samples without a value where all are finished."""
     settings, values, every = study.config.cortisol, [], True
     kits = read_kits(settings.kits)
-    for row in study.plates.itertuples():
+    for row in rows_of(study.plates):
         kit = kits.get(row.kit)
         if kit is None or not kit.finished or not Path(row.reader_file).is_file():
             every = False
