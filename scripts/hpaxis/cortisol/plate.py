@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 # Of the settings, what a plate's limits need; the config's defaults.
-LIMITS = {"lloq_cv_max_percent": 20.0, "binding_low_percent": None, "binding_high_percent": None}
+LIMITS = CortisolSettings({"lloq_cv_max_percent": 20.0, "binding_low_percent": None, "binding_high_percent": None})
 MEASURED = ("control", "pool", "sample", "spiked", "extraction_blank")  # roles whose concentration is asked for
 ESTIMATE_COLUMNS = (
     "plate_id", "kit", "unit", "role", "sample", "dilution", "nominal", "wells", "n_wells", "response",
