@@ -123,7 +123,7 @@ def _two_units(values: pd.Series) -> tuple[pd.Index, float, str] | None:
     """Return (the smaller group, by what factor, and how it differs) where positive values are in two groups.
 
     A gap is wider than any within a group and at least twofold, and the medians differ by a factor of `FACTORS`, to
-    within a quarter.
+    within 60 % (medians of few values differ by chance).
     """
     known = values[values > 0].sort_values()
     steps = [b / a for a, b in pairwise(known)]
@@ -131,7 +131,7 @@ def _two_units(values: pd.Series) -> tuple[pd.Index, float, str] | None:
         return None
     at = int(np.argmax(steps)) + 1
     ratio = float(known.iloc[at:].median() / known.iloc[:at].median())
-    close = [factor for factor in FACTORS if abs(np.log(ratio / factor)) < np.log(1.25)]
+    close = [factor for factor in FACTORS if abs(np.log(ratio / factor)) < np.log(1.6)]
     if not close or sorted(steps)[-2] ** 2 > max(steps):
         return None
     factor = min(close, key=lambda factor: abs(np.log(ratio / factor)))
