@@ -15,6 +15,10 @@ def test_fixed(value, digits, text):
     assert numbers.fixed(value, digits) == text
 
 
+def test_degrees_of_freedom_are_whole_or_have_one_decimal():
+    assert [numbers.degrees(v) for v in (34.0, 5.325, float("nan"))] == ["34", "5.3", numbers.MISSING]
+
+
 def test_infinite_numbers_have_a_sign():
     assert (numbers.fixed(math.inf), numbers.fixed(-math.inf)) == ("∞", "−∞")
 
