@@ -1,6 +1,9 @@
 """A model's coefficients, slopes and fit as one table in APA layout, as text cells, HTML, LaTeX or Word."""
 
+from __future__ import annotations
+
 import zipfile
+from collections.abc import Mapping
 from io import BytesIO
 
 import great_tables as gt
@@ -11,7 +14,7 @@ from docx import Document
 COLUMNS = ["Term", "b", "SE", "CI", "t", "df", "p"]
 
 
-def apa_files(tables, title):
+def apa_files(tables: Mapping[str, pd.DataFrame], title: str) -> dict[str, str | bytes]:
     """Return the table of a model as the content of a file in each layout: tsv, html, tex (text) and docx (bytes).
 
     ``tables`` are the model's, by name. The numbers are those of the fit that is reported, with its covariance: where
@@ -35,7 +38,7 @@ def apa_files(tables, title):
     }
 
 
-def reported(tables):
+def reported(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.Series | None, pd.DataFrame, pd.DataFrame]:
     """Return ``(method, slopes, differences)`` of the fit that is reported; method is a row of sensitivity, or None."""
     slopes, differences = tables["slopes"], tables["slope_differences"]
     rows = tables.get("sensitivity")
@@ -52,7 +55,9 @@ def reported(tables):
     return rows.iloc[0], slopes, differences
 
 
-def apa_table(coefficients, slopes, slope_differences, alpha=0.05):
+def apa_table(
+    coefficients: pd.DataFrame, slopes: pd.DataFrame, slope_differences: pd.DataFrame, alpha: float = 0.05
+) -> pd.DataFrame:
     """Return the table as text: coefficients, then simple slopes and their differences, one row each.
 
     The inputs are the model's tables; of the coefficients the model's own covariance is shown. Columns: part,
@@ -75,7 +80,7 @@ def apa_table(coefficients, slopes, slope_differences, alpha=0.05):
     return pd.DataFrame(rows, columns=["part", *COLUMNS]).rename(columns={"CI": interval})
 
 
-def apa_note(fit, kind):
+def apa_note(fit: pd.DataFrame, kind: str) -> str:
     """Return the note under the table: N, R2, the rise by the interaction, and Wald F with the table's covariance."""
     s = fit.set_index("statistic")
     omnibus, interaction = s.loc["wald_omnibus"], s.loc["wald_interaction"]
@@ -87,7 +92,7 @@ def apa_note(fit, kind):
     )
 
 
-def other_note(fit, method, kind):
+def other_note(fit: pd.DataFrame, method: pd.Series, kind: str) -> str:
     """Return the note of a table whose numbers are not those of complete cases; ``method``: its row of sensitivity."""
     s = fit.set_index("statistic")
     return (
@@ -96,12 +101,12 @@ def other_note(fit, method, kind):
     )
 
 
-def _who(s):
+def _who(s: pd.DataFrame) -> str:
     groups = [f"n = {int(v)} {k[2:-1]}" for k, v in s["value"].items() if k.startswith("n[")]
     return f"N = {int(s.loc['n', 'value'])}{' (' + ', '.join(groups) + ')' if groups else ''}."
 
 
-def apa_docx(table, title, note):
+def apa_docx(table: pd.DataFrame | None, title: str, note: str) -> bytes:
     """Return the table as the bytes of a Word file; the same table gives the same bytes. Without a table, the title."""
     document = Document()
     document.core_properties.author = "hpaxis"
@@ -129,12 +134,12 @@ def apa_docx(table, title, note):
     return fixed.getvalue()
 
 
-def apa_html(table, title, note):
+def apa_html(table: pd.DataFrame, title: str, note: str) -> str:
     """Return the table as an HTML fragment."""
     return _styled(table, title, note).as_raw_html()
 
 
-def apa_latex(table, title, note):
+def apa_latex(table: pd.DataFrame, title: str, note: str) -> str:
     """Return the table as LaTeX."""
     text = _styled(table, title, note).as_latex()
     for sign, command in (("−", "$-$"), ("²", "$^2$"), ("Δ", "$\\Delta$")):
@@ -142,7 +147,7 @@ def apa_latex(table, title, note):
     return text
 
 
-def _styled(table, title, note):
+def _styled(table: pd.DataFrame, title: str, note: str) -> gt.GT:
     numbers = [c for c in table.columns if c not in ("part", "Term")]
     return (
         gt.GT(table, rowname_col="Term", groupname_col="part", id="apa")
@@ -152,14 +157,14 @@ def _styled(table, title, note):
     )
 
 
-def _cells(row):
+def _cells(row: pd.Series) -> tuple[str, ...]:
     interval = f"[{_number(row['low'])}, {_number(row['high'])}]"
     df = float(row["df"])
     degrees = f"{df:.0f}" if df % 1 == 0 else f"{df:.1f}"
     return _number(row["estimate"]), _number(row["se"]), interval, _number(row["t"]), degrees, _p(row["p"])
 
 
-def _number(value):
+def _number(value: float) -> str:
     """Two decimals, three significant digits where that shows nothing; a true minus sign."""
     text = f"{value:.2f}" if abs(value) >= 0.095 or value == 0 else np.format_float_positional(
         float(f"{value:.2g}"), trim="-"
@@ -167,15 +172,15 @@ def _number(value):
     return text.replace("-", "−")
 
 
-def _bounded(value, digits=2):
+def _bounded(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}".replace("0.", ".", 1)
 
 
-def _p(value):
+def _p(value: float) -> str:
     return "< .001" if value < 0.001 else _bounded(value, 3)
 
 
-def _f(row):
+def _f(row: pd.Series) -> str:
     if np.isnan(row["value"]):
         return f"not tested: too few clusters for {int(row['df1'])} coefficients"
     p = _p(row["p"])
@@ -183,6 +188,6 @@ def _f(row):
     return f"F({int(row['df1'])}, {df2}) = {row['value']:.2f}, p {p if p.startswith('<') else '= ' + p}"
 
 
-def _place(value, at):
+def _place(value: object, at: object) -> str:
     """The arm, or how a moderator value was chosen with the value; a table read back has it as text."""
     return str(value) if str(at) == str(value) else f"{at} ({_number(float(value))})"

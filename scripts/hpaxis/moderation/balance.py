@@ -1,5 +1,9 @@
 """Is the predictor itself an effect of the moderator? Asked before any moderation is read (T to M)."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -7,10 +11,13 @@ from scipy import stats
 from hpaxis.moderation.covariance import covariance
 from hpaxis.moderation.linear import STATISTICS, contrast_table, least_squares
 
+if TYPE_CHECKING:
+    from hpaxis.moderation.design import Design
+
 COLUMNS = ["comparison", "n", "mean", "sd", *STATISTICS, "test", "covariance", "sided"]
 
 
-def predictor_table(design, kind="HC3"):
+def predictor_table(design: Design, kind: str = "HC3") -> pd.DataFrame:
     """Return the test of the predictor on the moderator: T to M.
 
     With arms: a row each arm (n, mean, sd), a row each pair (difference of means with covariance ``kind``), a

@@ -1,10 +1,19 @@
 """Many fits at once in numpy: new outcomes on one design, or new designs, with the model's covariance."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpaxis.moderation.covariance import cr2_scores, hc_weights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hpaxis.moderation.design import Design
 
 # Cross products in the basis have a mean eigenvalue near 1: above this determinant none of them is near zero.
 CERTAIN = 1e-10
@@ -30,7 +39,7 @@ class Studentiser:
     scores: np.ndarray | None = None
     member: np.ndarray | None = None
 
-    def __call__(self, Y):
+    def __call__(self, Y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return ``(b, V)`` for outcomes ``Y`` (N, n): contrasts (N, q) and their covariance (N, q, q)."""
         Y = Y * self.root
         b = Y @ self.influence.T
@@ -44,7 +53,9 @@ class Studentiser:
         return b, (np.square(E) @ self.variance).reshape(-1, q, q)
 
 
-def studentiser(design, kind, columns=None, C=None):
+def studentiser(
+    design: Design, kind: str, columns: Sequence[int] | None = None, C: NDArray[np.float64] | None = None
+) -> Studentiser:
     """Return the `Studentiser` of a design's ``columns``, or of contrasts ``C`` (q, k), under covariance ``kind``."""
     X, _ = design.weighted
     n, k = X.shape
@@ -66,7 +77,7 @@ def studentiser(design, kind, columns=None, C=None):
     return Studentiser(kind, design.root, influence, basis, C @ bread @ C.T, n - k, **parts)
 
 
-def t_and_f(b, V):
+def t_and_f(b: NDArray[np.float64], V: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return ``(t, F)``: t of each coefficient (N, q) and the Wald F of all of them (N,)."""
     t = b / np.sqrt(np.einsum("Nqq->Nq", V))
     if b.shape[1] == 1:
@@ -74,7 +85,9 @@ def t_and_f(b, V):
     return t, np.einsum("Nq,Nq->N", b, np.linalg.solve(V, b[..., None])[..., 0]) / b.shape[1]
 
 
-def weighted_coefficients(X, y, counts):
+def weighted_coefficients(
+    X: NDArray[np.float64], y: NDArray[np.float64], counts: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return coefficients (N, k) of fits with row ``counts`` (N, n): bootstrap draws without copying rows.
 
     A draw whose rows cannot carry the model gives NaN.
@@ -94,7 +107,7 @@ def weighted_coefficients(X, y, counts):
     return np.linalg.solve(R, b.T).T
 
 
-def weighted_fits(X, y, counts):
+def weighted_fits(X: NDArray[np.float64], y: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return coefficients (N, k) of fits on designs ``X`` (N, n, k) with row ``counts`` (N, n); NaN where singular."""
     weighted = np.swapaxes(X * counts[:, :, None], 1, 2)
     XtX, Xty = weighted @ X, weighted @ y
@@ -108,7 +121,9 @@ def weighted_fits(X, y, counts):
     return b
 
 
-def many_designs(X, y, kind):
+def many_designs(
+    X: NDArray[np.float64], y: NDArray[np.float64], kind: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return ``(b, V)`` of fits on designs ``X`` (N, n, k) and outcomes ``y`` (n,) or (N, n); not for CR2."""
     y = np.broadcast_to(y, X.shape[:2])
     XtX = np.swapaxes(X, 1, 2) @ X

@@ -1,5 +1,9 @@
 """An outcome known only to lie beyond a limit: Tobit regression (Tobin, 1958), in Olsen's (1978) parameters."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy import stats
 
@@ -8,8 +12,13 @@ from hpaxis.moderation.linear import LinearFit
 from hpaxis.moderation.resample import left_out_counts, units
 from hpaxis.problems import InputError, Problem
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-def fit_tobit(design, side, kind="HC3"):
+    from hpaxis.moderation.design import Design
+
+
+def fit_tobit(design: Design, side: NDArray[np.int64], kind: str = "HC3") -> LinearFit:
     """Return the `LinearFit` of a censored regression.
 
     ``design.y`` holds the value, or the limit where ``side`` (n,) is -1 (below) or 1 (above); 0 is a value. The
@@ -37,7 +46,13 @@ def fit_tobit(design, side, kind="HC3"):
     return LinearFit(design, beta, design.y - design.X @ beta, np.zeros(design.n), cov)
 
 
-def _maximum(X, y, side, counts, start=None):
+def _maximum(
+    X: NDArray[np.float64],
+    y: NDArray[np.float64],
+    side: NDArray[np.int64],
+    counts: NDArray[np.float64],
+    start: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return ``(theta, information)`` at the maximum, theta = (beta / sigma, 1 / sigma), by Newton's method."""
     k = X.shape[1]
     if start is None:
@@ -64,7 +79,9 @@ def _maximum(X, y, side, counts, start=None):
     return theta, _log_likelihood(W, side, counts, theta)[2]
 
 
-def _log_likelihood(W, side, counts, theta):
+def _log_likelihood(
+    W: NDArray[np.float64], side: NDArray[np.int64], counts: NDArray[np.float64], theta: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
     """Log likelihood, gradient and information in Olsen's parameters; W = (X, -y), W theta = -residual."""
     r = W @ theta
     exact, g = side == 0, theta[-1]

@@ -5,11 +5,19 @@ Novick (1968); here from the standard errors of both ends. Error in the baseline
 regression calibration corrects it (Carroll, Ruppert, Stefanski & Crainiceanu, 2006).
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pandas as pd
 
 from hpaxis.moderation.covariance import covariance
 from hpaxis.moderation.linear import STATISTICS, contrast_table, least_squares
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 COLUMNS = [
     "measure", "quantity", "arm", "n", "estimate", "sd", *STATISTICS[1:], "reliability", "correlation", "note",
@@ -63,13 +71,23 @@ def has_baseline(data: pd.DataFrame, measure: str) -> bool:
     return {f"{measure}_baseline", f"{measure}_change"} <= set(data.columns)
 
 
-def _levels(column):
+def _levels(column: pd.Series) -> list[Any]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return [c for c in column.cat.categories if (column == c).any()]
     return sorted(column.unique(), key=str)
 
 
-def _differences(arm, arms, y, extra, title, kind, alpha, root, clusters):
+def _differences(
+    arm: NDArray[np.object_],
+    arms: Sequence[Any],
+    y: NDArray[np.float64],
+    extra: NDArray[np.float64] | None,
+    title: str,
+    kind: str,
+    alpha: float,
+    root: NDArray[np.float64],
+    clusters: np.ndarray | None,
+) -> list[dict[str, Any]]:
     codes = np.column_stack([(arm == a).astype(float) for a in arms[1:]])
     X = np.column_stack([np.ones(len(y)), codes, *([] if extra is None else [extra])]) * root[:, None]
     beta, residuals = least_squares(X, y * root)
@@ -88,11 +106,20 @@ def _differences(arm, arms, y, extra, title, kind, alpha, root, clusters):
     ]
 
 
-def _note(kind, root):
+def _note(kind: str, root: NDArray[np.float64]) -> str:
     return kind if (root == 1).all() else f"{kind}, weighted"
 
 
-def _between_plates(rows, change, moderator, arms, kind, alpha, root, clusters):
+def _between_plates(
+    rows: pd.DataFrame,
+    change: str,
+    moderator: str,
+    arms: Sequence[Any],
+    kind: str,
+    alpha: float,
+    root: NDArray[np.float64],
+    clusters: np.ndarray | None,
+) -> list[dict[str, Any]]:
     """How far changes across plates differ from changes on one plate, given the arm, where both are three at least."""
     if "methylation_plates" not in rows or rows["methylation_plates"].isna().any():
         return []
@@ -110,14 +137,14 @@ def _between_plates(rows, change, moderator, arms, kind, alpha, root, clusters):
              "note": f"{_note(kind, root)}, given the arm"}]  # fmt: skip
 
 
-def _reliability(rows, name):
+def _reliability(rows: pd.DataFrame, name: str) -> float:
     error = f"{name}_se"
     if error not in rows or not np.isfinite(rows[error].astype(float)).all():
         return np.nan
     return float(1 - (rows[error].astype(float) ** 2).mean() / rows[name].var(ddof=1))
 
 
-def _plates(rows):
+def _plates(rows: pd.DataFrame) -> str:
     if "methylation_plates" not in rows or rows["methylation_plates"].isna().all():
         return "plates of the two timepoints not known"
     counts = rows["methylation_plates"].value_counts()

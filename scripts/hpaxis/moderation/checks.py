@@ -1,5 +1,10 @@
 """Checks of a model's entry in the config: on names when the workflow is planned, on data before a fit."""
 
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 from hpaxis.moderation.covariance import cluster_problems
 from hpaxis.moderation.design import (
     MINIMUM_PER_ARM,
@@ -13,17 +18,22 @@ from hpaxis.moderation.entries import entry_columns, model_rows, scaled_name, sp
 from hpaxis.problems import Problem, closest
 from hpaxis.schemas import load, with_defaults
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpaxis.settings import ModerationSettings
+
 
 def check_model(
-    name,
-    entry,
-    columns=None,
-    arms=(),
-    table=None,
-    config_file="config",
-    minimum_per_arm=MINIMUM_PER_ARM,
-    types=None,
-):
+    name: str,
+    entry: Mapping[str, Any],
+    columns: Collection[str] | None = None,
+    arms: Sequence[str] = (),
+    table: pd.DataFrame | None = None,
+    config_file: str = "config",
+    minimum_per_arm: int = MINIMUM_PER_ARM,
+    types: Mapping[str, str] | None = None,
+) -> list[Problem]:
     """Return the problems of one entry of the config's models, all at once.
 
     ``columns`` are the names of cohort/analysis.tsv: enough to check names before anything has run. ``table``
@@ -44,7 +54,14 @@ def check_model(
     return [_placed(p, name, config_file) for p in problems]
 
 
-def check_models(models, settings, columns, arms, config_file="config", types=None):
+def check_models(
+    models: Mapping[str, Mapping[str, Any]],
+    settings: ModerationSettings,
+    columns: Collection[str],
+    arms: Sequence[str],
+    config_file: str = "config",
+    types: Mapping[str, str] | None = None,
+) -> list[Problem]:
     """Return the problems of all models and their settings, as far as names tell, before there are data."""
     problems = []
     for name, entry in models.items():
@@ -52,7 +69,12 @@ def check_models(models, settings, columns, arms, config_file="config", types=No
     return problems + check_settings(settings, models, columns, config_file)
 
 
-def check_settings(settings, models, columns, config_file="config"):
+def check_settings(
+    settings: ModerationSettings,
+    models: Mapping[str, Mapping[str, Any]],
+    columns: Collection[str],
+    config_file: str = "config",
+) -> list[Problem]:
     """Return the problems of the moderation section: the grid's columns, more than one primary model."""
     grid, problems = settings.multiverse, []
     named = [
@@ -79,7 +101,7 @@ def check_settings(settings, models, columns, config_file="config"):
     return problems
 
 
-def _unknown_columns(entry, columns):
+def _unknown_columns(entry: Mapping[str, Any], columns: Collection[str]) -> list[Problem]:
     return [
         Problem("config", "is not a column of the analysis table",
                 f"correct the name, or declare it under cohort.columns{closest(c, columns)}", column=c)
@@ -88,11 +110,11 @@ def _unknown_columns(entry, columns):
     ]  # fmt: skip
 
 
-def _disagreements(entry, arms):
+def _disagreements(entry: Mapping[str, Any], arms: Sequence[str]) -> list[Problem]:
     """Keys of an entry that contradict each other."""
     problems = []
 
-    def add(what, remedy, column=None, value=None):
+    def add(what: str, remedy: str, column: str | None = None, value: object = None) -> None:
         problems.append(Problem("config", what, remedy, column=column, value=value))
 
     problems += cluster_problems(entry["covariance"], entry["cluster"], "config")
@@ -118,7 +140,7 @@ def _disagreements(entry, arms):
     return problems
 
 
-def _types(entry, types):
+def _types(entry: Mapping[str, Any], types: Mapping[str, str]) -> list[Problem]:
     """Columns that must be numbers but are declared as categories; a member's column may carry its role before it."""
     problems = []
     for role in ("outcome", "predictor", "mediator", "mechanism", "dose", "received"):
@@ -131,7 +153,7 @@ def _types(entry, types):
     return problems
 
 
-def _placed(problem, name, config_file):
+def _placed(problem: Problem, name: str, config_file: str) -> Problem:
     """Say where in the config the problem is."""
     value = problem.column if problem.value is None else f"{problem.column}: {problem.value}"
     return Problem(config_file, problem.what, problem.remedy, column=f"models.{name}", value=value)

@@ -4,7 +4,11 @@ Complier average causal effect: Angrist, Imbens & Rubin (1996). A dose is chosen
 so.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +18,13 @@ from hpaxis.moderation.design import build_design, is_factor
 from hpaxis.moderation.linear import coefficient_table, contrast_table, fit_linear, least_squares
 from hpaxis.problems import InputError, Problem, raise_if_any
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-def complier_table(design, received, kind="HC3"):
+    from hpaxis.moderation.design import Design, Spec
+
+
+def complier_table(design: Design, received: NDArray[np.float64], kind: str = "HC3") -> pd.DataFrame:
     """Return the effect of treatment received, and its product with the predictor, instrumented by the arm.
 
     ``received`` (n,): 1 where treatment was taken, else 0. Instruments: the arms and arms x predictor.
@@ -46,7 +55,7 @@ def complier_table(design, received, kind="HC3"):
     return table.assign(first_stage_f=strength, covariance=kind, n=design.n)
 
 
-def received_problems(received, levels):
+def received_problems(received: NDArray[np.float64], levels: Sequence[Any] | None) -> list[Problem]:
     """Return the problems of a column of treatment received (n,): no arms, other values than 0 and 1, or only one."""
     if levels is None:
         return [
@@ -68,7 +77,7 @@ def received_problems(received, levels):
     return []
 
 
-def _first_stage(exogenous, Z, d):
+def _first_stage(exogenous: NDArray[np.float64], Z: NDArray[np.float64], d: NDArray[np.float64]) -> float:
     """F of the instruments that are not in the outcome's equation."""
     _, full = least_squares(Z, d)
     _, less = least_squares(exogenous, d)
@@ -77,7 +86,7 @@ def _first_stage(exogenous, Z, d):
     return np.inf if rest < 1e-12 * (less @ less) else float((less @ less - rest) / q / (rest / df))
 
 
-def dose_table(data, spec, dose, kind="HC3"):
+def dose_table(data: pd.DataFrame, spec: Spec, dose: str, kind: str = "HC3") -> pd.DataFrame:
     """Return the coefficients of outcome on predictor x dose within each arm that gives different doses.
 
     One model per arm: over several arms together dose would stand for the arm too. Columns as the coefficient table,

@@ -4,12 +4,18 @@ HC0 to HC3: MacKinnon & White (1985), Long & Ervin (2000); HC4: Cribari-Neto (20
 degrees of freedom: Bell & McCaffrey (2002), Pustejovsky & Tipton (2018).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpaxis.problems import InputError, Problem
 from hpaxis.quantiles import student_quantile
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 KINDS = ("OLS", "HC0", "HC1", "HC2", "HC3", "HC4", "CR2")
 # Beyond this hat value one row alone decides a coefficient: its residual says nothing about its error.
@@ -26,11 +32,11 @@ class Covariance:
     clusters: int | None = None
     _parts: np.ndarray | None = None
 
-    def variance(self, C):
+    def variance(self, C: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the variance of each contrast in ``C`` (m, k), shape (m,)."""
         return np.einsum("ij,jk,ik->i", C, self.matrix, C)
 
-    def df(self, C):
+    def df(self, C: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the degrees of freedom of each contrast in ``C`` (m, k), shape (m,).
 
         Residual for all kinds but CR2, where they are Satterthwaite's for the contrast itself.
@@ -39,7 +45,7 @@ class Covariance:
             return np.full(len(C), float(self.df_residual))
         return _satterthwaite(self._parts, C)
 
-    def joint_test(self, C, estimates):
+    def joint_test(self, C: NDArray[np.float64], estimates: NDArray[np.float64]) -> tuple[float, int, float]:
         """Return (F, df1, df2) that the contrasts ``C`` (q, k) with these estimates (q,) are all zero.
 
         Under CR2 it is Hotelling's approximation with the degrees of freedom of Pustejovsky & Tipton (2018), called
@@ -55,16 +61,16 @@ class Covariance:
         return Q / q * (1.0 if self._parts is None else df2 / eta), q, df2
 
     @property
-    def df_is_constant(self):
+    def df_is_constant(self) -> bool:
         """Whether every contrast has the same degrees of freedom, so that the region has a closed form."""
         return self._parts is None
 
-    def critical(self, C, alpha):
+    def critical(self, C: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:
         """Return the two-sided critical t of each contrast, shape (m,)."""
         return -student_quantile(alpha / 2, self.df(C))
 
 
-def cluster_problems(kind, cluster, source="data"):
+def cluster_problems(kind: str, cluster: str | None, source: str = "data") -> list[Problem]:
     """Return the problems of a covariance and a column of clusters that do not go together."""
     if kind == "CR2" and cluster is None:
         what, remedy = "is CR2, but no cluster is named", "name the column of clusters in cluster"
@@ -78,20 +84,20 @@ def cluster_problems(kind, cluster, source="data"):
     return []
 
 
-def hat_values(X):
+def hat_values(X: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the leverage of each row, shape (n,), from a QR decomposition."""
     Q, _ = np.linalg.qr(X)
     return np.einsum("ij,ij->i", Q, Q)
 
 
-def cross_inverse(X):
+def cross_inverse(X: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (X'X)^-1, shape (k, k), from a QR decomposition."""
     _, R = np.linalg.qr(X)
     inverse = np.linalg.inv(R)
     return inverse @ inverse.T
 
 
-def hc_weights(kind, hat):
+def hc_weights(kind: str, hat: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what each squared residual is multiplied with, shape as ``hat`` (rows last), for n x k designs.
 
     ``hat`` may have leading batch dimensions; the sum over the last axis is the number of coefficients.
@@ -107,7 +113,14 @@ def hc_weights(kind, hat):
     return (1 - hat) ** -power
 
 
-def covariance(kind, X, residuals, clusters=None, labels=None, source="data"):
+def covariance(
+    kind: str,
+    X: NDArray[np.float64],
+    residuals: NDArray[np.float64],
+    clusters: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    source: str = "data",
+) -> Covariance:
     """Return the `Covariance` of OLS coefficients.
 
     ``kind`` is one of KINDS; ``clusters`` (n,) is needed for CR2. Raises `InputError` for an unknown kind, and
@@ -131,7 +144,9 @@ def covariance(kind, X, residuals, clusters=None, labels=None, source="data"):
     return Covariance(kind, half.T @ half, df)
 
 
-def refuse_leverage(kind, hat, labels=None, source="data"):
+def refuse_leverage(
+    kind: str, hat: NDArray[np.float64], labels: np.ndarray | None = None, source: str = "data"
+) -> None:
     """Raise `InputError` naming every row whose hat value makes ``kind`` meaningless."""
     labels = np.arange(len(hat)) if labels is None else labels
     rows = np.flatnonzero(hat > LEVERAGE_LIMIT)
@@ -147,7 +162,14 @@ def refuse_leverage(kind, hat, labels=None, source="data"):
         ])  # fmt: skip
 
 
-def _cr2(X, residuals, clusters, bread, df, source):
+def _cr2(
+    X: NDArray[np.float64],
+    residuals: NDArray[np.float64],
+    clusters: np.ndarray,
+    bread: NDArray[np.float64],
+    df: int,
+    source: str,
+) -> Covariance:
     groups = _groups(clusters)
     if len(groups) < 3:
         what = f"CR2 has {len(groups)} clusters to estimate from"
@@ -160,7 +182,7 @@ def _cr2(X, residuals, clusters, bread, df, source):
     return Covariance("CR2", scores.T @ scores, df, len(groups), products)
 
 
-def cr2_scores(X, clusters, bread):
+def cr2_scores(X: NDArray[np.float64], clusters: np.ndarray, bread: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return A_g X_g (X'X)^-1 of each cluster in the rows of the cluster, zero elsewhere: (groups, n, k).
 
     A_g is the symmetric square root of the generalised inverse of I - H_gg.
@@ -182,20 +204,20 @@ def cr2_scores(X, clusters, bread):
     return adjusted
 
 
-def _groups(clusters):
+def _groups(clusters: np.ndarray) -> list[NDArray[np.int64]]:
     members = {}
     for i, name in enumerate(clusters.tolist()):
         members.setdefault(name, []).append(i)
     return [np.array(members[name]) for name in sorted(members, key=str)]
 
 
-def _satterthwaite(products, C):
+def _satterthwaite(products: NDArray[np.float64], C: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (trace G)^2 / trace(G^2) of each contrast, G_gh = c' products_gh c; products (groups, groups, k, k)."""
     G = np.einsum("mk,ghkl,ml->mgh", C, products, C, optimize=True)
     return np.einsum("mgg->m", G) ** 2 / (G**2).sum(axis=(1, 2))
 
 
-def _hotelling(products, C):
+def _hotelling(products: NDArray[np.float64], C: NDArray[np.float64]) -> float:
     """Return eta, for which the covariance of C is nearest a Wishart: q (q + 1) over the variance of its entries.
 
     D = sum of u_g u_g', u_g the score of a cluster scaled so that E(D) = I; ``products`` as in `_satterthwaite`.

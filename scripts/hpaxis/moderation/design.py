@@ -1,14 +1,21 @@
 """From a data frame and the names of a model to its design matrix, with every left-out row accounted for."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy import linalg
 
 from hpaxis.problems import Problem, closest, raise_if_any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 INTERCEPT = "(Intercept)"
 MINIMUM_PER_ARM = 5
@@ -42,7 +49,7 @@ class Spec:
     weights: str | None = None
 
     @property
-    def columns(self):
+    def columns(self) -> list[str]:
         """Every column that the model reads, each once."""
         names = [self.outcome, self.predictor, self.moderator, *self.covariates]
         return list(dict.fromkeys([*names, *(c for c in (self.cluster, self.weights) if c)]))
@@ -60,12 +67,12 @@ class Moderator:
     levels: tuple | None
     codes: dict = field(default_factory=dict)
 
-    def code(self, value):
+    def code(self, value: Any) -> NDArray[np.float64]:
         """Return the moderator columns of one arm or value, shape (number of moderator terms,)."""
         return self.codes[value] if self.levels is not None else np.array([float(value)])
 
     @property
-    def pairs(self):
+    def pairs(self) -> list[tuple[Any, Any]]:
         """Pairs of arms as (arm, compared with), earlier arm second, so that a difference is arm - reference."""
         return [(b, a) for a, b in combinations(self.levels, 2)] if self.levels is not None else []
 
@@ -88,12 +95,12 @@ class Design:
     scales: pd.DataFrame
 
     @property
-    def n(self):
+    def n(self) -> int:
         """Number of complete cases."""
         return len(self.y)
 
     @property
-    def root(self):
+    def root(self) -> NDArray[np.float64]:
         """Root of each row's weight, (n,), weights divided by their mean; ones without weights."""
         if self.spec.weights is None:
             return np.ones(self.n)
@@ -101,44 +108,44 @@ class Design:
         return np.sqrt(w / w.mean())
 
     @property
-    def weighted(self):
+    def weighted(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """``(X, y)`` with rows times the root of their weight: what least squares sees."""
         root = self.root
         return self.X * root[:, None], self.y * root
 
     @property
-    def x(self):
+    def x(self) -> NDArray[np.float64]:
         """Predictor on the model's scale, shape (n,)."""
         return self.X[:, 1]
 
     @property
-    def interaction_terms(self):
+    def interaction_terms(self) -> tuple[str, ...]:
         """Names of the product terms."""
         return tuple(f"{self.spec.predictor}:{t}" for t in self.moderator.terms)
 
     @property
-    def interactions(self):
+    def interactions(self) -> list[int]:
         """Columns of the product terms in X."""
         return [self.terms.index(t) for t in self.interaction_terms]
 
     @property
-    def moderator_columns(self):
+    def moderator_columns(self) -> list[int]:
         """Columns of the moderator's own terms in X."""
         return [self.terms.index(t) for t in self.moderator.terms]
 
     @property
-    def arm(self):
+    def arm(self) -> np.ndarray:
         """Arm (or moderator value) of each complete case, shape (n,)."""
         return self.data[self.spec.moderator].to_numpy()
 
-    def slope_contrast(self, value):
+    def slope_contrast(self, value: Any) -> NDArray[np.float64]:
         """Return the contrast (k,) that gives the predictor's slope at a moderator value or in an arm."""
         c = np.zeros(self.X.shape[1])
         c[1] = 1
         c[self.interactions] = self.moderator.code(value)
         return c
 
-    def arm_contrast(self, arm, reference, at):
+    def arm_contrast(self, arm: Any, reference: Any, at: float) -> NDArray[np.float64]:
         """Return the contrast (k,) that gives the difference arm - reference at a predictor value."""
         c = np.zeros(self.X.shape[1])
         code = self.moderator.code(arm) - self.moderator.code(reference)
@@ -146,7 +153,7 @@ class Design:
         c[self.interactions] = code * at
         return c
 
-    def mean_contrast(self, value, at):
+    def mean_contrast(self, value: Any, at: float) -> NDArray[np.float64]:
         """Return the contrast (k,) of the expected outcome at a moderator value and a predictor value.
 
         Covariates are at their means (factors: at the sample's proportions).
@@ -159,12 +166,12 @@ class Design:
         return c
 
 
-def is_factor(column):
+def is_factor(column: pd.Series) -> bool:
     """Whether a column holds names of groups rather than numbers."""
     return not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
 
 
-def factor_levels(column, reference=None):
+def factor_levels(column: pd.Series, reference: object = None) -> list[Any]:
     """Return the levels present in a factor, the reference first.
 
     Order: the categories of a categorical, else sorted as text.
@@ -179,19 +186,19 @@ def factor_levels(column, reference=None):
     return levels
 
 
-def _same(level, reference):
+def _same(level: object, reference: object) -> bool:
     """Whether a level is the reference, compared as text: a command line and a YAML file give 1 in different types."""
     return level == reference or label(level) == label(reference)
 
 
-def label(value):
+def label(value: object) -> str:
     """Return a level as people write it: whole numbers without decimals."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)
 
 
-def prepared(data, spec):
+def prepared(data: pd.DataFrame, spec: Spec) -> pd.DataFrame:
     """Return the data as the model reads them: declared factors as groups, people without a cluster on their own.
 
     Therapists of the treatment arm only, or seen by some: each person without one is a cluster of one (Bauer, Sterba &
@@ -207,13 +214,15 @@ def prepared(data, spec):
     return data.assign(**changed) if changed else data
 
 
-def _groups_of(column):
+def _groups_of(column: pd.Series) -> pd.Categorical:
     """Return a column of numbers as a categorical of their labels, in the numbers' order."""
     levels = [label(v) for v in np.sort(column.dropna().unique())]
     return pd.Categorical(column.map(label, na_action="ignore"), categories=levels)
 
 
-def complete_cases(data, columns, source="data"):
+def complete_cases(
+    data: pd.DataFrame, columns: Sequence[str], source: str = "data"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split rows into complete cases and the rest.
 
     Returns ``(cases, used)``: the rows of ``data`` with no missing or infinite value in ``columns``, and a
@@ -238,11 +247,11 @@ def complete_cases(data, columns, source="data"):
     return data[~lacking] if lacking.any() else data, used
 
 
-def _listed(what, names):
+def _listed(what: str, names: Sequence[str]) -> str:
     return f"{what}: {', '.join(names)}" if names else ""
 
 
-def build_design(data, spec, source="data"):
+def build_design(data: pd.DataFrame, spec: Spec, source: str = "data") -> Design:
     """Build the design of ``spec`` on the complete cases of ``data``.
 
     Raises `InputError` with every problem found: unknown column, outcome among the covariates, constant
@@ -280,7 +289,7 @@ def build_design(data, spec, source="data"):
     )
 
 
-def _taken(own, terms, name, source):
+def _taken(own: Mapping[str, NDArray[np.float64]], terms: Sequence[str], name: str, source: str) -> list[Problem]:
     """Problems of a covariate whose columns are called what a term of the model is called."""
     return [
         Problem(source, f"is called what the model's own term {term} is called", "rename the column", column=name)
@@ -289,7 +298,7 @@ def _taken(own, terms, name, source):
     ]
 
 
-def code_moderator(column, reference=None):
+def code_moderator(column: pd.Series, reference: object = None) -> tuple[Moderator, NDArray[np.float64]]:
     """Return ``(Moderator, block)``: the coding, and its columns for the cases, shape (n, number of terms).
 
     Factors get indicator columns against the reference. A numeric moderator with two values keeps its
@@ -311,14 +320,14 @@ def code_moderator(column, reference=None):
     return Moderator(name, (name,), None), block
 
 
-def _columns(column):
+def _columns(column: pd.Series) -> dict[str, NDArray[np.float64]]:
     """Columns of a covariate: itself, or indicators against its first level."""
     if not is_factor(column):
         return {column.name: column.to_numpy(float)}
     return {f"{column.name}[{v}]": (column == v).to_numpy(float) for v in factor_levels(column)[1:]}
 
 
-def _standardised(spec):
+def _standardised(spec: Spec) -> list[str]:
     named = {
         "outcome": [spec.outcome],
         "predictor": [spec.predictor],
@@ -328,7 +337,7 @@ def _standardised(spec):
     return [name for role in ROLES if role in spec.standardise for name in named[role]]
 
 
-def _scales(cases, spec):
+def _scales(cases: pd.DataFrame, spec: Spec) -> pd.DataFrame:
     standardised, rows = set(_standardised(spec)), {}
     for c in spec.columns:
         if c != spec.weights and not is_factor(cases[c]):
@@ -343,7 +352,7 @@ _METHYLATION = re.compile(r"(.+)_(beta|m|logit)")
 _CORTISOL = re.compile(r"(.*?)(?:log_)?cortisol(?:_pg_per_mg|_low|_high|_censored|_limit)?")
 
 
-def same_quantity(name, other):
+def same_quantity(name: str, other: str) -> bool:
     """Whether two column names are forms of one quantity of the pipeline: scales of an index, or of cortisol."""
     for pattern in (_METHYLATION, _CORTISOL):
         first, second = pattern.fullmatch(name), pattern.fullmatch(other)
@@ -352,11 +361,11 @@ def same_quantity(name, other):
     return False
 
 
-def name_problems(spec, columns, source="data"):
+def name_problems(spec: Spec, columns: Sequence[str], source: str = "data") -> list[Problem]:
     """Return the problems of a model's names: unknown columns, one column in two roles, a leaked outcome."""
     problems = []
 
-    def add(what, remedy, column):
+    def add(what: str, remedy: str, column: str) -> None:
         problems.append(Problem(source, what, remedy, column=column))
 
     for name in spec.columns:
@@ -388,14 +397,16 @@ def name_problems(spec, columns, source="data"):
     return problems
 
 
-def data_problems(cases, spec, source="data", rows=None):
+def data_problems(
+    cases: pd.DataFrame, spec: Spec, source: str = "data", rows: pd.DataFrame | None = None
+) -> list[Problem]:
     """Return the problems of the complete cases: too few, constant columns, thin arms, a leaked outcome.
 
     ``rows`` are all rows, complete or not: with them, columns without values are named where cases are too few.
     """
     problems = []
 
-    def add(what, remedy, column=None, value=None):
+    def add(what: str, remedy: str, column: str | None = None, value: object = None) -> None:
         problems.append(Problem(source, what, remedy, column=column, value=value))
 
     if len(cases) < spec.minimum_per_arm:
@@ -440,13 +451,13 @@ def data_problems(cases, spec, source="data", rows=None):
     return problems
 
 
-def _constant(column):
+def _constant(column: pd.Series) -> bool:
     """Whether a column without missing values has one value."""
     values = column.to_numpy()
     return bool((values == values[0]).all())
 
 
-def _arm_problems(cases, spec, source):
+def _arm_problems(cases: pd.DataFrame, spec: Spec, source: str) -> list[Problem]:
     column = cases[spec.moderator]
     if not (is_factor(column) or column.nunique() == 2):
         if spec.reference is not None:
@@ -477,7 +488,7 @@ def _arm_problems(cases, spec, source):
     return problems
 
 
-def matrix_problems(X, terms, source="data"):
+def matrix_problems(X: NDArray[np.float64], terms: Sequence[str], source: str = "data") -> list[Problem]:
     """Return the problems of a design matrix: as many terms as rows, or columns that determine each other."""
     n, k = X.shape
     if n <= k:
@@ -494,7 +505,7 @@ def matrix_problems(X, terms, source="data"):
     return [Problem(source, what, "take it out", column=name) for name in sorted(bad)]
 
 
-def _dependent(scaled, terms, limit):
+def _dependent(scaled: NDArray[np.float64], terms: Sequence[str], limit: float) -> list[str]:
     """Return the names of columns of which less than ``limit`` is left beyond those before them (pivoted QR)."""
     _, R, order = linalg.qr(scaled, mode="economic", pivoting=True)
     diagonal = np.abs(np.diag(R))

@@ -1,11 +1,21 @@
 """What the report warns about: each warning a row, with the number behind it and what to do."""
 
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.stats.diagnostic import het_breuschpagan
 
 from hpaxis.moderation.design import ALONE
+
+if TYPE_CHECKING:
+    from hpaxis.moderation.design import Design
+    from hpaxis.moderation.model import Moderation
+    from hpaxis.problems import Problem
 
 COLUMNS = ["code", "value", "limit", "what", "remedy"]
 # Leverage and skew from which the calibration table shows HC3 off its nominal level.
@@ -20,7 +30,14 @@ AT_THE_END = 0.25
 FEW_VALUES = 6
 
 
-def warning_table(result, influence=None, reliability=None, postbaseline=True, after=(), refused=()):
+def warning_table(
+    result: Moderation,
+    influence: pd.DataFrame | None = None,
+    reliability: pd.DataFrame | None = None,
+    postbaseline: bool = True,
+    after: Collection[str] = (),
+    refused: Sequence[tuple[str, Problem]] = (),
+) -> pd.DataFrame:
     """Return the warnings of a fitted moderation, most important first. Empty where there are none.
 
     ``result``: `Moderation`; ``influence`` and ``reliability``: their tables, if made. ``postbaseline``:
@@ -31,7 +48,7 @@ def warning_table(result, influence=None, reliability=None, postbaseline=True, a
     design, alpha = result.design, result.design.spec.alpha
     rows = []
 
-    def warn(code, value, limit, what, remedy):
+    def warn(code: str, value: float, limit: float, what: str, remedy: str) -> None:
         rows.append((code, float(value), float(limit), what, remedy))
 
     arms = design.moderator.levels is not None
@@ -106,7 +123,7 @@ def warning_table(result, influence=None, reliability=None, postbaseline=True, a
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _outcome_warnings(design):
+def _outcome_warnings(design: Design) -> list[tuple[str, float, float, str, str]]:
     """Outcomes for which a straight line with errors of one spread is a poor description: two values, or an end."""
     y, name = design.y, design.spec.outcome
     values, counts = np.unique(y, return_counts=True)
@@ -121,7 +138,7 @@ def _outcome_warnings(design):
     return [("bounded_outcome", float(share), AT_THE_END, what, remedy)]
 
 
-def _row_warnings(design):
+def _row_warnings(design: Design) -> list[tuple[str, float, float, str, str]]:
     """Rows that belong together but are read as independent, and people without a cluster."""
     rows, data, cluster = [], design.data, design.spec.cluster
     if cluster is not None:
@@ -139,7 +156,7 @@ def _row_warnings(design):
     return rows
 
 
-def _covariate_warnings(result, after):
+def _covariate_warnings(result: Moderation, after: Collection[str]) -> list[tuple[str, float, float, str, str]]:
     """Covariates that the arm may have changed: holding them constant removes part of its effect or invents one."""
     rows, design = [], result.design
     remedy = "compare the model without it; a covariate should be fixed before the arms are drawn"

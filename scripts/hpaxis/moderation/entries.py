@@ -1,16 +1,25 @@
 """From a model's entry in the config to its names and its rows."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from hpaxis.moderation.design import MINIMUM_PER_ARM, Spec, is_factor
 
+if TYPE_CHECKING:
+    from hpaxis.settings import ModerationSettings
+
 LOG2 = np.log(2)
 
 
-def spec_of(entry, arms=(), alpha=0.05, minimum_per_arm=MINIMUM_PER_ARM):
+def spec_of(
+    entry: Mapping[str, Any], arms: Sequence[str] = (), alpha: float = 0.05, minimum_per_arm: int = MINIMUM_PER_ARM
+) -> Spec:
     """Return the `Spec` of a config entry with its defaults filled; ``arms`` are the config's, reference first."""
     reference = entry["reference"]
     if reference is None and entry["moderator"] == "arm" and arms:
@@ -36,7 +45,7 @@ _MEASURED = re.compile(
 )
 
 
-def measured_after(column, settings, columns=None):
+def measured_after(column: str, settings: ModerationSettings, columns: Iterable[str] | None = None) -> bool:
     """Whether a column was measured after the arms were drawn: by the config's list, or in a sample taken then.
 
     Where the table's ``columns`` are given, y_m is of a sample only if y_beta is among them, a fraction only if its
@@ -55,19 +64,21 @@ def measured_after(column, settings, columns=None):
     return (f"{stem}_beta" if form == "m" else f"{column}_se") in columns
 
 
-def at_baseline(column):
+def at_baseline(column: str) -> bool:
     """Whether a column holds a measure of the baseline, before the arms were drawn (see `cohort.baseline`)."""
     return column.removesuffix("_se").endswith("_baseline")
 
 
-def scaled_name(name, scale):
+def scaled_name(name: str, scale: str) -> str:
     """Return the column of an index on a scale: beta as named, else its M value or the logit made from that."""
     if scale == "beta":
         return name
     return f"{name.removesuffix('_beta')}_{'m' if scale == 'm_value' else 'logit'}"
 
 
-def model_rows(table, entry, arms=()):
+def model_rows(
+    table: pd.DataFrame, entry: Mapping[str, Any], arms: Sequence[str] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return ``(data, left_out)`` for a model entry, from the table of participants.
 
     ``data``: the population's rows that the entry keeps, indexed by participant_id, the arm as a categorical in
@@ -92,7 +103,7 @@ def model_rows(table, entry, arms=()):
     return data[(reasons == "").to_numpy()], left_out[left_out["reason"] != ""]
 
 
-def entry_columns(entry):
+def entry_columns(entry: Mapping[str, Any]) -> list[str]:
     """Return every column of the participants' table that an entry reads, each once."""
     names = [entry["outcome"], entry["predictor"], entry["moderator"], *entry["covariates"], *entry["keep"]]
     if entry["scale"] != "beta":

@@ -1,10 +1,20 @@
 """Figures of a moderation, drawn from its tables: slopes, floodlight, influence, specification curve and power."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 
 from hpaxis.figures import COLOURS, GREY, LINES, MARKERS, arm_styles, tell, use_style
 from hpaxis.labels import column_label, contrast_label, level_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SHADE = "#0072B2"
 
@@ -12,7 +22,9 @@ SHADE = "#0072B2"
 FIGURES = ("slopes", "effects", "influence", "versions", "power")
 
 
-def plot_model(tables, entry, names=FIGURES, people=True):
+def plot_model(
+    tables: Mapping[str, pd.DataFrame], entry: Mapping[str, Any], names: Sequence[str] = FIGURES, people: bool = True
+) -> dict[str, Figure]:
     """Return figures of a model by name: slopes, effects, influence, versions, power, or those in ``names``.
 
     ``tables`` are the model's, by name, as `run_model` gives them; ``entry`` its entry in the config. A refused
@@ -46,14 +58,23 @@ def plot_model(tables, entry, names=FIGURES, people=True):
     return {name: draw[name]() for name in names}
 
 
-def _or_nothing(plot, *tables):
+def _or_nothing(plot: Callable[..., Any], *tables: pd.DataFrame) -> Figure:
     """The figure of a part, or words where that part was refused."""
     if any(table.empty for table in tables):
         return plot_refused(0, "No figure: this part could not be computed; the warnings say why.")
     return plot(*tables)
 
 
-def plot_slopes(lines, points, slopes, region, predictor, outcome, people=True, column="arm"):
+def plot_slopes(
+    lines: pd.DataFrame,
+    points: pd.DataFrame,
+    slopes: pd.DataFrame,
+    region: pd.DataFrame,
+    predictor: str,
+    outcome: str,
+    people: bool = True,
+    column: str = "arm",
+) -> Figure:
     """Draw each arm's line (or the lines at moderator values) with its band and the people behind it.
 
     ``lines``, ``points``, ``slopes`` and ``region`` are the model's tables (region: the simultaneous row of two
@@ -94,26 +115,26 @@ def plot_slopes(lines, points, slopes, region, predictor, outcome, people=True, 
     return figure
 
 
-def _headline(region):
+def _headline(region: pd.DataFrame) -> pd.DataFrame:
     """The regions that hold over the whole range, or the pointwise ones of a table that has no others."""
     simultaneous = region["adjustment"] == "simultaneous"
     return region[simultaneous] if simultaneous.any() else region[region["adjustment"] == "none"]
 
 
-def line_labels(tables, entry):
+def line_labels(tables: Mapping[str, pd.DataFrame], entry: Mapping[str, Any]) -> list[str]:
     """Return what the figure of slopes says beside each line, in the order of the table of slopes."""
     slopes = tables["slopes"]
     arms = tables["region"]["across"].iloc[0] != entry["moderator"]
     return [_line_label(row["moderator"], row, arms, entry["moderator"]) for _, row in slopes.iterrows()]
 
 
-def _line_label(value, row, arms, column):
+def _line_label(value: object, row: pd.Series, arms: bool, column: str) -> str:
     name = f"{level_label(value, column)} (n = {int(row['n'])})" if arms else f"{row['at']}: {float(value):.3g}"
     estimate, low, high = (f"{row[k]:.2f}".replace("-", "\u2212") for k in ("estimate", "low", "high"))
     return f"{name}: slope {estimate} [{low}, {high}]"
 
 
-def _shade(axis, row):
+def _shade(axis: Axes, row: pd.Series) -> None:
     """Shade where the effect is significant within the observed range."""
     low, high, minimum, maximum = row["observed_low"], row["observed_high"], row["minimum"], row["maximum"]
     spans = {"outside": [(minimum, low), (high, maximum)], "none": []}.get(row["observed_kind"], [(low, high)])
@@ -121,7 +142,15 @@ def _shade(axis, row):
         axis.axvspan(start, end, color=SHADE, alpha=0.09, linewidth=0)
 
 
-def plot_floodlight(effects, region, points, across, effect, people=True, column="arm"):
+def plot_floodlight(
+    effects: pd.DataFrame,
+    region: pd.DataFrame,
+    points: pd.DataFrame,
+    across: str,
+    effect: str,
+    people: bool = True,
+    column: str = "arm",
+) -> Figure:
     """Draw the effect over the observed range with its band, shaded where it differs from zero, n on each side.
 
     ``effects``, ``region`` and ``points`` are the model's tables; one row of axes for each contrast. ``across``
@@ -168,7 +197,7 @@ def plot_floodlight(effects, region, points, across, effect, people=True, column
     return figure
 
 
-def plot_forest(table, titles):
+def plot_forest(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     """Draw the interaction of each model under each treatment of the data, with its interval, one row each.
 
     ``table`` has model, treatment, reported, term, estimate, low and high; ``titles`` maps a model to its name in
@@ -203,7 +232,7 @@ def plot_forest(table, titles):
     return figure
 
 
-def plot_influence(influence, labels=False):
+def plot_influence(influence: pd.DataFrame, labels: bool = False) -> Figure:
     """Draw b3 with each case left out, in order, and Cook's distance against leverage.
 
     ``influence`` is the model's table (the first product term is drawn); flagged cases are triangles.
@@ -229,7 +258,7 @@ def plot_influence(influence, labels=False):
     return figure
 
 
-def plot_specifications(curve, joint):
+def plot_specifications(curve: pd.DataFrame, joint: pd.DataFrame) -> Figure:
     """Draw the specification curve: every version's b3 with its interval, and what each version chose.
 
     ``curve`` and ``joint`` are the model's multiverse tables; the first contrast is drawn. The legend explains every
@@ -279,18 +308,18 @@ def plot_specifications(curve, joint):
     return figure
 
 
-def _choice(kind, value):
+def _choice(kind: str, value: object) -> object:
     """What a version chose, in words."""
     if kind == "predictor":
         return column_label(str(value))
     return {"drop_3sd": "left out beyond 3 SD", "winsorise": "pulled in to 3 SD"}.get(value, value)
 
 
-def _p(value):
+def _p(value: float) -> str:
     return "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".")
 
 
-def plot_power(power, detectable):
+def plot_power(power: pd.DataFrame, detectable: pd.DataFrame) -> Figure:
     """Draw simulated power over f2, with normal theory beside it and the effect found with 80 % power."""
     use_style()
     figure, axis = plt.subplots(figsize=(5.6, 3.6))
@@ -308,7 +337,7 @@ def plot_power(power, detectable):
     return figure
 
 
-def plot_refused(count, text=None):
+def plot_refused(count: int, text: str | None = None) -> Figure:
     """Draw the place of a figure whose model was refused, or that has nothing to show: why, in words."""
     use_style()
     figure, axis = plt.subplots(figsize=(6.4, 1.2))

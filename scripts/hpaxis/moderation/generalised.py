@@ -6,6 +6,8 @@ equal sandwich's vcovHC of a glm. Average marginal slopes and their delta-method
 Ai & Norton (2003): on the probability scale the product term is not the interaction.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -129,7 +131,7 @@ def generalised_effects(fit: GeneralisedFit) -> pd.DataFrame:
         observed = design.x[np.isin(design.arm, [a, b])]
         grid = np.linspace(observed.min(), observed.max(), STEPS)
 
-        def difference(beta: np.ndarray, grid=grid, a=a, b=b) -> np.ndarray:
+        def difference(beta: np.ndarray, grid: np.ndarray = grid, a: str = a, b: str = b) -> np.ndarray:
             return np.array([_mean_at(fit, beta, a, x) - _mean_at(fit, beta, b, x) for x in grid])
 
         rows = _delta(fit, difference, design.spec.alpha)
@@ -155,7 +157,7 @@ def generalised_verdicts(fit: GeneralisedFit, margin: float | None = None) -> pd
     for a, b in pairs:
         alpha = design.spec.alpha / len(pairs)
 
-        def slopes(beta: np.ndarray, a=a, b=b) -> np.ndarray:
+        def slopes(beta: np.ndarray, a: str = a, b: str = b) -> np.ndarray:
             arm, reference = (_marginal_slope(fit, beta, v) for v in (a, b))
             return np.array([arm, reference, arm - reference, arm + reference])
 

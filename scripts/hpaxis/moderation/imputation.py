@@ -6,7 +6,11 @@ each arm on its own lets every relation differ by arm. Censored values are drawn
 beyond their limit.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +18,11 @@ from scipy import special, stats
 
 from hpaxis.moderation.design import build_design, is_factor, prepared
 from hpaxis.moderation.linear import LinearFit, fit_linear
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hpaxis.moderation.design import Spec
 
 ITERATIONS = 20
 DONORS = 5
@@ -36,15 +45,15 @@ class PooledCovariance:
     df_is_constant: bool = False
 
     @property
-    def matrix(self):
+    def matrix(self) -> NDArray[np.float64]:
         """Total covariance, within + (1 + 1/m) between."""
         return self.within + (1 + 1 / self.m) * self.between
 
-    def variance(self, C):
+    def variance(self, C: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the variance of each contrast in ``C`` (m, k)."""
         return np.einsum("ij,jk,ik->i", C, self.matrix, C)
 
-    def df(self, C):
+    def df(self, C: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return Barnard and Rubin's degrees of freedom of each contrast."""
         between = (1 + 1 / self.m) * np.einsum("ij,jk,ik->i", C, self.between, C)
         share = between / self.variance(C)
@@ -55,7 +64,7 @@ class PooledCovariance:
             old = (self.m - 1) / share**2
         return np.where(share > 0, 1 / (1 / np.maximum(old, 1e-300) + 1 / observed), observed)
 
-    def critical(self, C, alpha):
+    def critical(self, C: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:
         """Return the two-sided critical t of each contrast."""
         return stats.t.isf(alpha / 2, self.df(C))
 
@@ -74,7 +83,14 @@ class Imputations:
     trace: pd.DataFrame
 
 
-def impute(data, columns, strata, m, rng, limits=None):
+def impute(
+    data: pd.DataFrame,
+    columns: Sequence[str],
+    strata: np.ndarray,
+    m: int,
+    rng: np.random.Generator,
+    limits: Mapping[str, pd.DataFrame] | None = None,
+) -> Imputations:
     """Return `Imputations` of ``columns`` by chained Bayesian regressions within each stratum.
 
     ``strata`` (n,) are the arms (one value for all where the moderator is continuous). ``limits`` maps a column
@@ -97,7 +113,13 @@ def impute(data, columns, strata, m, rng, limits=None):
     return Imputations(sets, _diagnostics(data, sets, holes, strata, limits), trace)
 
 
-def _chain(data, columns, holes, limits, rng):
+def _chain(
+    data: pd.DataFrame,
+    columns: Sequence[str],
+    holes: Sequence[str],
+    limits: Mapping[str, pd.DataFrame],
+    rng: np.random.Generator,
+) -> tuple[dict[str, np.ndarray], list[tuple[int, str, float]]]:
     """One run of chained regressions on one stratum; returns the completed holes and the trace."""
     factors = {c: sorted(data[c].dropna().unique(), key=str) for c in columns if is_factor(data[c])}
     missing = {c: data[c].isna().to_numpy() for c in holes}
@@ -125,12 +147,18 @@ def _chain(data, columns, holes, limits, rng):
     return {c: values[c] for c in holes}, trace
 
 
-def _block(values, levels):
+def _block(values: np.ndarray, levels: Sequence[Any] | None) -> np.ndarray:
     """A column as regressors (n, .): itself, or indicators against its first level."""
     return values[:, None] if levels is None else (values[:, None] == np.array(levels[1:], dtype=object)).astype(float)
 
 
-def _draw_number(y, missing, X, bounds, rng):
+def _draw_number(
+    y: NDArray[np.float64],
+    missing: NDArray[np.bool_],
+    X: NDArray[np.float64],
+    bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
     """Draw missing values from the posterior predictive of a Bayesian linear regression.
 
     Rows with a censored value stand in the regression with their current draw (data augmentation).
@@ -154,7 +182,13 @@ def _draw_number(y, missing, X, bounds, rng):
     return mean + sigma * special.ndtri(np.clip(from_ + u * (to - from_), 1e-12, 1 - 1e-12))
 
 
-def _draw_factor(values, missing, X, levels, rng):
+def _draw_factor(
+    values: np.ndarray,
+    missing: NDArray[np.bool_],
+    X: NDArray[np.float64],
+    levels: Sequence[Any],
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Draw missing levels from donors whose predicted indicators are nearest (predictive mean matching)."""
     Y = (values[:, None] == np.array(levels, dtype=object)).astype(float)
     fitted = X @ np.linalg.lstsq(X[~missing], Y[~missing], rcond=None)[0]
@@ -164,7 +198,13 @@ def _draw_factor(values, missing, X, levels, rng):
     return values[~missing][chosen]
 
 
-def _diagnostics(data, sets, holes, strata, limits):
+def _diagnostics(
+    data: pd.DataFrame,
+    sets: Sequence[pd.DataFrame],
+    holes: Sequence[str],
+    strata: np.ndarray,
+    limits: Mapping[str, pd.DataFrame],
+) -> pd.DataFrame:
     rows = []
     for c in holes:
         if is_factor(data[c]):
@@ -186,7 +226,15 @@ def _diagnostics(data, sets, holes, strata, limits):
 PRODUCT = "(product)"
 
 
-def fit_imputed(data, spec, kind, m, rng, auxiliary=(), limits=None):
+def fit_imputed(
+    data: pd.DataFrame,
+    spec: Spec,
+    kind: str,
+    m: int,
+    rng: np.random.Generator,
+    auxiliary: Sequence[str] = (),
+    limits: Mapping[str, pd.DataFrame] | None = None,
+) -> tuple[LinearFit, Imputations]:
     """Fit a model on ``m`` imputations and pool it. Returns ``(LinearFit, Imputations)``.
 
     Rows without a moderator arm or a weight are left out; all others count, people without a cluster as their own.
@@ -217,7 +265,9 @@ def fit_imputed(data, spec, kind, m, rng, auxiliary=(), limits=None):
     return pool(fits), imputations
 
 
-def _rescaled(rows, limits, scales):
+def _rescaled(
+    rows: pd.DataFrame, limits: Mapping[str, pd.DataFrame], scales: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """Put standardised columns, and the limits of censored ones, on the model's scale."""
     for name in scales.index[scales["standardised"]]:
         mean, sd = scales.loc[name, ["mean", "sd"]]
@@ -227,7 +277,7 @@ def _rescaled(rows, limits, scales):
     return rows, {c: f.loc[rows.index] for c, f in limits.items()}
 
 
-def pool(fits):
+def pool(fits: Sequence[LinearFit]) -> LinearFit:
     """Return one `LinearFit` from fits of the same model on each imputation, by Rubin's rules.
 
     Its design holds the averages over imputations, for observed ranges only.

@@ -1,5 +1,7 @@
 """What each row does to the interaction: leverage, Cook's distance, DFBETAS, leaving one out, and the region."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +12,7 @@ from hpaxis.moderation.linear import LinearFit, least_squares
 from hpaxis.moderation.region import region_table
 
 
-def influence_table(fit):
+def influence_table(fit: LinearFit) -> pd.DataFrame:
     """Return one row per case and product term, with what the case does to that term.
 
     Columns: row label, term, leverage, studentised (externally studentised residual), cooks_d (Cook & Weisberg,
@@ -58,7 +60,7 @@ def influence_table(fit):
     return pd.concat(parts, ignore_index=True)
 
 
-def region_without_table(fit):
+def region_without_table(fit: LinearFit) -> pd.DataFrame:
     """Return the region of significance with each case left out.
 
     Columns: row label, contrast, low, high, kind, observed_kind, n_significant.
@@ -77,7 +79,7 @@ def region_without_table(fit):
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def _without(fit, i):
+def _without(fit: LinearFit, i: int) -> LinearFit | None:
     """Refit without row i, on the scale of the whole sample; None where the rest cannot carry the model."""
     design = fit.design
     keep = np.arange(design.n) != i

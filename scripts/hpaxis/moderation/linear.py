@@ -1,6 +1,10 @@
 """Least squares with one covariance, and every statistic of the fit recomputed from its parts."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -9,6 +13,9 @@ from scipy import stats
 from hpaxis.moderation.covariance import Covariance, covariance, hat_values
 from hpaxis.moderation.design import Design
 from hpaxis.problems import InputError, Problem
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Residuals below this share of the outcome's range are those of arithmetic.
 EXACT = 1e-12
@@ -25,12 +32,12 @@ class LinearFit:
     hat: np.ndarray
     cov: Covariance
 
-    def contrasts(self, C, alpha=None):
+    def contrasts(self, C: NDArray[np.float64], alpha: float | None = None) -> pd.DataFrame:
         """Return a table (estimate, se, t, df, p, low, high) with one row for each contrast in ``C`` (m, k)."""
         return contrast_table(self.beta, self.cov, np.atleast_2d(C), alpha or self.design.spec.alpha)
 
 
-def fit_linear(design, kind="HC3", source="data"):
+def fit_linear(design: Design, kind: str = "HC3", source: str = "data") -> LinearFit:
     """Fit ``design`` by least squares with covariance ``kind``, rows weighted where its spec names weights.
 
     Weighted errors are those of sandwich for a weighted lm: rows times the root of their weight. Raises `InputError`
@@ -49,21 +56,23 @@ def fit_linear(design, kind="HC3", source="data"):
     return LinearFit(design, beta, residuals / design.root, hat_values(X), cov)
 
 
-def least_squares(X, y):
+def least_squares(X: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return coefficients (k,) and residuals (n,)."""
     Q, R = np.linalg.qr(X)
     beta = np.linalg.solve(R, Q.T @ y)
     return beta, y - X @ beta
 
 
-def contrast_table(beta, cov, C, alpha):
+def contrast_table(beta: NDArray[np.float64], cov: Covariance, C: NDArray[np.float64], alpha: float) -> pd.DataFrame:
     """Return estimate, se, t, df, two-sided p and the interval of each contrast in ``C`` (m, k)."""
     estimate = C @ beta
     se = np.sqrt(cov.variance(C))
     return t_table(estimate, se, cov.df(C), alpha)
 
 
-def t_table(estimate, se, df, alpha):
+def t_table(
+    estimate: NDArray[np.float64], se: NDArray[np.float64], df: NDArray[np.float64], alpha: float
+) -> pd.DataFrame:
     """Return the table of estimates with Student's t on ``df`` degrees of freedom."""
     t = estimate / se
     half = stats.t.isf(alpha / 2, df) * se
@@ -71,14 +80,14 @@ def t_table(estimate, se, df, alpha):
     return pd.DataFrame(dict(zip(STATISTICS, values, strict=True)))
 
 
-def coefficient_table(fit):
+def coefficient_table(fit: LinearFit) -> pd.DataFrame:
     """Return the coefficients: term, estimate, se, t, df, p, low, high, covariance, sided."""
     table = fit.contrasts(np.eye(len(fit.beta)))
     table.insert(0, "term", list(fit.design.terms))
     return table.assign(covariance=fit.cov.kind, sided="two")
 
 
-def wald_f(fit, columns):
+def wald_f(fit: LinearFit, columns: Sequence[int]) -> tuple[float, int, float, float]:
     """Return (F, df1, df2, p) that the coefficients in ``columns`` are all zero, with the fit's covariance.
 
     F, df2 and p are NaN where CR2 has too few clusters for as many coefficients.
@@ -87,20 +96,20 @@ def wald_f(fit, columns):
     return F, q, df2, stats.f.sf(F, q, df2)
 
 
-def r_squared(X, y):
+def r_squared(X: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """Return the share of the outcome's variance that the columns of X (the intercept first) explain."""
     _, residuals = least_squares(X, y)
     _, total = least_squares(X[:, :1], y)
     return 1 - residuals @ residuals / (total @ total)
 
 
-def f_from_r2(delta, r2, df1, df2):
+def f_from_r2(delta: float, r2: float, df1: int, df2: int) -> tuple[float, float]:
     """Return (F, p) of a rise ``delta`` in R2 up to ``r2``: F = (delta / df1) / ((1 - r2) / df2)."""
     F = (delta / df1) / ((1 - r2) / df2)
     return F, stats.f.sf(F, df1, df2)
 
 
-def fit_table(fit):
+def fit_table(fit: LinearFit) -> pd.DataFrame:
     """Return the statistics of the whole model, one a row: statistic, value, df1, df2, p, covariance, formula.
 
     F values come twice: from R2 (classical) and as Wald tests with the fit's covariance.

@@ -6,12 +6,15 @@ unmasked run was recorded before. Runs are recorded in a log beside the lock, ea
 docs/moderation.md says what a lock cannot prove.
 """
 
+from __future__ import annotations
+
 import fcntl
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,13 +59,20 @@ def planned(entry: dict) -> dict:
     return {k: v for k, v in chosen(entry, load("config/model")).items() if k != "title"}
 
 
-def plan_hash(entry, settings, arms):
+def plan_hash(entry: Mapping[str, Any], settings: Mapping[str, Any], arms: Sequence[str]) -> str:
     """Return the hash of one model: its choices without the title, locked settings and the order of arms."""
     locked = {k: settings[k] for k in LOCKED_SETTINGS}
     return digest({"entry": planned(entry), "settings": locked, "arms": list(arms)})
 
 
-def write_lock(path, models, settings, arms, facts=None, runs=0):
+def write_lock(
+    path: Path | str,
+    models: Mapping[str, Mapping[str, Any]],
+    settings: ModerationSettings,
+    arms: Sequence[str],
+    facts: Mapping[str, Any] | None = None,
+    runs: int = 0,
+) -> None:
     """Write the lock of all ``models`` and a readable plan (markdown) beside it.
 
     ``facts`` are the study's (see `hpaxis.study.plan.facts`); ``runs``: how many unmasked runs were recorded before.
@@ -93,12 +103,12 @@ def write_lock(path, models, settings, arms, facts=None, runs=0):
         part.write_text(plan_text(content, arms, settings), encoding="utf-8")
 
 
-def plan_path(path) -> Path:
+def plan_path(path: Path | str) -> Path:
     """Return the path of the readable plan beside a lock."""
     return Path(path).with_suffix(".md")
 
 
-def plan_text(content: dict, arms, settings: ModerationSettings) -> str:
+def plan_text(content: dict, arms: Sequence[str], settings: ModerationSettings) -> str:
     """Return the plan as a page for a registry: study, each model's choices, settings, hashes."""
     lines = [f"# Plan of analysis: {content.get('study', 'study without a title')}", ""]
     lines += [f"Arms: {', '.join(arms)}; the first is the reference. Level {settings.alpha:g}, two-sided.", ""]
@@ -121,7 +131,7 @@ def plan_text(content: dict, arms, settings: ModerationSettings) -> str:
     return "\n".join(lines)
 
 
-def _words(value):
+def _words(value: object) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{k} = {_words(v)}" for k, v in value.items()) or "none"
     if isinstance(value, list):
@@ -129,7 +139,7 @@ def _words(value):
     return "none" if value is None else str(value)
 
 
-def read_lock(path):
+def read_lock(path: Path | str | None) -> dict[str, Any] | None:
     """Return what a lock holds, or None where there is no lock file; raises `InputError` if it is no lock."""
     if path is None or not Path(path).exists():
         return None
@@ -141,7 +151,14 @@ def read_lock(path):
         raise InputError(Problem(str(path), "is not a plan lock", remedy)) from error
 
 
-def plan_table(name, entry, settings, arms, locked, facts=None):
+def plan_table(
+    name: str,
+    entry: Mapping[str, Any],
+    settings: ModerationSettings,
+    arms: Sequence[str],
+    locked: Mapping[str, Any] | None,
+    facts: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
     """Return one row: model, primary, status, reason, hash, locked_hash, masked.
 
     ``locked`` as `read_lock` gives it, ``facts`` the study's as they are now. Without ``settings.lock`` everything
@@ -159,7 +176,14 @@ def plan_table(name, entry, settings, arms, locked, facts=None):
     return pd.DataFrame([(name, entry["primary"], status, reason, own, theirs, masked)], columns=COLUMNS)
 
 
-def _standing(name, entry, own, theirs, locked, facts):
+def _standing(
+    name: str,
+    entry: Mapping[str, Any],
+    own: str,
+    theirs: str | None,
+    locked: Mapping[str, Any],
+    facts: Mapping[str, Any] | None,
+) -> tuple[str, str]:
     """Status and reason of a model under a lock: the first thing that is not as it was locked."""
     facts = facts or {}
     if facts and locked.get("study") != facts["study"]:
@@ -183,11 +207,11 @@ def _standing(name, entry, own, theirs, locked, facts):
     return CONFIRMATORY, "the model is as it was locked"
 
 
-def _changed(before, now):
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
 
 
-def _differing(entry, locked, name):
+def _differing(entry: Mapping[str, Any], locked: Mapping[str, Any], name: str) -> str:
     """The keys of an entry that are not as they were locked, in words; empty for locks without a readable plan."""
     keys = _changed(locked.get("plan", {}).get(name, {}), entry) if "plan" in locked else []
     return f": {', '.join(keys)}" if keys else ""
@@ -196,12 +220,12 @@ def _differing(entry, locked, name):
 # The log of unmasked runs.
 
 
-def log_path(lock) -> Path:
+def log_path(lock: Path | str) -> Path:
     """Return the path of the log of unmasked runs of a study, beside its lock."""
     return Path(f"{lock}.runs")
 
 
-def record_run(lock, model: str, status: str, own: str, study: str) -> None:
+def record_run(lock: Path | str, model: str, status: str, own: str, study: str) -> None:
     """Append an unmasked run of a model to the study's log; each line ends with the hash of it and of all before."""
     path = log_path(lock)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -214,7 +238,7 @@ def record_run(lock, model: str, status: str, own: str, study: str) -> None:
         log.write(f"{line}\t{hashlib.sha256((last + line).encode()).hexdigest()}\n")
 
 
-def recorded_runs(lock) -> int:
+def recorded_runs(lock: Path | str) -> int:
     """Return how many unmasked runs a study's log holds; raises `InputError` where a line was changed or removed."""
     path = log_path(lock)
     if not path.exists():
@@ -233,7 +257,7 @@ def recorded_runs(lock) -> int:
 # Masks.
 
 
-def shuffle_arms(table, seed, entry=None):
+def shuffle_arms(table: pd.DataFrame, seed: int, entry: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Return the participants' table with arms shuffled between dyads: members of a dyad stay together.
 
     Numbers by arm stay; who is in which arm is not what it was. The same seed gives the same shuffle. With a model's
@@ -244,7 +268,7 @@ def shuffle_arms(table, seed, entry=None):
     return _shuffled(table, generator(seed, "mask"), columns)
 
 
-def _shuffled(table, rng, columns):
+def _shuffled(table: pd.DataFrame, rng: np.random.Generator, columns: Sequence[str]) -> pd.DataFrame:
     """The table with ``columns`` moved between dyads."""
     unit = dyads(table).to_numpy()
     order = np.unique(unit)
@@ -273,7 +297,7 @@ def masked_table(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     return _shuffled(table, generator(seed, "mask", "table"), ["arm", *telling])
 
 
-def telling_columns(table, entry) -> list:
+def telling_columns(table: pd.DataFrame, entry: Mapping[str, Any]) -> list:
     """Return the columns that go with the arm under a mask, arm first."""
     named = ["arm", *(entry[key] for key in TELLING if entry.get(key)), *entry["keep"]]
     single = (entry.get(key) for key in ("mediator", "mechanism", "weights"))
@@ -282,7 +306,7 @@ def telling_columns(table, entry) -> list:
     return [c for c in dict.fromkeys(named) if c in table]
 
 
-def tells_arm(column, arm, unit=None) -> bool:
+def tells_arm(column: pd.Series, arm: pd.Series, unit: pd.Series | None = None) -> bool:
     """Whether a column says who is in which arm: its values do not overlap between arms, or one arm has none.
 
     A value that members of a dyad share (``unit``) counts once.

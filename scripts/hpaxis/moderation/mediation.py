@@ -7,7 +7,10 @@ out of the outcome's equation when there is one biases the index (Muller, Judd &
 it. Intervals come from a bootstrap within arm.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,6 +22,9 @@ from hpaxis.moderation.design import NEARLY, Design
 from hpaxis.moderation.linear import least_squares
 from hpaxis.moderation.resample import COLUMNS, bootstrap_counts, interval_rows, left_out_counts, units
 from hpaxis.problems import Problem
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 STAGES = ("none", "first", "second", "both")
 # PROCESS's number of (stage that is moderated, whether the direct effect is moderated too).
@@ -50,7 +56,7 @@ class Paths:
     second: bool
     direct: bool
 
-    def parts(self, a, b):
+    def parts(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
         """Return the paths of coefficients ``a`` (N, .), ``b`` (N, .): a, a x W, b, b x W, direct, direct x W."""
         p, q = len(self.causes), len(self.moderators)
         N = len(a)
@@ -64,10 +70,10 @@ class Paths:
         return path_a, path_aw, path_b, path_bw, direct, direct_w
 
     @property
-    def _moderator_in_outcome(self):
+    def _moderator_in_outcome(self) -> bool:
         return self.second or self.direct or not self.first
 
-    def effects(self, a, b):
+    def effects(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[list[str], NDArray[np.float64]]:
         """Return ``(names, values)``: every path and effect, values (N, effects)."""
         path_a, path_aw, path_b, path_bw, direct, direct_w = self.parts(a, b)
         moderated = self.first or self.second
@@ -102,7 +108,15 @@ class Paths:
                 found[f"direct[{cause}]"] = direct[:, j]
         return list(found), np.column_stack(list(found.values()))
 
-    def _index(self, cause, j, path_a, path_aw, path_b, path_bw):
+    def _index(
+        self,
+        cause: str,
+        j: int,
+        path_a: NDArray[np.float64],
+        path_aw: NDArray[np.float64],
+        path_b: NDArray[np.float64],
+        path_bw: NDArray[np.float64],
+    ) -> dict[str, NDArray[np.float64]]:
         """Hayes's index for each column of the moderator; there is none where both stages are moderated."""
         if self.first and self.second:
             return {}
@@ -113,7 +127,7 @@ class Paths:
             for k, w in enumerate(self.moderators)
         }
 
-    def outcome_contrast(self, z):
+    def outcome_contrast(self, z: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Return the contrast (columns of B,) of the mediator's effect on the outcome where the moderator is ``z``."""
         c = np.zeros(self.B.shape[1])
         c[1] = 1
@@ -173,7 +187,7 @@ def mediation_table(
     paths = build_paths(design, mediator, stage, direct, cause)
     unit, stratum = units(design)
 
-    def effects(counts):
+    def effects(counts: NDArray[np.float64]) -> tuple[list[str], NDArray[np.float64]]:
         a = weighted_coefficients(paths.A, paths.mediator, counts)
         return paths.effects(a, weighted_coefficients(paths.B, paths.outcome, counts))
 
@@ -223,7 +237,7 @@ def build_paths(
     return Paths(A, B, mediator, design.y, causes, moderators, places, first, second, direct)
 
 
-def _arm_places(design):
+def _arm_places(design: Design) -> dict[str, NDArray[np.float64]]:
     """The moderator's columns in each arm, or at the mean and one SD on either side where it is continuous."""
     if design.moderator.levels is not None:
         return {str(a): design.moderator.code(a) for a in design.moderator.levels}

@@ -5,6 +5,10 @@ degrees of freedom after Satterthwaite, as Giesbrecht & Burns (1985) derive them
 interval of the intraclass correlation from the one-way F (Searle, 1971; Donner, 1979).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
@@ -13,6 +17,9 @@ from hpaxis.moderation.design import Design
 from hpaxis.moderation.linear import STATISTICS, least_squares, t_table
 from hpaxis.moderation.slopes import quantities
 from hpaxis.problems import InputError, Problem
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 COLUMNS = [
     "quantity", *STATISTICS, "group", "groups", "nested_in", "n", "group_variance", "residual_variance", "icc",
@@ -85,7 +92,7 @@ def intraclass(
     return tuple(float((f - 1) / (f + n0 - 1)) for f in (F, *ends))
 
 
-def _variances(design, Z):
+def _variances(design: Design, Z: NDArray[np.float64]) -> tuple[float, float]:
     """REML estimates of the variance between groups and of the residuals.
 
     Profiled to the ratio of both, one bounded search: statsmodels' MixedLM meets a singular matrix where an arm has
@@ -95,7 +102,7 @@ def _variances(design, Z):
     A = np.column_stack([design.X, design.y])
     sizes, sums, cross = Z.sum(axis=0), Z.T @ A, A.T @ A
 
-    def parts(ratio):
+    def parts(ratio: float) -> tuple[float, float]:
         # Woodbury: the inverse of I + ratio ZZ' takes ratio / (1 + ratio m) of each group's sums away.
         shrink = ratio / (1 + ratio * sizes)
         M = cross - sums.T @ (shrink[:, None] * sums)
@@ -103,7 +110,7 @@ def _variances(design, Z):
         scale = (M[k, k] - Xty @ np.linalg.solve(XtX, Xty)) / (n - k)
         return scale, np.log1p(ratio * sizes).sum() + np.linalg.slogdet(XtX)[1]
 
-    def deviance(root):
+    def deviance(root: float) -> float:
         scale, determinants = parts(root**2)
         return (n - k) * np.log(scale) + determinants
 
@@ -113,7 +120,9 @@ def _variances(design, Z):
     return ratio * scale, scale
 
 
-def _fixed(design, Z, between, residual, C):
+def _fixed(
+    design: Design, Z: NDArray[np.float64], between: float, residual: float, C: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Coefficients, the variance of contrasts and their degrees of freedom, given both variances."""
     X, y = design.X, design.y
     ZZ = Z @ Z.T
@@ -133,7 +142,7 @@ def _fixed(design, Z, between, residual, C):
     return beta, variance, np.minimum(2 * variance**2 / spread, design.n - X.shape[1])
 
 
-def _nested_in(design, member):
+def _nested_in(design: Design, member: NDArray[np.bool_]) -> str:
     if member.all():
         return "all rows"
     if design.moderator.levels is None:
@@ -142,7 +151,7 @@ def _nested_in(design, member):
     return ", ".join(inside)
 
 
-def _note(groups, between):
+def _note(groups: int, between: float) -> str:
     notes = []
     if groups < FEW_GROUPS:
         notes.append(f"{groups} groups: the variance between them is hardly known")

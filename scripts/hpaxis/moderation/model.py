@@ -1,6 +1,10 @@
 """`fit`: one call from a data frame to every table of a moderation, all from one covariance."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,6 +16,9 @@ from hpaxis.moderation.region import region_table
 from hpaxis.moderation.slopes import effect_table, line_table, point_table, slope_difference_table, slope_table
 from hpaxis.moderation.verdict import verdict_table
 from hpaxis.problems import Problem, raise_if_any
+
+if TYPE_CHECKING:
+    from hpaxis.moderation.design import Design
 
 
 @dataclass(frozen=True)
@@ -39,12 +46,12 @@ class Moderation:
     linear: LinearFit
 
     @property
-    def design(self):
+    def design(self) -> Design:
         """Design matrix, coding and complete cases behind the tables."""
         return self.linear.design
 
     @property
-    def warnings(self):
+    def warnings(self) -> pd.DataFrame:
         """What the report warns about; whether the predictor was measured after randomisation is not asked."""
         from hpaxis.moderation.diagnostics import warning_table
 
@@ -52,25 +59,25 @@ class Moderation:
 
 
 def fit(
-    data,
+    data: pd.DataFrame,
     *,
-    outcome,
-    predictor,
-    moderator,
-    covariates=(),
-    covariance="HC3",
-    reference=None,
-    standardise=(),
-    cluster=None,
-    at="mean_sd",
-    alpha=0.05,
-    minimum_per_arm=MINIMUM_PER_ARM,
-    factors=(),
-    weights=None,
-    margin=None,
-    seed=0,
-    source="data",
-):
+    outcome: str,
+    predictor: str,
+    moderator: str,
+    covariates: Sequence[str] = (),
+    covariance: str = "HC3",
+    reference: object = None,
+    standardise: Sequence[str] = (),
+    cluster: str | None = None,
+    at: str | Sequence[float] = "mean_sd",
+    alpha: float = 0.05,
+    minimum_per_arm: int = MINIMUM_PER_ARM,
+    factors: Sequence[str] = (),
+    weights: str | None = None,
+    margin: float | None = None,
+    seed: int = 0,
+    source: str = "data",
+) -> Moderation:
     """Fit outcome on predictor x moderator by least squares, and ask every question of that one fit.
 
     data: data frame, one row per participant; rows with a missing value in a model column are left out and listed
@@ -108,7 +115,16 @@ def fit(
     return fit_spec(data, spec, covariance, at, source, margin, seed)
 
 
-def fit_spec(data, spec, covariance="HC3", at="mean_sd", source="data", margin=None, seed=0, name=""):
+def fit_spec(
+    data: pd.DataFrame,
+    spec: Spec,
+    covariance: str = "HC3",
+    at: str | Sequence[float] = "mean_sd",
+    source: str = "data",
+    margin: float | None = None,
+    seed: int = 0,
+    name: str = "",
+) -> Moderation:
     """Fit a `Spec`; see `fit`. ``name`` is what the random numbers are for, beside the seed."""
     raise_if_any(cluster_problems(covariance, spec.cluster, source))
     linear = fit_linear(build_design(data, spec, source), covariance, source)

@@ -7,7 +7,11 @@ dependent as they are, and the error variance stays where it is (Davidson & Flac
 Gelbach & Miller, 2008). Shuffled residuals would not keep either.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,13 +27,20 @@ from hpaxis.moderation.slopes import slope_differences
 from hpaxis.moderation.units import restricted_residuals, unit_labels
 from hpaxis.problems import InputError
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hpaxis.moderation.design import Design
+    from hpaxis.moderation.linear import LinearFit
+    from hpaxis.settings import ModerationSettings, MultiverseSettings
+
 OUTLIERS = ("none", "drop_3sd", "winsorise")
 CHOICES = ["predictor", "scale", "covariates", "covariance", "outliers", "rows"]
 COLUMNS = ["version", *CHOICES, "contrast", "estimate", "se", "t", "df", "p", "low", "high", "n", "own", "problem"]
 JOINT = ["contrast", "statistic", "observed", "p", "draws", "versions"]
 
 
-def versions(entry, grid):
+def versions(entry: Mapping[str, Any], grid: MultiverseSettings) -> list[tuple[dict[str, str], dict[str, Any]]]:
     """Return the entries of all versions: a list of ``(choices, entry)``, the model's own version first.
 
     ``grid`` holds lists for predictors, scales, covariates (a list of sets, each added to the model's own covariates),
@@ -61,7 +72,7 @@ def versions(entry, grid):
     return found
 
 
-def without_outliers(data, columns, rule):
+def without_outliers(data: pd.DataFrame, columns: Sequence[str], rule: str) -> pd.DataFrame:
     """Return the data with values beyond 3 SD of a column's mean dropped (as missing) or pulled in to 3 SD."""
     if rule == "none":
         return data
@@ -79,7 +90,16 @@ def tamed(values: np.ndarray, rule: str) -> np.ndarray:
     return np.where((values >= low) & (values <= high), values, np.nan)
 
 
-def multiverse(table, entry, grid, arms, settings, draws, seed, name=""):
+def multiverse(
+    table: pd.DataFrame,
+    entry: Mapping[str, Any],
+    grid: MultiverseSettings,
+    arms: Sequence[str],
+    settings: ModerationSettings,
+    draws: int,
+    seed: int,
+    name: str = "",
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return ``(curve, joint)``: every version's difference of slopes, and the joint tests over all of them.
 
     Outcome and predictor are standardised in every version so that estimates compare. ``curve`` has one row per version
@@ -114,14 +134,16 @@ def multiverse(table, entry, grid, arms, settings, draws, seed, name=""):
     return curve, joint_tests(fits, draws, generator(seed, name, "multiverse"), settings.alpha)
 
 
-def _design(data, entry, outliers, arms, settings):
+def _design(
+    data: pd.DataFrame, entry: Mapping[str, Any], outliers: str, arms: Sequence[str], settings: ModerationSettings
+) -> Design:
     """The design of one version, whatever its covariance."""
     spec = spec_of(entry, arms, settings.alpha, settings.minimum_per_arm)
     columns = list(dict.fromkeys(c for c in (*spec.columns, "dyad_id") if c in data))
     return build_design(without_outliers(data[columns], (spec.outcome, spec.predictor), outliers), spec)
 
 
-def joint_tests(fits, draws, rng, alpha):
+def joint_tests(fits: Sequence[LinearFit], draws: int, rng: np.random.Generator, alpha: float) -> pd.DataFrame:
     """Return the joint tests of versions (JOINT), each contrast by itself; no rows where no version was fitted.
 
     In every draw each person (or cluster, where the model has them) has one sign in all versions. A version's outcome
@@ -162,7 +184,7 @@ def joint_tests(fits, draws, rng, alpha):
     return pd.DataFrame(rows, columns=JOINT)
 
 
-def _student(t, df):
+def _student(t: NDArray[np.float64], df: float) -> NDArray[np.float64]:
     """Return redrawn t values (all but the first) at their ranks on Student's t: few clusters have few sign patterns.
 
     With them a version by itself has the p of its own Satterthwaite test; the draws show how versions go together.
@@ -172,7 +194,9 @@ def _student(t, df):
     return np.r_[t[0], np.sign(redrawn) * stats.t.isf(rank / 2, df)]
 
 
-def _summaries(estimates, t, critical):
+def _summaries(
+    estimates: NDArray[np.float64], t: NDArray[np.float64], critical: NDArray[np.float64]
+) -> dict[str, tuple[float, NDArray[np.float64]]]:
     """Each statistic's observed value, and what its p compares, from estimates and t (N, versions), the data first.
 
     The median estimate is compared by the median t: without a standard error it does not hold its level. Equal shares

@@ -4,6 +4,11 @@ Effects are Cohen's f2 = dR2 / (1 - R2) of the product terms. The exact power un
 noncentral F with noncentrality f2 n (Cohen, 1988; the convention of G*Power).
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
@@ -14,22 +19,29 @@ from hpaxis.moderation.design import MINIMUM_PER_ARM
 from hpaxis.moderation.seeds import generator
 from hpaxis.problems import Problem, raise_if_any
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hpaxis.moderation.linear import LinearFit
+
 F2 = (0.02, 0.05, 0.10, 0.15, 0.20, 0.25, 0.35, 0.50)
 TARGET = 0.80
 
 
-def exact_power(f2, n, terms, tested=1, alpha=0.05):
+def exact_power(f2: float, n: int, terms: int, tested: int = 1, alpha: float = 0.05) -> float:
     """Return the power of the F test of ``tested`` of a model's ``terms`` (intercept included) at n rows."""
     df = n - terms
     return float(stats.ncf.sf(stats.f.isf(alpha, tested, df), tested, df, f2 * n))
 
 
-def detectable_f2(n, terms, tested=1, alpha=0.05, power=TARGET):
+def detectable_f2(n: int, terms: int, tested: int = 1, alpha: float = 0.05, power: float = TARGET) -> float:
     """Return the f2 that the F test finds with probability ``power``."""
     return float(optimize.brentq(lambda f2: exact_power(f2, n, terms, tested, alpha) - power, 1e-9, 100))
 
 
-def power_table(fit, draws, seed, name="", reliability=1.0, effects=F2):
+def power_table(
+    fit: LinearFit, draws: int, seed: int, name: str = "", reliability: float = 1.0, effects: Sequence[float] = F2
+) -> pd.DataFrame:
     """Return the simulated power of the interaction at the data's own n, arms, covariates and leverage.
 
     In each of ``draws`` samples per effect the data's own rows of X are kept, errors are drawn from its centred
@@ -54,8 +66,16 @@ def power_table(fit, draws, seed, name="", reliability=1.0, effects=F2):
 
 
 def design_power(
-    n_per_arm, draws, seed, skewed=False, reliability=1.0, covariates=0, kind="HC3", alpha=0.05, effects=F2
-):
+    n_per_arm: Sequence[int],
+    draws: int,
+    seed: int,
+    skewed: bool = False,
+    reliability: float = 1.0,
+    covariates: int = 0,
+    kind: str = "HC3",
+    alpha: float = 0.05,
+    effects: Sequence[float] = F2,
+) -> pd.DataFrame:
     """Return the power of a planned study that has no data yet: as `power_table`.
 
     ``n_per_arm``: a number for each arm, the reference first. The predictor is normal, or log-normal
@@ -79,11 +99,13 @@ def design_power(
     return table.assign(exact=exact, covariance=kind, n=n)
 
 
-def plan_problems(n_per_arm, draws, reliability, covariates, kind):
+def plan_problems(
+    n_per_arm: Sequence[int], draws: int, reliability: float, covariates: int, kind: str
+) -> list[Problem]:
     """Return the problems of a planned study: arms, people, reliability, draws, covariance."""
     problems = []
 
-    def add(what, remedy, column, value):
+    def add(what: str, remedy: str, column: str, value: object) -> None:
         problems.append(Problem("power", what, remedy, column=column, value=value))
 
     if len(n_per_arm) < 2:
@@ -103,7 +125,17 @@ def plan_problems(n_per_arm, draws, reliability, covariates, kind):
     return problems
 
 
-def _curve(X, columns, moderators, errors, noise, kind, effects, alpha, root=1.0):
+def _curve(
+    X: NDArray[np.float64],
+    columns: Sequence[int],
+    moderators: Sequence[int],
+    errors: NDArray[np.float64],
+    noise: NDArray[np.float64],
+    kind: str,
+    effects: Sequence[float],
+    alpha: float,
+    root: NDArray[np.float64] | float = 1.0,
+) -> pd.DataFrame:
     """Simulated power at each effect; ``X`` (n, k) or (draws, n, k), ``errors`` and ``noise`` (draws, n).
 
     ``root``: the root of each row's weight.
@@ -132,7 +164,7 @@ def _curve(X, columns, moderators, errors, noise, kind, effects, alpha, root=1.0
     return pd.DataFrame(rows, columns=["f2", "b3", "power", "se"])
 
 
-def detectable_table(table, n, terms, tested, alpha):
+def detectable_table(table: pd.DataFrame, n: int, terms: int, tested: int, alpha: float) -> pd.DataFrame:
     """Return the f2 found with 80 % power: on the simulated curve, and exact under normal theory."""
     power = np.maximum.accumulate(table["power"].to_numpy())
     reached = np.flatnonzero(power >= TARGET)

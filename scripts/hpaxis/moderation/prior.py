@@ -4,6 +4,8 @@ Normal likelihood and normal prior (Spiegelhalter, Abrams & Myles, 2004). The cr
 Matthews (2001): the prior about 0 under which the interval just reaches 0.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import numpy as np
@@ -40,7 +42,9 @@ def prior_table(slopes: pd.DataFrame, priors: Mapping[str, Mapping], alpha: floa
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _row(quantity, prior, mean, sd, source, b, s, z, shown):
+def _row(
+    quantity: str, prior: str, mean: float, sd: float, source: str, b: float, s: float, z: float, shown: bool
+) -> tuple[float | str, ...]:
     precision = 0.0 if np.isinf(sd) else 1 / sd**2
     total = 1 / s**2 + precision
     estimate = (b / s**2 + (0.0 if np.isinf(sd) else mean * precision)) / total

@@ -5,7 +5,11 @@ critical value that holds the false discovery rate over the range; Liu et al. (2
 range at once.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +17,12 @@ from scipy import optimize, stats
 
 from hpaxis.moderation.simultaneous import simulated_critical
 from hpaxis.moderation.slopes import effects
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hpaxis.moderation.design import Design
+    from hpaxis.moderation.linear import LinearFit
 
 # Esarey and Sumner's procedure looks at this many equal steps of the observed range.
 STEPS = 1000
@@ -26,7 +36,7 @@ COLUMNS = [
 PLACES = ("observed_low", "observed_high", "minimum", "maximum", "low_from", "low_to", "high_from", "high_to")
 
 
-def region_table(fit, adjustment="none", seed=0, name=""):
+def region_table(fit: LinearFit, adjustment: str = "none", seed: int = 0, name: str = "") -> pd.DataFrame:
     """Return the region of significance, one row per contrast (a pair of arms, or the slope of the predictor).
 
     ``low`` and ``high`` are the two values at which the effect's interval touches zero, on the moderator where
@@ -65,14 +75,16 @@ def region_table(fit, adjustment="none", seed=0, name=""):
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def own_unit(design, column, value):
+def own_unit(design: Design, column: str, value: float) -> float:
     """Return a value of a column on the model's scale in the column's own unit, before standardising."""
     if column not in design.scales.index or not design.scales.loc[column, "standardised"]:
         return value
     return design.scales.loc[column, "mean"] + value * design.scales.loc[column, "sd"]
 
 
-def end_intervals(fit, contrast, seen, alpha):
+def end_intervals(
+    fit: LinearFit, contrast: Callable[[float], NDArray[np.float64]], seen: Mapping[str, Any], alpha: float
+) -> dict[str, float]:
     """Return the interval of each end that lies within the observed range: low_from, low_to, high_from, high_to.
 
     At an end the true effect lies as many true standard errors from zero as the critical value: its t is noncentral t
@@ -94,7 +106,7 @@ def end_intervals(fit, contrast, seen, alpha):
     return found
 
 
-def _anchors(row):
+def _anchors(row: Mapping[str, Any]) -> dict[str, float]:
     """Which ends of an observed region are not the data's, and where the stretch that each one stops begins."""
     middle = (row["observed_low"] + row["observed_high"]) / 2
     return {
@@ -109,7 +121,9 @@ def _anchors(row):
     }.get(row["observed_kind"], {})
 
 
-def stretch(b, V, t, anchor):
+def stretch(
+    b: NDArray[np.float64], V: NDArray[np.float64], t: NDArray[np.float64], anchor: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Return ``(start, stop, there)``, each (N,): the stretch of significant values around ``anchor``, if it is one.
 
     ``b`` (N, 2), ``V`` (N, 2, 2) and ``t`` (N,) as in `johnson_neyman`.
@@ -130,13 +144,15 @@ def stretch(b, V, t, anchor):
     return start, stop, there
 
 
-def _closed_form(fit, base, step, t):
+def _closed_form(
+    fit: LinearFit, base: NDArray[np.float64], step: NDArray[np.float64], t: float
+) -> tuple[float, float, str]:
     b = np.array([base @ fit.beta, step @ fit.beta])
     C = np.array([base, step])
     return johnson_neyman(b, C @ fit.cov.matrix @ C.T, t)
 
 
-def johnson_neyman(b, V, t):
+def johnson_neyman(b: NDArray[np.float64], V: NDArray[np.float64], t: float) -> tuple[float, float, str]:
     """Return ``(low, high, kind)`` where |b0 + b1 z| exceeds t times its standard error.
 
     ``b`` (2,) holds b0 and b1, ``V`` (2, 2) their covariance. The condition is A z2 + B z + C > 0.
@@ -156,7 +172,9 @@ def johnson_neyman(b, V, t):
     return roots[0], roots[1], "outside" if A > 0 else "inside"
 
 
-def _searched(fit, contrast, observed, alpha):
+def _searched(
+    fit: LinearFit, contrast: Callable[[float], NDArray[np.float64]], observed: NDArray[np.float64], alpha: float
+) -> tuple[float, float, str]:
     """As `johnson_neyman`, where the degrees of freedom change along the line: roots by bisection.
 
     The line is mapped to angles so that all of it is searched.
@@ -164,7 +182,7 @@ def _searched(fit, contrast, observed, alpha):
 
     base, step = contrast(0.0), contrast(1.0) - contrast(0.0)
 
-    def excess(angle):
+    def excess(angle: NDArray[np.float64]) -> NDArray[np.float64]:
         # The contrast times cos(angle): the same t, finite at both ends of the line.
         C = np.cos(angle)[:, None] * base + np.sin(angle)[:, None] * step
         return np.abs(C @ fit.beta) - fit.cov.critical(C, alpha) * np.sqrt(fit.cov.variance(C))
@@ -182,7 +200,7 @@ def _searched(fit, contrast, observed, alpha):
     return min(roots), max(roots), "outside" if values[0] > 0 else "inside"
 
 
-def observed_region(low, high, kind, observed):
+def observed_region(low: float, high: float, kind: str, observed: NDArray[np.float64]) -> dict[str, Any]:
     """Return the region clipped to the observed values (n,): its ends, its kind there, and n on each side."""
     minimum, maximum = float(observed.min()), float(observed.max())
     if math.isnan(low):
@@ -203,7 +221,7 @@ def observed_region(low, high, kind, observed):
     }  # fmt: skip
 
 
-def _clipped(low, high, kind, minimum, maximum):
+def _clipped(low: float, high: float, kind: str, minimum: float, maximum: float) -> tuple[str, tuple[float, float]]:
     """Kind and ends within the observed range: ends are those of the significant part.
 
     For "outside" with both parts in sight they are the two inner ends, as on the whole line.
@@ -227,7 +245,9 @@ def _clipped(low, high, kind, minimum, maximum):
     return "none", none
 
 
-def fdr_critical_t(fit, contrast, observed, alpha):
+def fdr_critical_t(
+    fit: LinearFit, contrast: Callable[[float], NDArray[np.float64]], observed: NDArray[np.float64], alpha: float
+) -> float:
     """Return the critical t that holds the false discovery rate over the observed range.
 
     Benjamini and Hochberg's step-up rule on the two-sided p at equal steps of the range, every p from the fit's

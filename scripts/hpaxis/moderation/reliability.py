@@ -4,7 +4,11 @@ Regression calibration and SIMEX: Carroll, Ruppert, Stefanski & Crainiceanu (200
 Cook (1995). A reliability that differs by arm makes slopes differ where none do: it fakes moderation.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +17,12 @@ from hpaxis.moderation.batches import many_designs, weighted_coefficients, weigh
 from hpaxis.moderation.linear import STATISTICS, least_squares, t_table
 from hpaxis.moderation.resample import bootstrap_counts, units
 from hpaxis.moderation.slopes import quantities
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from hpaxis.moderation.design import Design
+    from hpaxis.moderation.linear import LinearFit
 
 # Error added, in units of the error there is; the fit in these is carried to -1 (no error).
 SIMEX_STEPS = np.array([0.5, 1.0, 1.5, 2.0])
@@ -23,7 +33,7 @@ SIMEX_GAP = 0.1
 MEASURED = "measurement error of the predictor"
 
 
-def reliability_table(design, error):
+def reliability_table(design: Design, error: NDArray[np.float64]) -> pd.DataFrame:
     """Return the reliability of the predictor in all rows and in each arm.
 
     ``error`` (n,): standard error of each predictor value, in the predictor's own unit before standardising
@@ -41,7 +51,7 @@ def reliability_table(design, error):
     return pd.DataFrame(rows, columns=["arm", "n", "variance", "error_variance", "reliability"])
 
 
-def reliability_from_replicates(values, participant):
+def reliability_from_replicates(values: ArrayLike, participant: ArrayLike) -> tuple[float, float]:
     """Return ``(reliability, error SE)`` of one measurement from replicates: one-way ANOVA, ICC(1,1).
 
     ``values`` (m,) measured on ``participant`` (m,); participants with one value are left out. Shrout & Fleiss
@@ -57,17 +67,23 @@ def reliability_from_replicates(values, participant):
     return float((between - within) / (between + (k - 1) * within)), float(np.sqrt(within))
 
 
-def predictor_sd(design):
+def predictor_sd(design: Design) -> float:
     """Return what the predictor was divided by: its SD where it is standardised, else 1."""
     scale = design.scales.loc[design.spec.predictor]
     return scale["sd"] if scale["standardised"] else 1.0
 
 
-def _reliability(x, error):
+def _reliability(x: NDArray[np.float64], error: NDArray[np.float64]) -> float:
     return 1 - (error**2).mean() / x.var(ddof=1)
 
 
-def corrected_table(fit, error, draws, rng, at="mean_sd"):
+def corrected_table(
+    fit: LinearFit,
+    error: NDArray[np.float64],
+    draws: int,
+    rng: np.random.Generator,
+    at: str | Sequence[float] = "mean_sd",
+) -> pd.DataFrame:
     """Return naive and corrected slopes and product terms beside each other.
 
     ``error`` (n,) as in `reliability_table`; ``draws`` of the bootstrap for regression calibration, and of each
@@ -94,7 +110,7 @@ def corrected_table(fit, error, draws, rng, at="mean_sd"):
     return pd.concat(tables, ignore_index=True)[["method", "quantity", *STATISTICS, "note"]]
 
 
-def simex_withheld(design, error):
+def simex_withheld(design: Design, error: NDArray[np.float64]) -> str | None:
     """Return why SIMEX is not shown for a predictor with errors (n,) on the model's scale, or None."""
     groups = [design.arm == a for a in design.moderator.levels] if design.moderator.levels is not None else []
     values = [_reliability(design.x[g], error[g]) for g in groups or [np.ones(design.n, dtype=bool)]]
@@ -105,7 +121,9 @@ def simex_withheld(design, error):
     return None
 
 
-def calibrate(design, error, counts=None):
+def calibrate(
+    design: Design, error: NDArray[np.float64], counts: NDArray[np.float64] | None = None
+) -> NDArray[np.float64] | None:
     """Return the predictor's expected true value given what was measured, covariates and moderator, by draw.
 
     Within each arm E(X | W, Z) = m(Z) + r_i (W - m(Z)), r_i = s2 / (s2 + error_i^2). s2 is the residual variance of W
@@ -141,7 +159,7 @@ def calibrate(design, error, counts=None):
     return result[0] if enough[0] and np.isfinite(result).all() else None
 
 
-def with_predictor(design, x):
+def with_predictor(design: Design, x: NDArray[np.float64]) -> Design:
     """Return the design with its predictor, and the products, replaced by ``x`` (n,)."""
     X = design.X.copy()
     X[:, 1] = x
@@ -149,7 +167,9 @@ def with_predictor(design, x):
     return replace(design, X=X)
 
 
-def regression_calibration(fit, error, C, draws, rng):
+def regression_calibration(
+    fit: LinearFit, error: NDArray[np.float64], C: NDArray[np.float64], draws: int, rng: np.random.Generator
+) -> tuple[pd.DataFrame, int]:
     """Return ``(table, failed)``: contrasts ``C`` (q, k) on the calibrated predictor, and the draws that were lost.
 
     Errors come from a bootstrap that calibrates anew in every draw; ``error`` (n,) is on the model's scale.
@@ -169,7 +189,9 @@ def regression_calibration(fit, error, C, draws, rng):
     return t_table(C @ beta, se, fit.cov.df(C), design.spec.alpha), draws - len(drawn)
 
 
-def simex(fit, error, C, draws, rng):
+def simex(
+    fit: LinearFit, error: NDArray[np.float64], C: NDArray[np.float64], draws: int, rng: np.random.Generator
+) -> pd.DataFrame:
     """Return contrasts ``C`` (q, k) by SIMEX: estimates and variances extrapolated to no error by a parabola."""
     design = fit.design
     kind = "HC3" if fit.cov.kind == "CR2" else fit.cov.kind

@@ -6,6 +6,11 @@ studentised as DiCiccio & Romano (2017) ask under unequal variances. Max-T: West
 / (N + 1): Phipson & Smyth (2010).
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -16,12 +21,19 @@ from hpaxis.moderation.seeds import generator
 from hpaxis.moderation.slopes import quantities
 from hpaxis.moderation.units import restricted, restricted_residuals, units
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hpaxis.moderation.linear import LinearFit
+
 COLUMNS = ["method", "quantity", "estimate", "statistic", "p", "se", "low", "high", "draws", "failed"]
 # A redrawn statistic equal to the observed one counts as reaching it, whatever the order of summation.
 TIE = 1e-9
 
 
-def resampling_table(fit, draws, seed, name="", at="mean_sd"):
+def resampling_table(
+    fit: LinearFit, draws: int, seed: int, name: str = "", at: str | Sequence[float] = "mean_sd"
+) -> pd.DataFrame:
     """Return every resampling result of one model, one row per method and quantity.
 
     Quantities are the product terms, "interaction" (all of them, where there are several) and, for the
@@ -38,7 +50,7 @@ def resampling_table(fit, draws, seed, name="", at="mean_sd"):
     )
 
 
-def wild_outcomes(fit, draws, rng):
+def wild_outcomes(fit: LinearFit, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return outcomes (draws, n) with no interaction: restricted residuals, signs drawn at random.
 
     Residuals are divided by 1 - h of the restricted model, as HC3 does. A cluster shares its sign, and its residuals
@@ -52,13 +64,13 @@ def wild_outcomes(fit, draws, rng):
     return fitted + signs[:, group] * residuals
 
 
-def permuted_outcomes(fit, draws, rng):
+def permuted_outcomes(fit: LinearFit, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return outcomes (draws, n) with no interaction: restricted residuals in a random order."""
     fitted, residuals = restricted(fit.design)
     return fitted + residuals[rng.random((draws, len(residuals))).argsort(axis=1)]
 
 
-def null_table(fit, outcomes, method):
+def null_table(fit: LinearFit, outcomes: NDArray[np.float64], method: str) -> pd.DataFrame:
     """Return p of each product term, and of all together, from outcomes drawn without interaction."""
     design = fit.design
     student = studentiser(design, fit.cov.kind, design.interactions)
@@ -74,12 +86,14 @@ def null_table(fit, outcomes, method):
     return table.assign(failed=0).reindex(columns=COLUMNS)
 
 
-def share_reaching(drawn, observed):
+def share_reaching(drawn: NDArray[np.float64], observed: float) -> float:
     """Return p = (k + 1) / (N + 1), k the draws that reach the observed value."""
     return (int((drawn >= observed * (1 - TIE)).sum()) + 1) / (len(drawn) + 1)
 
 
-def bootstrap_counts(unit, stratum, draws, rng):
+def bootstrap_counts(
+    unit: NDArray[np.int64], stratum: NDArray[np.int64], draws: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Return how often each row is drawn, (draws, n): units drawn with replacement within their stratum."""
     counts = np.zeros((draws, len(stratum)))
     for s in np.unique(stratum):
@@ -88,12 +102,14 @@ def bootstrap_counts(unit, stratum, draws, rng):
     return counts[:, unit]
 
 
-def left_out_counts(unit, stratum):
+def left_out_counts(unit: NDArray[np.int64], stratum: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return row counts (units, n) with one unit left out in each row."""
     return (1 - np.eye(len(stratum)))[:, unit]
 
 
-def bootstrap_table(fit, draws, rng, at="mean_sd"):
+def bootstrap_table(
+    fit: LinearFit, draws: int, rng: np.random.Generator, at: str | Sequence[float] = "mean_sd"
+) -> pd.DataFrame:
     """Return percentile and BCa intervals of products and slopes, rows or clusters drawn within arm.
 
     Standardised columns keep the sample's scale in every draw. ``failed`` counts draws that could not carry the
@@ -108,7 +124,14 @@ def bootstrap_table(fit, draws, rng, at="mean_sd"):
     return interval_rows(names, C @ fit.beta, drawn, left_out, stratum, design.spec.alpha)
 
 
-def interval_rows(names, estimates, drawn, left_out, stratum, alpha):
+def interval_rows(
+    names: Sequence[str],
+    estimates: NDArray[np.float64],
+    drawn: NDArray[np.float64],
+    left_out: NDArray[np.float64],
+    stratum: NDArray[np.int64],
+    alpha: float,
+) -> pd.DataFrame:
     """Return percentile and BCa rows from bootstrap draws (N, m) and leave-one-out values (units, m)."""
     kept = drawn[np.isfinite(drawn).all(axis=1)]
     rows = []
@@ -123,7 +146,7 @@ def interval_rows(names, estimates, drawn, left_out, stratum, alpha):
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def acceleration(left_out, stratum):
+def acceleration(left_out: NDArray[np.float64], stratum: NDArray[np.int64]) -> float:
     """Return BCa's acceleration from leave-one-out values (units,) in samples ``stratum`` (units,)."""
     third = second = 0.0
     for s in np.unique(stratum):
@@ -134,7 +157,7 @@ def acceleration(left_out, stratum):
     return third / (6 * second**1.5) if second > 0 else 0.0
 
 
-def bca_interval(estimate, drawn, a, alpha):
+def bca_interval(estimate: float, drawn: NDArray[np.float64], a: float, alpha: float) -> NDArray[np.float64]:
     """Return the ends of the bias-corrected and accelerated interval (Efron, 1987)."""
     below = (np.sum(drawn < estimate) + 0.5 * np.sum(drawn == estimate)) / len(drawn)
     z0 = stats.norm.ppf(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
@@ -142,7 +165,7 @@ def bca_interval(estimate, drawn, a, alpha):
     return np.quantile(drawn, stats.norm.cdf(z0 + (z0 + z) / (1 - a * (z0 + z))))
 
 
-def family_table(fits, draws, seed, name=""):
+def family_table(fits: Mapping[str, LinearFit], draws: int, seed: int, name: str = "") -> pd.DataFrame:
     """Return the interaction of every predictor of a family, with all corrections, one row per product term.
 
     ``fits`` maps each predictor to its `LinearFit`; all on the same rows. Columns: predictor, term, estimate,
@@ -176,7 +199,7 @@ def family_table(fits, draws, seed, name=""):
     )
 
 
-def effective_tests(columns):
+def effective_tests(columns: NDArray[np.float64]) -> float:
     """Return the effective number of independent tests of correlated columns (n, m), after Li & Ji (2005)."""
     if columns.shape[1] == 1:
         return 1.0

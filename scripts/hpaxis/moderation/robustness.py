@@ -1,5 +1,10 @@
 """The strip beside the answer: each check of a model in one line, from the model's tables."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -44,7 +49,9 @@ def contrast_terms(tables: dict) -> dict:
     return dict(zip(tables["slope_differences"]["contrast"], terms, strict=False))
 
 
-def _family(tables, contrast, term, own, alpha):
+def _family(
+    tables: Mapping[str, pd.DataFrame], contrast: str, term: str | None, own: pd.Series, alpha: float
+) -> dict[str, Any] | None:
     rows = tables["family"]
     if rows.empty or term is None:
         return None
@@ -56,13 +63,17 @@ def _family(tables, contrast, term, own, alpha):
     return {"p": row["p_max_t"], "total": count, "detail": f"adjusted over a family of {count} predictors (max-T)"}
 
 
-def _resampling(tables, contrast, term, own, alpha):
+def _resampling(
+    tables: Mapping[str, pd.DataFrame], contrast: str, term: str | None, own: pd.Series, alpha: float
+) -> dict[str, Any] | None:
     rows = tables["resampling"]
     rows = rows[(rows["method"] == WILD) & (rows["quantity"] == term)] if len(rows) else rows
     return None if rows.empty else {"p": rows["p"].iloc[0], "detail": WILD}
 
 
-def _deletions(tables, contrast, term, own, alpha):
+def _deletions(
+    tables: Mapping[str, pd.DataFrame], contrast: str, term: str | None, own: pd.Series, alpha: float
+) -> dict[str, Any] | None:
     rows = tables["influence"]
     rows = rows[rows["term"] == term] if len(rows) else rows
     if rows.empty:
@@ -77,7 +88,9 @@ def _deletions(tables, contrast, term, own, alpha):
     }  # fmt: skip
 
 
-def _share(tables, contrast, term, own, alpha):
+def _share(
+    tables: Mapping[str, pd.DataFrame], contrast: str, term: str | None, own: pd.Series, alpha: float
+) -> dict[str, Any] | None:
     rows = tables["multiverse"]
     rows = rows[(rows["contrast"] == contrast) & rows["estimate"].notna()] if len(rows) else rows
     if rows.empty:
@@ -89,7 +102,9 @@ def _share(tables, contrast, term, own, alpha):
     }  # fmt: skip
 
 
-def _joint(tables, contrast, term, own, alpha):
+def _joint(
+    tables: Mapping[str, pd.DataFrame], contrast: str, term: str | None, own: pd.Series, alpha: float
+) -> dict[str, Any] | None:
     rows = tables["multiverse_joint"]
     rows = rows[(rows["contrast"] == contrast) & (rows["statistic"] == "median estimate")] if len(rows) else rows
     if rows.empty:
@@ -103,7 +118,9 @@ def _joint(tables, contrast, term, own, alpha):
     }
 
 
-def _region(tables, contrast, term, own, alpha):
+def _region(
+    tables: Mapping[str, pd.DataFrame], contrast: str, term: str | None, own: pd.Series, alpha: float
+) -> dict[str, Any] | None:
     rows = tables["region"]
     rows = rows if rows.empty else rows[(rows["contrast"] == contrast) & (rows["adjustment"] == "simultaneous")]
     if rows.empty:
@@ -115,14 +132,18 @@ def _region(tables, contrast, term, own, alpha):
     }  # fmt: skip
 
 
-def _power(tables, contrast, term, own, alpha):
+def _power(
+    tables: Mapping[str, pd.DataFrame], contrast: str, term: str | None, own: pd.Series, alpha: float
+) -> dict[str, Any] | None:
     rows = tables["detectable"]
     if rows.empty:
         return None
     return {"value": rows["f2_simulated"].iloc[0], "detail": "f2 of the interaction that is found with 80 % power"}
 
 
-def _predictor(tables, contrast, term, own, alpha):
+def _predictor(
+    tables: Mapping[str, pd.DataFrame], contrast: str, term: str | None, own: pd.Series, alpha: float
+) -> dict[str, Any] | None:
     rows = tables["predictor_by_arm"]
     if len(rows):
         rows = rows[(rows["test"] == "t") & rows["comparison"].isin([contrast, *_slope_name(rows)])]
@@ -132,7 +153,7 @@ def _predictor(tables, contrast, term, own, alpha):
     return {"value": float(row["estimate"]), "p": float(row["p"]), "detail": "T -> M: difference of the predictor"}
 
 
-def _slope_name(rows):
+def _slope_name(rows: pd.DataFrame) -> list[str]:
     return [c for c in rows["comparison"].astype(str) if c.startswith("slope on ")]
 
 

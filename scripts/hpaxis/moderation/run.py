@@ -1,6 +1,10 @@
 """One model of the config, from the table of participants to all of its tables."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -32,6 +36,11 @@ from hpaxis.moderation.verdict import verdict_table
 from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.schemas import load
 
+if TYPE_CHECKING:
+    from hpaxis.moderation.design import Spec
+    from hpaxis.moderation.model import Moderation
+    from hpaxis.settings import ModerationSettings
+
 TABLES = (
     *("refused", "plan", "used", "predictor_by_arm", "coefficients", "slopes", "slope_differences", "region", "fit"),
     *("lines", "points", "effects", "resampling", "influence", "region_without", "sensitivity", "sensitivity_region"),
@@ -42,7 +51,17 @@ TABLES = (
 QUESTIONS = ("family", "mediation", "dose", "complier")
 
 
-def run_model(name, table, entry, settings, arms, seed, locked=None, context=None, facts=None):
+def run_model(
+    name: str,
+    table: pd.DataFrame,
+    entry: Mapping[str, Any],
+    settings: ModerationSettings,
+    arms: Sequence[str],
+    seed: int,
+    locked: Mapping[str, Any] | None = None,
+    context: Mapping[str, str] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, pd.DataFrame]:
     """Return every table of the model ``name``: table name to data frame, columns as its schema lists them.
 
     ``facts``: what the lock binds beside the models (see `hpaxis.study.plan.facts`), as it is now.
@@ -68,10 +87,10 @@ def run_model(name, table, entry, settings, arms, seed, locked=None, context=Non
 class Parts:
     """The parts of a model that may fail alone: each that did is listed in ``refused`` as (part, problem)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.refused = []
 
-    def get(self, part, make, otherwise):
+    def get(self, part: str, make: Callable[..., Any], otherwise: Any) -> Any:
         """Return what ``make()`` gives, or ``otherwise`` where this part cannot be computed from these data."""
         try:
             return make()
@@ -83,7 +102,15 @@ class Parts:
         return otherwise
 
 
-def _fitted(name, table, entry, settings, arms, seed, context):
+def _fitted(
+    name: str,
+    table: pd.DataFrame,
+    entry: Mapping[str, Any],
+    settings: ModerationSettings,
+    arms: Sequence[str],
+    seed: int,
+    context: Mapping[str, str],
+) -> dict[str, pd.DataFrame]:
     """Every table but plan and refused; raises `InputError` where the model itself cannot be fitted."""
     minimum = settings.minimum_per_arm
     raise_if_any(check_model(name, entry, table=table, arms=arms, minimum_per_arm=minimum))
@@ -111,14 +138,14 @@ def _fitted(name, table, entry, settings, arms, seed, context):
     return {**tables, "robustness": robustness_table(tables, settings.alpha)}
 
 
-def _refused_parts(refused):
+def _refused_parts(refused: Sequence[str]) -> pd.DataFrame:
     """A warning for each optional part that could not be made: the model stands without it."""
     remedy = "the model stands; correct this part of its entry, or leave it out"
     rows = [("part_refused", np.nan, np.nan, text, remedy) for text in refused]
     return pd.DataFrame(rows, columns=["code", "value", "limit", "what", "remedy"])
 
 
-def _main(result, left_out):
+def _main(result: Moderation, left_out: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """What the model says: the tables of one fit, with OLS coefficients beside those of its covariance."""
     beside = [] if result.linear.cov.kind == "OLS" else [coefficient_table(fit_linear(result.design, "OLS"))]
     return {
@@ -135,12 +162,20 @@ def _main(result, left_out):
     }
 
 
-def _scrutiny(name, result, data, entry, settings, seed, parts):
+def _scrutiny(
+    name: str,
+    result: Moderation,
+    data: pd.DataFrame,
+    entry: Mapping[str, Any],
+    settings: ModerationSettings,
+    seed: int,
+    parts: Parts,
+) -> dict[str, pd.DataFrame]:
     """How far the model can be trusted: resampling, influence, other treatments of the data, power; the verdict."""
     linear, draws, none = result.linear, settings.draws, pd.DataFrame()
     tables = {}
 
-    def add(table, part, make):
+    def add(table: str, part: str, make: Callable[..., Any]) -> None:
         tables[table] = parts.get(part, make, none)
 
     add("resampling", "resampling", lambda: resampling_table(linear, draws, seed, name, entry["slopes_at"]))
@@ -167,7 +202,15 @@ def _scrutiny(name, result, data, entry, settings, seed, parts):
     return tables
 
 
-def _questions(name, data, spec, entry, settings, seed, parts):
+def _questions(
+    name: str,
+    data: pd.DataFrame,
+    spec: Spec,
+    entry: Mapping[str, Any],
+    settings: ModerationSettings,
+    seed: int,
+    parts: Parts,
+) -> dict[str, pd.DataFrame]:
     """Further questions that the entry asks: a family of predictors, mediators, dose, compliers."""
     kind, draws = entry["covariance"], settings.draws
     tables = dict.fromkeys(QUESTIONS, pd.DataFrame())
@@ -188,7 +231,9 @@ def _questions(name, data, spec, entry, settings, seed, parts):
     return tables
 
 
-def _family(name, data, spec, entry, draws, seed, parts):
+def _family(
+    name: str, data: pd.DataFrame, spec: Spec, entry: Mapping[str, Any], draws: int, seed: int, parts: Parts
+) -> pd.DataFrame:
     """The family's table. A member that cannot be fitted is left out by itself, and said to be."""
     members = {}
     for predictor in entry["family"]:
@@ -207,7 +252,7 @@ def _family(name, data, spec, entry, draws, seed, parts):
     return family_table(fits, draws, seed, name) if fits else pd.DataFrame()
 
 
-def _mediation_questions(entry):
+def _mediation_questions(entry: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     """The mediations that an entry asks for: what it is called to (mediator, stage, direct, cause, question)."""
     asked = {}
     if entry["mediator"] is not None:
@@ -219,7 +264,18 @@ def _mediation_questions(entry):
     return asked
 
 
-def _mediation(name, data, spec, column, stage, direct, cause, question, draws, seed):
+def _mediation(
+    name: str,
+    data: pd.DataFrame,
+    spec: Spec,
+    column: str,
+    stage: str,
+    direct: bool,
+    cause: str,
+    question: str,
+    draws: int,
+    seed: int,
+) -> pd.DataFrame:
     if is_factor(data[column]):
         raise InputError(
             Problem("data", "is text, but a mediator must be a number", "give a numeric column", column=column)
@@ -234,7 +290,7 @@ def _mediation(name, data, spec, column, stage, direct, cause, question, draws, 
     )
 
 
-def _measured(data, spec, column):
+def _measured(data: pd.DataFrame, spec: Spec, column: str) -> pd.DataFrame:
     """The rows that have a column of an optional part; refused in its own name where an arm has too few of them."""
     values = data[column]
     here = values.notna() if is_factor(values) else np.isfinite(values.to_numpy(float, na_value=np.nan))
@@ -250,7 +306,7 @@ def _measured(data, spec, column):
     return data[here]
 
 
-def _complier(data, spec, column, kind):
+def _complier(data: pd.DataFrame, spec: Spec, column: str, kind: str) -> pd.DataFrame:
     if is_factor(data[column]) and not pd.api.types.is_bool_dtype(data[column].dropna().infer_objects()):
         raise InputError(
             Problem("data", "is text, but treatment received must be 0 or 1", "code it 0 and 1", column=column)
@@ -264,7 +320,7 @@ def _complier(data, spec, column, kind):
     return complier_table(design, received, kind)
 
 
-def _shaped(name, table):
+def _shaped(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Return an empty table with its schema's columns; any other as it is."""
     columns = list(load(f"moderation_{name}.schema")["properties"])
     return pd.DataFrame(columns=columns) if table.empty else table

@@ -1,6 +1,10 @@
 """The same slopes under other ways to treat missing, censored, imprecise and extreme values, beside each other."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +23,12 @@ from hpaxis.moderation.seeds import generator
 from hpaxis.moderation.slopes import moderator_values, quantities
 from hpaxis.problems import InputError, Problem
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hpaxis.moderation.design import Design, Spec
+    from hpaxis.settings import ModerationSettings
+
 # From this share of tied lowest values on, a predictor has a point mass there.
 MANY_LOWEST = 0.2
 # A scale this small beside the residuals is rounding.
@@ -26,7 +36,7 @@ ROUNDING = 1e-8
 COLUMNS = ["method", "role", "quantity", *STATISTICS, "n", "covariance", "note"]
 
 
-def censoring_limits(data, column):
+def censoring_limits(data: pd.DataFrame, column: str) -> pd.DataFrame | None:
     """Return the bounds (low, high) of a log cortisol column's censored values; None for other columns."""
     if not column.endswith("log_cortisol"):
         return None
@@ -38,7 +48,7 @@ def censoring_limits(data, column):
     return pd.DataFrame({"low": limit.where(side == "above"), "high": limit.where(side == "below")}).astype(float)
 
 
-def quantity_table(fit, at="mean_sd"):
+def quantity_table(fit: LinearFit, at: str | Sequence[float] = "mean_sd") -> pd.DataFrame:
     """Return the product terms and slopes of any fit with a covariance: quantity, estimate ... high."""
     names, C = quantities(fit.design, at)
     table = fit.contrasts(C)
@@ -46,7 +56,7 @@ def quantity_table(fit, at="mean_sd"):
     return table
 
 
-def censored_cases(data, spec):
+def censored_cases(data: pd.DataFrame, spec: Spec) -> tuple[pd.DataFrame, pd.Series] | None:
     """Return ``(data, side)`` with a censored outcome at its limit (side -1 below, 1 above), or None.
 
     Only rows that are complete but for the outcome count.
@@ -61,7 +71,7 @@ def censored_cases(data, spec):
     return filled, side
 
 
-def tobit_fit(data, spec, kind):
+def tobit_fit(data: pd.DataFrame, spec: Spec, kind: str) -> LinearFit:
     """Fit the censored regression of ``spec``, standardised by the uncensored complete cases."""
     filled, side = censored_cases(data, spec)
     scales = build_design(data, spec).scales
@@ -71,7 +81,7 @@ def tobit_fit(data, spec, kind):
     return fit_tobit(replace(design, spec=spec, scales=scales), side[design.data.index].to_numpy(), kind)
 
 
-def robust_fit(design, kind):
+def robust_fit(design: Design, kind: str) -> LinearFit:
     """Fit Huber's M estimator (statsmodels RLM, its H1 covariance); t on the residual degrees of freedom."""
     if design.spec.weights is not None:
         raise InputError(Problem("data", "is not available with weights", "leave weights out"))
@@ -86,7 +96,7 @@ def robust_fit(design, kind):
     return LinearFit(design, np.asarray(result.params), design.y - design.X @ result.params, np.zeros(design.n), cov)
 
 
-def lowest_apart(data, spec, kind):
+def lowest_apart(data: pd.DataFrame, spec: Spec, kind: str) -> LinearFit:
     """Fit ``spec`` with an indicator of the predictor's lowest value: the slope is then that of all others.
 
     For a predictor of which many values are zero, as low methylation by a pyrosequencer.
@@ -111,7 +121,14 @@ class Treatment:
     problem: str = ""
 
 
-def treatments(fit, data, entry, settings, seed, name=""):
+def treatments(
+    fit: LinearFit,
+    data: pd.DataFrame,
+    entry: Mapping[str, Any],
+    settings: ModerationSettings,
+    seed: int,
+    name: str = "",
+) -> tuple[list[Treatment], pd.DataFrame]:
     """Return ``([Treatment], imputations)``: the model under every treatment of its values.
 
     ``fit``: the model on complete cases; ``data``: all its rows; ``imputations``: their diagnostics, empty where none
@@ -125,7 +142,7 @@ def treatments(fit, data, entry, settings, seed, name=""):
     plain = censored is None and not covariates_censored
     found, made = [], []
 
-    def add(method, role, note, make):
+    def add(method: str, role: str, note: str, make: Callable[..., Any]) -> None:
         try:
             found.append(Treatment(method, role, make(), note))
         except InputError as error:
@@ -144,7 +161,7 @@ def treatments(fit, data, entry, settings, seed, name=""):
     if entry["impute"] or covariates_censored:
         m = settings.imputations
 
-        def imputed():
+        def imputed() -> LinearFit:
             rng = generator(seed, name, "impute")
             pooled, imputations = fit_imputed(data, spec, kind, m, rng, entry["auxiliary"], limits)
             made.append(imputations.diagnostics)
@@ -176,7 +193,14 @@ def treatments(fit, data, entry, settings, seed, name=""):
     return found, made[0] if made else pd.DataFrame()
 
 
-def sensitivity(fit, data, entry, settings, seed, name=""):
+def sensitivity(
+    fit: LinearFit,
+    data: pd.DataFrame,
+    entry: Mapping[str, Any],
+    settings: ModerationSettings,
+    seed: int,
+    name: str = "",
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return ``(table, regions, reliability, imputations)``: a model under all other treatments.
 
     As `treatments`. ``table`` has one row per method and quantity (COLUMNS), role primary (the one to report) or
@@ -188,7 +212,15 @@ def sensitivity(fit, data, entry, settings, seed, name=""):
     return table, regions, reliability, imputations
 
 
-def sensitivity_tables(found, fit, data, entry, settings, seed, name=""):
+def sensitivity_tables(
+    found: Sequence[Treatment],
+    fit: LinearFit,
+    data: pd.DataFrame,
+    entry: Mapping[str, Any],
+    settings: ModerationSettings,
+    seed: int,
+    name: str = "",
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return ``(table, regions, reliability)`` of `treatments`; see `sensitivity`."""
     at, kind = entry["slopes_at"], fit.cov.kind
     names, _ = quantities(fit.design, at)
@@ -219,7 +251,7 @@ def sensitivity_tables(found, fit, data, entry, settings, seed, name=""):
     )
 
 
-def predictor_errors(design, data, entry):
+def predictor_errors(design: Design, data: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.float64] | None:
     """Return the standard error of each complete case's predictor, (n,), or None where the data do not hold it."""
     column = f"{entry['predictor']}_se" if entry["scale"] == "beta" else f"{design.spec.predictor}_se"
     if column not in data.columns or entry["scale"] == "logit":
@@ -228,7 +260,7 @@ def predictor_errors(design, data, entry):
     return error if np.isfinite(error).all() else None
 
 
-def substitute_limits(data, limits):
+def substitute_limits(data: pd.DataFrame, limits: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the data with each censored log value at log(limit / sqrt 2) if below, at log(limit) if above."""
     for column, bounds in limits.items():
         value = (bounds["high"] - np.log(2) / 2).fillna(bounds["low"])

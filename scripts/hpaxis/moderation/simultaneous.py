@@ -6,6 +6,10 @@ integral, and with a robust covariance, whose t is not Student's at n = 44, by s
 of the largest |t| over the range. With clusters it is the integral again, on Satterthwaite's degrees of freedom.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy import optimize, stats
 
@@ -13,6 +17,12 @@ from hpaxis.moderation.batches import studentiser
 from hpaxis.moderation.covariance import KINDS
 from hpaxis.moderation.seeds import generator
 from hpaxis.moderation.units import restricted_residuals
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hpaxis.moderation.covariance import Covariance
+    from hpaxis.moderation.linear import LinearFit
 
 DRAWS = 4999
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(64)
@@ -36,7 +46,7 @@ def coverage(critical: float, angle: float, df: float) -> float:
     return float(inside * _within(critical, df) + (1 - inside) * beyond)
 
 
-def _within(radius, df):
+def _within(radius: float | NDArray[np.float64], df: float) -> float | NDArray[np.float64]:
     """P(R <= radius): F(2, df) has the closed form 1 - (1 + r^2 / df)^(-df / 2)."""
     return 1 - (1 + np.square(radius) / df) ** (-df / 2)
 
@@ -53,7 +63,7 @@ def simultaneous_critical(correlation: float, df: float, alpha: float) -> float:
     return float(optimize.brentq(lambda c: coverage(c, angle, df) - (1 - alpha), low * 0.999, high * 1.001))
 
 
-def critical_over(cov, start: np.ndarray, end: np.ndarray, alpha: float) -> float:
+def critical_over(cov: Covariance, start: np.ndarray, end: np.ndarray, alpha: float) -> float:
     """Return the constant for the line between two contrasts ``start`` and ``end`` (k,) of a `Covariance`.
 
     Where degrees of freedom depend on the contrast (CR2, imputations), the smallest along the line are taken.
@@ -65,7 +75,9 @@ def critical_over(cov, start: np.ndarray, end: np.ndarray, alpha: float) -> floa
     return simultaneous_critical(V[0, 1] / np.sqrt(V[0, 0] * V[1, 1]), float(np.min(cov.df(C))), alpha)
 
 
-def simulated_critical(fit, start: np.ndarray, end: np.ndarray, alpha: float, seed: int = 0, name: str = "") -> float:
+def simulated_critical(
+    fit: LinearFit, start: np.ndarray, end: np.ndarray, alpha: float, seed: int = 0, name: str = ""
+) -> float:
     """Return the constant for the line between two contrasts (k,) of a least-squares fit, by simulation.
 
     Outcomes are redrawn with the whole line at zero: signs at random on the residuals of that fit over sqrt(1 - h); the

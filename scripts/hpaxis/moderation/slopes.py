@@ -1,11 +1,22 @@
 """Simple slopes, their differences, and the lines and effects that figures draw."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from hpaxis.moderation.simultaneous import critical_over
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hpaxis.moderation.design import Design
+    from hpaxis.moderation.linear import LinearFit
 
 PERCENTILES = (16, 50, 84)
 GRID = 101
@@ -14,7 +25,7 @@ MAX_T_DRAWS = 200_000
 MAX_T_SEED = 1
 
 
-def moderator_values(design, at="mean_sd"):
+def moderator_values(design: Design, at: str | Sequence[float] = "mean_sd") -> tuple[list[Any], list[str]]:
     """Return ``(values, labels)`` at which slopes are taken: every arm, or points on a continuous moderator.
 
     ``at``: "mean_sd" (mean and one SD on either side), "percentiles" (16th, 50th, 84th) or a list of numbers.
@@ -30,7 +41,7 @@ def moderator_values(design, at="mean_sd"):
     return [float(v) for v in at], [AS_ASKED] * len(at)
 
 
-def slope_table(fit, at="mean_sd"):
+def slope_table(fit: LinearFit, at: str | Sequence[float] = "mean_sd") -> pd.DataFrame:
     """Return the predictor's slope in each arm, or at each moderator value.
 
     Columns: moderator (arm or value), estimate, se, t, df, p, low, high, n (in the arm), at, covariance, sided.
@@ -45,7 +56,7 @@ def slope_table(fit, at="mean_sd"):
     return table.assign(n=counts, at=labels, covariance=fit.cov.kind, sided="two")
 
 
-def quantities(design, at="mean_sd"):
+def quantities(design: Design, at: str | Sequence[float] = "mean_sd") -> tuple[list[str], NDArray[np.float64]]:
     """Return ``(names, C)`` of what other methods estimate too: the product terms, then the slopes, (m, k)."""
     values, labels = moderator_values(design, at)
     places = [f"{v:.6g}" if label == AS_ASKED else label for v, label in zip(values, labels, strict=True)]
@@ -54,7 +65,7 @@ def quantities(design, at="mean_sd"):
     return names, np.vstack([products, [design.slope_contrast(v) for v in values]])
 
 
-def slope_difference_table(fit):
+def slope_difference_table(fit: LinearFit) -> pd.DataFrame:
     """Return the differences between slopes: one row per pair of arms, or b3 per unit of a continuous moderator.
 
     Columns: contrast, estimate, se, t, df, p, low, high, p_holm (Holm over the pairs), p_simultaneous,
@@ -92,7 +103,7 @@ def simultaneous(V: np.ndarray, t: np.ndarray, df: float, alpha: float) -> tuple
     return np.maximum(beyond / MAX_T_DRAWS, 2 * stats.t.sf(np.abs(t), df)), float(np.quantile(largest, 1 - alpha))
 
 
-def slope_differences(design):
+def slope_differences(design: Design) -> tuple[list[str], NDArray[np.float64]]:
     """Return ``(names, C)``: the difference of slopes of each pair of arms, or per unit of a moderator, C (m, k)."""
     if design.moderator.levels is None:
         c = design.slope_contrast(1.0) - design.slope_contrast(0.0)
@@ -102,7 +113,7 @@ def slope_differences(design):
     return [f"{a} - {b}" for a, b in pairs], C
 
 
-def line_table(fit, at="mean_sd"):
+def line_table(fit: LinearFit, at: str | Sequence[float] = "mean_sd") -> pd.DataFrame:
     """Return expected outcomes for the figure of slopes: moderator, predictor, estimate, low ... band_high, at.
 
     Each arm's line runs over the predictor's observed range in that arm, a continuous moderator's over the
@@ -127,7 +138,7 @@ def line_table(fit, at="mean_sd"):
     return pd.concat(parts, ignore_index=True)
 
 
-def point_table(fit):
+def point_table(fit: LinearFit) -> pd.DataFrame:
     """Return the complete cases for figures: row label, moderator, predictor, outcome, outcome_adjusted.
 
     The adjusted outcome has the covariates moved to their means, so that points and lines belong together.
@@ -146,7 +157,7 @@ def point_table(fit):
     })  # fmt: skip
 
 
-def effect_table(fit, critical=None):
+def effect_table(fit: LinearFit, critical: pd.Series | None = None) -> pd.DataFrame:
     """Return the effect that the region is about, over the observed range, for the floodlight figure.
 
     Continuous moderator: the predictor's slope at each value. Arms: the difference between a pair of arms
@@ -168,7 +179,7 @@ def effect_table(fit, critical=None):
     return pd.concat(parts, ignore_index=True)
 
 
-def effects(design):
+def effects(design: Design) -> list[tuple[str, Callable[[float], NDArray[np.float64]], NDArray[np.float64]]]:
     """Return ``[(name, contrast of a value, observed values)]`` that Johnson and Neyman's question is asked of."""
     if design.moderator.levels is None:
         return [(f"slope of {design.spec.predictor}", design.slope_contrast, design.arm.astype(float))]

@@ -4,8 +4,12 @@ A printed number stands for every number that rounds to it. A recomputed one is 
 value contradicts where its own range and the recomputed one do not meet (Nuijten et al., 2016).
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +29,7 @@ TYPOGRAPHIC = str.maketrans(
 COLUMNS = ["claim", "statistic", "printed", "recomputed", "low", "high", "from", "verdict"]
 
 
-def check_statistics(claims, level=0.95):
+def check_statistics(claims: pd.DataFrame | Iterable[Mapping[str, Any]], level: float = 0.95) -> pd.DataFrame:
     """Check printed statistics. Returns one row per statistic that follows from others of its claim.
 
     ``claims``: a list of dicts, or a data frame, one row per claim, cells as printed ("5.94", ".17", "p > .1" as
@@ -67,11 +71,11 @@ class Printed:
     Typographic minus signs and what stands before a sign (p < .001, b = −0.37) are read.
     """
 
-    def __init__(self, text, value, low, high):
+    def __init__(self, text: str, value: float, low: float, high: float) -> None:
         self.text, self.value, self.low, self.high = text, value, low, high
 
     @classmethod
-    def read(cls, cell):
+    def read(cls, cell: object) -> Printed:
         """Read a cell such as "5.94", ".013", "< .001" or "> .1"; raises ValueError."""
         text = str(cell).strip().translate(TYPOGRAPHIC)
         text = re.sub(r"^[A-Za-z][A-Za-z0-9]*\s*(?=[<>=≤≥])", "", text)
@@ -88,18 +92,18 @@ class Printed:
             return cls(text, value, value, np.inf)
         return cls(text, value, value - half, value + half)
 
-    def take_whole_as_exact(self):
+    def take_whole_as_exact(self) -> None:
         """Of degrees of freedom: 40 is 40, while 7.0 (Satterthwaite's) stands for 6.95 to 7.05."""
         if "." not in self.text:
             self.low = self.high = self.value
 
     @property
-    def exact(self):
+    def exact(self) -> bool:
         """Whether it is a plain number, not a bound."""
         return self.text[0] not in "<>"
 
 
-def _check(v, level):
+def _check(v: Mapping[str, Printed], level: float) -> list[tuple[Any, ...]]:
     """Every rule whose inputs were printed."""
     out = []
     df = next((name for name in ("df", "df2") if name in v), None)
@@ -134,7 +138,7 @@ def _check(v, level):
     return out
 
 
-def _difference(name, of, claims):
+def _difference(name: str, of: str, claims: Mapping[str, Mapping[str, Printed]]) -> list[tuple[Any, ...]]:
     """An interaction against the slopes of its two arms: b3 = b1 - b2, and SE3^2 = SE1^2 + SE2^2."""
     first, second = (claims.get(part.strip(), {}) for part in of.split(","))
     own, out = claims[name], []
@@ -152,11 +156,11 @@ def _difference(name, of, claims):
     return out
 
 
-def _remaining(everything, other):
+def _remaining(everything: float, other: float) -> float:
     return np.sqrt(max(everything**2 - other**2, 0.0))
 
 
-def _error(values):
+def _error(values: Mapping[str, Printed]) -> Printed | None:
     """The standard error of a claim: printed, or implied by b with F or with p and df."""
     if "SE" in values:
         return values["SE"]
@@ -166,7 +170,9 @@ def _error(values):
     return None
 
 
-def _compare(v, target, source, formula, *inputs):
+def _compare(
+    v: Mapping[str, Printed], target: str, source: str, formula: Callable[..., float], *inputs: str
+) -> tuple[Any, ...]:
     """One recomputed statistic: its value, its range over what the inputs may stand for, and the verdict."""
     ends = [(v[i].low, v[i].value, v[i].high) for i in inputs]
     values = [formula(*combination) for combination in product(*ends)]

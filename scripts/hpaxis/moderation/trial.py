@@ -1,7 +1,10 @@
 """What a trial statistician asks beside the model: change from baseline, groups, other outcomes, prior knowledge."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +24,9 @@ from hpaxis.moderation.prior import prior_table
 from hpaxis.moderation.slopes import simultaneous
 from hpaxis.problems import InputError
 
+if TYPE_CHECKING:
+    from hpaxis.moderation.design import Spec
+
 ARMS = ["quantity", "arm", *STATISTICS, "p_simultaneous", "low_simultaneous", "high_simultaneous", "n"]
 CONTEXT = ("panel", "assay", "timepoint", "design", "plan")
 PARTS = ("change", "mixed", "generalised", "generalised_effects", "generalised_verdict", "prior", "arms", "summary")
@@ -38,7 +44,7 @@ def trial_tables(
     refused: list[str] = []
     spec, kind = result.design.spec, entry["covariance"]
 
-    def part(name: str, make) -> None:
+    def part(name: str, make: Callable[..., Any]) -> None:
         try:
             tables.update(make())
         except InputError as error:
@@ -107,17 +113,17 @@ def summary_table(result: Moderation, entry: Mapping, context: Mapping[str, str]
     )  # fmt: skip
 
 
-def _changes(data, measures, spec, kind):
+def _changes(data: pd.DataFrame, measures: Sequence[str], spec: Spec, kind: str) -> pd.DataFrame:
     tables = [change_table(data, m, spec.moderator, kind, spec.alpha, spec.weights, spec.cluster) for m in measures]
     return pd.concat(tables, ignore_index=True)
 
 
-def _mixed(result, data, entry):
+def _mixed(result: Moderation, data: pd.DataFrame, entry: Mapping[str, Any]) -> pd.DataFrame:
     design = result.design
     return mixed_table(design, data.loc[design.data.index, entry["group"]], entry["slopes_at"])
 
 
-def _generalised(data, spec, entry):
+def _generalised(data: pd.DataFrame, spec: Spec, entry: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """The model without standardising its outcome, since a count or a category has its own unit."""
     design = build_design(data, replace(spec, standardise=tuple(r for r in spec.standardise if r != "outcome")))
     fit = fit_generalised(design, entry["outcome_kind"], entry["covariance"])

@@ -1,12 +1,21 @@
 """What is drawn as one (a row or a cluster), and fits in which contrasts are held at zero."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from hpaxis.moderation.covariance import cross_inverse
 from hpaxis.moderation.linear import least_squares
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-def units(design):
+    from hpaxis.moderation.design import Design
+
+
+def units(design: Design) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return ``(unit, stratum)``: what is drawn and left out as one, (n,), and the stratum of each unit.
 
     Units are rows, or clusters where the model names them. Strata are the arms; one stratum where the moderator
@@ -23,20 +32,20 @@ def units(design):
     return unit, stratum if (stratum[unit] == arm).all() else np.zeros_like(stratum)
 
 
-def unit_labels(design):
+def unit_labels(design: Design) -> NDArray[np.object_]:
     """Return the name of each row's unit as text, (n,): its cluster where the model has clusters, else its own."""
     cluster = design.spec.cluster
     return (design.data.index if cluster is None else design.data[cluster]).astype(str).to_numpy()
 
 
-def restricted(design):
+def restricted(design: Design) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return ``(fitted, residuals)`` of the model without its product terms, each (n,)."""
     X, y = design.weighted
     _, residuals = least_squares(np.delete(X, design.interactions, axis=1), y)
     return (y - residuals) / design.root, residuals / design.root
 
 
-def restricted_residuals(design, C, power):
+def restricted_residuals(design: Design, C: NDArray[np.float64], power: float) -> NDArray[np.float64]:
     """Return residuals (n,) of the fit in which contrasts ``C``, (k,) or (q, k), are 0, as large as errors are.
 
     Each is divided by (1 - h) ** ``power``, h its leverage in that fit; with clusters each cluster's are multiplied by
@@ -64,7 +73,7 @@ def restricted_residuals(design, C, power):
     return scaled / design.root
 
 
-def clusters(design):
+def clusters(design: Design) -> list[NDArray[np.int64]]:
     """Return the rows of each cluster, in the order of its first."""
     members = {}
     for i, name in enumerate(unit_labels(design)):

@@ -5,7 +5,10 @@ verdict is a conjunction of intervals, each at its own level, so that a wrong on
 likely part. Where two lines cross has Fieller's (1954) interval: the values at which the arms are not shown to differ.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,7 +88,7 @@ class Interval:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def arm_contrasts(design: Design, arm, reference) -> dict[str, np.ndarray]:
+def arm_contrasts(design: Design, arm: str, reference: str) -> dict[str, np.ndarray]:
     """Return the contrasts (k,) of two arms' slopes and of their sum."""
     own, other = design.slope_contrast(arm), design.slope_contrast(reference)
     return {"arm": own, "reference": other, "sum": own + other}
@@ -125,7 +128,7 @@ def judge(found: dict[str, Interval], alpha: float) -> str:
     return OPEN
 
 
-def _crossing(fit, name, arm, reference, regions):
+def _crossing(fit: LinearFit, name: str, arm: str, reference: str, regions: pd.DataFrame) -> dict[str, Any]:
     """Where the two arms' lines cross, with Fieller's interval, and the people on either side."""
     design = fit.design
     predictor = design.spec.predictor

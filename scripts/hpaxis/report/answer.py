@@ -1,5 +1,10 @@
 """The question's answer in plain words, with its uncertainty, from the primary model alone: what fits on one screen."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
@@ -16,13 +21,25 @@ from hpaxis.report.models import (
 from hpaxis.report.moderation import slopes_figure
 from hpaxis.report.numbers import count, degrees, digits_for, fixed, interval, p_phrase, significant, words
 
+if TYPE_CHECKING:
+    from hpaxis.report.blocks import Block
+    from hpaxis.report.models import ModelResult
+    from hpaxis.report.privacy import Cells
+
 JUDGED = (
     "Whether a treatment buffers an effect is judged on this difference of slopes (b₃) alone. That one arm’s slope "
     "differs from zero and the other’s does not is no evidence that the two differ (Gelman & Stern)."
 )
 
 
-def answer(results, after_randomisation, cells, truth=None, libraries=None, curves=None):
+def answer(
+    results: Sequence[ModelResult],
+    after_randomisation: bool,
+    cells: Cells,
+    truth: pd.DataFrame | None = None,
+    libraries: pd.DataFrame | None = None,
+    curves: pd.DataFrame | None = None,
+) -> tuple[Block, ...]:
     """Return the blocks of the answer.
 
     ``results`` are `ModelResult`; the primary one is read (the first where none is marked). ``after_randomisation``
@@ -62,7 +79,7 @@ def answer(results, after_randomisation, cells, truth=None, libraries=None, curv
     return tuple(b for b in blocks if b is not None)
 
 
-def raw_paragraph(result, rows):
+def raw_paragraph(result: ModelResult, rows: Sequence[pd.Series]) -> Paragraph | None:
     """The difference of slopes in raw units; None where the model has none."""
     parts = []
     for row in rows:
@@ -75,7 +92,7 @@ def raw_paragraph(result, rows):
     return Paragraph(f"In raw units, the difference between slopes is {'; '.join(parts)} {result.raw_unit}.")
 
 
-def lines_table(result, truth):
+def lines_table(result: ModelResult, truth: pd.DataFrame | None) -> Table:
     """Return the slope of each line, and their differences, in SD and in raw units; the truth beside a simulation’s."""
     raw = result.raw(1.0) is not None
     known = _truth(result, truth)
@@ -118,14 +135,14 @@ def lines_table(result, truth):
     )
 
 
-def _truth(result, truth):
+def _truth(result: ModelResult, truth: pd.DataFrame | None) -> dict[str, float] | None:
     if truth is None:
         return None
     own = truth[truth["model"] == result.name]
     return dict(zip(own["term"], own["standardised"], strict=True)) if len(own) else None
 
 
-def checks(result, libraries, curves, cells):
+def checks(result: ModelResult, libraries: pd.DataFrame | None, curves: pd.DataFrame | None, cells: Cells) -> Strip:
     """Return the strip of checks: what speaks for and against the answer, each with the place of its numbers."""
     found = [_planned(result), _same_predictor(result), _treatments(result), _resampled(result), _family(result)]
     found += [_versions(result), _influence(result, cells) if "influence" in result.tables else None]
@@ -140,13 +157,13 @@ def checks(result, libraries, curves, cells):
     return Strip(tuple(c for c in found if c is not None))
 
 
-def _planned(result):
+def _planned(result: ModelResult) -> Check:
     status, reason = result.standing
     verdict = {"confirmatory": "pass", "exploratory": "warn"}.get(status, "fail")
     return Check("Plan", verdict, f"{status}: {reason}", _place(result))
 
 
-def _same_predictor(result):
+def _same_predictor(result: ModelResult) -> Check | None:
     table = result.tables["predictor_by_arm"]
     tests = table[table["test"] == "t"]
     if tests.empty:
@@ -157,7 +174,7 @@ def _same_predictor(result):
     return Check("Predictor by arm", "warn" if differs else "pass", said, "predictor-by-arm")
 
 
-def _robust(result, check):
+def _robust(result: ModelResult, check: str) -> pd.Series | None:
     """A check's row of the first difference of slopes in the table of robustness; None where the model has none."""
     table = result.tables.get("robustness", pd.DataFrame())
     if table.empty:
@@ -166,12 +183,12 @@ def _robust(result, check):
     return None if rows.empty else rows.iloc[0]
 
 
-def _agrees(result, p):
+def _agrees(result: ModelResult, p: float) -> bool:
     """Whether a p value says of the first difference of slopes what its interval says."""
     return (p < float(result.tables["region"]["alpha"].iloc[0])) == excludes_zero(result.differences.iloc[0])
 
 
-def _family(result):
+def _family(result: ModelResult) -> Check | None:
     row = _robust(result, "family_p")
     if row is None:
         return None
@@ -179,7 +196,7 @@ def _family(result):
     return Check("Family", "pass" if _agrees(result, row["p"]) else "warn", said, _place(result))
 
 
-def _region(result, cells):
+def _region(result: ModelResult, cells: Cells) -> Check | None:
     row = _robust(result, "region")
     if row is None:
         return None
@@ -189,7 +206,7 @@ def _region(result, cells):
     return Check("Region", "pass" if same else "warn", said, _place(result))
 
 
-def _power(result):
+def _power(result: ModelResult) -> Check | None:
     row = _robust(result, "power")
     if row is None or not np.isfinite(row["value"]):
         return None
@@ -198,12 +215,12 @@ def _power(result):
     return Check("Power", "pass" if own >= row["value"] else "warn", said, _place(result))
 
 
-def _place(result):
+def _place(result: ModelResult) -> str:
     """The anchor of a model's own section."""
     return f"model-{result.name.replace('_', '-')}"
 
 
-def _treatments(result):
+def _treatments(result: ModelResult) -> Check | None:
     """Whether every treatment of the data gives the interaction the same sign, and its interval the same side."""
     table = result.tables["sensitivity"]
     term = table.loc[~table["quantity"].fillna("slope[").str.startswith("slope["), "quantity"]
@@ -217,7 +234,7 @@ def _treatments(result):
     return Check("Other treatments", "pass" if all(same) else "warn", said, f"{result.name}-treatments")
 
 
-def _resampled(result):
+def _resampled(result: ModelResult) -> Check | None:
     table = result.tables["resampling"]
     term = table.loc[~table["quantity"].str.startswith("slope["), "quantity"]
     tests = table[(table["quantity"] == term.iloc[0]) & table["p"].notna()] if len(term) else table.iloc[:0]
@@ -228,7 +245,7 @@ def _resampled(result):
     return Check("Resampling", "pass" if all(same) else "warn", said, f"{result.name}-resampling")
 
 
-def _versions(result):
+def _versions(result: ModelResult) -> Check | None:
     joint = result.tables["multiverse_joint"]
     median = joint[joint["statistic"] == "median estimate"]
     if median.empty:
@@ -242,7 +259,7 @@ def _versions(result):
     return Check("All versions", "pass" if same else "warn", said, f"{result.name}-versions")
 
 
-def _influence(result, cells):
+def _influence(result: ModelResult, cells: Cells) -> Check:
     table = result.tables["influence"]
     flips = int(table.loc[table["term"] == table["term"].iloc[0], "sign_flips"].sum()) if len(table) else 0
     said = "no one person turns the sign"
@@ -259,13 +276,13 @@ def _influence(result, cells):
     return Check("Influence", "warn" if changed else "pass", said, f"{result.name}-influence")
 
 
-def _warned(result):
+def _warned(result: ModelResult) -> Check:
     rows = result.tables["warnings"]
     said = "none" if rows.empty else words(dict.fromkeys(str(c).replace("_", " ") for c in rows["code"]))
     return Check("Model warnings", "pass" if rows.empty else "warn", said, _place(result))
 
 
-def _libraries(libraries, cells):
+def _libraries(libraries: pd.DataFrame, cells: Cells) -> Check | None:
     study = libraries[libraries["kind"] == "study"]
     if study.empty:
         return None
@@ -275,7 +292,7 @@ def _libraries(libraries, cells):
     return Check("Saliva libraries", verdict, said, "quality")
 
 
-def _masked(result):
+def _masked(result: ModelResult) -> list[Notice]:
     if result.standing[0] != "masked":
         return []
     return [
@@ -285,7 +302,7 @@ def _masked(result):
     ]
 
 
-def verdict(result, row):
+def verdict(result: ModelResult, row: pd.Series) -> str:
     """Return what the interval of one difference of slopes allows to be said, and what it does not."""
     name = f" ({result.contrast(row['contrast'])})" if len(result.differences) > 1 else ""
     if not excludes_zero(row):
@@ -302,7 +319,7 @@ def verdict(result, row):
     return f"{text} {shape_sentence(result, row)}" if result.counts else text
 
 
-def standing(result):
+def standing(result: ModelResult) -> str:
     """Return whether the result confirms or explores, by the plan lock alone."""
     sides = f"Every test here is two-sided; intervals are at {result.confidence}. " if not result.refused else ""
     chosen = (
@@ -314,7 +331,7 @@ def standing(result):
     return f"{sides}{chosen}Its result is {status}: {reason}."
 
 
-def timing(result, after_randomisation):
+def timing(result: ModelResult, after_randomisation: bool) -> Notice | Paragraph:
     """Return what the predictor can stand for, given when it was measured and whether the arms differ in it."""
     predictor = column_label(result.entry["predictor"])
     differs = _arm_difference(result, predictor)
@@ -328,7 +345,7 @@ def timing(result, after_randomisation):
     )
 
 
-def _arm_difference(result, predictor):
+def _arm_difference(result: ModelResult, predictor: str) -> str:
     table = result.tables["predictor_by_arm"]
     tests = table[table["test"].isin(["t"])]
     if tests.empty:
@@ -341,6 +358,6 @@ def _arm_difference(result, predictor):
     )
 
 
-def sentence(text):
+def sentence(text: str) -> str:
     """Return the text with a capital and a full stop."""
     return text[0].upper() + text[1:] + "."

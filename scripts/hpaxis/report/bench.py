@@ -1,8 +1,12 @@
 """The bench's page: every library and plate by its own id, what to repeat first, and plate maps. Not for sharing."""
 
+from __future__ import annotations
+
 import math
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -13,6 +17,9 @@ from hpaxis.report.numbers import count, fixed, percent, plural, significant
 from hpaxis.report.page import render
 from hpaxis.report.privacy import Cells
 from hpaxis.settings import Config
+
+if TYPE_CHECKING:
+    from hpaxis.report.blocks import Block
 
 SIGNS = {"pass": "✓", "warn": "!", "fail": "✕"}
 INSIDE = Cells(0)
@@ -43,7 +50,7 @@ class Bench:
     cortisol: dict | None
 
 
-def bench_page(bench):
+def bench_page(bench: Bench) -> str:
     """Return the page as text."""
     config = bench.config
     sections = [Section("repeat", "What to repeat, in order", tuple(_repeat(bench)))]
@@ -60,7 +67,7 @@ def bench_page(bench):
     )  # fmt: skip
 
 
-def _opening(bench):
+def _opening(bench: Bench) -> Iterator[Paragraph]:
     if bench.libraries is not None and len(bench.libraries):
         verdicts = bench.libraries["verdict"].value_counts()
         said = ", ".join(f"{SIGNS[v]} {count(verdicts.get(v, 0))} {v}" for v in SIGNS)
@@ -71,7 +78,7 @@ def _opening(bench):
         yield Paragraph(f"{plural(len(bench.cortisol['curves']), 'hair plate')}: {said}.", lead=True)
 
 
-def _repeat(bench):
+def _repeat(bench: Bench) -> Iterator[Paragraph | Table]:
     settings = bench.config.methylation
     limits = (f"{100 * settings.conversion_fail:g} %", f"{settings.depth_fail:g} ")
     table = repeat_rows(bench.libraries, None if bench.cortisol is None else bench.cortisol["rerun"], limits)
@@ -96,7 +103,9 @@ def _repeat(bench):
     )
 
 
-def repeat_rows(libraries, rerun, limits=()):
+def repeat_rows(
+    libraries: pd.DataFrame | None, rerun: pd.DataFrame | None, limits: tuple[str, ...] = ()
+) -> pd.DataFrame:
     """Return what to repeat, in order: what, id, plate, wells, verdict, first, others, action.
 
     Libraries that failed, controls first, then measurements of hair; a library that only carries a warning is listed
@@ -124,20 +133,20 @@ def repeat_rows(libraries, rerun, limits=()):
     return pd.DataFrame([row[1:] for row in rows], columns=columns)
 
 
-def _weight(reason, limits):
+def _weight(reason: str, limits: tuple[str, ...]) -> int:
     """0 for a reason that fails a library, 2 for a target that was missed, 1 for what is between."""
     if "(target)" in reason:
         return 2
     return 0 if any(f"below {limit}" in reason for limit in limits) else 1
 
 
-def action_for(reason):
+def action_for(reason: str) -> str:
     """Return what the bench does about a reason."""
     about = f"{reason_kind(reason)} {reason}".lower()
     return next((action for word, action in ACTIONS if word in about), OTHERWISE)
 
 
-def library_table(libraries):
+def library_table(libraries: pd.DataFrame) -> Table:
     """Return every library by its id: what was counted at each step, and the verdict."""
     steps = [c for c in ("pairs_in", "on_target", "merged", "passed") if c in libraries and libraries[c].notna().any()]
     names = {"pairs_in": "Read pairs", "on_target": "On target", "merged": "Merged", "passed": "Passed"}
@@ -163,7 +172,7 @@ def library_table(libraries):
     )  # fmt: skip
 
 
-def saliva_maps(libraries):
+def saliva_maps(libraries: pd.DataFrame) -> Iterator[Table]:
     """Yield a map of each plate of libraries: the sign of the verdict and the id in each well."""
     placed = libraries[libraries["plate"].notna() & libraries["well"].notna()]
     for plate, here in placed.groupby("plate"):
@@ -171,7 +180,7 @@ def saliva_maps(libraries):
         yield _map(f"Plate {plate}", wells, "✓ passed, ! warning, ✕ failed.", "methylation/libraries.tsv")
 
 
-def _hair(tables):
+def _hair(tables: Mapping[str, pd.DataFrame]) -> Iterator[Block]:
     curves, samples = tables["curves"], tables["samples"]
     if len(curves):
         n = len(curves)
@@ -199,7 +208,7 @@ def _hair(tables):
         yield _map(f"Plate {plate}", cells, "What each well holds, with its signal.", "cortisol/wells.tsv")
 
 
-def _map(title, wells, note, source):
+def _map(title: str, wells: Mapping[tuple[str, int], str], note: str, source: str) -> Table:
     letters = sorted({row for row, _ in wells}) or ["A"]
     rows = [chr(c) for c in range(ord("A"), max(ord("H"), ord(letters[-1])) + 1)]
     columns = range(1, max(12, *(column for _, column in wells), 12) + 1)
@@ -213,15 +222,15 @@ def _map(title, wells, note, source):
     )
 
 
-def _place(well):
+def _place(well: str) -> tuple[str, int]:
     """Row and column of a well: ``A01`` is (A, 1)."""
     found = re.fullmatch(r"([A-Za-z])0*(\d+)", str(well))
     return (found[1].upper(), int(found[2])) if found else ("A", 0)
 
 
-def _split(text):
+def _split(text: object) -> list[str]:
     return [part.strip() for part in str(text).split(";") if part.strip()] if isinstance(text, str) else []
 
 
-def _text(value):
+def _text(value: object) -> str:
     return "–" if value is None or value != value or value in ("", "NA") else str(value)

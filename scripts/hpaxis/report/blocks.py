@@ -4,6 +4,9 @@ Text is escaped when it is drawn, unless it is `markupsafe.Markup`. Use ``Markup
 to set a value in marked-up text: the value is escaped.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from hpaxis.report.numbers import MISSING
@@ -123,6 +126,10 @@ class Fold:
     kind: str = field(default="fold", init=False)
 
 
+# What a section holds.
+Block = Paragraph | Heading | Notice | Items | Commands | Table | Figure | Strip | Fold
+
+
 @dataclass(frozen=True)
 class Section:
     """A section with its anchor, title and blocks."""
@@ -132,24 +139,24 @@ class Section:
     blocks: tuple
 
 
-def without_empty_columns(table):
+def without_empty_columns(table: Table) -> Table:
     """Return the table without the columns, its first aside, in which every row has only the mark for missing."""
     empty = {i for i in range(1, len(table.columns)) if table.rows and all(row[i] == MISSING for row in table.rows)}
 
-    def kept(cells):
+    def kept(cells: Sequence[str]) -> tuple[str, ...]:
         return tuple(cell for i, cell in enumerate(cells) if i not in empty)
 
     return replace(table, columns=kept(table.columns), rows=tuple(map(kept, table.rows))) if empty else table
 
 
-def numbered(sections):
+def numbered(sections: Iterable[Section]) -> list[Section]:
     """Return the sections with tables and figures numbered in the order in which they stand.
 
     A column of a table in which no row has anything is left out: it is about what the study does not have.
     """
     counts = {"table": 0, "figure": 0}
 
-    def number(block):
+    def number(block: Block) -> Block:
         if block.kind == "fold":
             return replace(block, blocks=tuple(number(b) for b in block.blocks if b is not None))
         if block.kind not in counts:
@@ -161,7 +168,7 @@ def numbered(sections):
     return [replace(s, blocks=tuple(number(b) for b in s.blocks if b is not None)) for s in sections]
 
 
-def every_block(sections):
+def every_block(sections: Iterable[Section]) -> Iterator[Block]:
     """Yield every block, those inside a fold included."""
     for block in (b for section in sections for b in section.blocks):
         yield block

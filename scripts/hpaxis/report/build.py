@@ -1,6 +1,9 @@
 """From a run's tables and figures to the page: sections in reading order, nothing computed that a stage computes."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -20,14 +23,21 @@ from hpaxis.report.provenance import provenance_section
 from hpaxis.report.series import series_section
 from hpaxis.report.settings import gates
 
+if TYPE_CHECKING:
+    from hpaxis.report.blocks import Block, Section
+    from hpaxis.report.run import Run
+    from hpaxis.settings import Config
 
-def build_page(run):
+
+def build_page(run: Run) -> str:
     """Return the page of a run as text."""
     arguments, more = page_blocks(run)
     return render(*arguments, **more)
 
 
-def page_blocks(run):
+def page_blocks(
+    run: Run,
+) -> tuple[tuple[str, str | None, tuple[Block, ...], list[Section], tuple[Notice, ...]], dict[str, str]]:
     """Return the arguments of `hpaxis.report.page.render`, by place and by name."""
     config, report = run.config, run.config.report
     cells = Cells(report["smallest_cell"])
@@ -75,7 +85,7 @@ def page_blocks(run):
     return (config.study.title, question, first, sections, _notices(config)), more
 
 
-def _offered(block, cells):
+def _offered(block: Block | None, cells: Cells) -> Block | None:
     """The block, with its cells as shown for CSV where its data would count few people; a figure then offers none."""
     if block is None:
         return None
@@ -85,7 +95,7 @@ def _offered(block, cells):
     return replace(block, data=None) if isinstance(data, pd.DataFrame) and counts_few(data, cells) else block
 
 
-def _notices(config):
+def _notices(config: Config) -> tuple[Notice, ...]:
     if "simulation" not in config:
         return ()
     return (Notice("Simulated data: none of these people exist. The page shows what hpaxis does with a known truth."),)

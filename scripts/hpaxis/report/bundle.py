@@ -5,11 +5,15 @@ and the config. A participants' bundle also holds the sheets, the plates and eve
 run again from counts. Reads are in neither.
 """
 
+from __future__ import annotations
+
 import hashlib
 import io
 import re
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,6 +27,9 @@ from hpaxis.report.read import NAMES, read_results
 from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
 from hpaxis.sizes import zip_problems
 from hpaxis.tables import FLOAT_FORMAT, read_table, whole_file
+
+if TYPE_CHECKING:
+    from hpaxis.settings import Config
 
 MANIFEST = "manifest.tsv"
 # Columns that name a person, a sample of one, or a row of a sheet; a table that has one is not shared.
@@ -51,7 +58,13 @@ PARTICIPANTS = (
 )
 
 
-def bundle_files(config, tables, report, counts, participants):
+def bundle_files(
+    config: Config,
+    tables: Mapping[str, Path | str],
+    report: Mapping[str, Path | str],
+    counts: Mapping[str, Path | str],
+    participants: bool,
+) -> dict[str, bytes]:
     """Return the content of each file of a bundle, as a dict of name to bytes.
 
     ``tables`` and ``report``: dicts of name (below the results and the report folder) to path. ``counts``: dict
@@ -86,7 +99,9 @@ def bundle_files(config, tables, report, counts, participants):
     return files
 
 
-def withheld_names(config, tables, report, smallest):
+def withheld_names(
+    config: Config, tables: Mapping[str, Path | str], report: Mapping[str, Path | str], smallest: int
+) -> dict[str, str]:
     """Tables and figures that a shared bundle does not have whole because they count few people: name to what is done.
 
     A table of a model is there without its counts (`WITHOUT_COUNTS`), so that its other numbers can be compared; others
@@ -112,18 +127,18 @@ def withheld_names(config, tables, report, smallest):
     return found
 
 
-def of_model(name):
+def of_model(name: str) -> bool:
     """Whether a table, by its name below the results, is one of a model, not one made for print."""
     return name.startswith("moderation/") and name.endswith(".tsv") and "/apa/" not in name
 
 
-def is_shareable(path):
+def is_shareable(path: Path | str) -> bool:
     """Whether a table names no participant, library, hair sample or row of a sheet in its columns."""
     header = Path(path).read_text(encoding="utf-8").split("\n", 1)[0].split("\t")
     return not PERSONAL & set(header)
 
 
-def few_people(path, smallest):
+def few_people(path: Path | str, smallest: int) -> bool:
     """Whether a table counts from 1 to ``smallest - 1`` people somewhere, or all but as few (`counts_few`).
 
     A table whose n would reveal such a count beside another's (`COMPLEMENTS`) does too.
@@ -136,7 +151,7 @@ def few_people(path, smallest):
     return counts_few(read_table(path), cells)
 
 
-def withheld_tables(folder):
+def withheld_tables(folder: Path) -> dict[str, str]:
     """Return what a bundle says it does not have whole because it counts few people: name to what was done."""
     path = Path(folder) / WITHHELD
     if not path.is_file():
@@ -145,7 +160,7 @@ def withheld_tables(folder):
     return dict(zip(table["table"], table["what"], strict=True))
 
 
-def _said(withheld):
+def _said(withheld: Mapping[str, str]) -> str:
     said = ""
     for what, sentence in ((LEFT_OUT, "Left out"), (WITHOUT_COUNTS, "Without their counts of people")):
         names = [name for name, done in sorted(withheld.items()) if done == what]
@@ -153,7 +168,7 @@ def _said(withheld):
     return said
 
 
-def numbered(released, own):
+def numbered(released: dict[str, pd.DataFrame], own: set[str]) -> dict[str, pd.DataFrame]:
     """Return the released tables with the libraries in ``own`` numbered, in an order that their ids do not reveal."""
     if "molecules" not in released:  # a study without saliva
         return released
@@ -170,7 +185,7 @@ def numbered(released, own):
     }
 
 
-def write_bundle(path, files):
+def write_bundle(path: Path, files: Mapping[str, bytes]) -> None:
     """Write the archive, with a manifest; the same files give the same bytes."""
     rows = [(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in sorted(files.items())]
     manifest = _tsv(pd.DataFrame(rows, columns=["file", "bytes", "sha256"]))
@@ -179,7 +194,7 @@ def write_bundle(path, files):
             archive.writestr(zipfile.ZipInfo(name), data)
 
 
-def unpack(path, folder):
+def unpack(path: Path, folder: Path) -> list[str]:
     """Unpack a bundle; return what its manifest finds at fault, as lines.
 
     Raises `InputError` if it is no bundle, names a file outside ``folder``, or would unpack a hundredfold.
@@ -203,7 +218,7 @@ def unpack(path, folder):
     return faults
 
 
-def crate_faults(folder):
+def crate_faults(folder: Path) -> tuple[int, list[str]]:
     """Return (outputs compared, lines of those that differ): the crate's checksums against the bundle's files."""
     crate = yaml.safe_load((Path(folder) / "report" / "crate" / "ro-crate-metadata.json").read_text(encoding="utf-8"))
     compared, faults = 0, []
@@ -220,7 +235,7 @@ def crate_faults(folder):
     return compared, faults
 
 
-def statistics_faults(folder):
+def statistics_faults(folder: Path) -> tuple[int, list[str]]:
     """Return (numbers recomputed, lines of those that differ): t, p and intervals of every table of estimates.
 
     t = estimate / se; p from Student's t with df, two-sided; the interval reaches as far on either side, by the same
@@ -248,19 +263,19 @@ def statistics_faults(folder):
     return recomputed, faults
 
 
-def rerun_targets(folder):
+def rerun_targets(folder: Path) -> list[str]:
     """Return the tables of a participants' bundle that counts, plates and sheets are enough to make again."""
     names = [p.relative_to(Path(folder) / "tables").as_posix() for p in Path(folder).glob("tables/**/*.tsv")]
     # The second caller needs molecules with their bases.
     return sorted(n for n in names if n != "methylation/concordance.tsv" and "/apa/" not in n)
 
 
-def _inputs(config):
+def _inputs(config: Config) -> tuple[Config, dict[str, bytes]]:
     """The config with paths into the bundle, and the files it names: sheets, plates, kits, panels and the lock."""
     files, sheets = {}, {}
     moderation, cortisol = config.moderation, config.cortisol
 
-    def keep(name, path):
+    def keep(name: str, path: Path | str) -> str:
         files[name] = Path(path).read_bytes()
         return name
 
@@ -277,7 +292,7 @@ def _inputs(config):
             for path in sorted(p for p in Path(panel).iterdir() if p.is_file()):
                 keep(f"{panels[panel]}/{path.name}", path)
 
-    def library(row):
+    def library(row: Mapping[str, str]) -> dict[str, str]:
         unread = {column: "NA" for column in ("fastq_1", "fastq_2", "bam") if column in row}
         given = measured if row.get("assay") == "pyrosequencing" else counted
         return {**given, **unread, "panel": panels.get(row["panel"], row["panel"])}
@@ -286,7 +301,7 @@ def _inputs(config):
         files["sheets/libraries.tsv"] = _rewritten(files["sheets/libraries.tsv"], library)
     if sheets.get("plates"):
 
-        def plate(row):
+        def plate(row: Mapping[str, str]) -> dict[str, str]:
             given = {c: row[c] for c in ("reader_file", "layout_file") if row.get(c, "NA") not in ("", "NA")}
             return {c: keep(f"plates/{row['plate_id']}_{c}{Path(p).suffix}", p) for c, p in given.items()}
 
@@ -301,13 +316,13 @@ def _inputs(config):
     return config | own, files
 
 
-def _libraries(config):
+def _libraries(config: Config) -> pd.DataFrame:
     schema = sheet_schema("libraries")
     path = config.sheets.libraries
     return read_sheet(path, schema)[0] if path else empty_sheet(schema)
 
 
-def _rewritten(data, change):
+def _rewritten(data: bytes, change: Callable[[dict[str, str]], dict[str, str]]) -> bytes:
     """A sheet with the columns of each row set as ``change(row)`` says; lines keep their numbers."""
     header, *lines = data.decode("utf-8-sig").splitlines()
     names = [name.strip() for name in header.split("\t")]
@@ -318,7 +333,7 @@ def _rewritten(data, change):
     return ("\n".join(out) + "\n").encode("utf-8")
 
 
-def _tsv(table):
+def _tsv(table: pd.DataFrame) -> bytes:
     buffer = io.StringIO()
     table.to_csv(buffer, sep="\t", index=False, na_rep="NA", float_format=FLOAT_FORMAT, lineterminator="\n")
     return buffer.getvalue().encode("utf-8")

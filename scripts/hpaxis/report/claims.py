@@ -3,10 +3,14 @@
 Nothing here runs the workflow. Each function returns (how much was compared, lines of what differs).
 """
 
+from __future__ import annotations
+
 import html
 import json
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -47,6 +51,12 @@ from hpaxis.report.stored import drawn, load_page
 from hpaxis.shipped import SCHEMAS
 from hpaxis.tables import read_table
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from hpaxis.report.blocks import Block
+    from hpaxis.report.models import ModelResult
+
 CRATE = "report/crate/ro-crate-metadata.json"
 PAGES = ("report", "methylation_quality")
 # Tables of a model that must be in every bundle, since they name nobody: without one, a claim has no numbers.
@@ -58,7 +68,7 @@ NEEDED = ("coefficients", "slopes", "slope_differences", "region", "fit", "resam
 OF_ALL_MODELS = ("The interaction (b₃) in every model", "Predictor by arm, in every model")
 
 
-def read_claims(folder):
+def read_claims(folder: Path) -> tuple[dict[str, Any], tuple[ModelResult, ...], tuple[ModelResult, ...]]:
     """Return (config, results, whole) of an unpacked bundle: the models' tables, and those with all their counts."""
     from hpaxis.report.bundle import withheld_tables
 
@@ -73,7 +83,7 @@ def read_claims(folder):
     return config, *(read_results(found, config["models"]) for found in (paths, whole))
 
 
-def missing_files(folder):
+def missing_files(folder: Path) -> tuple[int, list[str]]:
     """The crate’s outputs, and the tables that every model has, that should be in the bundle and are not.
 
     A table that the bundle calls withheld may be missing only where few people can follow from it
@@ -96,7 +106,7 @@ def missing_files(folder):
     return len(expected), faults
 
 
-def _excused(folder, config):
+def _excused(folder: Path, config: Mapping[str, Any]) -> set[str]:
     """Names that a bundle may leave out as withheld: of a model all tables or none, and all if the page hides its n.
 
     Others may be where their schema has a column that counts people. Nothing is withheld where every count is shown.
@@ -121,7 +131,7 @@ def _excused(folder, config):
     return excused
 
 
-def _hides_n(folder, model):
+def _hides_n(folder: Path, model: str) -> bool:
     """Whether the page’s overview of the models has no ΔR² of a model, as where the n of complete cases is hidden."""
     stored = Path(folder) / "report/report.json"
     page = load_page(stored.read_text(encoding="utf-8"), lambda file: "")
@@ -131,19 +141,19 @@ def _hides_n(folder, model):
     return bool(own) and all(row[-1] == MISSING for row in own)
 
 
-def _counts_people(name):
+def _counts_people(name: str) -> bool:
     """Whether a table has, by its schema, a column that counts people, or a check or note that may."""
     return bool({*PEOPLE_COUNTS, "check", "note", "what"} & (_columns(name) or set()))
 
 
-def _columns(name):
+def _columns(name: str) -> set[str] | None:
     """The columns of a table by its schema; None without one."""
     parts = Path(name).parts
     path = SCHEMAS / f"{parts[0]}_{Path(name).stem}.schema.yaml"
     return set(yaml.safe_load(path.read_text(encoding="utf-8")).get("properties", {})) if path.is_file() else None
 
 
-def withheld_faults(folder, config):
+def withheld_faults(folder: Path, config: Mapping[str, Any]) -> tuple[int, list[str]]:
     """What a bundle calls withheld: nothing where every count is shown, only what may be, and what really is."""
     from hpaxis.report.bundle import LEFT_OUT, WITHOUT_COUNTS, withheld_tables
 
@@ -169,7 +179,7 @@ def withheld_faults(folder, config):
     return len(withheld), faults
 
 
-def crate_outputs(folder):
+def crate_outputs(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield (name, checksum) of each output in the crate."""
     crate = json.loads((Path(folder) / CRATE).read_text(encoding="utf-8"))
     for entity in crate["@graph"]:
@@ -177,7 +187,7 @@ def crate_outputs(folder):
             yield entity["name"], str(entity["value"]).removeprefix("sha256:")
 
 
-def unlisted_files(folder):
+def unlisted_files(folder: Path) -> tuple[int, list[str]]:
     """Tables and figures of the bundle that its crate does not list."""
     folder = Path(folder)
     known = {name for name, _ in crate_outputs(folder)}
@@ -186,7 +196,7 @@ def unlisted_files(folder):
     return len(found), [f"not in the crate: {name}" for name in found if name not in known]
 
 
-def _personal(name):
+def _personal(name: str) -> bool:
     """Whether a table names people by its schema: it is not shared, and not missed."""
     from hpaxis.report.bundle import PERSONAL, SMALL_CELLS
 
@@ -198,7 +208,7 @@ def _personal(name):
     return bool(PERSONAL & columns)
 
 
-def settings_faults(folder, config, results):
+def settings_faults(folder: Path, config: Mapping[str, Any], results: Sequence[ModelResult]) -> tuple[int, list[str]]:
     """The config against the crate’s digest, each model’s plan, and the tables’ own covariance, n and scale."""
     compared, faults = 0, []
     crate = json.loads((Path(folder) / CRATE).read_text(encoding="utf-8"))
@@ -230,7 +240,7 @@ def settings_faults(folder, config, results):
     return compared, faults
 
 
-def cross_faults(results):
+def cross_faults(results: Sequence[ModelResult]) -> tuple[int, list[str]]:
     """A model’s tables against each other; the same number stands in several of them.
 
     b3 in coefficients, slope differences, treatments, resampling, versions and family; its variance in the curve of
@@ -239,7 +249,7 @@ def cross_faults(results):
     """
     compared, faults = 0, []
 
-    def same(what, one, other, rtol=1e-6, atol=1e-8):
+    def same(what: str, one: ArrayLike, other: ArrayLike, rtol: float = 1e-6, atol: float = 1e-8) -> None:
         nonlocal compared
         one, other = np.atleast_1d(np.asarray(one, float)), np.atleast_1d(np.asarray(other, float))
         compared += len(one)
@@ -283,7 +293,7 @@ def cross_faults(results):
     return compared, faults
 
 
-def _curves(result, same):
+def _curves(result: ModelResult, same: Callable[..., None]) -> None:
     """The effect’s curve and the ends of the region from it."""
     effects, region, name = result.tables.get("effects"), result.tables.get("region"), result.name
     if effects is None:
@@ -314,7 +324,7 @@ def _curves(result, same):
                          row["critical_t"] ** 2 * np.polyval(curve, row[end]), 1e-3, 1e-6)  # fmt: skip
 
 
-def _copies(result, same, columns):
+def _copies(result: ModelResult, same: Callable[..., None], columns: list[str]) -> None:
     """Numbers of the interaction and slopes that stand again in other tables."""
     t, name = result.tables, result.name
     complete = t["sensitivity"][t["sensitivity"]["method"] == "complete cases"] if "sensitivity" in t else None
@@ -337,7 +347,7 @@ def _copies(result, same, columns):
         same(f"{name}, n of the power", t["power"]["n"].iloc[0], result.fit("n"))
 
 
-def _strip(result, same):
+def _strip(result: ModelResult, same: Callable[..., None]) -> None:
     """What stands beside the answer, made again from the tables that it sums up; deletions need rows of people."""
     told = result.tables.get("robustness", pd.DataFrame())
     if told.empty or "region" not in result.tables:
@@ -353,7 +363,7 @@ def _strip(result, same):
     same(f"{result.name}, robustness and the tables it sums up", told.reindex(shared), again.reindex(shared))
 
 
-def _verdicts(result, same):
+def _verdicts(result: ModelResult, same: Callable[..., None]) -> list[tuple[str, bool]]:
     """Each verdict against its own intervals, and these against the fit that is reported: (contrast, whether) pairs.
 
     The interval of the sum of two slopes is in no table: a verdict is right that follows with any side of it.
@@ -390,7 +400,7 @@ def _verdicts(result, same):
     return found
 
 
-def page_faults(folder):
+def page_faults(folder: Path) -> tuple[int, list[str]]:
     """The pages drawn again from their stored blocks."""
     folder, compared, faults = Path(folder), 0, []
     for name in PAGES:
@@ -408,11 +418,11 @@ def page_faults(folder):
     return compared, faults
 
 
-def _svg(folder, file):
+def _svg(folder: Path, file: str) -> str:
     return (folder / file).read_text(encoding="utf-8")
 
 
-def claim_faults(folder, config, results):
+def claim_faults(folder: Path, config: Mapping[str, Any], results: Sequence[ModelResult]) -> tuple[int, list[str]]:
     """What the page says of the models, against what it would say from the bundle’s tables.
 
     Sentences of the answer and of each model, the lines, coefficients, slopes, regions, fits, treatments, resampling
@@ -462,14 +472,14 @@ def claim_faults(folder, config, results):
     return compared, faults
 
 
-def _expected(config, fitted):
+def _expected(config: Mapping[str, Any], fitted: Sequence[ModelResult]) -> Iterator[Block | _Said]:
     """Blocks that the models’ tables give without a row of a person; what rests on a withheld table is left out."""
     cells = Cells(config["report"]["smallest_cell"])
     if not fitted:
         return
     whole = all(set(NEEDED) <= r.tables.keys() for r in fitted)
 
-    def made(make, *arguments):
+    def made(make: Callable[..., Any], *arguments: Any) -> Any:
         """What a function returns; None where it asks for a table that is withheld."""
         try:
             return make(*arguments)
@@ -505,11 +515,11 @@ def _expected(config, fitted):
 class _Said:
     kind = "paragraph"
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.text = text
 
 
-def figure_faults(folder, results, software=True):
+def figure_faults(folder: Path, results: Sequence[ModelResult], software: bool = True) -> tuple[int, list[str]]:
     """Figures of the models drawn again from the tables that name nobody; (0, []) where other versions would draw."""
     from hpaxis.figures import svg_text
     from hpaxis.moderation.figures import line_labels, plot_forest, plot_model
@@ -548,7 +558,7 @@ def figure_faults(folder, results, software=True):
     return compared, faults
 
 
-def same_software(folder, software):
+def same_software(folder: Path, software: Sequence[tuple[str, str]]) -> bool:
     """Whether a bundle was made with these versions of hpaxis and of what draws."""
     crate = json.loads((Path(folder) / CRATE).read_text(encoding="utf-8"))
     told = {e.get("name"): e.get("softwareVersion") for e in crate["@graph"] if e.get("@type") == "SoftwareApplication"}

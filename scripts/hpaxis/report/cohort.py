@@ -1,6 +1,10 @@
 """The section on who is in the study."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -9,6 +13,9 @@ from hpaxis.labels import column_label, level_label, population_label
 from hpaxis.report.blocks import Figure, Fold, Notice, Paragraph, Section, Table
 from hpaxis.report.numbers import bounded, count, percent, plural, significant, words
 from hpaxis.report.privacy import WITHHELD, shown_flow
+
+if TYPE_CHECKING:
+    from hpaxis.report.privacy import Cells
 
 STEPS = {
     "enrolled": "enrolled",
@@ -26,7 +33,15 @@ CENSORED = (
 )
 
 
-def cohort_section(arms, attrition, audit, analysis, described, figures, cells):
+def cohort_section(
+    arms: Sequence[str],
+    attrition: pd.DataFrame,
+    audit: pd.DataFrame,
+    analysis: pd.DataFrame,
+    described: Mapping[str, pd.DataFrame],
+    figures: Mapping[str, str],
+    cells: Cells,
+) -> Section:
     """Return the section: flow by arm, Table 1, what is missing, and what became of every row.
 
     ``attrition``, ``audit`` and ``analysis`` are the cohort stage's tables; ``described`` maps table1, correlations,
@@ -79,12 +94,12 @@ def cohort_section(arms, attrition, audit, analysis, described, figures, cells):
     return Section("participants", "Participants", tuple(b for b in blocks if b))
 
 
-def _tissues(flow):
+def _tissues(flow: pd.DataFrame) -> list[str]:
     names = {"methylation": "saliva", "cortisol": "hair", "series": "saliva cortisol"}
     return [name for chain, name in names.items() if (flow["chain"] == chain).any()]
 
 
-def _opening(arms, attrition, received):
+def _opening(arms: Sequence[str], attrition: pd.DataFrame, received: pd.DataFrame) -> Paragraph:
     enrolled = attrition[attrition["step"] == "enrolled"]
     if enrolled.empty:
         return Paragraph("The participants sheet names nobody in the arms of this study.")
@@ -105,7 +120,7 @@ def _opening(arms, attrition, received):
     )
 
 
-def _missing_arms(arms, attrition):
+def _missing_arms(arms: Sequence[str], attrition: pd.DataFrame) -> Notice | None:
     enrolled = attrition[attrition["step"] == "enrolled"].groupby("arm")["n_after"].sum()
     empty = [arm for arm in arms if not enrolled.get(arm, 0)]
     if not empty:
@@ -113,13 +128,13 @@ def _missing_arms(arms, attrition):
     return Notice(f"Nobody is in {'arm' if len(empty) == 1 else 'the arms'} {words(empty)}.", "warning")
 
 
-def _flow_in_words(flow, described):
+def _flow_in_words(flow: pd.DataFrame, described: Mapping[str, pd.DataFrame]) -> str:
     parts = [f"{r.population}, {r.arm}, {STEPS.get(r.step, r.step)}: {r.stays}" for r in flow.itertuples(index=False)]
     parts += [f"analysed in {r.title}, {r.arm}: {count(r.n)}" for r in described["analysed"].itertuples()]
     return "; ".join(parts) + "."
 
 
-def _flow_table(flow, note, described):
+def _flow_table(flow: pd.DataFrame, note: str | None, described: Mapping[str, pd.DataFrame]) -> Table:
     rows = [
         (
             population_label(r.population).capitalize(),
@@ -150,7 +165,7 @@ def _flow_table(flow, note, described):
     )
 
 
-def table_one(table, arms, cells):
+def table_one(table: pd.DataFrame, arms: Sequence[str], cells: Cells) -> Table:
     """Return Table 1 as the page shows it: one row per measure, a column per arm."""
     rows = []
     for (population, measure), here in table.groupby(["population", "measure"], sort=False):
@@ -178,7 +193,7 @@ def table_one(table, arms, cells):
     )  # fmt: skip
 
 
-def _mean(row):
+def _mean(row: pd.DataFrame) -> str:
     if row.empty or row["mean"].isna().all():
         return WITHHELD if len(row) and row["withheld"].iloc[0] == "yes" else "–"
     r = row.iloc[0]
@@ -188,14 +203,14 @@ def _mean(row):
     )
 
 
-def _share(row):
+def _share(row: pd.DataFrame) -> str:
     if row.empty:
         return "–"
     r = row.iloc[0]
     return WITHHELD if r["withheld"] == "yes" else f"{count(r['n'])} ({percent(r['share'], 0)})"
 
 
-def _more(described):
+def _more(described: Mapping[str, pd.DataFrame]) -> list[Fold]:
     """Correlations and what is missing, folded."""
     blocks = []
     for population, table in described["correlations"].groupby("population", sort=False):
@@ -238,7 +253,7 @@ def _more(described):
     return [Fold("more-participants", "Correlations and missing data", tuple(blocks))] if blocks else []
 
 
-def cortisol_table(arms, analysis, cells):
+def cortisol_table(arms: Sequence[str], analysis: pd.DataFrame, cells: Cells) -> Table:
     """Return the table of hair cortisol by population and arm."""
     rows = tuple((*who, *_cortisol_cells(group, cells)) for who, group in _groups(arms, analysis))
     return Table(
@@ -253,14 +268,14 @@ def cortisol_table(arms, analysis, cells):
     )
 
 
-def _groups(arms, analysis):
+def _groups(arms: Sequence[str], analysis: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     for role in dict.fromkeys(analysis["role"].dropna()):
         for arm in arms:
             group = analysis[(analysis["role"] == role) & (analysis["arm"] == arm)]
             yield (population_label(role).capitalize(), arm), group
 
 
-def _cortisol_cells(group, cells):
+def _cortisol_cells(group: pd.DataFrame, cells: Cells) -> tuple[str, str, str, str]:
     known = group["cortisol_pg_per_mg"].dropna()
     censored = group["cortisol_censored"].fillna("none")
     below, above = (int((censored == side).sum()) for side in ("below", "above"))
@@ -274,7 +289,7 @@ def _cortisol_cells(group, cells):
     return cells.known(n, len(group)), beyond, mean, quartiles(group, known)
 
 
-def quartiles(group, known):
+def quartiles(group: pd.DataFrame, known: pd.Series) -> str:
     """Return median and quartiles as text, censored values counted at their limit.
 
     Between two values, the quantile lies on the line that joins them (type 7 of Hyndman and Fan, as pandas has it). A
@@ -299,7 +314,7 @@ def quartiles(group, known):
     return f"{shown[1]} [{shown[0]}, {shown[2]}]"
 
 
-def _audit_table(audit, cells):
+def _audit_table(audit: pd.DataFrame, cells: Cells) -> Table:
     rows = []
     for sheet, entries in audit.groupby("sheet", sort=False):
         status = entries["status"].value_counts()

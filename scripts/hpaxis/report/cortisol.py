@@ -1,8 +1,19 @@
 """The section on hair cortisol: curves and plate verdicts, controls, censored samples, what to run again."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING
+
 from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
 from hpaxis.report.numbers import bounded, count, fixed, plural, significant, words
 from hpaxis.report.privacy import shown_ids
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpaxis.report.privacy import Cells
+    from hpaxis.rows import Row
 
 VERDICTS = ("pass", "warn", "fail")
 SAID = {"pass": "passed", "warn": "passed with a warning", "fail": "failed"}
@@ -51,7 +62,9 @@ SOURCES = {
 }
 
 
-def cortisol_section(tables, figures, library_ids, cells):
+def cortisol_section(
+    tables: Mapping[str, pd.DataFrame], figures: Mapping[str, str], library_ids: bool, cells: Cells
+) -> Section:
     """Return the section on cortisol.
 
     ``tables`` maps curves, quality, controls, samples and rerun to the cortisol stage's tables; ``figures`` maps
@@ -83,7 +96,7 @@ def cortisol_section(tables, figures, library_ids, cells):
     return Section("cortisol", TITLE, tuple(b for b in blocks if b is not None))
 
 
-def _opening(curves, samples, cells):
+def _opening(curves: pd.DataFrame, samples: pd.DataFrame, cells: Cells) -> Paragraph:
     said = _verdicts(curves)
     below, above = (int((samples["censored"] == side).sum()) for side in ("below", "above"))
     known = int(samples["cortisol_pg_per_mg"].notna().sum())
@@ -110,13 +123,13 @@ def _opening(curves, samples, cells):
     )
 
 
-def _verdicts(curves):
+def _verdicts(curves: pd.DataFrame) -> str:
     """How many plates have which verdict, in words."""
     verdicts = curves["verdict"].value_counts()
     return words(f"{count(verdicts.get(v, 0))} {SAID[v]}" for v in VERDICTS)
 
 
-def _rerun_sentence(rerun, cells):
+def _rerun_sentence(rerun: pd.DataFrame, cells: Cells) -> Paragraph:
     own = rerun[rerun["role"] != "control"] if len(rerun) else rerun
     if rerun.empty:
         return Paragraph("Nothing needs to be run again.")
@@ -129,7 +142,7 @@ def _rerun_sentence(rerun, cells):
     )
 
 
-def _failed_plates(samples, cells):
+def _failed_plates(samples: pd.DataFrame, cells: Cells) -> Notice | None:
     """What became of the hair samples whose plate failed; None where there are none."""
     flagged = samples["flags"].fillna("").str.split(";").map(lambda names: "plate_failed" in names)
     if not flagged.any():
@@ -143,13 +156,13 @@ def _failed_plates(samples, cells):
     return Notice(f"Hair samples of failed plates: {'; '.join(parts)}.", "warning")
 
 
-def _no_value(samples):
+def _no_value(samples: pd.DataFrame) -> Notice | None:
     if samples["cortisol_pg_per_mg"].notna().any():
         return None
     return Notice("No hair sample has a concentration.", "warning")
 
 
-def _drawn(figures, curves, controls):
+def _drawn(figures: Mapping[str, str], curves: pd.DataFrame, controls: pd.DataFrame) -> list[Figure]:
     said = "; ".join(f"{row.plate_id}: {row.verdict}" for row in curves.itertuples())
     return [
         Figure(
@@ -166,7 +179,7 @@ def _drawn(figures, curves, controls):
     ]
 
 
-def curve_table(curves):
+def curve_table(curves: pd.DataFrame) -> Table:
     """Return the curve of each plate: model, fit, limits, and the plate's verdict."""
     rows = tuple(
         (
@@ -199,7 +212,9 @@ def curve_table(curves):
     )
 
 
-def check_table(quality, samples, controls, library_ids, cells):
+def check_table(
+    quality: pd.DataFrame, samples: pd.DataFrame, controls: Set[str], library_ids: bool, cells: Cells
+) -> Paragraph | Table:
     """Return every check that did not pass, with its reason and remedy; checks of hair samples are counted together.
 
     ``controls``: the names of controls, which belong to nobody.
@@ -226,7 +241,7 @@ def check_table(quality, samples, controls, library_ids, cells):
     )
 
 
-def control_table(controls):
+def control_table(controls: pd.DataFrame) -> Notice | Table:
     """Return each control on each plate, followed over the plates."""
     if controls.empty:
         return Notice("No plate has a control.", "warning")
@@ -256,7 +271,7 @@ def control_table(controls):
     )
 
 
-def sample_table(samples, library_ids, cells):
+def sample_table(samples: pd.DataFrame, library_ids: bool, cells: Cells) -> Paragraph | Table:
     """Return the hair samples, each by its id where allowed, else what flags they carry and how often."""
     if library_ids:
         rows = tuple(
@@ -284,7 +299,7 @@ def sample_table(samples, library_ids, cells):
     )
 
 
-def rerun_table(rerun, library_ids):
+def rerun_table(rerun: pd.DataFrame, library_ids: bool) -> Paragraph | Table:
     """Return what the bench should run again: plate and wells, and the sample’s id where allowed."""
     if rerun.empty:
         return Paragraph("Nothing needs to be run again.")
@@ -306,7 +321,7 @@ def rerun_table(rerun, library_ids):
     )
 
 
-def _value(row):
+def _value(row: Row) -> str:
     if row.censored in ("below", "above"):
         return f"{'<' if row.censored == 'below' else '>'} {significant(row.limit_pg_per_mg)}"
     if row.cortisol_pg_per_mg != row.cortisol_pg_per_mg:
@@ -314,13 +329,13 @@ def _value(row):
     return f"{significant(row.cortisol_pg_per_mg)} [{significant(row.cortisol_low)}, {significant(row.cortisol_high)}]"
 
 
-def _check(name):
+def _check(name: str) -> str:
     return CHECKS.get(name, str(name).replace("_", " "))
 
 
-def _text(value):
+def _text(value: object) -> str:
     return "–" if value is None or value != value or value == "" else str(value)
 
 
-def _samples(n, cells):
+def _samples(n: int, cells: Cells) -> str:
     return plural(n, "hair sample") if not cells.small(n) else f"{cells.people(n)} hair samples"

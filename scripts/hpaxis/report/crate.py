@@ -6,10 +6,14 @@ by role. It holds no time of day, so that the same run gives the same bytes; the
 agent are recommended, not required, and left out.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rocrate.model.computationalworkflow import ComputationalWorkflow
 from rocrate.model.contextentity import ContextEntity
@@ -17,6 +21,11 @@ from rocrate.rocrate import ROCrate
 
 import hpaxis
 from hpaxis.report.provenance import by_role, config_digest, settings_digest, sha256
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpaxis.settings import Config
 
 PROFILES = (
     ("https://w3id.org/ro/wfrun/process/0.5", "Process Run Crate", "0.5"),
@@ -30,7 +39,15 @@ CODE = ("Snakefile", "workflow", "scripts", "resources")
 LEFT_OUT = ("__pycache__", ".snakemake")
 
 
-def run_crate(config, inputs, outputs, plans, software, code, git=None):
+def run_crate(
+    config: Config,
+    inputs: pd.DataFrame,
+    outputs: pd.DataFrame,
+    plans: pd.DataFrame,
+    software: Sequence[tuple[str, str]],
+    code: str,
+    git: Mapping[str, Any] | None = None,
+) -> str:
     """Return the metadata of a run as JSON text.
 
     ``config``: with its defaults. ``inputs`` and ``outputs``: tables of `provenance.checksum_table`; an output whose
@@ -68,7 +85,7 @@ def run_crate(config, inputs, outputs, plans, software, code, git=None):
 UNPACKED = ".snakemake/hpaxis/source"
 
 
-def code_digest(root):
+def code_digest(root: Path) -> str:
     """Return the SHA-256 over the relative paths and contents of the code below ``root``."""
     root = Path(root)
     files = [root / part for part in CODE if (root / part).is_file()]
@@ -80,7 +97,7 @@ def code_digest(root):
     return hashlib.sha256("".join(lines).encode("utf-8")).hexdigest()
 
 
-def git_state(root):
+def git_state(root: Path) -> dict[str, Any] | None:
     """Return commit and whether the code differs from it, as a dict, or None if ``root`` is no git work tree's top.
 
     A folder that the workflow unpacked from a git address (workflow/rules/common.smk) has its commit as its name.
@@ -88,7 +105,7 @@ def git_state(root):
     if Path(root).parent.match(UNPACKED):
         return {"commit": Path(root).name, "changed": False}
 
-    def git(*arguments):
+    def git(*arguments: str) -> str:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
@@ -100,7 +117,9 @@ def git_state(root):
         return None
 
 
-def _workflow(crate, software, code, git):
+def _workflow(
+    crate: ROCrate, software: Sequence[tuple[str, str]], code: str, git: Mapping[str, Any] | None
+) -> ComputationalWorkflow:
     language = _entity(crate, "#snakemake", "ComputerLanguage", name="Snakemake", version=dict(software)["snakemake"])
     workflow = crate.add(ComputationalWorkflow(crate, dest_path=WORKFLOW))
     crate.mainEntity = workflow
@@ -123,7 +142,7 @@ def _workflow(crate, software, code, git):
     return workflow
 
 
-def _inputs(config, inputs, plans):
+def _inputs(config: Config, inputs: pd.DataFrame, plans: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
     """Name, value and what to say of it, of everything that decides what a run computes."""
     for row in by_role(inputs).itertuples():
         yield row.role, f"sha256:{row.sha256}", f"{row.files} files, {row.bytes} bytes"
@@ -135,7 +154,7 @@ def _inputs(config, inputs, plans):
         yield f"plan-{row.model}", f"sha256:{row.hash}", f"{row.status}; locked plan: {locked}"
 
 
-def _given(crate, name, value, said):
+def _given(crate: ROCrate, name: str, value: str, said: str) -> tuple[ContextEntity, ContextEntity]:
     """An input as the workflow's parameter and the value it had."""
     parameter = _entity(crate, f"#parameter-{name}", "FormalParameter", name=name, additionalType="PropertyValue")
     held = _value(crate, f"#input-{name}", name, value, said)
@@ -143,7 +162,7 @@ def _given(crate, name, value, said):
     return parameter, held
 
 
-def _outputs(outputs):
+def _outputs(outputs: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
     """Name, checksum and what to say of it, of each file, or of each role of files that belong to one participant."""
     single = ~outputs["role"].str.startswith("each ")
     for row in outputs[single].itertuples():
@@ -152,16 +171,16 @@ def _outputs(outputs):
         yield row.role, row.sha256, f"{row.files} files, {row.bytes} bytes; the SHA-256 of their sorted checksums"
 
 
-def _made(crate, name, digest, said):
+def _made(crate: ROCrate, name: str, digest: str, said: str) -> ContextEntity:
     return _value(crate, f"#output-{name.replace(' ', '-')}", name, f"sha256:{digest}", said)
 
 
-def _value(crate, at, name, value, said=None):
+def _value(crate: ROCrate, at: str, name: str, value: str, said: str | None = None) -> ContextEntity:
     more = {} if said is None else {"description": said}
     return _entity(crate, at, "PropertyValue", name=name, value=value, **more)
 
 
-def _entity(crate, at, kind, **properties):
+def _entity(crate: ROCrate, at: str, kind: str, **properties: Any) -> ContextEntity:
     entity = crate.add(ContextEntity(crate, at, properties={"@type": kind}))
     for key, value in properties.items():
         entity[key] = value

@@ -3,7 +3,11 @@
 What few people share is withheld here already (`hpaxis.report.privacy.Cells`), so that the tables can be published.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +16,10 @@ from hpaxis.labels import column_label
 from hpaxis.quantiles import normal_quantile
 from hpaxis.report.privacy import WITHHELD, Cells, shown_flow
 
+if TYPE_CHECKING:
+    from hpaxis.report.models import ModelResult
+    from hpaxis.settings import Config
+
 TABLE1 = ["population", "arm", "measure", "level", "n", "withheld", "mean", "sd", "q25", "median", "q75", "share"]
 CORRELATIONS = ["population", "first", "second", "n", "withheld", "r", "low", "high"]
 ARM_DIFFERENCES = ["population", "measure", "arm", "reference", "n", "n_reference", "withheld", "difference", "se",
@@ -19,7 +27,9 @@ ARM_DIFFERENCES = ["population", "measure", "arm", "reference", "n", "n_referenc
 MISSING_MAP = ["population", "pattern", "people", "withheld"]
 
 
-def describe_study(config, attrition, analysis, results):
+def describe_study(
+    config: Config, attrition: pd.DataFrame, analysis: pd.DataFrame, results: Sequence[ModelResult]
+) -> dict[str, pd.DataFrame]:
     """Return every descriptive table by name: flow, table1, correlations, missing, received, analysed, arm_differences.
 
     ``config`` has its defaults filled, ``attrition`` and ``analysis`` are the cohort stage's tables, ``results`` the
@@ -38,7 +48,7 @@ def describe_study(config, attrition, analysis, results):
     }
 
 
-def arm_differences(analysis, arms, cells, level=0.95):
+def arm_differences(analysis: pd.DataFrame, arms: Sequence[str], cells: Cells, level: float = 0.95) -> pd.DataFrame:
     """Return how far arms differ in each methylation index, beside what the measurement itself is off by.
 
     One row per population, index (its baseline and change too, where there are two timepoints) and pair of arms; in
@@ -79,7 +89,7 @@ def arm_differences(analysis, arms, cells, level=0.95):
     return pd.DataFrame(rows, columns=ARM_DIFFERENCES)
 
 
-def model_columns(models, population):
+def model_columns(models: Mapping[str, dict[str, Any]], population: str) -> list[str]:
     """Return the columns of a population’s models, outcomes first, each once, in the order of the config.
 
     ``models`` maps names to the config's entries.
@@ -94,7 +104,13 @@ def model_columns(models, population):
     return list(dict.fromkeys(found))
 
 
-def table_one(analysis, models, columns, arms, cells):
+def table_one(
+    analysis: pd.DataFrame,
+    models: Mapping[str, dict[str, Any]],
+    columns: Mapping[str, str],
+    arms: Sequence[str],
+    cells: Cells,
+) -> pd.DataFrame:
     """Return Table 1: one row per population, arm, measure, and level of a category.
 
     ``analysis`` is cohort/analysis.tsv, ``columns`` the study’s own columns (name to kind, as the config has them).
@@ -116,7 +132,7 @@ def table_one(analysis, models, columns, arms, cells):
     return pd.DataFrame(rows, columns=TABLE1)
 
 
-def _number(population, arm, measure, values, cells):
+def _number(population: str, arm: str, measure: str, values: pd.Series, cells: Cells) -> tuple[float | str | None, ...]:
     total, values = len(values), values.dropna().astype(float)
     if measure.endswith("_beta"):
         values = 100 * values
@@ -129,7 +145,9 @@ def _number(population, arm, measure, values, cells):
             low, middle, high, np.nan)  # fmt: skip
 
 
-def _category(population, arm, measure, everybody, values, cells):
+def _category(
+    population: str, arm: str, measure: str, everybody: pd.Series, values: pd.Series, cells: Cells
+) -> Iterator[tuple[Any, ...]]:
     levels = sorted(everybody.dropna().astype(str).unique())
     counts = [int((values.astype("object").astype(str) == level).sum()) for level in levels]
     total = len(values)
@@ -148,7 +166,13 @@ def _category(population, arm, measure, everybody, values, cells):
         )
 
 
-def correlations(analysis, models, columns, cells, level=0.95):
+def correlations(
+    analysis: pd.DataFrame,
+    models: Mapping[str, dict[str, Any]],
+    columns: Mapping[str, str],
+    cells: Cells,
+    level: float = 0.95,
+) -> pd.DataFrame:
     """Return Pearson’s r of each pair of a population’s model columns and numeric columns, with its interval.
 
     Interval by Fisher’s z. The n of a pair is withheld where few people lack one of the two.
@@ -177,7 +201,7 @@ def correlations(analysis, models, columns, cells, level=0.95):
     return pd.DataFrame(rows, columns=CORRELATIONS)
 
 
-def missing_map(analysis, models, cells):
+def missing_map(analysis: pd.DataFrame, models: Mapping[str, dict[str, Any]], cells: Cells) -> pd.DataFrame:
     """Return which of a population’s model columns are missing together, and for how many people.
 
     ``pattern`` names what is missing, ``complete`` where nothing is. With few people in any pattern, the counts of all
@@ -210,7 +234,7 @@ def missing_map(analysis, models, cells):
     return pd.DataFrame(rows, columns=MISSING_MAP)
 
 
-def analysed(results):
+def analysed(results: Sequence[ModelResult]) -> pd.DataFrame:
     """Return the n of each fitted model by arm: model, title, population, arm, treatment, n.
 
     ``results`` are `hpaxis.report.models.ModelResult`. ``arm`` is ``all`` where the reported treatment of the data has
@@ -228,7 +252,9 @@ def analysed(results):
     return pd.DataFrame(rows, columns=["model", "title", "population", "arm", "treatment", "n"])
 
 
-def received(analysis, models, arms, cells):
+def received(
+    analysis: pd.DataFrame, models: Mapping[str, dict[str, Any]], arms: Sequence[str], cells: Cells
+) -> pd.DataFrame:
     """Return how many received the intervention: population, arm, column, n, withheld; empty where no model says how.
 
     ``received`` of a model names the column (1 where it was taken); a column of the dose counts where it is above 0.

@@ -1,6 +1,10 @@
 """What this page cannot say, each limit only where the study's own tables and config show that it holds."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from hpaxis.labels import column_label
 from hpaxis.moderation.entries import at_baseline
@@ -9,8 +13,24 @@ from hpaxis.report.models import in_order
 from hpaxis.report.numbers import count, plural, words
 from hpaxis.report.scrutiny import power_sentence
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def limits_section(config, results, libraries, samples, sheet, snps, genome, cells):
+    from hpaxis.report.models import ModelResult
+    from hpaxis.report.privacy import Cells
+    from hpaxis.settings import Config
+
+
+def limits_section(
+    config: Config,
+    results: Sequence[ModelResult],
+    libraries: pd.DataFrame | None,
+    samples: pd.DataFrame | None,
+    sheet: pd.DataFrame,
+    snps: int,
+    genome: str,
+    cells: Cells,
+) -> Section:
     """Return the section on limits.
 
     ``results`` are the models, ``libraries`` the methylation stage's libraries (None without saliva), ``samples`` the
@@ -45,13 +65,13 @@ def limits_section(config, results, libraries, samples, sheet, snps, genome, cel
     )
 
 
-def _simulated(config):
+def _simulated(config: Config) -> bool | str:
     return "simulation" in config and (
         "These people do not exist: the data are simulated with a known truth, to show what hpaxis does."
     )
 
 
-def _timing(config, results):
+def _timing(config: Config, results: Sequence[ModelResult]) -> str | None:
     if not results or not config.moderation.predictor_after_randomisation:
         return None
     names = [r.entry["predictor"] for r in in_order(results)]
@@ -66,12 +86,12 @@ def _timing(config, results):
     )
 
 
-def _measure(column):
+def _measure(column: str) -> str:
     """A predictor by what it measures: every index of methylation is methylation."""
     return "methylation" if column.endswith(("_beta", "_m", "_logit")) else column_label(column)
 
 
-def _size(results):
+def _size(results: Sequence[ModelResult]) -> str | None:
     primary = in_order(results)[0]
     if primary.refused:
         return None
@@ -80,7 +100,7 @@ def _size(results):
     return " ".join(part for part in (f"The primary model rests on {primary.who()}.", power, caution) if part)
 
 
-def _warnings(results):
+def _warnings(results: Sequence[ModelResult]) -> str | None:
     primary = in_order(results)[0]
     if primary.refused:
         return None
@@ -91,7 +111,7 @@ def _warnings(results):
     return f"The primary model warns: {'; '.join(said)}." if said else None
 
 
-def _missing(results, cells):
+def _missing(results: Sequence[ModelResult], cells: Cells) -> bool | str:
     short = [r for r in in_order(results) if not r.refused and r.left_out() and not r.hides_complete(cells)]
     shown = words(f"{r.name}: {count(r.fit('n'))} of {count(r.fit('n') + sum(r.left_out().values()))}" for r in short)
     return bool(short) and (
@@ -100,7 +120,7 @@ def _missing(results, cells):
     )
 
 
-def _many(results):
+def _many(results: Sequence[ModelResult]) -> bool | str:
     explored = [r.name for r in in_order(results) if r.standing[0] != "confirmatory"]
     told = f" Exploratory by the plan lock: {words(explored)}." if explored else ""
     fitted = [r for r in results if not r.refused]
@@ -114,14 +134,14 @@ def _many(results):
     )
 
 
-def _interactions(result):
+def _interactions(result: ModelResult) -> int:
     """How many interactions a model tests: those of its family of predictors, or its own."""
     family = result.tables.get("family")
     own = len(result.differences)
     return own if family is None or family.empty else max(own, len(family))
 
 
-def _panel(genome, snps):
+def _panel(genome: str, snps: int) -> str:
     parts = []
     if genome == "unchecked":
         parts.append(
@@ -146,7 +166,7 @@ def _panel(genome, snps):
     return " ".join(parts)
 
 
-def _cell_mix(config, results):
+def _cell_mix(config: Config, results: Sequence[ModelResult]) -> bool | str:
     column = config.report.cell_mix
     if column is None:
         return (
@@ -160,7 +180,7 @@ def _cell_mix(config, results):
     )
 
 
-def _controls(libraries):
+def _controls(libraries: pd.DataFrame) -> bool | str:
     kinds = set(libraries["kind"])
     absent = [
         name
@@ -175,7 +195,7 @@ def _controls(libraries):
     return bool(absent) and f"Not sequenced, and so not known: {words(absent)}."
 
 
-def _replicates(sheet):
+def _replicates(sheet: pd.DataFrame) -> bool | str:
     study = sheet[sheet["kind"] == "study"]
     return not study.duplicated(["participant_id", "timepoint"]).any() and (
         "Nobody’s saliva was prepared twice: intervals of methylation carry the sampling of reads and the errors of "
@@ -183,13 +203,13 @@ def _replicates(sheet):
     )
 
 
-def _not_measured(libraries, samples):
+def _not_measured(libraries: pd.DataFrame | None, samples: pd.DataFrame | None) -> bool | str:
     absent = [name for name, table in (("methylation", libraries), ("hair cortisol", samples)) if table is None]
     text = f"{words(absent)} {'was' if len(absent) == 1 else 'were'} not measured."
     return bool(absent) and text[0].upper() + text[1:]
 
 
-def _cortisol(samples, cells):
+def _cortisol(samples: pd.DataFrame | None, cells: Cells) -> bool | str | None:
     if samples is None or samples.empty:
         return None
     censored = samples["censored"].isin(["below", "above"]).sum()
@@ -200,7 +220,9 @@ def _cortisol(samples, cells):
     )
 
 
-def _observational(results, libraries, samples):
+def _observational(
+    results: Sequence[ModelResult], libraries: pd.DataFrame | None, samples: pd.DataFrame | None
+) -> str | None:
     if not results:
         return None
     observed = [name for name, table in (("methylation", libraries), ("cortisol", samples)) if table is not None]

@@ -1,7 +1,17 @@
 """The methods in short, worded from the config of the run."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 from hpaxis.report.blocks import Items, Section
 from hpaxis.report.numbers import count
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpaxis.settings import Config
 
 READS = (
     "Methylation: each read is placed on its amplicon by exact k-mers in a two-letter alphabet (purine, pyrimidine), "
@@ -29,7 +39,9 @@ FINISHED = (
 )
 
 
-def methods_section(config, cortisol, assays=("amplicon",)):
+def methods_section(
+    config: Config, cortisol: Mapping[str, pd.DataFrame] | None, assays: Sequence[str] = ("amplicon",)
+) -> Section:
     """Return the section on methods: one item for each stage that this study has.
 
     ``cortisol``: the cortisol stage's tables, None without hair. ``assays``: those of the study's libraries, none

@@ -1,6 +1,10 @@
 """The section on methylation: how good the libraries are, what controls show, each CpG by arm, the second caller."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,6 +21,10 @@ from hpaxis.report.numbers import (
 )
 from hpaxis.report.privacy import WITHHELD, Cells, shown_ids
 
+if TYPE_CHECKING:
+    from hpaxis.report.blocks import Block
+    from hpaxis.rows import Row
+
 KINDS = {
     "study": "Study",
     "standard": "Standard",
@@ -29,8 +37,19 @@ FUNNEL = ("pairs_in", "merged", "on_target", "passed")
 VERDICTS = ("pass", "warn", "fail")
 
 
-def methylation_section(libraries, sheet, levels, concordance, gates, figures, cells, library_ids, instrument=None,
-                        differences=None, effects=None):  # fmt: skip
+def methylation_section(
+    libraries: pd.DataFrame,
+    sheet: pd.DataFrame,
+    levels: pd.DataFrame,
+    concordance: pd.DataFrame,
+    gates: Mapping[str, tuple[float, float]],
+    figures: Mapping[str, str],
+    cells: Cells,
+    library_ids: bool,
+    instrument: pd.DataFrame | None = None,
+    differences: pd.DataFrame | None = None,
+    effects: pd.DataFrame | None = None,
+) -> Section:
     """Return the section on methylation.
 
     ``libraries`` is methylation/libraries.tsv, ``sheet`` the sheet of libraries, ``levels`` the CpG levels by arm
@@ -64,7 +83,7 @@ def methylation_section(libraries, sheet, levels, concordance, gates, figures, c
     return Section("methylation", "Methylation", tuple(b for b in blocks if b is not None))
 
 
-def _level_figure(figures, levels, effects):
+def _level_figure(figures: Mapping[str, str], levels: pd.DataFrame, effects: pd.DataFrame | None) -> Figure:
     """CpGs on the gene; in their order along the amplicon where that figure has not been drawn."""
     if "gene" not in figures:
         return Figure(
@@ -98,12 +117,12 @@ def _level_figure(figures, levels, effects):
     )
 
 
-def _shown(table, cells):
+def _shown(table: pd.DataFrame, cells: Cells) -> pd.DataFrame:
     """A table of levels without its n, from which it would follow how few people lack a level."""
     return table if cells.all_shown else table.drop(columns="n")
 
 
-def _molecule_figures(figures):
+def _molecule_figures(figures: Mapping[str, str]) -> list[Figure]:
     """Molecules pooled by arm; nothing where no library has molecules."""
     if "molecules" not in figures:
         return []
@@ -121,7 +140,9 @@ def _molecule_figures(figures):
     ]
 
 
-def conversion_figure(libraries, gates, figures, cells):
+def conversion_figure(
+    libraries: pd.DataFrame, gates: Mapping[str, tuple[float, float]], figures: Mapping[str, str], cells: Cells
+) -> Figure:
     """Return the figure of conversion and depth of every library."""
     return Figure(
         "conversion",
@@ -136,12 +157,14 @@ def conversion_figure(libraries, gates, figures, cells):
     )
 
 
-def _callers(concordance, libraries, figures, library_ids):
+def _callers(
+    concordance: pd.DataFrame, libraries: pd.DataFrame, figures: Mapping[str, str], library_ids: bool
+) -> list[Block]:
     heading = Heading("callers", "Agreement with a second caller")
     return [heading, *concordance_blocks(concordance, libraries, figures, library_ids)]
 
 
-def _opening(libraries, study, cells):
+def _opening(libraries: pd.DataFrame, study: pd.DataFrame, cells: Cells) -> Notice | Paragraph:
     if study.empty:
         return Notice("There is no study library.", "warning")
     passed = study[study["verdict"] != "fail"]
@@ -166,13 +189,13 @@ def _opening(libraries, study, cells):
     return Paragraph(f"{text} {plural(controls, 'library', 'libraries')} served as controls and standards.")
 
 
-def _failed_all(study):
+def _failed_all(study: pd.DataFrame) -> Notice | None:
     if len(study) and (study["verdict"] == "fail").all():
         return Notice("No study library passed: there is no methylation to analyse.", "warning")
     return None
 
 
-def verdict_words(table, cells):
+def verdict_words(table: pd.DataFrame, cells: Cells) -> str:
     """Return how many libraries passed, passed with a warning, and failed; the largest count hides a small one."""
     said = {"pass": "passed", "warn": "passed with a warning", "fail": "failed"}
     counts = {v: int((table["verdict"] == v).sum()) for v in VERDICTS}
@@ -183,7 +206,7 @@ def verdict_words(table, cells):
     return words(f"{count(n)} {said[v]}" for v, n in counts.items())
 
 
-def funnel_table(libraries, cells):
+def funnel_table(libraries: pd.DataFrame, cells: Cells) -> Table:
     """Return medians by kind of library: the reads at each step, conversion, depth, and the verdicts."""
     rows = []
     for kind, name in KINDS.items():
@@ -219,7 +242,7 @@ def funnel_table(libraries, cells):
     )
 
 
-def flagged_table(libraries, library_ids):
+def flagged_table(libraries: pd.DataFrame, library_ids: bool) -> Paragraph | Table:
     """Return every study library that failed or got a warning, with its reasons."""
     flagged = libraries[(libraries["kind"] == "study") & libraries["verdict"].isin(["fail", "warn"])]
     if flagged.empty:
@@ -248,7 +271,7 @@ def flagged_table(libraries, library_ids):
     )
 
 
-def reason_table(study, cells):
+def reason_table(study: pd.DataFrame, cells: Cells) -> Paragraph | Table:
     """Return how many study libraries failed or got a warning, by what was measured; a library may have several."""
     flagged = study[study["verdict"].isin(["fail", "warn"])]
     if flagged.empty:
@@ -275,7 +298,7 @@ def reason_table(study, cells):
     )
 
 
-def reason_kind(reason):
+def reason_kind(reason: str) -> str:
     """Return what a reason is about, without its numbers: ``conversion 98.77 %, below 99 %`` is ``conversion``."""
     if re.match(r"(?:these|its) [\d,]+ molecules stand for", str(reason)):
         return "few templates behind the molecules"
@@ -287,7 +310,7 @@ def reason_kind(reason):
     return whole[:60]
 
 
-def instrument_table(instrument):
+def instrument_table(instrument: pd.DataFrame | None) -> Table | None:
     """Return the error of a pyrosequencer's readings and what its conversion controls show; None without one."""
     if instrument is None:
         return None
@@ -321,7 +344,7 @@ def instrument_table(instrument):
     )  # fmt: skip
 
 
-def difference_table(differences):
+def difference_table(differences: pd.DataFrame | None) -> Table | None:
     """Return whether arms differ by more than the measurement itself is off by; None without two arms."""
     if differences is None or differences.empty:
         return None
@@ -353,7 +376,7 @@ def difference_table(differences):
     )  # fmt: skip
 
 
-def library_table(study):
+def library_table(study: pd.DataFrame) -> Table:
     """Return every study library with its id."""
     rows = tuple(
         (
@@ -378,7 +401,7 @@ def library_table(study):
     )
 
 
-def control_table(libraries, sheet):
+def control_table(libraries: pd.DataFrame, sheet: pd.DataFrame) -> Notice | Table:
     """Return the controls and standards: what was expected of each and what was measured."""
     controls = libraries[libraries["kind"] != "study"]
     if controls.empty:
@@ -410,13 +433,13 @@ def control_table(libraries, sheet):
     )
 
 
-def _level_tables(levels, cells):
+def _level_tables(levels: pd.DataFrame, cells: Cells) -> list[Notice | Table]:
     if levels.empty:
         return [Notice("No library passed, so no CpG has a level.", "warning")]
     return [level_table(rows, population, cells) for population, rows in levels.groupby("population", sort=False)]
 
 
-def level_table(levels, population, cells):
+def level_table(levels: pd.DataFrame, population: str, cells: Cells) -> Table:
     """Return the mean methylation of each CpG of one population by arm."""
     arms = list(dict.fromkeys(levels["arm"]))
     rows = []
@@ -441,7 +464,9 @@ def level_table(levels, population, cells):
     return Table(title, tuple(columns), tuple(rows), note=note, folded=True, source=source, data=data)
 
 
-def concordance_blocks(concordance, libraries, figures, library_ids):
+def concordance_blocks(
+    concordance: pd.DataFrame, libraries: pd.DataFrame, figures: Mapping[str, str], library_ids: bool
+) -> list[Block]:
     """Return what the second caller says, with its figure and the libraries on which the callers differ."""
     known = concordance.dropna(subset=["difference"])
     if known.empty:
@@ -497,12 +522,12 @@ def concordance_blocks(concordance, libraries, figures, library_ids):
     return blocks
 
 
-def _found(row):
+def _found(row: Row) -> str:
     if row.region_mean_beta != row.region_mean_beta:
         return "–"
     low, high = 100 * row.region_mean_beta_low, 100 * row.region_mean_beta_high
     return f"{percent(row.region_mean_beta)} {interval(low, high)}"
 
 
-def _reasons(text):
+def _reasons(text: object) -> str:
     return "–" if text is None or text != text or text in ("", "NA") else str(text)

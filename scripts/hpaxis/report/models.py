@@ -1,11 +1,20 @@
 """A model's tables as the page needs them: which numbers answer the question, and how they are worded."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from scipy import stats
 
 from hpaxis.labels import column_label, contrast_label, level_label, population_label
 from hpaxis.report.numbers import count, digits_for, fixed, interval, p_phrase, significant, words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpaxis.report.privacy import Cells
 
 COMPLETE = "complete cases"
 STATISTICS = ["estimate", "se", "t", "df", "p", "low", "high"]
@@ -25,18 +34,18 @@ class ModelResult:
     problems: tuple = ()
 
     @property
-    def refused(self):
+    def refused(self) -> bool:
         """Whether there is nothing fitted to show."""
         return bool(self.problems)
 
-    def fit(self, statistic, column="value"):
+    def fit(self, statistic: str, column: str = "value") -> float:
         """Return one number of fit.tsv, NaN where the model has no such statistic."""
         rows = self.tables["fit"]
         rows = rows.loc[rows["statistic"] == statistic, column]
         return float(rows.iloc[0]) if len(rows) else float("nan")
 
     @property
-    def standing(self):
+    def standing(self) -> tuple[str, str]:
         """(status, reason) of the model against the plan lock: confirmatory, exploratory or masked."""
         plan = self.tables.get("plan")
         if plan is None or plan.empty:
@@ -44,14 +53,14 @@ class ModelResult:
         return plan["status"].iloc[0], plan["reason"].iloc[0]
 
     @property
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         """Complete cases by arm (empty for a continuous moderator), in the order of the fit."""
         rows = self.tables["fit"]
         rows = rows[rows["statistic"].str.startswith("n[")]
         return {s[2:-1]: int(v) for s, v in zip(rows["statistic"], rows["value"], strict=True)}
 
     @property
-    def confidence(self):
+    def confidence(self) -> str:
         """Level of the intervals in percent, as text."""
         if "region" in self.tables:
             alpha = float(self.tables["region"]["alpha"].iloc[0])
@@ -61,12 +70,12 @@ class ModelResult:
         return f"{100 * (1 - alpha):.6g}%"
 
     @property
-    def covariance(self):
+    def covariance(self) -> str:
         """Name of the covariance that all of the model's own numbers come from."""
         return self.tables["slopes"]["covariance"].iloc[0]
 
     @property
-    def errors(self):
+    def errors(self) -> str:
         """Name of what the errors of the reported numbers come from: the treatment's own, else `covariance`."""
         if self.reported is None:
             return self.covariance
@@ -74,7 +83,7 @@ class ModelResult:
         return f"{self.reported['covariance']}{pooled}"
 
     @property
-    def reported(self):
+    def reported(self) -> pd.Series | None:
         """The row of sensitivity.tsv that names the treatment of the data to report; None for complete cases.
 
         Where cortisol is censored, that treatment is not the fit of complete cases.
@@ -84,17 +93,17 @@ class ModelResult:
         return None if rows.empty else rows.iloc[0]
 
     @property
-    def method(self):
+    def method(self) -> str:
         """Name of the treatment of the data whose numbers are reported."""
         return COMPLETE if self.reported is None else self.reported["method"]
 
     @property
-    def n(self):
+    def n(self) -> int:
         """Rows behind the reported numbers."""
         return int(self.fit("n") if self.reported is None else self.reported["n"])
 
     @property
-    def differences(self):
+    def differences(self) -> pd.DataFrame:
         """Differences of slopes as reported: what b3 is, one row per pair of arms or one per unit of the moderator.
 
         Under another treatment than complete cases, the pairs with the reference arm, which the product terms are.
@@ -107,7 +116,7 @@ class ModelResult:
         return table.iloc[: len(terms)].drop(columns="p_holm").assign(**{c: terms[c].to_numpy() for c in STATISTICS})
 
     @property
-    def slopes(self):
+    def slopes(self) -> pd.DataFrame:
         """Slopes in each arm, or at moderator values, as reported."""
         table = self.tables["slopes"]
         if self.reported is None:
@@ -118,7 +127,7 @@ class ModelResult:
         return table.assign(n=float("nan"), **{c: rows[c].to_numpy() for c in STATISTICS})
 
     @property
-    def region(self):
+    def region(self) -> pd.DataFrame:
         """Regions of significance as reported."""
         if self.reported is None:
             return self.tables["region"]
@@ -126,14 +135,14 @@ class ModelResult:
         return regions[regions["method"] == self.method]
 
     @property
-    def unit(self):
+    def unit(self) -> str:
         """Unit of a slope in words."""
         standardised = self.entry["standardise"]
         up = "SD" if "outcome" in standardised else "units"
         across = "SD" if "predictor" in standardised else "unit"
         return f"{up} of {column_label(self.entry['outcome'])} per {across} of {column_label(self.entry['predictor'])}"
 
-    def raw(self, value):
+    def raw(self, value: float) -> float | None:
         """Return a slope or difference of slopes in raw units: of the outcome, per percentage point of methylation.
 
         ``value`` is on the model's scale. None where the predictor is not a share of methylation on its own scale, or
@@ -151,13 +160,13 @@ class ModelResult:
         return None if raw != raw else raw
 
     @property
-    def raw_unit(self):
+    def raw_unit(self) -> str:
         """Unit of `raw` in words."""
         outcome = self.entry["outcome"]
         points = "points" if outcome not in ("log_cortisol",) else "log units"
         return f"{points} of {column_label(outcome)} per percentage point of {column_label(self.entry['predictor'])}"
 
-    def on_predictor(self, value):
+    def on_predictor(self, value: float) -> str:
         """Return a place on the predictor's axis in words: in SD from the mean, and in percent where it is a share."""
         scale = self.entry["predictor"]
         standardised = "predictor" in self.entry["standardise"]
@@ -169,13 +178,13 @@ class ModelResult:
                 return f"{text} ({fixed(100 * share)}%)" if standardised else f"{fixed(100 * share)}%"
         return text
 
-    def verdict_of(self, contrast):
+    def verdict_of(self, contrast: str) -> dict[str, Any]:
         """The row of verdict.tsv of one contrast as a mapping; empty where the model has none."""
         table = self.tables.get("verdict")
         rows = table[table["contrast"] == contrast] if table is not None and len(table) else None
         return {} if rows is None or rows.empty else rows.iloc[0].to_dict()
 
-    def own_coefficients(self):
+    def own_coefficients(self) -> pd.DataFrame:
         """Return the coefficients under the model's covariance, with OLS errors beside where that differs."""
         table = self.tables["coefficients"]
         own = table[table["covariance"] == self.covariance]
@@ -184,13 +193,13 @@ class ModelResult:
             return own.assign(se_ols=float("nan"), p_ols=float("nan"))
         return own.assign(se_ols=own["term"].map(classical["se"]), p_ols=own["term"].map(classical["p"]))
 
-    def left_out(self):
+    def left_out(self) -> dict[str, int]:
         """Return reason to number of the population's rows that are not among the complete cases."""
         used = self.tables["used"]
         reasons = used.loc[~used["included"].astype(bool), "reason"]
         return {str(k): int(v) for k, v in reasons.value_counts(sort=False).sort_index().items()}
 
-    def who(self):
+    def who(self) -> str:
         """Return who is in the model: ``41 children (20 control, 21 treatment)``."""
         arms = self._groups()
         text = f"{count(self.n)} {population_label(self.entry['population'])}"
@@ -198,48 +207,48 @@ class ModelResult:
             return f"{text} ({self.method})"
         return f"{text} ({arms})" if arms else text
 
-    def who_complete(self):
+    def who_complete(self) -> str:
         """Return who is among the complete cases, whatever treatment is reported."""
         arms = self._groups()
         text = f"{count(self.fit('n'))} {population_label(self.entry['population'])}"
         return f"{text} ({arms})" if arms else text
 
-    def _groups(self):
+    def _groups(self) -> str:
         """People in each group of the moderator; groups named by bare numbers are named with their column."""
         column = self.entry["moderator"].replace("_", " ")
         bare = any(str(arm).strip("-.0123456789") == "" for arm in self.counts)
         said = f"with {column} " if bare else ""
         return words(f"{count(n)} {said}{arm}" for arm, n in self.counts.items())
 
-    def level(self, name):
+    def level(self, name: str) -> str:
         """A level of the moderator as people read it: ``arm 1`` for a bare number."""
         return level_label(name, self.entry["moderator"])
 
-    def contrast(self, name):
+    def contrast(self, name: str) -> str:
         """A contrast of levels of the moderator as people read it."""
         return contrast_label(name, self.entry["moderator"])
 
-    def hides_complete(self, cells):
+    def hides_complete(self, cells: Cells) -> bool:
         """Whether the n of complete cases, beside the n reported, would show that few people have a censored value."""
         return self.reported is not None and cells.small(abs(self.n - self.fit("n")))
 
     @property
-    def title(self):
+    def title(self) -> str:
         """What a reader meets the model as: its title, else its name in words."""
         return self.entry["title"] or self.name.replace("_", " ")
 
 
-def in_order(results):
+def in_order(results: Sequence[ModelResult]) -> list[ModelResult]:
     """Return the models with the primary first, the others as the config has them."""
     return sorted(results, key=lambda r: not r.entry["primary"])
 
 
-def excludes_zero(row):
+def excludes_zero(row: pd.Series) -> bool:
     """Whether the interval of an estimate leaves zero out."""
     return bool(row["low"] > 0 or row["high"] < 0)
 
 
-def statistics(row, confidence):
+def statistics(row: pd.Series, confidence: str) -> str:
     """Return ``0.70, 95% CI [0.16, 1.24], t(36.0) = 2.61, p = .013`` for a row of estimates."""
     digits = digits_for(row["se"])
     df = fixed(row["df"], 0 if float(row["df"]).is_integer() else 1)
@@ -249,7 +258,7 @@ def statistics(row, confidence):
     )
 
 
-def plain_sentence(result, row):
+def plain_sentence(result: ModelResult, row: pd.Series) -> str:
     """Return one difference of slopes in plain words, with its interval and what it means."""
     outcome, predictor = column_label(result.entry["outcome"]), column_label(result.entry["predictor"])
     standardised = result.entry["standardise"]
@@ -271,7 +280,7 @@ def plain_sentence(result, row):
     return f"these data do not show that {change} {differs}: it is estimated to be {size} ({ends}, zero included)"
 
 
-def difference_sentence(result, row):
+def difference_sentence(result: ModelResult, row: pd.Series) -> str:
     """Return what one difference of slopes says, with its interval, in plain words."""
     outcome, predictor = column_label(result.entry["outcome"]), column_label(result.entry["predictor"])
     numbers = f"b₃ = {statistics(row, result.confidence)}, two-sided, {result.errors}"
@@ -287,19 +296,19 @@ def difference_sentence(result, row):
     )
 
 
-def pair_of(result, contrast):
+def pair_of(result: ModelResult, contrast: str) -> tuple[str, str]:
     """Return (arm, reference) of a contrast ``a - b``; names of arms may hold dashes themselves."""
     arms = [str(a) for a in result.slopes["moderator"]]
     return next((a, b) for a in arms for b in arms if f"{a} - {b}" == contrast)
 
 
-def slope_of(result, arm):
+def slope_of(result: ModelResult, arm: str) -> pd.Series:
     """Return the row of the slope in one arm."""
     slopes = result.slopes
     return slopes[slopes["moderator"].astype(str) == arm].iloc[0]
 
 
-def shape_sentence(result, row):
+def shape_sentence(result: ModelResult, row: pd.Series) -> str:
     """Return what the intervals show of the form of a difference: buffered, weaker, reversed, or nothing of it.
 
     The verdict is the model's own (verdict.tsv); without that table no form is claimed.

@@ -1,6 +1,10 @@
 """The sections on the arm's effect on methylation and on the moderation, model by model."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -24,6 +28,11 @@ from hpaxis.report.privacy import few_beside
 from hpaxis.report.scrutiny import scrutiny_blocks
 from hpaxis.report.trial import trial_blocks
 
+if TYPE_CHECKING:
+    from hpaxis.report.blocks import Block
+    from hpaxis.report.models import ModelResult
+    from hpaxis.report.privacy import Cells
+
 ESTIMATE = ("b", "SE", "CI", "t", "df", "p")
 ADJUSTMENTS = {"simultaneous": "whole range", "none": "pointwise", "fdr": "FDR held"}
 # Where an effect differs from zero, within the observed range.
@@ -37,7 +46,7 @@ REGIONS = {
 }
 
 
-def predictor_section(results, cells):
+def predictor_section(results: Sequence[ModelResult], cells: Cells) -> Section:
     """Return the section on T → M: whether the arm changed the predictor, asked before any moderation is read."""
     rows = []
     for result in in_order(results):
@@ -69,13 +78,13 @@ def predictor_section(results, cells):
     return Section("predictor", "Did the arm change the predictor? (T → M)", tuple(blocks))
 
 
-def _offered(result, cells):
+def _offered(result: ModelResult, cells: Cells) -> pd.DataFrame:
     """The table of the predictor as the page offers it: without n and df where few people lack a value."""
     table = result.tables["predictor_by_arm"].assign(model=result.name)
     return table.drop(columns=["n", "df"]) if result.hides_complete(cells) else table
 
 
-def _predictor_rows(result, cells):
+def _predictor_rows(result: ModelResult, cells: Cells) -> list[tuple[str, ...]]:
     table = result.tables["predictor_by_arm"]
     arms = table[table["mean"].notna()]
     means = "; ".join(
@@ -99,7 +108,7 @@ def _predictor_rows(result, cells):
     return rows
 
 
-def moderation_section(results, cells, figures):
+def moderation_section(results: Sequence[ModelResult], cells: Cells, figures: Mapping[str, str]) -> Section:
     """Return the section on the models: the primary one whole, the others one row each, unfolding.
 
     ``cells`` is `hpaxis.report.privacy.Cells`; ``figures`` maps ``forest`` to SVG text (absent without a model).
@@ -122,7 +131,7 @@ def moderation_section(results, cells, figures):
     return Section("moderation", "Moderation", tuple(b for b in blocks if b is not None))
 
 
-def _forest(results, figures):
+def _forest(results: Sequence[ModelResult], figures: Mapping[str, str]) -> list[Figure]:
     fitted = [r for r in results if not r.refused]
     if "forest" not in figures or not fitted:
         return []
@@ -146,7 +155,7 @@ def _forest(results, figures):
     ]
 
 
-def forest_data(results):
+def forest_data(results: Sequence[ModelResult]) -> pd.DataFrame:
     """Return what the forest plot draws: model, treatment, reported, term, estimate, se, low, high, p."""
     rows = []
     for result in results:
@@ -160,7 +169,7 @@ def forest_data(results):
     return pd.DataFrame(rows, columns=columns)
 
 
-def overview_table(results, cells):
+def overview_table(results: Sequence[ModelResult], cells: Cells) -> Table:
     """Return the table of the difference of slopes in every model, refused ones named."""
     rows, data = [], []
     for result in results:
@@ -193,7 +202,7 @@ def overview_table(results, cells):
     )
 
 
-def model_blocks(result, cells, whole):
+def model_blocks(result: ModelResult, cells: Cells, whole: bool) -> list[Block | None]:
     """Return the blocks of one model: what it says, its tables, and with ``whole`` its figures; or why it was refused.
 
     The heading comes first.
@@ -227,7 +236,7 @@ def model_blocks(result, cells, whole):
     ]
 
 
-def _bounds(result, cells):
+def _bounds(result: ModelResult, cells: Cells) -> Paragraph | None:
     """The largest slopes that the data do not exclude, and where the lines cross; None without arms."""
     parts = []
     for _, row in result.differences.iterrows():
@@ -255,7 +264,7 @@ def _bounds(result, cells):
     return Paragraph(" ".join(parts)) if parts else None
 
 
-def _crossing(result, found, cells):
+def _crossing(result: ModelResult, found: Mapping[str, Any], cells: Cells) -> str:
     """Where two arms' lines cross, with the interval, and the people below."""
     if found["crossing_kind"] != "bounded":
         return "These data do not show where the two lines cross: the interval of the crossing point is not bounded."
@@ -264,7 +273,7 @@ def _crossing(result, found, cells):
     return f"The lines cross at {place} ({result.confidence} CI from {low} to {high}); {below} people lie below."
 
 
-def _treatment(result, hidden):
+def _treatment(result: ModelResult, hidden: bool) -> Paragraph | None:
     weights = result.entry["weights"]
     weighted = f"Rows are weighted by {weights} in every number of this model." if weights is not None else ""
     if result.reported is None:
@@ -284,7 +293,7 @@ def _treatment(result, hidden):
     )
 
 
-def _left_out(result, cells):
+def _left_out(result: ModelResult, cells: Cells) -> Paragraph | None:
     reasons = result.left_out()
     who = population_label(result.entry["population"])
     if not reasons:
@@ -299,18 +308,18 @@ def _left_out(result, cells):
     return Paragraph(f"{text} The others: {shown}.")
 
 
-def _reason(reason):
+def _reason(reason: str) -> str:
     label, _, columns = reason.partition(": ")
     return f"{label} {words(column_label(c) for c in columns.split(', '))}" if columns else reason
 
 
-def _figures(result, cells):
+def _figures(result: ModelResult, cells: Cells) -> list[Figure]:
     """The figure of the region; that of the slopes stands beside the answer."""
     drawn = _effects_figure(result, cells)
     return [] if drawn is None else [drawn]
 
 
-def slopes_figure(result, cells):
+def slopes_figure(result: ModelResult, cells: Cells) -> Figure | None:
     """Return the figure of each arm’s line with the people behind it, of complete cases; None where it is absent."""
     if "slopes" not in result.figures:
         return None
@@ -342,7 +351,7 @@ def slopes_figure(result, cells):
     )
 
 
-def _effects_figure(result, cells):
+def _effects_figure(result: ModelResult, cells: Cells) -> Figure | None:
     if "effects" not in result.figures:
         return None
     return Figure(
@@ -358,12 +367,12 @@ def _effects_figure(result, cells):
     )
 
 
-def _simultaneous(result):
+def _simultaneous(result: ModelResult) -> pd.DataFrame:
     region = result.tables["region"]
     return region[region["adjustment"] == "simultaneous"]
 
 
-def region_sentence(result, region, cells):
+def region_sentence(result: ModelResult, region: pd.DataFrame, cells: Cells) -> str:
     """Return where the arms differ (or the slope differs from zero): over the whole range at once, and pointwise.
 
     ``region`` has one row for each contrast and adjustment.
@@ -386,7 +395,7 @@ def region_sentence(result, region, cells):
     return " ".join(parts)
 
 
-def _ends(result, row):
+def _ends(result: ModelResult, row: pd.Series) -> str:
     """The intervals of a region's ends within the data, in the units in which the ends are given."""
     place = _placed(result, row)
     sides = [(row[f"{end}_from"], row[f"{end}_to"]) for end in ("low", "high")]
@@ -397,12 +406,12 @@ def _ends(result, row):
     ) or MISSING  # fmt: skip
 
 
-def _placed(result, row):
+def _placed(result: ModelResult, row: pd.Series) -> Callable[[float], str]:
     """Return what writes a value of the column that a region lies across."""
     return result.on_predictor if str(row["across"]) == result.entry["predictor"] else significant
 
 
-def _where(result, row):
+def _where(result: ModelResult, row: pd.Series) -> str:
     across = str(row["across"])
     ends = (row["observed_low"], row["observed_high"])
     place = _placed(result, row)
@@ -410,7 +419,7 @@ def _where(result, row):
     return REGIONS[row["observed_kind"]].format(low=low, high=high, on=column_label(across))
 
 
-def coefficient_table(result, folded=False):
+def coefficient_table(result: ModelResult, folded: bool = False) -> Table:
     """Return the coefficients in APA layout, OLS errors beside a robust covariance."""
     table = result.own_coefficients()
     beside = table["se_ols"].notna().any()
@@ -434,11 +443,11 @@ def coefficient_table(result, folded=False):
     )
 
 
-def _complete(result):
+def _complete(result: ModelResult) -> str:
     return "" if result.reported is None else ", complete cases"
 
 
-def slope_table(result, folded=False):
+def slope_table(result: ModelResult, folded: bool = False) -> Table:
     """Return the simple slopes and, under them, their differences."""
     rows = [
         (f"Slope {'in' if result.counts else 'at'} {_place(row['moderator'], result)}", count(row["n"]), *_numbers(row))
@@ -475,7 +484,7 @@ def slope_table(result, folded=False):
     )
 
 
-def region_table(result, cells, folded=False):
+def region_table(result: ModelResult, cells: Cells, folded: bool = False) -> Table:
     """Return the Johnson–Neyman region, unadjusted and with the false discovery rate held."""
     rows = []
     for _, row in result.region.iterrows():
@@ -520,7 +529,7 @@ def region_table(result, cells, folded=False):
     )
 
 
-def fit_table(result, folded=False):
+def fit_table(result: ModelResult, folded: bool = False) -> Table:
     """Return the statistics of the whole model."""
     rows = [
         ("R²", bounded(result.fit("r2"), 3), "", ""),
@@ -553,7 +562,7 @@ def fit_table(result, folded=False):
     )
 
 
-def _numbers(row):
+def _numbers(row: pd.Series) -> tuple[str, str, str, str, str, str]:
     digits = digits_for(row["se"])
     df = float(row["df"])
     return (
@@ -562,5 +571,5 @@ def _numbers(row):
     )  # fmt: skip
 
 
-def _place(value, result):
+def _place(value: float | str, result: ModelResult) -> str:
     return result.level(value) if isinstance(value, str) else significant(value)

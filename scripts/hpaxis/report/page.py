@@ -1,9 +1,13 @@
 """The page: sections of blocks in, one HTML text out that needs nothing else to be read."""
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import io
 import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import jinja2
@@ -12,6 +16,11 @@ from markupsafe import Markup, escape
 
 from hpaxis.report.blocks import Section, numbered
 from hpaxis.tables import FLOAT_FORMAT
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from hpaxis.report.blocks import Block, Figure, Notice, Table
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -43,7 +52,15 @@ SYMBOL = re.compile(
 HEADS = re.compile(r"p|n|t|F|b|df|SE")
 
 
-def render(title, question, answer, sections, notices=(), heading="The question and the answer", maker="hpaxis report"):
+def render(
+    title: str,
+    question: str | None,
+    answer: Iterable[Block],
+    sections: Iterable[Section],
+    notices: Iterable[Notice] = (),
+    heading: str = "The question and the answer",
+    maker: str = "hpaxis report",
+) -> str:
     """Return the page as text.
 
     ``answer`` and ``notices`` are blocks, ``sections`` a list of `Section`. The question (None without) and the answer
@@ -81,7 +98,7 @@ def render(title, question, answer, sections, notices=(), heading="The question 
     )
 
 
-def block_csv(block):
+def block_csv(block: Figure | Table) -> str:
     """Return what a table or figure offers as CSV, as text: its data in full precision, else the cells as shown."""
     if isinstance(block.data, str):  # as a stored page has it
         return block.data
@@ -94,26 +111,26 @@ def block_csv(block):
     return buffer.getvalue()
 
 
-def csv_address(block):
+def csv_address(block: Figure | Table) -> str:
     """Return the CSV of a block as an address that holds it, so that the page offers it without its folder."""
     coded = base64.b64encode(("\ufeff" + block_csv(block)).encode("utf-8")).decode("ascii")
     return f"data:text/csv;charset=utf-8;base64,{coded}"
 
 
-def file_name(block):
+def file_name(block: Figure | Table) -> str:
     """Return the name under which a block’s CSV is saved: its number and title."""
     title = re.sub(r"[^a-z0-9]+", "-", str(block.title).lower()).strip("-")[:60].strip("-")
     return f"{block.kind}-{block.number}-{title}.csv"
 
 
-def symbols(text):
+def symbols(text: str) -> Markup:
     """Return the text, escaped, with the symbols of statistics in italics."""
     if HEADS.fullmatch(text):
         return Markup("<i>{}</i>").format(text)
     return Markup(SYMBOL.sub(r"<i>\g<0></i>", str(escape(text))))
 
 
-def inline_svg(text, key, alt):
+def inline_svg(text: str, key: str, alt: str) -> Markup:
     """Return the text of an SVG file as an element for a page.
 
     Ids get the prefix ``key``, since several figures share a page; sizes become a view box, so that the figure
@@ -132,13 +149,13 @@ def inline_svg(text, key, alt):
     return Markup("<svg" + _attributes(attributes) + ">" + "".join(_drawn(child, key) for child in root) + "</svg>")
 
 
-def drawing_width(figure):
+def drawing_width(figure: Figure) -> int:
     """Return the width of a figure’s drawing in CSS pixels; a point is 4/3 of one."""
     box = re.search(r'viewBox="([^"]*)"', figure.svg)
     return round(float(box[1].split()[2]) * 4 / 3) if box else 0
 
 
-def _drawn(element, key):
+def _drawn(element: Element, key: str) -> str:
     name = element.tag.removeprefix(SVG) if isinstance(element.tag, str) else ""
     if name not in DRAWN:
         return ""
@@ -161,5 +178,5 @@ def _drawn(element, key):
     return f"<{name}{_attributes(attributes)}>{inside}</{name}>" if inside else f"<{name}{_attributes(attributes)}/>"
 
 
-def _attributes(attributes):
+def _attributes(attributes: Mapping[str, str]) -> str:
     return "".join(Markup(' {}="{}"').format(Markup(k), v) for k, v in attributes.items())

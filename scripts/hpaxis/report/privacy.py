@@ -6,12 +6,20 @@ given as a range, together with what it would follow from (the complementary cel
 n after a step, the same step in the other arms.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from hpaxis.report.numbers import MISSING, count
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 WITHHELD = "withheld"
 # Columns that count people in tables that name none; `n` beside one is the number that it is a part of.
@@ -30,25 +38,25 @@ class Cells:
     smallest: int
 
     @property
-    def all_shown(self):
+    def all_shown(self) -> bool:
         """Whether every count may be shown."""
         return self.smallest < 3  # a range from 1 to 1 would hide nothing
 
-    def small(self, n):
+    def small(self, n: float) -> bool:
         """Whether a count of people must not be shown."""
         return not self.all_shown and n == n and 0 < n < self.smallest
 
-    def people(self, n):
+    def people(self, n: float | None) -> str:
         """Return a count, or the range that a small one lies in."""
         if n is None or n != n:
             return MISSING
         return f"1–{self.smallest - 1}" if self.small(n) else count(n)
 
-    def known(self, n, total):
+    def known(self, n: int, total: int) -> str:
         """Return how many of ``total`` have something, or `WITHHELD` where few have it or few lack it."""
         return WITHHELD if self.small(n) or self.small(total - n) else count(n)
 
-    def part(self, n, total):
+    def part(self, n: float, total: float) -> str:
         """Return ``14 of 40``; with few on either side, only the range that the count lies in."""
         if self.small(n):
             return f"1–{self.smallest - 1} of {count(total)}"
@@ -56,19 +64,19 @@ class Cells:
             return f"{count(total - self.smallest + 1)}–{count(total - 1)} of {count(total)}"
         return f"{count(n)} of {count(total)}"
 
-    def parts(self, counts):
+    def parts(self, counts: Sequence[int]) -> list[str]:
         """Return counts that add up to a known total: with a small one among them, all as the range or `WITHHELD`."""
         if not any(self.small(n) for n in counts):
             return [count(n) for n in counts]
         return [self.people(n) if self.small(n) or n == 0 else WITHHELD for n in counts]
 
-    def note(self, text):
+    def note(self, text: str) -> str:
         """Return a note of a stage without a small count of people at its start."""
         found = LEADING.match(str(text))
         return str(text)[found.end() :] if found and self.small(int(found[1])) else str(text)
 
 
-def counts_few(table, cells):
+def counts_few(table: pd.DataFrame, cells: Cells) -> bool:
     """Whether a table (a data frame) counts few people, or all but few: in a column of people, or in a note."""
     if cells.all_shown:
         return False
@@ -86,7 +94,7 @@ def counts_few(table, cells):
     return any(cells.note(text) != str(text) for c in texts for text in table[c].dropna())
 
 
-def without_counts(table, cells):
+def without_counts(table: pd.DataFrame, cells: Cells) -> pd.DataFrame:
     """Return a model's table (a data frame) that counts few people without its counts, to be shared beside the others.
 
     Counts of people are NA in every row, and the count of a check that has few with what follows from it; notes lose
@@ -108,7 +116,7 @@ def without_counts(table, cells):
     return table
 
 
-def few_beside(tables, cells):
+def few_beside(tables: Mapping[str, pd.DataFrame], cells: Cells) -> bool:
     """Whether few people lie on one side of a place that the page gives, so that no figure may show who lies where.
 
     ``tables``: those of one model, by name.
@@ -118,7 +126,7 @@ def few_beside(tables, cells):
     )
 
 
-def shown_flow(attrition, smallest):
+def shown_flow(attrition: pd.DataFrame, smallest: int) -> pd.DataFrame:
     """Return the flow as text: population, chain, step, arm, ``stays``, ``left``, ``reason``.
 
     ``attrition`` is cohort/attrition.tsv. Where a step of a chain loses from 1 to ``smallest - 1`` people in any arm,
@@ -138,6 +146,6 @@ def shown_flow(attrition, smallest):
     return shown[["population", "chain", "step", "arm", "stays", "left", "reason"]]
 
 
-def shown_ids(ids, noun, real):
+def shown_ids(ids: NDArray[np.object_] | pd.Series | Sequence[str], noun: str, real: bool) -> list[str]:
     """Return ids as they are where ``real``, else numbered in their order: ``library 1``, ``library 2``."""
     return [str(i) for i in ids] if real else [f"{noun} {n}" for n in range(1, len(ids) + 1)]

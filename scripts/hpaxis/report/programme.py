@@ -1,5 +1,10 @@
 """The section on the programme: studies pooled, and what the treatment is worth. It stands only where asked."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from hpaxis.labels import contrast_label, quantity_label, term_label
 from hpaxis.moderation.design import INTERCEPT
 from hpaxis.programme.worth import SHARES
@@ -7,8 +12,13 @@ from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Ta
 from hpaxis.report.numbers import bounded, count, digits_for, fixed, interval, p_phrase, p_value, percent, significant
 from hpaxis.report.privacy import WITHHELD
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def programme_section(tables, figures, cells):
+    from hpaxis.report.privacy import Cells
+
+
+def programme_section(tables: Mapping[str, pd.DataFrame], figures: Mapping[str, str], cells: Cells) -> Section | None:
     """Return the section of the programme's tables (name to data frame) and figures (name to SVG); None without.
 
     Counts of few people are withheld by ``cells``; the page offers its tables as shown.
@@ -23,12 +33,14 @@ def programme_section(tables, figures, cells):
     return Section("programme", "The programme", tuple(blocks)) if blocks else None
 
 
-def _from(*names):
+def _from(*names: str) -> tuple[str, ...]:
     """The files that a block's numbers come from."""
     return tuple(f"programme/{name}.tsv" for name in names)
 
 
-def _pooled(pooled, differences, figures):
+def _pooled(
+    pooled: pd.DataFrame, differences: pd.DataFrame, figures: Mapping[str, str]
+) -> list[Figure | Heading | Paragraph | Table]:
     rows = []
     for r in pooled.to_dict("records"):
         digits = digits_for(r["se"])
@@ -71,7 +83,7 @@ def _pooled(pooled, differences, figures):
     return blocks
 
 
-def _summary_sentence(row):
+def _summary_sentence(row: Mapping[str, Any]) -> str:
     digits = digits_for(row["se"])
     text = (
         f"The pooled difference of slopes, {quantity_label(row['quantity'])} ({row['design'].replace('_', '-')}), is "
@@ -84,7 +96,9 @@ def _summary_sentence(row):
     return f"{text} {note[:1].upper()}{note[1:]}." if note else text
 
 
-def _worth(tables, figures, cells):
+def _worth(
+    tables: Mapping[str, pd.DataFrame], figures: Mapping[str, str], cells: Cells
+) -> list[Figure | Heading | Notice | Table]:
     table, draws = tables["cost_effectiveness"], tables["plane"]
     people = table["quantity"] == "people with cost and effect"
     counted = [
@@ -141,7 +155,9 @@ def _worth(tables, figures, cells):
     ]
 
 
-def _social(tables, figures, cells):
+def _social(
+    tables: Mapping[str, pd.DataFrame], figures: Mapping[str, str], cells: Cells
+) -> list[Figure | Heading | Paragraph | Table]:
     # A quantity is often a number of people: a small one also follows from its present value, that from the others and
     # from the ratio. So present values are withheld, and the value of one unit beside a small quantity.
     account = tables["social_return"]

@@ -1,10 +1,14 @@
 """Where the numbers come from: checksums of the inputs by role, versions, the config's digest, and how to run again."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import platform
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -12,6 +16,9 @@ from markupsafe import Markup
 import hpaxis
 from hpaxis.report.blocks import Commands, Heading, Paragraph, Section, Table
 from hpaxis.report.numbers import count
+
+if TYPE_CHECKING:
+    from hpaxis.settings import Config
 
 # The direct dependencies whose code touches a number or a figure; a test keeps them in step with pyproject.toml.
 PACKAGES = (
@@ -39,7 +46,7 @@ PACKAGES = (
 CHUNK = 1 << 20
 
 
-def sha256(path):
+def sha256(path: Path | str) -> str:
     """Return the SHA-256 of a file's content, as hex digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
@@ -48,7 +55,9 @@ def sha256(path):
     return digest.hexdigest()
 
 
-def checksum_table(files, code=None, places=None):
+def checksum_table(
+    files: Iterable[tuple[str, Path | str]], code: Path | str | None = None, places: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Return one row per file: role, file (as named), bytes, sha256.
 
     ``files`` is an iterable of (role, path). Sorted by role, in the order of first mention, then by name. What
@@ -63,14 +72,14 @@ def checksum_table(files, code=None, places=None):
     return pd.DataFrame(rows, columns=["role", "file", "bytes", "sha256"])
 
 
-def _name(path, code):
+def _name(path: str, code: Path | str | None) -> str:
     """The path as given, or from the folder of the code where it lies inside."""
     whole = Path(path).resolve()
     inside = code is not None and whole.is_relative_to(Path(code).resolve() / "resources")
     return whole.relative_to(Path(code).resolve()).as_posix() if inside else path
 
 
-def by_role(checksums):
+def by_role(checksums: pd.DataFrame) -> pd.DataFrame:
     """Return one row per role: role, files, bytes, sha256, without any name of a file.
 
     A role with one file has that file's checksum; with several, the SHA-256 of their sorted checksums, one per line,
@@ -85,14 +94,14 @@ def by_role(checksums):
     return pd.DataFrame(rows, columns=["role", "files", "bytes", "sha256"])
 
 
-def config_digest(config):
+def config_digest(config: Mapping[str, Any]) -> str:
     """Return the SHA-256 of the config with defaults filled, as JSON with sorted keys; where results go is left out."""
     kept = {key: value for key, value in config.items() if key != "pathvars"}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def settings_digest(config):
+def settings_digest(config: Mapping[str, Any]) -> str:
     """Return the SHA-256 of what a config decides, whatever its files are called and wherever they lie.
 
     Without where results go, the simulation, and the paths of sheets, panels' positions, kits and the lock: a bundle
@@ -110,7 +119,7 @@ def settings_digest(config):
     return config_digest({**kept, "methylation": methylation})
 
 
-def versions():
+def versions() -> list[tuple[str, str]]:
     """Return (name, version) of hpaxis, Python and the packages that touch a number; absent ones are left out."""
     python = ".".join(platform.python_version_tuple()[:2])  # a patch release changes no number
     found = [("hpaxis", hpaxis.__version__), (platform.python_implementation(), python)]
@@ -122,7 +131,7 @@ def versions():
     return found
 
 
-def provenance_section(checksums, config, software):
+def provenance_section(checksums: pd.DataFrame, config: Config, software: Sequence[tuple[str, str]]) -> Section:
     """Return the section on versions and checksums.
 
     ``checksums`` comes from `checksum_table`, ``config`` is the study's with defaults, ``software`` from `versions`.
@@ -168,11 +177,11 @@ def provenance_section(checksums, config, software):
     return Section("provenance", "Versions, checksums, and how to reproduce this page", blocks)
 
 
-def _commands(config):
+def _commands(config: Config) -> tuple[str, ...]:
     if "simulation" in config:
         return ("make demo",)
     return ("snakemake --cores 2 --configfile my_study.yaml   # the study’s own config",)
 
 
-def _hash(text):
+def _hash(text: str) -> Markup:
     return Markup('<span class="hash">{}</span>').format(text)

@@ -1,5 +1,8 @@
 """The page on the quality of the libraries: for whoever ran them, with all that was measured of them."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -57,7 +60,7 @@ class Quality:
     figures: dict
 
 
-def quality_page(quality):
+def quality_page(quality: Quality) -> str:
     """Return the page as text."""
     config, libraries = quality.config, quality.libraries
     ids = config.report.library_ids
@@ -90,7 +93,7 @@ def quality_page(quality):
     return render(config.study.title, None, _opening(libraries), sections, (), heading="The libraries at a glance")
 
 
-def _read_sections(quality):
+def _read_sections(quality: Quality) -> list[Section]:
     """Sections on what only reads and counts show."""
     libraries, reads = quality.libraries, quality.reads
     conversion = (
@@ -106,7 +109,7 @@ def _read_sections(quality):
     ]
 
 
-def _opening(libraries):
+def _opening(libraries: pd.DataFrame) -> Iterator[Notice | Paragraph]:
     study = libraries[libraries["kind"] == "study"]
     failed = int((study["verdict"] == "fail").sum())
     yield Paragraph(
@@ -119,7 +122,7 @@ def _opening(libraries):
                     f"{verdict_words(controls, INSIDE)}.")  # fmt: skip
 
 
-def fate_table(libraries, reads):
+def fate_table(libraries: pd.DataFrame, reads: pd.DataFrame) -> Table:
     """Return the share of read pairs that ended in each fate, by kind of library."""
     merged = reads.merge(libraries[["library_id", "kind"]], on="library_id")
     rows = []
@@ -137,7 +140,7 @@ def fate_table(libraries, reads):
     )
 
 
-def context_table(libraries, reads):
+def context_table(libraries: pd.DataFrame, reads: pd.DataFrame) -> Table:
     """Return unconverted cytosines by context, by kind of library."""
     merged = reads.merge(libraries[["library_id", "kind"]], on="library_id")
     rows = []
@@ -159,7 +162,7 @@ def context_table(libraries, reads):
     )
 
 
-def failed_table(libraries):
+def failed_table(libraries: pd.DataFrame) -> Table:
     """Return the share of molecules on which conversion failed as a whole, by kind of library."""
     rows = []
     for kind, name in KINDS.items():
@@ -175,7 +178,7 @@ def failed_table(libraries):
     )
 
 
-def error_paragraph(reads):
+def error_paragraph(reads: pd.DataFrame) -> Paragraph | None:
     """Return how often the sequencer erred, where conversion has no part in it."""
     bases = reads["t_bases"].sum()
     if not bases:
@@ -189,7 +192,7 @@ def error_paragraph(reads):
     )
 
 
-def _cycle_blocks(quality):
+def _cycle_blocks(quality: Quality) -> Iterator[Figure | Notice | Paragraph]:
     if quality.cycles.empty:
         yield Notice("No library came as reads, so nothing is known by cycle.")
         return
@@ -209,7 +212,7 @@ def _cycle_blocks(quality):
     )
 
 
-def limit_table(limits):
+def limit_table(limits: pd.DataFrame) -> Table:
     """Return the limits of blank and of detection of each index."""
     rows = tuple(
         (index_label(row.index_name), row.panel,
@@ -227,7 +230,7 @@ def limit_table(limits):
     )
 
 
-def calibration_table(calibration):
+def calibration_table(calibration: pd.DataFrame) -> Table | None:
     """Return the curve that each index goes through, and why."""
     chosen = calibration[calibration["chosen"] == "yes"].rename(columns={"index": "index_name"})
     if chosen.empty:
@@ -245,7 +248,7 @@ def calibration_table(calibration):
     )
 
 
-def crosstalk_table(crosstalk):
+def crosstalk_table(crosstalk: pd.DataFrame) -> Table | None:
     """Return what leaks from library to library, by the no-template controls of each plate."""
     if crosstalk.empty:
         return None
@@ -273,7 +276,7 @@ def crosstalk_table(crosstalk):
     )
 
 
-def plate_table(libraries):
+def plate_table(libraries: pd.DataFrame) -> Notice | Table:
     """Return what each plate's study libraries show."""
     study = libraries[(libraries["kind"] == "study") & libraries["plate"].notna()]
     rows = []
@@ -298,7 +301,7 @@ def plate_table(libraries):
     )
 
 
-def plate_by_arm(libraries, people, arms, smallest):
+def plate_by_arm(libraries: pd.DataFrame, people: pd.DataFrame, arms: Sequence[str], smallest: int) -> Table | None:
     """Return how many study libraries of each arm stand on each plate; counts below ``smallest`` are withheld."""
     study = libraries[(libraries["kind"] == "study") & libraries["plate"].notna()].merge(people, on="participant_id")
     if study.empty:
@@ -318,7 +321,7 @@ def plate_by_arm(libraries, people, arms, smallest):
     )
 
 
-def _molecule_blocks(quality):
+def _molecule_blocks(quality: Quality) -> Iterator[Notice | Table]:
     study = quality.libraries.loc[quality.libraries["kind"] == "study", ["library_id"]]
     table = quality.read_level.merge(study, on="library_id")
     if table.empty or not table["n_windows"].sum():

@@ -1,6 +1,10 @@
 """Read what a run left under its results folder into what the page is made of."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hpaxis.problems import raise_if_any
 from hpaxis.report.models import ModelResult
@@ -10,11 +14,16 @@ from hpaxis.report.series import TABLES
 from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
 from hpaxis.tables import read_table
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpaxis.settings import Config
+
 # Columns of a model's tables that hold names, even where a name is a number.
 NAMES = ("moderator", "contrast", "comparison", "reference", "arm")
 
 
-def read_run(files, config, snps=0, genome="unchecked"):
+def read_run(files: Mapping[str, Any], config: Config, snps: int = 0, genome: str = "unchecked") -> Run:
     """Return the `Run` of the files.
 
     ``files`` maps sheet, libraries, levels, concordance, analysis, attrition, audit and checksums to a path each,
@@ -57,7 +66,11 @@ def read_run(files, config, snps=0, genome="unchecked"):
     )
 
 
-def read_results(paths, models, figures=None):
+def read_results(
+    paths: Iterable[Path | str],
+    models: Mapping[str, dict[str, Any]],
+    figures: Mapping[str, dict[str, str]] | None = None,
+) -> tuple[ModelResult, ...]:
     """Return the `ModelResult` of each model of the config, in its order.
 
     ``paths``: tables, each in the folder of its model; ``models``: name to entry; ``figures``: name to figures.
@@ -71,6 +84,6 @@ def read_results(paths, models, figures=None):
     )
 
 
-def _refusal(tables):
+def _refusal(tables: Mapping[str, pd.DataFrame]) -> tuple[str, ...]:
     refused = tables.get("refused")
     return () if refused is None or refused.empty else tuple(refused["problem"])

@@ -1,6 +1,9 @@
 """How far a model can be trusted: other treatments of the data, resampling, influence, error, power, all versions."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +22,12 @@ from hpaxis.report.numbers import (
     words,
 )
 from hpaxis.report.privacy import WITHHELD
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpaxis.report.models import ModelResult
+    from hpaxis.report.privacy import Cells
 
 # Tables that a model has only where its entry asks for them.
 ASKED = {
@@ -62,7 +71,9 @@ FIGURES = {
 }
 
 
-def scrutiny_blocks(result, cells, whole=True):
+def scrutiny_blocks(
+    result: ModelResult, cells: Cells, whole: bool = True
+) -> list[Figure | Items | Paragraph | Table | None]:
     """Return the blocks that put one model to the test, tables and figures folded; nobody is named in them."""
     influence, power = _influence(result, cells), power_sentence(result)
     versions = versions_sentence(result)
@@ -85,7 +96,7 @@ def scrutiny_blocks(result, cells, whole=True):
     ]
 
 
-def _warnings(result):
+def _warnings(result: ModelResult) -> Items | None:
     rows = result.tables["warnings"]
     rows = rows[rows["code"] != "rows_left_out"]  # said above, with its numbers
     if rows.empty:
@@ -93,7 +104,7 @@ def _warnings(result):
     return Items(tuple(f"Warning: {in_words(result, r['what'])}; {r['remedy']}." for _, r in rows.iterrows()))
 
 
-def in_words(result, text):
+def in_words(result: ModelResult, text: str) -> str:
     """A sentence of the models with the columns that it names in words."""
     entry = result.entry
     named = [entry[k] for k in ("outcome", "predictor", "moderator", "cluster", "mediator", "dose", "received")
@@ -104,7 +115,7 @@ def in_words(result, text):
     return re.sub(rf"(?<!\w)(?:{'|'.join(map(re.escape, named))})(?!\w)", lambda m: column_label(m[0]), text)
 
 
-def _influence(result, cells):
+def _influence(result: ModelResult, cells: Cells) -> str:
     parts = []
     if result.tables["influence"].empty or result.tables["region_without"].empty:
         return ""
@@ -124,13 +135,13 @@ def _influence(result, cells):
     return " ".join(parts)
 
 
-def _times(verb, n, cells):
+def _times(verb: str, n: int, cells: Cells) -> str:
     if cells.small(n):
         return f"{verb} {cells.people(n)} times"
     return f"never {verb}" if n == 0 else f"{verb} once" if n == 1 else f"{verb} {count(n)} times"
 
 
-def reliability_sentence(result):
+def reliability_sentence(result: ModelResult) -> str:
     """Return how reliably the predictor was measured, by arm; empty where that is not known."""
     rows = result.tables["reliability"]
     if rows.empty:
@@ -142,7 +153,7 @@ def reliability_sentence(result):
     return f"The reliability of the predictor, from its own measurement error, is {shown}."
 
 
-def power_sentence(result):
+def power_sentence(result: ModelResult) -> str:
     """Return what interaction this design finds, by the simulation alone; what it does not reach is said."""
     rows, curve = result.tables["detectable"], result.tables["power"]
     if rows.empty or curve.empty:
@@ -161,7 +172,7 @@ def power_sentence(result):
     )
 
 
-def power_table(result):
+def power_table(result: ModelResult) -> Table | None:
     """Return the simulated power over the size of the interaction, with its error; normal theory beside it."""
     curve = result.tables["power"]
     if curve.empty:
@@ -183,7 +194,7 @@ def power_table(result):
     )
 
 
-def versions_sentence(result):
+def versions_sentence(result: ModelResult) -> str:
     """Return how the interaction varies over the versions of the model’s choices; empty without versions."""
     versions, joint = result.tables["multiverse"], result.tables["multiverse_joint"]
     if versions.empty:
@@ -204,7 +215,7 @@ def versions_sentence(result):
     )
 
 
-def _figure(result, name, alt):
+def _figure(result: ModelResult, name: str, alt: str) -> list[Figure]:
     if name not in result.figures:
         return []
     title, note = FIGURES[name]
@@ -217,7 +228,7 @@ def _figure(result, name, alt):
     return [Figure(key, title, alt, result.figures[name], note, name != "versions", tuple(source), data)]
 
 
-def sensitivity_table(result, cells):
+def sensitivity_table(result: ModelResult, cells: Cells) -> Table:
     """Return the interaction under every treatment of missing, censored, imprecise or extreme values."""
     rows = result.tables["sensitivity"]
     rows = rows[~rows["quantity"].fillna("").str.startswith("slope[")]
@@ -245,7 +256,7 @@ def sensitivity_table(result, cells):
     )
 
 
-def resampling_table(result):
+def resampling_table(result: ModelResult) -> Table:
     """Return the interaction and slopes by resampling."""
     cells = tuple(
         (
@@ -272,7 +283,7 @@ def resampling_table(result):
     )
 
 
-def asked_table(result, name, cells):
+def asked_table(result: ModelResult, name: str, cells: Cells) -> Table:
     """Return a table that the model's entry asks for, as it is; of mediations, the intervals that hold their level.
 
     Without n and df where they would show few people.
@@ -297,7 +308,7 @@ def asked_table(result, name, cells):
     )
 
 
-def _cell(column, value, moderator):
+def _cell(column: str, value: object, moderator: str) -> str:
     if isinstance(value, float | int | np.number) and not isinstance(value, bool):
         if column == "p" or column.startswith("p_"):
             return p_value(value)
@@ -307,12 +318,12 @@ def _cell(column, value, moderator):
     return term_in_words(value, moderator) if column in ("term", "quantity") else _text(value)
 
 
-def _estimate(row):
+def _estimate(row: pd.Series) -> tuple[str, str, str]:
     digits = digits_for(row["se"])
     return fixed(row["estimate"], digits), fixed(row["se"], digits), interval(row["low"], row["high"], digits)
 
 
-def term_in_words(quantity, moderator):
+def term_in_words(quantity: object, moderator: str) -> str:
     """Return a term or slope of a model in words; ``moderator`` is the column whose levels stand in it."""
     if quantity is None or quantity != quantity:
         return "–"
@@ -322,5 +333,5 @@ def term_in_words(quantity, moderator):
     return "all product terms" if quantity == "interaction" else term_label(quantity)
 
 
-def _text(value):
+def _text(value: object) -> str:
     return "–" if value is None or value != value or value == "" else str(value)

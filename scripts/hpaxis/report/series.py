@@ -1,10 +1,18 @@
 """The section on saliva cortisol: tubes, areas under the curve and the awakening response by arm, days."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from hpaxis.labels import population_label
 from hpaxis.report.blocks import Notice, Paragraph, Section, Table
 from hpaxis.report.numbers import count, fixed, plural, significant
+
+if TYPE_CHECKING:
+    from hpaxis.report.privacy import Cells
 
 WORDS = {
     "auc_g": "AUCg (nmol/L × h)",
@@ -15,7 +23,9 @@ WORDS = {
 TABLES = ("saliva_tubes", "saliva_days", "saliva_series", "saliva_reliability")
 
 
-def series_section(tables, analysis, arms, cells):
+def series_section(
+    tables: Mapping[str, pd.DataFrame], analysis: pd.DataFrame, arms: Sequence[str], cells: Cells
+) -> Section:
     """Return the section.
 
     ``tables`` maps `TABLES` to the cortisol stage's; ``analysis`` is the cohort's table, ``arms`` the config's list,
@@ -32,7 +42,7 @@ def series_section(tables, analysis, arms, cells):
     return Section("series", "Saliva cortisol", tuple(b for b in blocks if b is not None))
 
 
-def _opening(tubes, series, cells):
+def _opening(tubes: pd.DataFrame, series: pd.DataFrame, cells: Cells) -> Paragraph:
     below = int((tubes["censored"] == "below").sum())
     text = f"{plural(len(tubes), 'tube')} of saliva make {plural(len(series), 'series')}. ".replace("seriess", "series")
     if below:
@@ -46,7 +56,7 @@ def _opening(tubes, series, cells):
     )
 
 
-def _lost(tubes, cells):
+def _lost(tubes: pd.DataFrame, cells: Cells) -> Notice | None:
     reasons = tubes.loc[tubes["used"] == "no", "reason"].value_counts(sort=False).sort_index()
     if reasons.empty:
         return None
@@ -54,7 +64,7 @@ def _lost(tubes, cells):
     return Notice(f"Tubes without a concentration: {said}.", "warning")
 
 
-def by_arm(analysis, arms, cells):
+def by_arm(analysis: pd.DataFrame, arms: Sequence[str], cells: Cells) -> Notice | Table:
     """Return the measures by population and arm: n, median and quartiles, and the median standard error."""
     rows = []
     for role in dict.fromkeys(analysis["role"].dropna()):
@@ -84,7 +94,7 @@ def by_arm(analysis, arms, cells):
     )  # fmt: skip
 
 
-def _flags(days, cells):
+def _flags(days: pd.DataFrame, cells: Cells) -> Paragraph | Table:
     flags = days["flags"].dropna().str.split(";").explode()
     flags = flags[flags != ""].value_counts(sort=False).sort_index()
     if flags.empty:
@@ -97,7 +107,7 @@ def _flags(days, cells):
     )  # fmt: skip
 
 
-def _days(reliability, cells):
+def _days(reliability: pd.DataFrame, cells: Cells) -> Paragraph | Table:
     known = reliability[reliability["icc"].notna()]
     if known.empty:
         return Paragraph(

@@ -1,9 +1,21 @@
 """What the report's rules need to know of a study when the workflow is planned; light to import."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from hpaxis.methylation.panels.panel import panel_folder
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def primary_index(models):
+    import pandas as pd
+
+    from hpaxis.settings import MethylationSettings
+
+
+def primary_index(models: Mapping[str, dict[str, Any]]) -> str:
     """Return the methylation index of the primary model (else the first), ``region_mean`` where it has none.
 
     ``models`` maps names to the config's entries.
@@ -13,24 +25,24 @@ def primary_index(models):
     return predictor.removesuffix("_beta") if predictor.endswith("_beta") else "region_mean"
 
 
-def gates(settings):
+def gates(settings: MethylationSettings) -> dict[str, tuple[float, float]]:
     """Return the limits of conversion (fractions) and depth (molecules), each as (fail, warn)."""
     return {name: (settings[f"{name}_fail"], settings[f"{name}_warn"]) for name in ("conversion", "depth")}
 
 
-def panel_folders(libraries):
+def panel_folders(libraries: pd.DataFrame) -> list[Path]:
     """Return the folders of the panels that a sheet of libraries names, sorted, each once."""
     return sorted({panel_folder(name) for name in libraries["panel"].dropna().unique()})
 
 
-def masked_positions(libraries):
+def masked_positions(libraries: pd.DataFrame) -> int:
     """Return how many positions the SNP masks of those panels hold."""
     from hpaxis.methylation.panels.panel import read_panel
 
     return sum(len(read_panel(folder).snps) for folder in panel_folders(libraries))
 
 
-def genome_check(libraries):
+def genome_check(libraries: pd.DataFrame) -> str:
     """Return whether panels agree with a genome: ``same``, ``differs``, ``probes`` (array probes do) or ``unchecked``.
 
     Reads genome_check.tsv of each panel's folder, as `hpaxis.methylation.panels.genome_check` writes it, and

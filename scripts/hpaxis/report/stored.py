@@ -4,13 +4,20 @@ A figure stands in it by the name of its file, a table with what it offers as CS
 from this file and compares its blocks with what the tables of a bundle say.
 """
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from hpaxis.report import blocks as kinds
 from hpaxis.report.page import block_csv, render
+
+if TYPE_CHECKING:
+    from hpaxis.report.blocks import Block, Notice, Section
 
 KINDS = {
     kind.__name__: kind
@@ -19,14 +26,21 @@ KINDS = {
 }  # fmt: skip
 
 
-def dump_page(title, question, first, sections, notices, **more):
+def dump_page(
+    title: str,
+    question: str | None,
+    first: Iterable[Block],
+    sections: Iterable[Section],
+    notices: Iterable[Notice],
+    **more: Any,
+) -> str:
     """Return the arguments of `hpaxis.report.page.render` as JSON text."""
     page = {"title": title, "question": question, "answer": list(first), "sections": list(sections),
             "notices": list(notices), **more}  # fmt: skip
     return json.dumps(page, default=_plain, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def load_page(text, drawing):
+def load_page(text: str, drawing: Callable[[str], str]) -> dict[str, Any]:
     """Return those arguments as a dict; ``drawing`` gives the SVG text of a figure’s file by its name.
 
     Raises ValueError where the text is no stored page.
@@ -37,14 +51,14 @@ def load_page(text, drawing):
     return page
 
 
-def drawn(page):
+def drawn(page: Mapping[str, Any]) -> str:
     """Return the page, as HTML text, of what `load_page` gives."""
     arguments = dict(page)
     first = [arguments.pop(name) for name in ("title", "question", "answer", "sections", "notices")]
     return render(*first, **arguments)
 
 
-def _plain(value):
+def _plain(value: object) -> object:
     if isinstance(value, Markup):
         return {"markup": str(value)}
     if isinstance(value, frozenset):
@@ -57,7 +71,7 @@ def _plain(value):
     return str(value)
 
 
-def _marked(value):
+def _marked(value: object) -> object:
     """Markup is a str, which JSON writes as it is: say so, at any depth."""
     if isinstance(value, Markup):
         return {"markup": str(value)}
@@ -66,7 +80,7 @@ def _marked(value):
     return value
 
 
-def _made(found, drawing):
+def _made(found: dict[str, Any], drawing: Callable[[str], str]) -> Any:
     if set(found) == {"markup"}:
         return Markup(found["markup"])
     if "block" not in found:

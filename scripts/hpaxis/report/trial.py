@@ -1,15 +1,25 @@
 """A model's further questions on the page: change, groups, other outcomes, priors. Each stands only where asked."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from hpaxis.labels import column_label, quantity_label
 from hpaxis.report.blocks import Table
 from hpaxis.report.numbers import MISSING, bounded, count, digits_for, fixed, interval, p_value, significant
 from hpaxis.report.privacy import WITHHELD
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def trial_blocks(result, cells):
+    from hpaxis.report.models import ModelResult
+    from hpaxis.report.privacy import Cells
+
+
+def trial_blocks(result: ModelResult, cells: Cells) -> list[Table]:
     """Return the blocks of `hpaxis.moderation.trial` for one fitted model; none where nothing was asked.
 
     Where few people could be counted from a table (``cells``), the page offers its cells as shown, not its file's.
@@ -30,12 +40,12 @@ def trial_blocks(result, cells):
     ]
 
 
-def _people(n, result, cells):
+def _people(n: float, result: ModelResult, cells: Cells) -> str:
     """The n of complete cases, withheld where it would show how few people have a censored outcome."""
     return WITHHELD if result.hides_complete(cells) else count(n)
 
 
-def _change(table, result, cells):
+def _change(table: pd.DataFrame, result: ModelResult, cells: Cells) -> Table:
     # Who lacks a timepoint would follow from the n analysed; the n of one arm from that of all.
     both = table.loc[table["quantity"] == "mean change"]
     hidden = any(cells.small(abs(n - result.counts.get(arm, n))) or cells.small(n)
@@ -64,7 +74,7 @@ def _change(table, result, cells):
     )
 
 
-def _plates(both, hidden, cells):
+def _plates(both: pd.DataFrame, hidden: bool, cells: Cells) -> str:
     """How many were measured on one plate at both timepoints, by arm."""
     said = {}
     for arm, note in both[["arm", "note"]].drop_duplicates().itertuples(index=False):
@@ -79,7 +89,7 @@ def _plates(both, hidden, cells):
     return "The two timepoints of a person, by arm: " + "; ".join(f"{a}: {n}" for a, n in said.items()) + "."
 
 
-def _estimates(row):
+def _estimates(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     digits = digits_for(row["se"])
     return (
         fixed(row["estimate"], digits),
@@ -89,7 +99,7 @@ def _estimates(row):
     )
 
 
-def _generalised(table, result, cells):
+def _generalised(table: pd.DataFrame, result: ModelResult, cells: Cells) -> Table:
     kind = table["kind"].iloc[0]
     weighted = f"; rows weighted by {result.entry['weights']}" if result.entry["weights"] else ""
     notes = [n for n in table["note"].dropna().unique() if n]
@@ -108,7 +118,7 @@ def _generalised(table, result, cells):
     )
 
 
-def _verdicts(table, result, cells):
+def _verdicts(table: pd.DataFrame, result: ModelResult, cells: Cells) -> Table:
     rows = []
     for r in table.to_dict("records"):
         digits = digits_for((r["difference_high"] - r["difference_low"]) / 4)
@@ -137,7 +147,7 @@ def _verdicts(table, result, cells):
     )
 
 
-def _mixed(table, result, cells):
+def _mixed(table: pd.DataFrame, result: ModelResult, cells: Cells) -> Table:
     first = table.iloc[0]
     note = f" {first['note']}." if isinstance(first["note"], str) and first["note"] else ""
     inside = re.sub(r"(\d+) of (\d+)", lambda m: cells.part(int(m[1]), int(m[2])), first["nested_in"])
@@ -154,7 +164,7 @@ def _mixed(table, result, cells):
     )
 
 
-def _arms(table, result, cells):
+def _arms(table: pd.DataFrame, result: ModelResult, cells: Cells) -> Table:
     rows = []
     for r in table.to_dict("records"):
         digits = digits_for(r["se"])
@@ -171,7 +181,7 @@ def _arms(table, result, cells):
     )
 
 
-def _prior(table, result, cells):
+def _prior(table: pd.DataFrame, result: ModelResult, cells: Cells) -> Table:
     rows = []
     for r in table.to_dict("records"):
         about = f"mean {significant(r['prior_mean'])}, SD {significant(r['prior_sd'])}"

@@ -1,5 +1,10 @@
 """The dossier of an assay's validation: curves, limits, precision, parallelism, recovery, position, control charts."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
 from hpaxis.report.blocks import Figure, Heading, Notice, Paragraph, Section, Table
 from hpaxis.report.cortisol import FIGURES, SAID, VERDICTS, check_table, control_table, curve_table
 from hpaxis.report.numbers import count, fixed, plural, significant, words
@@ -7,10 +12,16 @@ from hpaxis.report.page import render
 from hpaxis.report.privacy import Cells
 from hpaxis.report.provenance import versions
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpaxis.report.blocks import Block
+    from hpaxis.settings import Config, CortisolSettings
+
 FOLDER = "validation"
 
 
-def validation_page(config, tables, figures):
+def validation_page(config: Config, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, str]) -> str:
     """Return the page as text.
 
     ``config`` has its defaults filled; ``tables`` maps the names of `hpaxis.cortisol.validation.validate` to its
@@ -33,7 +44,7 @@ def validation_page(config, tables, figures):
     )  # fmt: skip
 
 
-def _opening(tables):
+def _opening(tables: Mapping[str, pd.DataFrame]) -> Iterator[Notice | Paragraph]:
     curves, precision = tables["curves"], tables["precision"]
     verdicts = curves["verdict"].value_counts()
     said = words(f"{count(verdicts.get(v, 0))} {SAID[v]}" for v in VERDICTS)
@@ -52,7 +63,7 @@ def _opening(tables):
         yield Notice("All plates are of one run: what runs differ by is not known.", "warning")
 
 
-def _plates(tables, figures):
+def _plates(tables: Mapping[str, pd.DataFrame], figures: Mapping[str, str]) -> Iterator[Block]:
     curves = tables["curves"]
     yield _figure("curves", figures, curves)
     yield curve_table(curves)
@@ -61,7 +72,7 @@ def _plates(tables, figures):
     yield _figure("plates", figures, curves)
 
 
-def _figure(name, figures, curves):
+def _figure(name: str, figures: Mapping[str, str], curves: pd.DataFrame) -> Figure:
     title, note = FIGURES[name]
     said = "; ".join(f"{row.plate_id}: {row.verdict}" for row in curves.itertuples())
     return Figure(
@@ -70,7 +81,7 @@ def _figure(name, figures, curves):
     )  # fmt: skip
 
 
-def standards(table):
+def standards(table: pd.DataFrame) -> Table:
     """Return each standard over the plates."""
     rows = tuple(
         (significant(r.nominal), r.kit, r.unit, count(r.n_plates), count(r.n_wells), fixed(r.recovery_percent, 1),
@@ -87,7 +98,7 @@ def standards(table):
     )  # fmt: skip
 
 
-def limits(table):
+def limits(table: pd.DataFrame) -> Table:
     """Return LOD, LLOQ and ULOQ over the plates."""
     rows = tuple(
         (r.limit.upper(), r.kit, r.unit, count(r.n_plates), significant(r.lowest), significant(r.median),
@@ -104,7 +115,7 @@ def limits(table):
     )  # fmt: skip
 
 
-def _precision(table, settings):
+def _precision(table: pd.DataFrame, settings: CortisolSettings) -> Iterator[Notice | Table]:
     if table.empty:
         yield Notice(
             "No control, pool or sample was measured in replicate: nothing is known of the precision.", "warning"
@@ -134,13 +145,13 @@ def _precision(table, settings):
         yield Notice(f"Inter-assay CV above {limit:g}%: {named}.", "warning")
 
 
-def _with(value, low, high):
+def _with(value: float, low: float, high: float) -> str:
     if value != value:
         return "–"
     return f"{fixed(value, 1)} [{fixed(low, 1)}, {fixed(high, 1)}]" if low == low else fixed(value, 1)
 
 
-def _trueness(tables):
+def _trueness(tables: Mapping[str, pd.DataFrame]) -> Iterator[Paragraph | Table]:
     table = tables["parallelism"]
     if table.empty:
         yield Paragraph("No sample, pool or control was measured in two dilutions: parallelism is not judged.")
@@ -170,7 +181,7 @@ def _trueness(tables):
     )  # fmt: skip
 
 
-def position(table):
+def position(table: pd.DataFrame) -> Paragraph | Table:
     """Return the effects of edge, rows and columns on each plate."""
     if table.empty:
         return Paragraph("No plate has enough replicates in different places to show an effect of position.")
@@ -188,13 +199,13 @@ def position(table):
     )  # fmt: skip
 
 
-def _controls(tables, figures):
+def _controls(tables: Mapping[str, pd.DataFrame], figures: Mapping[str, str]) -> Iterator[Block]:
     if len(tables["controls"]):
         yield _figure("controls", figures, tables["curves"])
     yield control_table(tables["controls"])
 
 
-def _made(curves, config):
+def _made(curves: pd.DataFrame, config: Config) -> Iterator[Block]:
     kits = "; ".join(
         f"{r.kit}: {r.model}, weights {r.weights}, {r.signal.replace('_', ' ')}, zero in fit: {r.zero_in_fit}"
         for r in curves.drop_duplicates("kit").itertuples()

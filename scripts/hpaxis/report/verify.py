@@ -1,8 +1,11 @@
 """A reviewer's bundle checked, and what it allows run again: what is equal, what differs, and what was not checked."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from hpaxis.report import claims
@@ -11,7 +14,7 @@ from hpaxis.report.provenance import versions
 from hpaxis.shipped import SNAKEFILE
 
 
-def verify_bundle(bundle, cores=2):
+def verify_bundle(bundle: Path | str, cores: int = 2) -> list[str]:
     """Check a bundle, print what was found, and return the lines of what differs.
 
     A bundle with participants' rows is run again from counts, plates and sheets. Raises `InputError` if the file is no
@@ -42,7 +45,7 @@ def verify_bundle(bundle, cores=2):
     return faults
 
 
-def check_folder(folder, figures=True):
+def check_folder(folder: Path, figures: bool = True) -> tuple[list[str], list[str]]:
     """Compare an unpacked bundle with itself; return the lines of what differs, and what was compared.
 
     ``figures``: whether the models' figures are drawn again, which takes seconds for each.
@@ -54,7 +57,7 @@ def check_folder(folder, figures=True):
         return [f"unreadable: config, crate or tables ({type(error).__name__})"], []
     faults, lines = [], []
 
-    def note(what, unit, found):
+    def note(what: str, unit: str, found: tuple[int, list[str]]) -> None:
         compared, differing = found
         faults.extend(differing)
         lines.append(f"{what}: {max(0, compared - len(differing))} of {compared} {unit}")
@@ -86,11 +89,11 @@ def check_folder(folder, figures=True):
     return faults, lines
 
 
-def _unreadable(faults):
+def _unreadable(faults: Iterable[str]) -> bool:
     return any(fault.startswith("unreadable") for fault in faults)
 
 
-def _rerun(folder, cores):
+def _rerun(folder: Path, cores: int) -> list[str]:
     targets = rerun_targets(folder)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--cores", str(cores)]
     command += ["--configfile", "config.yaml", "--quiet", "rules", "host", "--", *(f"results/{t}" for t in targets)]

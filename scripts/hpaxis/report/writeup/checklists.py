@@ -5,6 +5,14 @@ psychological interventions (Montgomery et al., 2018), STROBE-ME (Gallo et al., 
 DNA methylation and for hair cortisol. A checklist is a table of item, topic, where and status (given or missing).
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hpaxis.report.run import Run
+
 GIVEN, MISSING = "given", "missing: to be written by the authors"
 # Item, topic, and what in a run answers it (a key of `facts`, None where no run can).
 CONSORT = (
@@ -96,7 +104,7 @@ LISTS = {
 }
 
 
-def facts(run):
+def facts(run: Run) -> dict[str, str]:
     """Return where a run (`hpaxis.report.build.Run`) answers an item: key to a place; absent where it does not."""
     places = {
         "question": "report: the answer",
@@ -132,6 +140,6 @@ def facts(run):
     return places
 
 
-def filled(items, places):
+def filled(items: Sequence[tuple[str, str, str | None]], places: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
     """Return rows item, topic, where, status of a checklist."""
     return [(item, topic, places.get(key, "–"), GIVEN if key in places else MISSING) for item, topic, key in items]

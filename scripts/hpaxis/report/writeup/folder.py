@@ -1,5 +1,9 @@
 """All files of the write-up folder, by name."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from hpaxis.report.answer import lines_table
 from hpaxis.report.blocks import Section, every_block, numbered
 from hpaxis.report.build import page_blocks
@@ -14,6 +18,10 @@ from hpaxis.report.writeup.formats import latex, markdown, word, word_list
 from hpaxis.report.writeup.plan import preregistration
 from hpaxis.report.writeup.references import bibtex
 from hpaxis.report.writeup.text import citations, methods, results_text
+
+if TYPE_CHECKING:
+    from hpaxis.report.blocks import Table
+    from hpaxis.report.run import Run
 
 README = """# Write-up of one run
 
@@ -30,7 +38,7 @@ README = """# Write-up of one run
 """
 
 
-def writeup_files(run):
+def writeup_files(run: Run) -> dict[str, bytes]:
     """Return name to content (bytes) of every text file of the folder; figures and submission sheets come separately.
 
     ``run`` is `hpaxis.report.build.Run`.
@@ -60,7 +68,7 @@ def writeup_files(run):
     return files
 
 
-def tables(run):
+def tables(run: Run) -> list[Table]:
     """Return the APA tables of the document: Table 1, the primary model, and the interaction in every model."""
     cells = Cells(run.config.report.smallest_cell)
     described = describe_study(run.config, run.attrition, run.analysis, run.results)

@@ -1,6 +1,10 @@
 """The same sections and tables as Markdown, LaTeX and Word."""
 
+from __future__ import annotations
+
 import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from docx import Document
 from docx.enum.text import WD_LINE_SPACING
@@ -9,6 +13,11 @@ from docx.shared import Pt
 from hpaxis.report.writeup.references import full, short
 from hpaxis.report.writeup.text import CITED, citations
 
+if TYPE_CHECKING:
+    from docx.document import Document as DocumentOf
+
+    from hpaxis.report.blocks import Table
+
 SPECIAL = {"\\": r"\textbackslash{}", "&": r"\&",
            "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
            "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}  # fmt: skip
@@ -16,12 +25,12 @@ SIGNS = {"−": "$-$", "₃": "$_3$", "²": "$^2$", "≥": "$\\ge$", "≤": "$\\
          "’": "'", "–": "--", "“": "``", "”": "''", "√": "$\\surd$", "±": "$\\pm$", "\u00a0": "~"}  # fmt: skip
 
 
-def keys_of(group):
+def keys_of(group: str) -> list[str]:
     """Return the keys of what stands between the brackets of a citation."""
     return [key.strip().lstrip("@") for key in group.split(";")]
 
 
-def markdown(title, parts):
+def markdown(title: str, parts: Sequence[tuple[str, list[tuple[str, list[str]]]]]) -> str:
     """Return Pandoc Markdown: ``parts`` is a list of (name, sections), such as Methods and Results."""
     lines = [f"# {title}", ""]
     for name, sections in parts:
@@ -33,7 +42,7 @@ def markdown(title, parts):
     return "\n".join(lines) + "\n"
 
 
-def latex(title, parts):
+def latex(title: str, parts: Sequence[tuple[str, list[tuple[str, list[str]]]]]) -> str:
     """Return a LaTeX document that cites from references.bib."""
     body = []
     for name, sections in parts:
@@ -48,7 +57,7 @@ def latex(title, parts):
     ])  # fmt: skip
 
 
-def tex(text):
+def tex(text: str) -> str:
     """Return text with LaTeX's own characters escaped, and citations as commands."""
     done, at = [], 0
     for found in CITED.finditer(text):
@@ -57,16 +66,16 @@ def tex(text):
     return "".join([*done, _escaped(text[at:])])
 
 
-def _escaped(text):
+def _escaped(text: str) -> str:
     return "".join(SIGNS.get(c, SPECIAL.get(c, c)) for c in text)
 
 
-def cited_in_words(text):
+def cited_in_words(text: str) -> str:
     """Return text with citations as a reader sees them: ``(Gelman & Stern, 2006)``."""
     return CITED.sub(lambda found: f"({'; '.join(short(k) for k in keys_of(found[1]))})", text)
 
 
-def word(title, parts, tables=()):
+def word(title: str, parts: Sequence[tuple[str, list[tuple[str, list[str]]]]], tables: Sequence[Table] = ()) -> bytes:
     """Return a Word document as bytes: the sections, APA tables (`hpaxis.report.blocks.Table`), and the references."""
     document = Document()
     style = document.styles["Normal"]
@@ -89,7 +98,9 @@ def word(title, parts, tables=()):
     return _bytes(document)
 
 
-def word_list(title, intro, columns, rows):
+def word_list(
+    title: str, intro: str, columns: tuple[str, str, str, str], rows: Sequence[tuple[str, str, str, str]]
+) -> bytes:
     """Return a Word document of one table, such as a checklist, as bytes."""
     document = Document()
     document.add_heading(title, 0)
@@ -98,7 +109,7 @@ def word_list(title, intro, columns, rows):
     return _bytes(document)
 
 
-def _word_table(document, number, table):
+def _word_table(document: DocumentOf, number: int, table: Table) -> None:
     head = document.add_paragraph()
     head.add_run(f"Table {number}").bold = True
     document.add_paragraph().add_run(table.title).italic = True
@@ -109,7 +120,7 @@ def _word_table(document, number, table):
         note.add_run(str(table.note))
 
 
-def _grid(document, columns, rows):
+def _grid(document: DocumentOf, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
     grid = document.add_table(rows=1, cols=len(columns))
     grid.style = "Light List"
     for cell, text in zip(grid.rows[0].cells, columns, strict=True):
@@ -125,7 +136,7 @@ def _grid(document, columns, rows):
                     run.font.size = Pt(9)
 
 
-def _bytes(document):
+def _bytes(document: DocumentOf) -> bytes:
     """The document without the time at which it was made, in files of a fixed date: the same text, the same bytes."""
     import datetime
     import zipfile

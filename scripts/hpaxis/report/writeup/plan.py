@@ -1,12 +1,19 @@
 """The plan as text that a person can read and a registry can hold, from the config alone."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from hpaxis.labels import column_label, population_label
 from hpaxis.moderation.entries import at_baseline
 from hpaxis.moderation.lock import plan_hash
 from hpaxis.report.numbers import words
 
+if TYPE_CHECKING:
+    from hpaxis.settings import Config
 
-def preregistration(config):
+
+def preregistration(config: Config) -> str:
     """Return the plan of a study as Markdown: question, arms, each model as it will be fitted, and its hash."""
     settings, arms = config.moderation, config.arms
     lines = [f"# Analysis plan: {config.study.title}", "", config.study.question, "",

@@ -4,6 +4,10 @@ Each was compared with at least one other bibliography than ours (authors, year,
 Johnson and Neyman (1936) has no DOI.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
 # ruff: noqa: E501
 
 REFERENCES = {
@@ -28,7 +32,7 @@ REFERENCES = {
 }  # fmt: skip
 
 
-def bibtex(keys):
+def bibtex(keys: Sequence[str]) -> str:
     """Return the BibTeX file of some keys, sorted."""
     entries = []
     for key in sorted(set(keys)):
@@ -38,11 +42,11 @@ def bibtex(keys):
     return "\n".join(entries)
 
 
-def _latex(value):
+def _latex(value: str) -> str:
     return value.replace(" & ", " \\& ")
 
 
-def short(key):
+def short(key: str) -> str:
     """Return ``Gelman & Stern, 2006`` for a key."""
     _, fields = REFERENCES[key]
     names = [author.split(",")[0] for author in _plain(fields["author"]).split(" and ")]
@@ -53,7 +57,7 @@ def short(key):
     return f"{who}, {fields['year']}"
 
 
-def full(key):
+def full(key: str) -> str:
     """Return a reference in APA order, as one line of text."""
     _, f = REFERENCES[key]
     names = [_initials(_plain(name)) for name in f["author"].split(" and ")]
@@ -66,18 +70,18 @@ def full(key):
     return f"{authors} ({f['year']}). {title}. {f['journal']}, {f['volume']}{number}, {f['pages'].replace('--', dash)}.{_address(f)}"
 
 
-def _initials(name):
+def _initials(name: str) -> str:
     """``Bauer, Daniel J.`` as ``Bauer, D. J.``; ``others`` as it is."""
     family, comma, given = name.partition(", ")
     short = " ".join("-".join(f"{part[0]}." for part in word.split("-")) for word in given.split())
     return f"{family}, {short}" if comma else name
 
 
-def _address(fields):
+def _address(fields: Mapping[str, str]) -> str:
     return f" https://doi.org/{fields['doi']}" if "doi" in fields else ""
 
 
-def _plain(text):
+def _plain(text: str) -> str:
     for old, new in (('{\\"o}', "ö"), ("``", "“"), ("''", "”"), (" -- ", " – ")):
         text = text.replace(old, new)
     return text

@@ -4,10 +4,17 @@ Reads and levels of children are personal data: the sheets say so, and carry par
 study's own sheet does. They are not for publication before an ethics board has agreed.
 """
 
+from __future__ import annotations
+
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from hpaxis.report.run import Run
 
 GAP = "MISSING"
 NOTE = """# Submission
@@ -25,7 +32,7 @@ pseudonyms; replace them by ids made for the archive.
 """
 
 
-def submission_files(run, reads, processed):
+def submission_files(run: Run, reads: Mapping[str, list[str]], processed: Mapping[str, str]) -> dict[str, str]:
     """Return name to text of the sheets.
 
     ``run`` is `hpaxis.report.build.Run`; ``reads`` maps a library to its read files, ``processed`` to its table of
@@ -66,7 +73,7 @@ def submission_files(run, reads, processed):
     return made | {"README.md": NOTE.format(gap=GAP)}
 
 
-def checksums(path):
+def checksums(path: Path | str) -> tuple[int | str, str, str]:
     """Return (bytes, MD5, SHA-256) of a file; `GAP` for each where it is not there."""
     path = Path(path)
     if not path.is_file():

@@ -3,7 +3,11 @@
 A citation stands as ``[@key]`` in the text. What the run does not know is named in square brackets, for the authors.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from hpaxis.labels import column_label, level_label, population_label
 from hpaxis.report.answer import sentence, verdict
@@ -13,10 +17,16 @@ from hpaxis.report.numbers import count, p_phrase, percent, plural, significant,
 from hpaxis.report.privacy import Cells
 from hpaxis.report.scrutiny import power_sentence, term_in_words, versions_sentence
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpaxis.report.models import ModelResult
+    from hpaxis.report.run import Run
+
 CITED = re.compile(r"\[@([a-z0-9@; ]+)\]")
 
 
-def citations(sections):
+def citations(sections: Sequence[tuple[str, list[str]]]) -> list[str]:
     """Return the keys that the sections cite, in the order of first mention."""
     found = []
     for _, paragraphs in sections:
@@ -26,7 +36,7 @@ def citations(sections):
     return list(dict.fromkeys(found))
 
 
-def methods(run):
+def methods(run: Run) -> list[tuple[str, list[str]]]:
     """Return the sections of the Methods of a run (`hpaxis.report.build.Run`)."""
     config, sections = run.config, []
     assays = set(run.sheet["assay"])
@@ -50,7 +60,7 @@ def methods(run):
     return sections
 
 
-def _methylation(run, assays):
+def _methylation(run: Run, assays: set[str]) -> str:
     settings = run.config.methylation
     study = run.libraries[run.libraries["kind"] == "study"]
     parts = [f"Methylation was measured in saliva, in {plural(len(study), 'library', 'libraries')} of participants."]
@@ -76,7 +86,7 @@ def _methylation(run, assays):
     return " ".join(parts)
 
 
-def _cortisol(tables):
+def _cortisol(tables: Mapping[str, pd.DataFrame]) -> str:
     curves = tables["curves"]
     if curves.empty:
         return (
@@ -94,7 +104,7 @@ def _cortisol(tables):
     )
 
 
-def _analysis(run):
+def _analysis(run: Run) -> list[str]:
     config, results = run.config, in_order(run.results)
     primary, settings = results[0], config.moderation
     entry = primary.entry
@@ -157,7 +167,7 @@ def _analysis(run):
     return parts
 
 
-def results_text(run):
+def results_text(run: Run) -> list[tuple[str, list[str]]]:
     """Return the sections of the Results of a run, every number from its tables."""
     cells = Cells(run.config.report.smallest_cell)
     enrolled = run.attrition[run.attrition["step"] == "enrolled"]
@@ -189,7 +199,7 @@ def results_text(run):
     return sections
 
 
-def _primary(result, cells):
+def _primary(result: ModelResult, cells: Cells) -> list[str]:
     rows = [row for _, row in result.differences.iterrows()]
     parts = [f"In {result.who()}, {plain_sentence(result, rows[0])}."]
     parts += [sentence(difference_sentence(result, row)) for row in rows]
