@@ -21,7 +21,7 @@ SMALLEST = 5
 NOT_PEOPLE = re.compile(
     r"versions?|df\d?|effective_tests|groups|per_subject|p_holm|draws|failed|page|rank|studies|free|seed|level|month\w*|"
     r"columns|effects|doses|df_\w+|runs|plates|wells|replicates|curves|parameters|order|\d+|.*(?:percent|_se|_sd)|"
-    r"Standards|Libraries|\d+% controls|n_replicated|moderator|at|arm|Arm|reference|Files|Rows|Used|"
+    r"Standards|Libraries|Years|\d+% controls|n_replicated|moderator|at|arm|Arm|reference|Files|Rows|Used|"
     r"low|high|estimate|statistic|value|minimum|maximum|margin|limit|total|count|position|pos|length|p|t|power|weight|"
     r"mean|median|sd|q\d+|share|sessions|cost\w*|events\w*|bytes|own_\w+|band_\w+|observed_\w+|arm_\w+|reference_\w+"
 )

@@ -326,6 +326,7 @@ rule write_crate:
         cohort=rules.build_cohort.output,
         cortisol=rules.cortisol.input.tables,
         models=rules.moderation.input.tables,
+        programme=rules.programme.input.tables,
         figures=rules.write_report.input.figures,
         report=rules.write_report.output,
     output:
@@ -392,7 +393,9 @@ rule write_bundle:
             *rules.build_cohort.output,
             *rules.cortisol.input.tables,
             *rules.moderation.input.tables,
+            *rules.programme.input.tables,
         ],
+        named=[here(path) for path in BROUGHT["tables"]],
         report=[
             *rules.write_report.output,
             *([rules.write_quality.output.page] if with_saliva else []),

@@ -13,7 +13,7 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from hpaxis.problems import InputError, Problem, raise_if_any
 from hpaxis.report.privacy import Cells, counts_few, without_counts
 from hpaxis.report.provenance import sha256
 from hpaxis.report.read import NAMES, read_results
+from hpaxis.sheet_files import read_rows
 from hpaxis.sheets import empty_sheet, read_sheet, sheet_schema
 from hpaxis.sizes import zip_problems
 from hpaxis.tables import FLOAT_FORMAT, read_table, whole_file
@@ -280,7 +281,7 @@ def _inputs(config: Config) -> tuple[Config, dict[str, bytes]]:
         return name
 
     for name, path in config.sheets.items():
-        sheets[name] = path and keep(f"sheets/{name}.tsv", path)
+        sheets[name] = path and keep(f"sheets/{name}{Path(path).suffix}", path)
     counted = {"assay": "counts", "counts": "counts/molecules.tsv"}
     # The table of readings names the well of an export, in which exports are one.
     measured = {"export": "counts/pyrosequencing.tsv", "well": "NA"}
@@ -298,22 +299,45 @@ def _inputs(config: Config) -> tuple[Config, dict[str, bytes]]:
         return {**given, **unread, "panel": panels.get(row["panel"], row["panel"])}
 
     if sheets["libraries"]:
-        files["sheets/libraries.tsv"] = _rewritten(files["sheets/libraries.tsv"], library)
+        files.pop(sheets["libraries"])
+        sheets["libraries"] = "sheets/libraries.tsv"
+        files["sheets/libraries.tsv"] = _rewritten(config.sheets["libraries"], "libraries", library)
     if sheets.get("plates"):
 
         def plate(row: Mapping[str, str]) -> dict[str, str]:
             given = {c: row[c] for c in ("reader_file", "layout_file") if row.get(c, "NA") not in ("", "NA")}
             return {c: keep(f"plates/{row['plate_id']}_{c}{Path(p).suffix}", p) for c, p in given.items()}
 
-        files["sheets/plates.tsv"] = _rewritten(files["sheets/plates.tsv"], plate)
+        files.pop(sheets["plates"])
+        sheets["plates"] = "sheets/plates.tsv"
+        files["sheets/plates.tsv"] = _rewritten(config.sheets["plates"], "plates", plate)
     if cortisol.kits:
         cortisol |= {"kits": keep("kits.tsv", cortisol.kits)}
+    if cortisol.control_ranges:
+        cortisol |= {"control_ranges": keep("control_ranges.tsv", cortisol.control_ranges)}
+    cohort = config.cohort
+    if cohort.dictionary:
+        cohort |= {"dictionary": keep("dictionary.csv", cohort.dictionary)}
     if moderation.lock and Path(moderation.lock).exists():
         moderation |= {"lock": keep("plan_lock.json", moderation.lock)}
     named = config.methylation.pyrosequencing | {"positions": None, "alias_scheme": None}
     methylation = config.methylation | {"pyrosequencing": named}
     own = {"sheets": sheets, "methylation": methylation, "cortisol": cortisol, "moderation": moderation}
+    own |= {"cohort": cohort, "programme": _programme(config.programme, keep)}
     return config | own, files
+
+
+def _programme(programme: Any, keep: Callable[[str, Any], str]) -> Any:
+    """The part on the programme with the tables that it names in the bundle: other studies, prices, outcomes."""
+    pool = programme["pool"]
+    if pool:
+        numbered_studies = enumerate(pool["studies"].items(), start=1)
+        kept = {name: keep(f"programme/study_{i}.tsv", path) for i, (name, path) in numbered_studies}
+        programme |= {"pool": pool | {"studies": kept}}
+    for part, key in (("worth", "prices"), ("social_return", "outcomes")):
+        if programme[part]:
+            programme |= {part: programme[part] | {key: keep(f"programme/{key}.tsv", programme[part][key])}}
+    return programme
 
 
 def _libraries(config: Config) -> pd.DataFrame:
@@ -322,11 +346,11 @@ def _libraries(config: Config) -> pd.DataFrame:
     return read_sheet(path, schema)[0] if path else empty_sheet(schema)
 
 
-def _rewritten(data: bytes, change: Callable[[dict[str, str]], dict[str, str]]) -> bytes:
-    """A sheet with the columns of each row set as ``change(row)`` says; lines keep their numbers."""
-    header, *lines = data.decode("utf-8-sig").splitlines()
-    names = [name.strip() for name in header.split("\t")]
-    rows = [dict(zip(names, (c.strip() for c in line.split("\t")))) if line.strip() else None for line in lines]
+def _rewritten(path: str, stem: str, change: Callable[[dict[str, str]], dict[str, str]]) -> bytes:
+    """A sheet as TSV with the columns of each row set as ``change(row)`` says; lines keep their numbers."""
+    (header, *lines), _ = read_rows(path, stem=stem)
+    names = [name.strip() for name in header]
+    rows = [dict(zip(names, (c.strip() for c in line))) if any(c.strip() for c in line) else None for line in lines]
     rows = [row and {**row, **change(row)} for row in rows]
     columns = [*names, *dict.fromkeys(c for row in rows if row for c in row if c not in names)]
     out = ["\t".join(columns), *("\t".join(row.get(c, "NA") for c in columns) if row else "" for row in rows)]

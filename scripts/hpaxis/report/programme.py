@@ -33,6 +33,9 @@ def programme_section(tables: Mapping[str, pd.DataFrame], figures: Mapping[str, 
     return Section("programme", "The programme", tuple(blocks)) if blocks else None
 
 
+FIGURE = "report/figures/programme/{}.svg"
+
+
 def _from(*names: str) -> tuple[str, ...]:
     """The files that a block's numbers come from."""
     return tuple(f"programme/{name}.tsv" for name in names)
@@ -60,7 +63,7 @@ def _pooled(
             "Each study's difference of slopes with its interval, and the pooled one.",
             figures["forest"],
             "The diamond is the random-effects summary, the thin line the interval for a new study.",
-            source=_from("pooled"),
+            source=(FIGURE.format("forest"), *_from("pooled")),
         ),
         Table(
             "Studies and their summary",
@@ -131,7 +134,7 @@ def _worth(
             "Bootstrap draws of incremental cost and effect, and the probability that the treatment is worth its cost.",
             figures["plane"],
             f"{count(draws['draw'].max())} draws within arm; the cross is the data themselves.",
-            source=_from("plane", "acceptability"),
+            source=(FIGURE.format("plane"), *_from("plane", "acceptability")),
         ),
         Table(
             "Cost and effect",
@@ -191,7 +194,7 @@ def _social(
             "The ratio when one input alone goes to its low and to its high.",
             figures["tornado"],
             "The widest bar is the input on which the answer rests most.",
-            source=_from("tornado"),
+            source=(FIGURE.format("tornado"), *_from("tornado")),
         ),
         Table(
             "The account",
