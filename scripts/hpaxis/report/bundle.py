@@ -288,7 +288,7 @@ def _inputs(config: Config) -> tuple[Config, dict[str, bytes]]:
     sheet = _libraries(config)
     panels = {}
     for panel in sheet["panel"].dropna().unique():
-        if "/" in panel:
+        if "/" in panel or Path(panel).is_dir():
             panels[panel] = f"panels/{re.sub(r'[^A-Za-z0-9_.-]+', '_', panel).strip('._')}"
             for path in sorted(p for p in Path(panel).iterdir() if p.is_file()):
                 keep(f"{panels[panel]}/{path.name}", path)
