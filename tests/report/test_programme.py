@@ -64,7 +64,8 @@ def test_pooled_studies_in_words():
     row = pooled[pooled["study"] == "pooled"].iloc[0]
     assert f"{row['estimate']:.2f}" in said and "The pooled difference of slopes, treatment\u00a0−\u00a0control" in said
     assert {b.title: b.source for b in section.blocks if b.kind in ("table", "figure")} == {
-        "Studies side by side": ("report/figures/programme/forest.svg", "programme/pooled.tsv"), "Studies and their summary": ("programme/pooled.tsv",),
+        "Studies side by side": ("report/figures/programme/forest.svg", "programme/pooled.tsv"),
+        "Studies and their summary": ("programme/pooled.tsv",),
         "In what the studies differ": ("programme/differences.tsv",),
     }  # fmt: skip
     assert "a: amplicon; b: levels" in said
