@@ -21,7 +21,10 @@ with logged(snakemake.log[0]) as log:
     run = read_run(given, snakemake.params.config, snakemake.params.snps, snakemake.params.genome)
     files = writeup_files(run)
     calls = {Path(p).name.removesuffix(".cpg.tsv"): p for c in given["calls"] for p in Path(c).glob("*.cpg.tsv")}
-    sheets = submission_files(run, snakemake.params.reads, calls)
+    # Reads are opened by the path that Snakemake gives, which may be a copy on a node's own disk.
+    paths = iter(given["reads"])
+    reads = {library: [next(paths) for _ in named] for library, named in snakemake.params.reads.items()}
+    sheets = submission_files(run, reads, calls)
     files |= {f"submission/{name}": text.encode("utf-8") for name, text in sheets.items()}
     for name, content in files.items():
         with whole_file(folder / name) as part:

@@ -358,6 +358,7 @@ rule write_writeup:
     input:
         **dict(rules.write_report.input.items()),
         calls=[rules.estimate_methylation.output.calls] if with_saliva else [],
+        reads=[path for name in study.library_ids() for path in study.fastq(name)],
     output:
         folder=directory("<results>/writeup"),
     log:
