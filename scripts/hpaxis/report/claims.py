@@ -78,9 +78,14 @@ def read_claims(folder: Path) -> tuple[dict[str, Any], tuple[ModelResult, ...], 
     paths = [path for name in config["models"] for path in sorted((below / name).glob("*.tsv"))]
     withheld = withheld_tables(folder)
     # What the page says of notes is the same with and without the number that they begin with.
-    short = {name for name in withheld if {"check", *PEOPLE_COUNTS} & (_columns(name) or {"check"})}
+    short = {name for name in withheld if set(PEOPLE_COUNTS) & (_columns(name) or set(PEOPLE_COUNTS))}
     whole = [path for path in paths if path.relative_to(folder / "tables").as_posix() not in short]
-    return config, *(read_results(found, config["models"]) for found in (paths, whole))
+    every, counted = (tuple(read_results(found, config["models"])) for found in (paths, whole))
+    for result in counted:
+        if f"moderation/{result.name}/robustness.tsv" in withheld and "robustness" in result.tables:
+            table = result.tables["robustness"]
+            result.tables["robustness"] = table[~table["check"].isin(PEOPLE_CHECKS)]
+    return config, every, counted
 
 
 def missing_files(folder: Path) -> tuple[int, list[str]]:
