@@ -7,6 +7,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# One thread each, before numpy is imported: workers fill the cores already, and threads that wait for one spin.
+for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_library, "1")
+
 
 @pytest.fixture(scope="session")
 def root():
