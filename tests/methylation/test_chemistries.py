@@ -254,6 +254,7 @@ def problems_of(rows):
                "input_ng")  # fmt: skip
     table = pd.DataFrame([dict.fromkeys(columns) | {"kind": "control_0", "panel": "p"} | r for r in rows])
     table = table.assign(row=range(2, len(rows) + 2), library_id=[f"L{i}" for i in range(len(rows))])
+    table = table.astype({"input_ng": float, "expected_percent": float})
     study = SimpleNamespace(
         config=with_defaults({"sheets": {"libraries": "libraries.tsv"}}, config_schema()),
         libraries=table,
