@@ -1,6 +1,6 @@
 """The config of a study: read, checked against its schema, and with its defaults filled in."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,28 @@ import yaml
 
 from hpaxis import schemas
 from hpaxis.problems import Problem, closest, raise_if_any
+
+# Settings that name a file of the study: a bundle has files of its own for them, and means the same data.
+FILES = (
+    ("methylation", "genome", "fasta"), ("methylation", "pyrosequencing", "positions"), ("cortisol", "kits"),
+    ("cortisol", "control_ranges"), ("cohort", "dictionary"), ("moderation", "lock"),
+    ("programme", "pool", "studies"), ("programme", "worth", "prices"), ("programme", "social_return", "outcomes"),
+)  # fmt: skip
+
+
+def without_files(config: Mapping[str, Any], at: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a config (or its section ``at``) without the paths of its `FILES`; of other studies the names stay."""
+    kept: dict[str, Any] = {}
+    for key, value in config.items():
+        here = (*at, key)
+        if here in FILES:
+            if isinstance(value, Mapping):
+                kept[key] = sorted(value)
+        elif isinstance(value, Mapping) and any(path[: len(here)] == here for path in FILES):
+            kept[key] = without_files(value, here)
+        else:
+            kept[key] = value
+    return kept
 
 
 def read_config(path: str | Path) -> dict[str, Any]:

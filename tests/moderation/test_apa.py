@@ -1,3 +1,4 @@
+import html
 import re
 from io import BytesIO
 
@@ -41,16 +42,40 @@ def test_note_states_n_the_share_explained_and_f_of_the_tables_own_covariance(ta
     assert "N = 72 (n = 29 CBT, n = 26 Cont, n = 17 FT)" in apa_note(arms, "HC3")
 
 
-def claims_of(tsv):
+COLUMNS = ("b", "SE", "95% CI", "t", "df", "p")
+
+
+def rows_of(kind, content):
+    """The rows of a table as a reader sees them, from the file of a layout: their last six cells; and its text."""
+    if kind == "tsv":
+        lines = [line.split("\t") for line in content.splitlines() if not line.startswith("#")]
+        assert tuple(lines[0][-6:]) == COLUMNS
+        return [line[-6:] for line in lines[1:]], content
+    if kind == "docx":
+        document = Document(BytesIO(content))
+        lines = [[cell.text for cell in row.cells] for row in document.tables[0].rows]
+        return [line[-6:] for line in lines[1:] if line[1]], document.paragraphs[-1].text
+    if kind == "html":
+        lines = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.S) for row in content.split("<tr")]
+        text = html.unescape(re.sub(r"<[^>]+>", "", content))
+        return [[html.unescape(cell).strip() for cell in line[-6:]] for line in lines if len(line) >= 6], text
+    # Of LaTeX's commands those that print a sign; the rest of a row is its cells.
+    for command, sign in ((r"$-$", "−"), (r"\textless{}", "<"), (r"\%", "%")):
+        content = content.replace(command, sign)
+    lines = [line.rstrip("\\ ").split(" & ") for line in content.splitlines() if line.count(" & ") == 6]
+    assert tuple(cell.strip() for cell in lines[0][-6:]) == COLUMNS
+    return [[cell.strip() for cell in line[-6:]] for line in lines[1:]], content
+
+
+def claims_of(kind, content):
     """The statistics of a table as it would be pasted, and the F values of its note, as claims."""
-    lines = [line for line in tsv.splitlines() if not line.startswith("#")]
-    columns = lines[0].split("\t")
     claims = []
-    for line in lines[1:]:
-        row = dict(zip(columns, line.split("\t"), strict=True))
-        low, high = row["95% CI"].strip("[]").split(", ")
-        claims.append({k: row[k] for k in ("b", "SE", "t", "df", "p")} | {"low": low, "high": high})
-    for df1, df2, F, p in re.findall(r"F\((\d+), ([\d.]+)\) = ([\d.]+), p ((?:< |= )\.\d+)", tsv):
+    rows, text = rows_of(kind, content)
+    for cells in rows:
+        row = dict(zip(COLUMNS, cells, strict=True))
+        low, high = row.pop("95% CI").strip("[]").split(", ")
+        claims.append(row | {"low": low, "high": high})
+    for df1, df2, F, p in re.findall(r"F\((\d+), ([\d.]+)\) = ([\d.]+), p ((?:< |= )\.\d+)", text):
         claims.append({"F": F, "df1": df1, "df2": df2, "p": p})
     return claims
 
@@ -64,9 +89,10 @@ def test_what_is_pasted_passes_the_claims_check_under_every_covariance(dyads, ki
                  cluster=cluster, standardise=["outcome", "predictor"])  # fmt: skip
     own = {"refused": pd.DataFrame(), "coefficients": result.coefficients, "slopes": result.slopes,
            "slope_differences": result.slope_differences, "fit": result.fit, "region": result.region}  # fmt: skip
-    claims = claims_of(apa_files(own, "m")["tsv"])
-    assert len(claims) == 4 + 2 + 1 + 2
-    verdicts = check_statistics(claims)["verdict"]
+    claims = {layout: claims_of(layout, content) for layout, content in apa_files(own, "m").items()}
+    assert claims.keys() == {"tsv", "html", "tex", "docx"} and len(claims["tsv"]) == 4 + 2 + 1 + 2
+    assert all(found == claims["tsv"] for found in claims.values())
+    verdicts = check_statistics(claims["tsv"])["verdict"]
     assert set(verdicts) <= {"agrees", "implied"}
 
 

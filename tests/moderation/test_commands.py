@@ -87,7 +87,7 @@ def test_what_only_a_figure_or_a_check_reads_of_a_panel_changes_no_plan(tmp_path
     assert panels(3) != before
 
 
-def test_settings_of_assays_and_the_users_own_kits_are_bound_and_paths_are_not(tmp_path, monkeypatch):
+def test_settings_of_assays_and_the_users_own_tables_are_bound_and_paths_are_not(tmp_path, monkeypatch):
     root = Path(__file__).parents[2]
     monkeypatch.chdir(root)
     config = yaml.safe_load((root / "config" / "config.yaml").read_text(encoding="utf-8"))
@@ -102,14 +102,21 @@ def test_settings_of_assays_and_the_users_own_kits_are_bound_and_paths_are_not(t
         assert main(["lock", str(tmp_path / "config.yaml")]) == 0
         return json.loads((tmp_path / f"lock{number}.json").read_text(encoding="utf-8"))
 
+    ranges = tmp_path / "ranges.tsv"
+    ranges.write_text("kit\tlot\tcontrol\tlow\thigh\ngeneric_competitive_elisa\tL1\tC1\t1\t2\n", encoding="utf-8")
+    config["cortisol"]["control_ranges"] = str(ranges)
     before = locked(1)
     assert locked(2, pyrosequencing={"shared_sd": 0.5})["settings"]["methylation"] != before["settings"]["methylation"]
     assert locked(3, genome={"min_mapping_quality": 5})["settings"]["methylation"] != before["settings"]["methylation"]
     kits.rename(tmp_path / "elsewhere.tsv")
     config["cortisol"]["kits"] = str(tmp_path / "elsewhere.tsv")
+    config["cortisol"]["control_ranges"] = str(ranges.rename(tmp_path / "ranges_elsewhere.tsv"))
     assert locked(4) == before
     (tmp_path / "elsewhere.tsv").write_text(kits_without_the_last_row(tmp_path / "elsewhere.tsv"), encoding="utf-8")
     assert locked(5)["inputs"]["kits"] != before["inputs"]["kits"]
+    ranges = tmp_path / "ranges_elsewhere.tsv"
+    ranges.write_text(ranges.read_text(encoding="utf-8").replace("\t2\n", "\t3\n"), encoding="utf-8")
+    assert locked(6)["inputs"]["control_ranges"] != before["inputs"]["control_ranges"]
 
 
 def kits_without_the_last_row(path):

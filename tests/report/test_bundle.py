@@ -4,10 +4,22 @@ import zipfile
 
 import pandas as pd
 import pytest
+import yaml
 from scipy import stats
 
+from hpaxis import schemas
+from hpaxis.config import FILES
 from hpaxis.problems import InputError
-from hpaxis.report.bundle import crate_faults, is_shareable, numbered, statistics_faults, unpack, write_bundle
+from hpaxis.report.bundle import (
+    bundle_files,
+    crate_faults,
+    is_shareable,
+    numbered,
+    statistics_faults,
+    unpack,
+    write_bundle,
+)
+from hpaxis.report.provenance import settings_digest
 from hpaxis.tables import write_table
 
 
@@ -98,3 +110,57 @@ def test_tables_that_name_people_or_samples_are_not_shared(tmp_path):
     for header, shared in (("term\testimate", True), ("participant_id\tbeta", False), ("plate_id\tsample", False)):
         (tmp_path / "t.tsv").write_text(header + "\n")
         assert is_shareable(tmp_path / "t.tsv") is shared
+
+
+def at(config, path):
+    for key in path:
+        config = (config or {}).get(key)
+    return config
+
+
+def test_a_participants_bundle_holds_every_table_that_the_config_names(config, tmp_path):
+    """With them, wherever they lie, it decides the same: only where results go, and paths, are not what was run."""
+    for name in ("participants", "kits", "ranges", "dictionary", "lock", "other", "prices", "outcomes"):
+        (tmp_path / name).write_text(f"of {name}\n")
+    given = {
+        "study": config["study"], "arms": config["arms"], "models": config["models"],
+        "sheets": {"participants": str(tmp_path / "participants")},
+        "cortisol": {"kits": str(tmp_path / "kits"), "control_ranges": str(tmp_path / "ranges")},
+        "cohort": {"dictionary": str(tmp_path / "dictionary")},
+        "moderation": {"lock": str(tmp_path / "lock")},
+        "programme": {
+            "pool": {"model": "main", "studies": {"other": str(tmp_path / "other")}},
+            "worth": {"effect": "main", "prices": str(tmp_path / "prices")},
+            "social_return": {"outcomes": str(tmp_path / "outcomes"), "investment": 1.0},
+        },
+    }  # fmt: skip
+    whole = schemas.with_defaults(given, schemas.config_schema())
+    files = bundle_files(whole, {}, {}, {}, participants=True)
+    bundled = yaml.safe_load(files["config.yaml"])
+    named = [path for path in FILES if at(bundled, path)]
+    assert set(FILES) - set(named) == {
+        ("methylation", "genome", "fasta"),
+        ("methylation", "pyrosequencing", "positions"),
+    }
+    for path in named:
+        for name, of in zip(values(at(bundled, path)), values(at(given, path)), strict=True):
+            assert files[name].decode() == f"of {of.rpartition('/')[2]}\n", path
+    assert settings_digest(bundled) == settings_digest(whole)
+    bundled["cortisol"]["duplicate_cv_warn_percent"] = 99.0
+    assert settings_digest(bundled) != settings_digest(whole)
+
+
+def values(value):
+    return list(value.values()) if isinstance(value, dict) else [value]
+
+
+def test_every_setting_that_is_called_a_path_is_one_of_the_files():
+    def called(schema, here=()):
+        for key, part in schema.get("properties", {}).items():
+            if "path of" in part.get("description", "").lower():
+                yield (*here, key)
+            yield from called(part, (*here, key))
+
+    found = set(called(schemas.config_schema()))
+    assert ("cortisol", "control_ranges") in found
+    assert found <= set(FILES)

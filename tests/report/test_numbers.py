@@ -71,5 +71,10 @@ def test_digits_show_two_significant_digits_of_the_error(se, digits):
     assert numbers.digits_for(se) == digits
 
 
+def test_a_verb_agrees_with_the_number_that_is_printed():
+    said = {n: numbers.agreeing(n, "was", "were") for n in ("1", "1 of 20", "0 of 20", "11 of 20", "1–4 of 20", "12")}
+    assert [n for n, verb in said.items() if verb == "was"] == ["1", "1 of 20"]
+
+
 def test_words():
     assert [numbers.words(i) for i in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]

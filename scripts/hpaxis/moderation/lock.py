@@ -112,12 +112,8 @@ def plan_text(content: dict, arms: Sequence[str], settings: ModerationSettings) 
     """Return the plan as a page for a registry: study, each model's choices, settings, hashes."""
     lines = [f"# Plan of analysis: {content.get('study', 'study without a title')}", ""]
     lines += [f"Arms: {', '.join(arms)}; the first is the reference. Level {settings.alpha:g}, two-sided.", ""]
-    late = content["unmasked_runs_before"]
-    if late:
-        lines += [
-            f"**{late} unmasked runs were recorded before this plan was locked: nothing here is confirmatory.**",
-            "",
-        ]
+    if content["unmasked_runs_before"]:
+        lines += [f"**{_late(content)} before this plan was locked: nothing here is confirmatory.**", ""]
     for name, entry in content["plan"].items():
         lines += [f"## {name}{' (primary)' if entry.get('primary') else ''}", ""]
         whole = with_defaults(entry, load("config/model"))
@@ -198,13 +194,18 @@ def _standing(
     if facts and locked.get("code") != facts["code"]:
         return EXPLORATORY, f"hpaxis {facts['code']} ran, {locked.get('code', 'an unknown version')} was locked"
     if locked.get("unmasked_runs_before", 0):
-        return TOO_LATE, f"{locked['unmasked_runs_before']} unmasked runs were recorded before the plan was locked"
+        return TOO_LATE, f"{_late(locked)} before the plan was locked"
     changed = _changed(locked.get("inputs", {}), facts.get("inputs", {}))
     if facts and changed:
         return DATA_CHANGED, f"the model is as it was locked, these are not: {', '.join(changed)}"
     if facts:
         return CONFIRMATORY, "model, settings, sheets, panels and version are as they were locked"
     return CONFIRMATORY, "the model is as it was locked"
+
+
+def _late(locked: Mapping[str, Any]) -> str:
+    runs = locked["unmasked_runs_before"]
+    return "1 unmasked run was recorded" if runs == 1 else f"{runs} unmasked runs were recorded"
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -19,7 +19,7 @@ from hpaxis.report.models import (
     shape_sentence,
 )
 from hpaxis.report.moderation import slopes_figure
-from hpaxis.report.numbers import count, degrees, digits_for, fixed, interval, p_phrase, significant, words
+from hpaxis.report.numbers import agreeing, count, degrees, digits_for, fixed, interval, p_phrase, significant, words
 
 if TYPE_CHECKING:
     from hpaxis.report.blocks import Block
@@ -200,7 +200,8 @@ def _region(result: ModelResult, cells: Cells) -> Check | None:
     row = _robust(result, "region")
     if row is None:
         return None
-    where = f"{cells.part(row['count'], row['total'])} people lie where the arms are shown to differ"
+    people = cells.part(row["count"], row["total"])
+    where = f"{people} people {agreeing(people, 'lies', 'lie')} where the arms are shown to differ"
     said = where if row["count"] else "the arms are not shown to differ anywhere in the observed range"
     same = bool(row["count"]) == excludes_zero(result.differences.iloc[0])
     return Check("Region", "pass" if same else "warn", said, _place(result))

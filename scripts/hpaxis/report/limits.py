@@ -10,7 +10,7 @@ from hpaxis.labels import column_label
 from hpaxis.moderation.entries import at_baseline
 from hpaxis.report.blocks import Items, Paragraph, Section
 from hpaxis.report.models import in_order
-from hpaxis.report.numbers import count, plural, words
+from hpaxis.report.numbers import agreeing, count, plural, words
 from hpaxis.report.scrutiny import power_sentence
 
 if TYPE_CHECKING:
@@ -213,8 +213,9 @@ def _cortisol(samples: pd.DataFrame | None, cells: Cells) -> bool | str | None:
     if samples is None or samples.empty:
         return None
     censored = samples["censored"].isin(["below", "above"]).sum()
+    beyond = cells.part(censored, len(samples))
     return bool(censored) and (
-        f"{cells.part(censored, len(samples))} hair samples lie beyond the assay’s limits. Such a value is not "
+        f"{beyond} hair samples {agreeing(beyond, 'lies', 'lie')} beyond the assay’s limits. Such a value is not "
         "known: a "
         "model that needs it fits a censored regression or imputes it, and says so."
     )

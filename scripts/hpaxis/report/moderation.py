@@ -13,6 +13,7 @@ from hpaxis.report.blocks import Figure, Fold, Heading, Items, Notice, Paragraph
 from hpaxis.report.models import difference_sentence, in_order, pair_of
 from hpaxis.report.numbers import (
     MISSING,
+    agreeing,
     bounded,
     count,
     degrees,
@@ -270,7 +271,10 @@ def _crossing(result: ModelResult, found: Mapping[str, Any], cells: Cells) -> st
         return "These data do not show where the two lines cross: the interval of the crossing point is not bounded."
     place, low, high = (result.on_predictor(found[c]) for c in ("crossing", "crossing_low", "crossing_high"))
     below = cells.part(int(found["n_below"]), int(found["n"]))
-    return f"The lines cross at {place} ({result.confidence} CI from {low} to {high}); {below} people lie below."
+    return (
+        f"The lines cross at {place} ({result.confidence} CI from {low} to {high}); {below} people "
+        f"{agreeing(below, 'lies', 'lie')} below."
+    )
 
 
 def _treatment(result: ModelResult, hidden: bool) -> Paragraph | None:

@@ -94,6 +94,11 @@ def plural(n: int, noun: str, many: str | None = None) -> str:
     return f"{count(n)} {noun if n == 1 else many or noun + 's'}"
 
 
+def agreeing(number: str, one: str, many: str) -> str:
+    """Return the verb of a count as it is printed: that of one for ``1`` and ``1 of 20``, not for ``1–4 of 20``."""
+    return one if number == "1" or number.startswith("1 of ") else many
+
+
 def words(items: Iterable[object]) -> str:
     """Join words as a sentence does: ``a``, ``a and b``, ``a, b and c``."""
     items = [str(item) for item in items]

@@ -14,6 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 import hpaxis
+from hpaxis.config import without_files
 from hpaxis.report.blocks import Commands, Heading, Paragraph, Section, Table
 from hpaxis.report.numbers import count
 
@@ -104,18 +105,14 @@ def config_digest(config: Mapping[str, Any]) -> str:
 def settings_digest(config: Mapping[str, Any]) -> str:
     """Return the SHA-256 of what a config decides, whatever its files are called and wherever they lie.
 
-    Without where results go, the simulation, and the paths of sheets, panels' positions, kits and the lock: a bundle
-    has files of its own for those, and keeps everything else.
+    Without where results go, the simulation, the paths of sheets and of other files (`hpaxis.config.FILES`), and how
+    positions of exports are named: a bundle has files of its own for those, and keeps everything else.
     """
-    kept = {k: v for k, v in config.items() if k not in ("pathvars", "simulation", "sheets")}
-    kept["cortisol"] = {k: v for k, v in kept.get("cortisol", {}).items() if k != "kits"}
-    kept["moderation"] = {k: v for k, v in kept.get("moderation", {}).items() if k != "lock"}
+    kept = without_files({k: v for k, v in config.items() if k not in ("pathvars", "simulation", "sheets")})
     methylation = dict(kept.get("methylation", {}))
     if "pyrosequencing" in methylation:
         read = methylation["pyrosequencing"]
-        methylation["pyrosequencing"] = {
-            k: v for k, v in read.items() if k not in ("positions", "alias_scheme", "unit")
-        }
+        methylation["pyrosequencing"] = {k: v for k, v in read.items() if k not in ("alias_scheme", "unit")}
     return config_digest({**kept, "methylation": methylation})
 
 

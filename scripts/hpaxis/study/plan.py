@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from hpaxis.config import FILES
 from hpaxis.methylation.panels.panel import DECIDING, panel_folder
 from hpaxis.moderation.lock import chosen, digest, recorded_runs, write_lock
 from hpaxis.problems import Problem, raise_if_any
@@ -20,10 +21,7 @@ SECTIONS = ("methylation", "cortisol", "cohort", "moderation")
 
 
 # Paths, and how an export's positions are named: a bundle of the study gives these otherwise and means the same data.
-ELSEWHERE = {
-    ("methylation", "genome", "fasta"), ("methylation", "pyrosequencing", "positions"),
-    ("methylation", "pyrosequencing", "alias_scheme"), ("cortisol", "kits"), ("moderation", "lock"),
-}  # fmt: skip
+ELSEWHERE = {*FILES, ("methylation", "pyrosequencing", "alias_scheme")}
 PEOPLE = ("library_id", "participant_id", "timepoint", "kind", "expected_percent")
 
 
@@ -46,8 +44,10 @@ def facts(study: Study) -> dict[str, Any]:
     }
     if not study.saliva_cortisol.empty:
         inputs["saliva_cortisol"] = _table(study.saliva_cortisol, study.saliva_cortisol.columns)
-    if config.cortisol.kits is not None:
-        inputs["kits"] = hashlib.sha256(Path(config.cortisol.kits).read_bytes()).hexdigest()
+    for name in ("kits", "control_ranges"):
+        path = config.cortisol[name]
+        if path is not None:
+            inputs[name] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     folders = [panel_folder(name) for name in study.libraries["panel"].dropna().unique()]
     inputs["panels"] = digest(sorted(_folder(folder) for folder in folders if folder.is_dir()))
     return {"study": config.study.title, "settings": settings, "inputs": inputs, "code": version("hpaxis")}

@@ -13,7 +13,7 @@ from hpaxis.labels import column_label, level_label, population_label
 from hpaxis.report.answer import sentence, verdict
 from hpaxis.report.models import difference_sentence, in_order, plain_sentence
 from hpaxis.report.moderation import region_sentence
-from hpaxis.report.numbers import count, p_phrase, percent, plural, significant, words
+from hpaxis.report.numbers import agreeing, count, p_phrase, percent, plural, significant, words
 from hpaxis.report.privacy import Cells
 from hpaxis.report.scrutiny import power_sentence, term_in_words, versions_sentence
 
@@ -158,7 +158,8 @@ def _analysis(run: Run) -> list[str]:
     status = {r.standing[0] for r in results if not r.refused}
     locked = [r.title for r in results if not r.refused and r.standing[0] == "confirmatory"]
     parts.append(
-        f"The plan was locked before the arms were seen; the models {words(locked)} are confirmatory."
+        f"The plan was locked before the arms were seen; the model{'s' if len(locked) > 1 else ''} {words(locked)} "
+        f"{'are' if len(locked) > 1 else 'is'} confirmatory."
         if locked
         else "No plan was locked before the analysis: every result is exploratory."
     )
@@ -181,7 +182,8 @@ def results_text(run: Run) -> list[tuple[str, list[str]]]:
         study = run.libraries[run.libraries["kind"] == "study"]
         good = study[study["verdict"] != "fail"]
         conversion = 1 - good["non_conversion"]
-        failed = f"{cells.part(len(study) - len(good), len(study))} libraries were excluded for quality."
+        failed = cells.part(len(study) - len(good), len(study))
+        failed = f"{failed} libraries {agreeing(failed, 'was', 'were')} excluded for quality."
         sections.append(("Quality of the measurements", [
             f"Median bisulfite conversion was {percent(conversion.median())} (range {percent(conversion.min())} to "
             f"{percent(conversion.max())}). {failed}"
