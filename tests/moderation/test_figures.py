@@ -108,7 +108,7 @@ def test_influence_and_specification_curve_show_every_row(tables):
     assert left.get_xlabel() == "case left out, in order (n = 42)"
     top, bottom = figures["versions"].axes
     fitted = tables["multiverse"]["estimate"].notna().sum()
-    assert top.get_title(loc="left").startswith(f"treatment - control: {fitted} versions")
+    assert top.get_title(loc="left").startswith(f"treatment\u00a0\u2212\u00a0control: {fitted} versions")
     assert sum(len(line.get_xdata()) for line in bottom.lines) == fitted * 3
     assert figures["power"].axes[0].get_xlabel() == "f² of the interaction"
 
