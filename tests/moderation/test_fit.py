@@ -233,6 +233,22 @@ def test_predictor_constant_in_one_arm_is_refused():
     ]
 
 
+def test_an_arm_with_one_cluster_is_refused_whoever_is_alone_in_the_other():
+    data = arms().assign(therapist=lambda d: np.where(d["arm"] == "control", None, "t1"))
+    asked = {"outcome": "y", "predictor": "x", "moderator": "arm", "covariance": "CR2", "cluster": "therapist"}
+    assert problems_of(data, **asked) == [
+        "data, therapist: has one cluster in arm treatment, so that a slope there has no error between clusters; name "
+        "a column with more clusters, or take the cluster out and say what that assumes"
+    ]
+    some = data.assign(therapist=lambda d: d["therapist"].mask(d.index % 4 == 1, "t2"))
+    assert np.isfinite(fit(some, **asked).slope_differences["se"]).all()
+
+
+def test_a_constant_for_next_to_no_degrees_of_freedom_is_scheffes():
+    assert simultaneous_critical(0.2, 0.002, 0.05) == np.sqrt(2 * stats.f.isf(0.05, 2, 0.002)) > 1e100
+    assert simultaneous_critical(0.2, 0.5, 0.05) < np.sqrt(2 * stats.f.isf(0.05, 2, 0.5))
+
+
 def test_outcome_that_leaked_into_a_covariate_under_another_name_is_refused():
     data = arms().assign(total=lambda d: np.exp(d["y"]))
     lines = problems_of(data, outcome="y", predictor="x", moderator="arm", covariates=["total"])

@@ -478,6 +478,11 @@ def _arm_problems(cases: pd.DataFrame, spec: Spec, source: str) -> list[Problem]
             remedy = "leave the arm out or pool it; see the table of rows used"
             problems.append(Problem(source, what, remedy, column=spec.moderator, value=level))
             continue
+        if spec.cluster is not None and cases[spec.cluster][here].nunique() == 1:
+            # The scores of an arm's own terms add up to 0 over the arm, so over its only cluster.
+            what = f"has one cluster in {spec.moderator} {level}, so that a slope there has no error between clusters"
+            remedy = "name a column with more clusters, or take the cluster out and say what that assumes"
+            problems.append(Problem(source, what, remedy, column=spec.cluster))
         for role, name in (("predictor", spec.predictor), ("outcome", spec.outcome)):
             values = cases[name].to_numpy()[here]
             if (values == values[0]).all():

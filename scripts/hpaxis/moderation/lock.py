@@ -214,8 +214,10 @@ def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _differing(entry: Mapping[str, Any], locked: Mapping[str, Any], name: str) -> str:
     """The keys of an entry that are not as they were locked, in words; empty for locks without a readable plan."""
-    keys = _changed(locked.get("plan", {}).get(name, {}), entry) if "plan" in locked else []
-    return f": {', '.join(keys)}" if keys else ""
+    if "plan" not in locked:
+        return ""
+    keys = _changed(locked["plan"].get(name, {}), entry)
+    return f": {', '.join(keys or [*LOCKED_SETTINGS[:-1], f'{LOCKED_SETTINGS[-1]} or the order of arms'])}"
 
 
 # The log of unmasked runs.

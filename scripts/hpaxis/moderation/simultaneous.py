@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hpaxis.moderation.linear import LinearFit
 
 DRAWS = 4999
+BEYOND = 1e9  # a band of so many standard errors says nothing, and its root is not found in floating point
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
@@ -54,12 +55,15 @@ def _within(radius: float | NDArray[np.float64], df: float) -> float | NDArray[n
 def simultaneous_critical(correlation: float, df: float, alpha: float) -> float:
     """Return the constant c: a band of c standard errors holds over the range with probability 1 - alpha.
 
-    ``correlation`` of the estimates at the two ends of the range: 1 gives the pointwise t, -1 Scheffe's constant.
+    ``correlation`` of the estimates at the two ends of the range: 1 gives the pointwise t, -1 Scheffe's constant. So
+    few degrees of freedom that either is beyond `BEYOND` give Scheffe's, which is never too short.
     """
     low, high = stats.t.isf(alpha / 2, df), np.sqrt(2 * stats.f.isf(alpha, 2, df))
     angle = arc(correlation)
     if angle == 0:
         return float(low)
+    if not high < BEYOND:
+        return float(high)
     return float(optimize.brentq(lambda c: coverage(c, angle, df) - (1 - alpha), low * 0.999, high * 1.001))
 
 
