@@ -102,7 +102,7 @@ def other_note(fit: pd.DataFrame, method: pd.Series, kind: str) -> str:
 
 
 def _who(s: pd.DataFrame) -> str:
-    groups = [f"n = {int(v)} {k[2:-1]}" for k, v in s["value"].items() if k.startswith("n[")]
+    groups = [f"n = {int(v)} {str(k)[2:-1]}" for k, v in s["value"].items() if str(k).startswith("n[")]
     return f"N = {int(s.loc['n', 'value'])}{' (' + ', '.join(groups) + ')' if groups else ''}."
 
 

@@ -9,7 +9,8 @@ from scipy import stats
 
 from hpaxis.moderation.covariance import Covariance
 from hpaxis.moderation.linear import LinearFit
-from hpaxis.moderation.resample import left_out_counts, units
+from hpaxis.moderation.resample import left_out_counts
+from hpaxis.moderation.units import units
 from hpaxis.problems import InputError, Problem
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from hpaxis.figures import COLOURS, GREY, LINES, MARKERS, arm_styles, tell, use_style
 from hpaxis.labels import column_label, contrast_label, level_label
@@ -227,7 +228,7 @@ def plot_forest(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     axis.axvline(0, color=GREY, linewidth=0.8)
     axis.set_yticks(places, names, fontsize=8)
     axis.set_ylim(y - 0.3, -0.7)
-    axis.xaxis.set_major_locator(plt.MaxNLocator(6))
+    axis.xaxis.set_major_locator(MaxNLocator(6))
     axis.set_xlabel("b₃: difference between slopes, with its interval")
     return figure
 

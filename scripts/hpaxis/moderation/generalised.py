@@ -163,7 +163,7 @@ def generalised_verdicts(fit: GeneralisedFit, margin: float | None = None) -> pd
 
         parts = _delta(fit, slopes, alpha)[["estimate", "se", "df"]].to_numpy(float)
         names = ("arm", "reference", "difference", "sum")
-        found = {part: interval(*values, alpha, margin) for part, values in zip(names, parts, strict=True)}
+        found = {part: interval(b, se, df, alpha, margin) for part, (b, se, df) in zip(names, parts, strict=True)}
         row = {"scale": SCALES[fit.kind], "contrast": f"{a} - {b}", "margin": margin, "level": 1 - alpha}
         row |= {"verdict": judge(found, alpha), "difference": found["difference"].estimate}
         row |= {f"{part}_slope": found[part].estimate for part in ("arm", "reference")}

@@ -20,7 +20,8 @@ from hpaxis.moderation.batches import weighted_coefficients
 from hpaxis.moderation.covariance import cross_inverse
 from hpaxis.moderation.design import NEARLY, Design
 from hpaxis.moderation.linear import least_squares
-from hpaxis.moderation.resample import COLUMNS, bootstrap_counts, interval_rows, left_out_counts, units
+from hpaxis.moderation.resample import COLUMNS, bootstrap_counts, interval_rows, left_out_counts
+from hpaxis.moderation.units import units
 from hpaxis.problems import Problem
 
 if TYPE_CHECKING:

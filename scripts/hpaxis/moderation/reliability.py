@@ -15,8 +15,9 @@ import pandas as pd
 
 from hpaxis.moderation.batches import many_designs, weighted_coefficients, weighted_fits
 from hpaxis.moderation.linear import STATISTICS, least_squares, t_table
-from hpaxis.moderation.resample import bootstrap_counts, units
+from hpaxis.moderation.resample import bootstrap_counts
 from hpaxis.moderation.slopes import quantities
+from hpaxis.moderation.units import units
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -217,7 +217,9 @@ def _questions(
     if entry["family"]:
         tables["family"] = _family(name, data, spec, entry, draws, seed, parts)
     mediations = [
-        parts.get(question, lambda args=args: _mediation(name, data, spec, *args, draws, seed), pd.DataFrame())
+        parts.get(
+            question, lambda args=args: _mediation(name, data, spec, *args, draws=draws, seed=seed), pd.DataFrame()
+        )
         for question, args in _mediation_questions(entry).items()
     ]
     if mediations:
@@ -252,7 +254,7 @@ def _family(
     return family_table(fits, draws, seed, name) if fits else pd.DataFrame()
 
 
-def _mediation_questions(entry: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+def _mediation_questions(entry: Mapping[str, Any]) -> dict[str, tuple[str, str, bool, str, str]]:
     """The mediations that an entry asks for: what it is called to (mediator, stage, direct, cause, question)."""
     asked = {}
     if entry["mediator"] is not None:

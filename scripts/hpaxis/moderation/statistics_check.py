@@ -39,7 +39,7 @@ def check_statistics(claims: pd.DataFrame | Iterable[Mapping[str, Any]], level: 
     verdict agrees, contradicts, or implied (recomputed, but not printed). p is two-sided; a one-sided p that
     agrees is said to be one. Raises `InputError` for cells that are no numbers.
     """
-    rows = claims.to_dict("records") if isinstance(claims, pd.DataFrame) else list(claims)
+    rows: list[Any] = claims.to_dict("records") if isinstance(claims, pd.DataFrame) else list(claims)
     problems, results, known_claims = [], [], {}
     for i, row in enumerate(rows, start=1):
         name = str(row.get("name", f"claim {i}"))

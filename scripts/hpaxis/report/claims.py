@@ -23,10 +23,9 @@ from hpaxis.moderation.robustness import robustness_table
 from hpaxis.moderation.verdict import NOTHING, Interval, interval, judge
 from hpaxis.report.answer import answer, lines_table, raw_paragraph
 from hpaxis.report.blocks import Section, every_block, numbered
-from hpaxis.report.models import in_order
+from hpaxis.report.models import difference_sentence, in_order
 from hpaxis.report.moderation import (
     coefficient_table,
-    difference_sentence,
     fit_table,
     forest_data,
     overview_table,
@@ -388,7 +387,7 @@ def _verdicts(result: ModelResult, same: Callable[..., None]) -> list[tuple[str,
                 row[f"{part}_low"],
                 row[f"{part}_high"],
             ]
-            parts[part] = Interval(*told, row[f"tost_{part}_p"])
+            parts[part] = Interval(told[0], told[1], told[2], row[f"tost_{part}_p"])
             if name not in rows.index:  # treatments of the data have no row for two arms that both get a treatment
                 continue
             r, margin = rows.loc[name], row["margin"]

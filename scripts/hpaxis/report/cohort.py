@@ -171,7 +171,7 @@ def table_one(table: pd.DataFrame, arms: Sequence[str], cells: Cells) -> Table:
     for (population, measure), here in table.groupby(["population", "measure"], sort=False):
         who = population_label(population).capitalize()
         if here["level"].isna().all():
-            name = f"{column_label(measure)}{' (%)' if measure.endswith('_beta') else ''}, mean (SD)"
+            name = f"{column_label(measure)}{' (%)' if str(measure).endswith('_beta') else ''}, mean (SD)"
             rows.append((who, name, *(_mean(here[here["arm"] == arm]) for arm in arms)))
         else:
             for level, one in here.groupby("level", sort=False):

@@ -293,7 +293,7 @@ def sample_table(samples: pd.DataFrame, library_ids: bool, cells: Cells) -> Para
     return Table(
         "Flags of hair samples",
         ("Flag", "Samples"),
-        tuple((flag.replace("_", " "), cells.people(n)) for flag, n in flags.items()),
+        tuple((str(flag).replace("_", " "), cells.people(n)) for flag, n in flags.items()),
         note=f"{plural(len(samples), 'sample')} in all; one may carry several flags, and keeps its value with them.",
         source=("cortisol/samples.tsv",),
     )

@@ -59,7 +59,7 @@ def arm_differences(analysis: pd.DataFrame, arms: Sequence[str], cells: Cells, l
     """
     rows, z = [], normal_quantile((1 + level) / 2)
     measures = [
-        c for c in analysis if f"{c}_se" in analysis and c.endswith(("_beta", "_beta_baseline", "_beta_change"))
+        c for c in analysis if f"{c}_se" in analysis and str(c).endswith(("_beta", "_beta_baseline", "_beta_change"))
     ]
     for population in dict.fromkeys(analysis["role"].dropna()):
         people = analysis[analysis["role"] == population]

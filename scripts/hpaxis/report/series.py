@@ -101,7 +101,7 @@ def _flags(days: pd.DataFrame, cells: Cells) -> Paragraph | Table:
         return Paragraph("No day carries a flag.")
     return Table(
         "Flags of days", ("Flag", "Days"),
-        tuple((flag.replace("_", " "), cells.people(int(n))) for flag, n in flags.items()),
+        tuple((str(flag).replace("_", " "), cells.people(int(n))) for flag, n in flags.items()),
         note=f"{plural(len(days), 'day')} in all. What each means: docs/cortisol.md.",
         source=("cortisol/saliva_days.tsv",),
     )  # fmt: skip

@@ -11,7 +11,7 @@ import pandas as pd
 from hpaxis.config import FILES
 from hpaxis.methylation.panels.panel import DECIDING, panel_folder
 from hpaxis.moderation.lock import chosen, digest, recorded_runs, write_lock
-from hpaxis.problems import Problem, raise_if_any
+from hpaxis.problems import InputError, Problem
 from hpaxis.schemas import config_schema
 from hpaxis.study.study import Study
 from hpaxis.tables import read_table
@@ -92,7 +92,7 @@ def lock_study(study: Study, config_file: str, results: str | Path = "results") 
     """
     path = study.config.moderation.lock
     if path is None:
-        raise_if_any([Problem(config_file, "names no lock", "give its path", column="moderation.lock")])
+        raise InputError(Problem(config_file, "names no lock", "give its path", column="moderation.lock"))
     runs = max(recorded_runs(path), _unmasked(Path(results)))
     write_lock(path, study.models, study.config.moderation, study.config.arms, facts(study), runs)
     return str(path)
